@@ -1,0 +1,1 @@
+"""Description: an image description is read, validated, selected from, and frozen."""

@@ -1,0 +1,169 @@
+"""The errors kiwinb raises, and the exit status the command line gives each.
+
+Every error is one clear message: what is wrong, where (file, line, column,
+element) and what to do about it. The command line prints ``str(error)`` and
+exits with ``error.exit_status``; nothing else of kiwinb ends a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Location:
+    """A place in a file of an image description.
+
+    Attributes:
+        file: The file, as the user named it.
+        line: Line, counted from 1; ``None`` when the whole file is meant.
+        column: Column, counted from 1; ``None`` when unknown.
+        element: The XML element concerned, for example ``type``.
+    """
+
+    file: Path
+    line: int | None = None
+    column: int | None = None
+    element: str | None = None
+
+    def __str__(self) -> str:
+        text = str(self.file)
+        if self.line is not None:
+            text += f":{self.line}"
+            if self.column is not None:
+                text += f":{self.column}"
+        if self.element is not None:
+            text += f": <{self.element}>"
+        return text
+
+
+class KiwinbError(Exception):
+    """Base of all errors that a user can cause or cure.
+
+    Args:
+        problem: One sentence: what is wrong.
+        remedy: What to do about it.
+        location: Where in the description, if it is about the description.
+    """
+
+    exit_status: ClassVar[int] = 1
+
+    def __init__(
+        self, problem: str, *, remedy: str | None = None, location: Location | None = None
+    ) -> None:
+        super().__init__(problem, remedy, location)
+        self.problem = problem
+        self.remedy = remedy
+        self.location = location
+
+    def __str__(self) -> str:
+        text = f"{self.location}: {self.problem}" if self.location else self.problem
+        return f"{text}\n  {self.remedy}" if self.remedy else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), dict(self.__dict__), self.args)
+
+
+def _rebuild(kind: type[KiwinbError], state: dict[str, object], args: tuple[object, ...]) -> object:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class DescriptionError(KiwinbError):
+    """The image description cannot be read, or does not hold against the schema."""
+
+    exit_status = 3
+
+
+class DescriptionErrors(DescriptionError):
+    """Several things are wrong with one description; all are reported at once."""
+
+    def __init__(self, errors: Sequence[DescriptionError]) -> None:
+        super().__init__("\n".join(str(error) for error in errors))
+        self.errors = tuple(errors)
+
+
+class CheckError(KiwinbError):
+    """Runtime checks say that this description cannot be built on this host."""
+
+    exit_status = 4
+
+
+class RepositoryError(KiwinbError):
+    """A repository cannot be resolved, reached or trusted."""
+
+    exit_status = 5
+
+
+class PackageError(KiwinbError):
+    """The package manager could not install, remove or find packages."""
+
+    exit_status = 6
+
+
+class CommandError(KiwinbError):
+    """A command failed, in the root tree or on the host.
+
+    Args:
+        argv: The command and its arguments.
+        status: Its exit status (negative: the signal that ended it).
+        tail: The last lines it printed.
+    """
+
+    exit_status = 7
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        status: int,
+        tail: Sequence[str] = (),
+        *,
+        problem: str | None = None,
+        remedy: str | None = None,
+        location: Location | None = None,
+    ) -> None:
+        what = problem or f"{argv[0]} failed"
+        said = "".join(f"\n  | {line}" for line in tail)
+        super().__init__(
+            f"{what} (exit status {status}): {' '.join(argv)}{said}",
+            remedy=remedy,
+            location=location,
+        )
+        self.argv = tuple(argv)
+        self.status = status
+        self.tail = tuple(tail)
+
+
+class HostError(KiwinbError):
+    """The build host lacks something: a tool, a right, a kernel feature."""
+
+    exit_status = 8
+
+
+class StoreError(KiwinbError):
+    """The checkpoint store is locked, damaged or full."""
+
+    exit_status = 9
+
+
+class ImageError(KiwinbError):
+    """The image cannot be made from this root tree as the description asks."""
+
+    exit_status = 10
+
+
+class BootError(KiwinbError):
+    """An image did not boot as expected."""
+
+    exit_status = 11
+
+
+class NotebookError(KiwinbError):
+    """A recipe notebook failed."""
+
+    exit_status = 12

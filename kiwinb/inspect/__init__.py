@@ -1,0 +1,1 @@
+"""Inspect: what is in a root tree or an image, as data."""

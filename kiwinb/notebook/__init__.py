@@ -1,0 +1,1 @@
+"""Notebook: results shown in cells, and recipe notebooks run headless."""

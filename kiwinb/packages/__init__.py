@@ -1,0 +1,1 @@
+"""Packages: one module per package manager, registered here."""

@@ -1,0 +1,1 @@
+"""Plan: a frozen description becomes an ordered sequence of steps with content keys."""

@@ -1,0 +1,1 @@
+"""Prepare: the actions that turn a description into an unpacked root tree."""

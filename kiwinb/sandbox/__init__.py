@@ -1,0 +1,1 @@
+"""Sandbox: steps and commands run in namespaces that vanish with their process."""
