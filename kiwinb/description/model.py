@@ -28,7 +28,7 @@ class Information:
 
 @dataclass(frozen=True)
 class ConfigOption:
-    """A name and an optional value: ``configoption``, ``installoption``, ``option``, ``env`` …"""
+    """A name and an optional value: ``configoption``, ``option``, ``env`` and the like."""
 
     name: str
     value: str | None = None
