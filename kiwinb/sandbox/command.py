@@ -1,0 +1,208 @@
+"""Run commands on the host, their output streamed line by line."""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from kiwinb.errors import CommandError
+from kiwinb.sandbox.tools import find_tool, search_path
+
+Log = Callable[[str], None]
+
+_TAIL_LINES = 20
+_CHUNK = 65536
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    log: Log | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    input: str | bytes | None = None,
+    check: bool = True,
+) -> str:
+    """Run a tool of the host and return what it printed to standard output.
+
+    Args:
+        argv: The tool's name and its arguments.
+        log: Takes each line of standard output and standard error.
+        env: Variables on top of the environment; the locale is always ``C.UTF-8``.
+        cwd: Working directory.
+        input: What it reads from standard input; nothing when not given.
+        check: Raise an error when the exit status is not zero.
+
+    Returns:
+        Standard output; bytes that are no UTF-8 are kept as lone surrogates.
+
+    Raises:
+        CommandError: It failed; the error shows the last lines it printed.
+        HostError: The tool is not installed.
+    """
+    words = [os.fspath(word) for word in argv]
+    return execute(
+        words,
+        executable=find_tool(words[0]),
+        log=log,
+        env={**os.environ, "LC_ALL": "C.UTF-8", "PATH": search_path(), **(env or {})},
+        cwd=cwd,
+        input=input,
+        check=check,
+    )
+
+
+def execute(
+    argv: Sequence[str],
+    *,
+    executable: str | None,
+    log: Log | None,
+    env: Mapping[str, str],
+    cwd: Path | None,
+    input: str | bytes | None,
+    check: bool,
+    enter: Callable[[], None] | None = None,
+) -> str:
+    """Run a command in exactly this environment; see :func:`run`.
+
+    Args:
+        argv: The command.
+        executable: What to execute, when that is not ``argv[0]``.
+        log: Takes each line of output.
+        env: The whole environment.
+        cwd: Working directory.
+        input: Standard input.
+        check: Raise an error when the exit status is not zero.
+        enter: Called in the new process, before the command takes its place.
+
+    Raises:
+        CommandError: It failed.
+        FileNotFoundError: There is no such command.
+    """
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+
+    def say(line: str) -> None:
+        tail.append(line)
+        if log is not None:
+            log(line)
+
+    process = subprocess.Popen(
+        argv,
+        executable=executable,
+        env=env,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=enter,
+    )
+    try:
+        text = input.encode() if isinstance(input, str) else input
+        output = _communicate(process, text or b"", say)
+        status = process.wait()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    finally:
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+    if check and status:
+        raise CommandError(argv, status, tuple(tail))
+    return output.decode("utf-8", "surrogateescape")
+
+
+class _Lines:
+    """Cuts a stream of bytes into lines; of a line redrawn with CR, the last state counts."""
+
+    def __init__(self, say: Log) -> None:
+        self._say = say
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._emit(line)
+
+    def end(self) -> None:
+        if self._rest:
+            self._emit(self._rest)
+            self._rest = b""
+
+    def _emit(self, line: bytes) -> None:
+        text = line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
+        self._say(_CONTROL.sub("", text))
+
+
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def _communicate(process: subprocess.Popen[bytes], text: bytes, say: Log) -> bytes:
+    """Feed and read the process until it ends; a daemon it leaves may keep its pipes open."""
+    assert process.stdout is not None and process.stderr is not None
+    output = bytearray()
+    lines: dict[IO[bytes], _Lines] = {
+        process.stdout: _Lines(say),
+        process.stderr: _Lines(say),
+    }
+
+    def drain(stream: IO[bytes]) -> bool:
+        """Take what there is; false at the end of the stream."""
+        while True:
+            try:
+                data = os.read(stream.fileno(), _CHUNK)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            if stream is process.stdout:
+                output.extend(data)
+            lines[stream].feed(data)
+
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(pidfd, selectors.EVENT_READ)
+            for stream in lines:
+                os.set_blocking(stream.fileno(), False)
+                selector.register(stream, selectors.EVENT_READ)
+            pending = memoryview(text)
+            if process.stdin is not None:
+                os.set_blocking(process.stdin.fileno(), False)
+                selector.register(process.stdin, selectors.EVENT_WRITE)
+            ended = False
+            while not ended:
+                for key, _events in selector.select():
+                    if key.fileobj == pidfd:
+                        ended = True
+                    elif key.fileobj is process.stdin:
+                        try:
+                            pending = pending[os.write(key.fd, pending[:_CHUNK]) :]
+                        except BrokenPipeError:
+                            pending = pending[:0]
+                        if not pending:
+                            selector.unregister(process.stdin)
+                            process.stdin.close()
+                    else:
+                        stream = (
+                            process.stdout
+                            if key.fd == process.stdout.fileno()
+                            else (process.stderr)
+                        )
+                        if not drain(stream):
+                            selector.unregister(stream)
+            for stream, line in lines.items():
+                drain(stream)
+                line.end()
+    finally:
+        os.close(pidfd)
+    return bytes(output)

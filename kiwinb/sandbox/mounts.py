@@ -1,0 +1,96 @@
+"""Mounts of the worker's own mount namespace; see mount(2) and mount_setattr(2)."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from pathlib import Path
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+
+_MNT_DETACH = 2
+_AT_FDCWD = -100
+_AT_RECURSIVE = 0x8000
+_SYS_MOUNT_SETATTR = 442  # one number on all architectures
+_MOUNT_ATTR_RDONLY = 0x1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def mount(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    kind: str | None = None,
+    flags: int = 0,
+    options: str = "",
+) -> None:
+    """Mount a file system.
+
+    Raises:
+        OSError: As the kernel says; ``filename`` is the target.
+    """
+    status = _libc.mount(
+        os.fsencode(source),
+        os.fsencode(target),
+        None if kind is None else kind.encode(),
+        ctypes.c_ulong(flags),
+        os.fsencode(options),
+    )
+    _check(status, target)
+
+
+def bind(source: Path, target: Path, *, readonly: bool = False, recursive: bool = False) -> None:
+    """Show one file or directory at another place as well."""
+    mount(source, target, None, MS_BIND | (MS_REC if recursive else 0))
+    if readonly:
+        try:
+            _make_readonly(target, recursive)
+        except OSError:
+            unmount(target)
+            raise
+
+
+def _make_readonly(target: Path, recursive: bool) -> None:
+    attributes = struct.pack("=QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+    status = _libc.syscall(
+        ctypes.c_long(_SYS_MOUNT_SETATTR),
+        ctypes.c_int(_AT_FDCWD),
+        os.fsencode(target),
+        ctypes.c_uint(_AT_RECURSIVE if recursive else 0),
+        attributes,
+        ctypes.c_size_t(len(attributes)),
+    )
+    _check(status, target)
+
+
+def unmount(target: Path) -> None:
+    """Take a mount away, and all below it; if it is in use, as soon as it is not."""
+    _check(_libc.umount2(os.fsencode(target), _MNT_DETACH), target)
+
+
+def unmount_now(target: Path) -> None:
+    """Take a mount away.
+
+    Raises:
+        OSError: It is in use (``EBUSY``).
+    """
+    _check(_libc.umount2(os.fsencode(target), 0), target)
+
+
+def _check(status: int, target: str | os.PathLike[str]) -> None:
+    if status:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), os.fspath(target))
+
+
+def is_denied(error: OSError) -> bool:
+    """Whether the host forbids it, rather than something being wrong."""
+    return error.errno in (errno.EPERM, errno.EACCES)

@@ -1,0 +1,38 @@
+"""The host tools kiwinb runs, and the Debian package that holds each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+
+from kiwinb.errors import HostError
+
+TOOLS: Mapping[str, str] = {
+    "cp": "coreutils",
+    "newgidmap": "uidmap",
+    "newuidmap": "uidmap",
+}
+"""Debian package by tool."""
+
+_SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+def search_path() -> str:
+    """``PATH`` with the directories of the system tools, which users often lack."""
+    given = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join([*given, *(d for d in _SYSTEM_DIRECTORIES if d not in given)])
+
+
+def find_tool(name: str) -> str:
+    """Path of a host tool.
+
+    Raises:
+        HostError: It is not installed; the remedy names its Debian package.
+    """
+    found = shutil.which(name, path=search_path())
+    if found is None:
+        package = TOOLS.get(name)
+        remedy = f"Install it: sudo apt-get install {package}" if package else "Install it."
+        raise HostError(f"the tool {name} is not installed on this host", remedy=remedy)
+    return found
