@@ -41,12 +41,14 @@ class ImagePlan:
 class ImageKind(Protocol):
     """One kind of image, registered in ``kiwinb.create`` under its ``image`` attributes."""
 
-    def plan(self, image: ImageDescription, tree: str) -> ImagePlan:
+    def plan(self, image: ImageDescription, tree: str, epoch: int = 0) -> ImagePlan:
         """Plan the image; pure.
 
         Args:
             image: The effective description.
             tree: Name of the step that leaves the prepared root tree; steps name it as ``base``.
+            epoch: ``RepositoryState.epoch``: the time of all that carries one, in seconds since
+                1970-01-01 UTC.
 
         Raises:
             ImageError: The description asks for what this kind cannot be.
