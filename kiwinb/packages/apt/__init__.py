@@ -1,0 +1,126 @@
+"""apt and dpkg: Debian, Ubuntu and what derives from them.
+
+The host's apt resolves and downloads; dpkg of the tree installs, so the tree need not have apt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kiwinb.errors import CommandError, PackageError
+from kiwinb.packages import dpkg
+from kiwinb.packages.apt import cleanup, image, metadata
+from kiwinb.packages.apt.bootstrap import bootstrap
+from kiwinb.packages.apt.config import DPKG_OPTIONS, SCRIPT_ENVIRONMENT
+from kiwinb.packages.apt.session import Session, local_session, opened, session
+from kiwinb.packages.manager import InstalledPackage, RepositoryState, ResolvedRepository
+from kiwinb.plan.step import HostPaths, StepContext
+from kiwinb.sandbox.chroot import Chroot
+
+
+class Apt:
+    """The package manager ``apt``; see :class:`kiwinb.packages.manager.PackageManager`."""
+
+    name = "apt"
+
+    def refresh(
+        self, repositories: Sequence[ResolvedRepository], host: HostPaths, *, force: bool
+    ) -> RepositoryState:
+        """Read the package lists, or take those that were read before unless forced."""
+        return metadata.refresh(repositories, host.cache, force=force)
+
+    def bootstrap(
+        self,
+        context: StepContext,
+        repositories: Sequence[ResolvedRepository],
+        state: RepositoryState,
+        packages: Sequence[str],
+    ) -> None:
+        """Fill an empty tree with the essential packages and the given ones."""
+        with session(context, repositories, state) as apt:
+            bootstrap(apt, packages)
+        cleanup.settle(context.root, context.log)
+
+    def install(
+        self,
+        context: StepContext,
+        repositories: Sequence[ResolvedRepository],
+        state: RepositoryState,
+        packages: Sequence[str],
+        *,
+        collections: Sequence[str] = (),
+        ignore: Sequence[str] = (),
+        recommended: bool = False,
+    ) -> None:
+        """Install packages and tasks.
+
+        A collection is a task (``NAME^``), the package ``task-NAME``, or a metapackage.
+        """
+        with session(context, repositories, state, ignore=ignore, recommends=recommended) as apt:
+            names = [name for name in packages if name not in ignore]
+            names += _tasks(apt, collections)
+            if names:
+                apt.install(names)
+        cleanup.settle(context.root, context.log)
+
+    def remove(self, context: StepContext, packages: Sequence[str], *, force: bool) -> None:
+        """Purge packages: just these when forced, else with all that hangs on them."""
+        there = {package.name for package in self.installed(context.root)}
+        for name in packages:
+            if name not in there:
+                context.log(f"{name} is not installed, so it is not removed")
+        names = [name for name in packages if name in there]
+        if not names:
+            return
+        if force:
+            _purge(context, names)
+        else:
+            with local_session(context) as apt:
+                apt.purge(names)
+        cleanup.settle(context.root, context.log)
+
+    def configure_image(
+        self, context: StepContext, repositories: Sequence[ResolvedRepository]
+    ) -> None:
+        """Write the sources and keys of the image's own apt."""
+        image.configure(context.root, repositories, context.log)
+
+    def clean(self, context: StepContext) -> None:
+        """Remove lists, archives, logs, locks and backups."""
+        cleanup.clean(context.root, context.log)
+
+    def installed(self, root: Path) -> tuple[InstalledPackage, ...]:
+        """The installed packages, sorted by name."""
+        return dpkg.installed(root)
+
+    def changes(self, root: Path) -> str:
+        """The newest changelog entry of each package that brings its changelog."""
+        return dpkg.changes(root)
+
+    def verify(self, context: StepContext) -> str:
+        """What ``dpkg --verify`` finds changed."""
+        with Chroot(context.root) as chroot:
+            return chroot.run(["dpkg", "--verify"], check=False)
+
+
+def _tasks(apt: Session, collections: Sequence[str]) -> list[str]:
+    if not collections:
+        return []
+    known = frozenset(apt.known_names())
+    names = []
+    for collection in collections:
+        choices = [name for name in (f"task-{collection}", collection) if name in known]
+        names.append(collection if collection.endswith("^") else [*choices, f"{collection}^"][0])
+    return names
+
+
+def _purge(context: StepContext, names: Sequence[str]) -> None:
+    force = ("--force-depends", "--force-remove-essential", "--force-remove-protected")
+    try:
+        with opened(context) as chroot:
+            chroot.run(["dpkg", *DPKG_OPTIONS, *force, "--purge", *names], env=SCRIPT_ENVIRONMENT)
+    except CommandError as error:
+        raise PackageError(
+            "packages could not be deleted:\n" + "\n".join(f"  | {line}" for line in error.tail)
+        ) from error

@@ -1,0 +1,71 @@
+"""What apt says when it fails, made into one clear message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from kiwinb.errors import KiwinbError, PackageError, RepositoryError
+
+_MISSING = re.compile(
+    r"E: (?:Unable to locate package (\S+)|Package '([^']+)' has no installation candidate"
+    r"|Couldn't find task '([^']+)')"
+)
+_CONFLICTS = "The following packages have unmet dependencies:"
+
+
+def missing_names(lines: Iterable[str]) -> tuple[str, ...]:
+    """The package names that apt did not find, in its order, each once."""
+    found = (match for line in lines if (match := _MISSING.match(line)))
+    return tuple(dict.fromkeys(next(filter(None, match.groups())) for match in found))
+
+
+def complaints(lines: Sequence[str]) -> str:
+    """The errors in apt's output, else its warnings, else its last lines; indented."""
+    errors = [line for line in lines if line.startswith(("E:", "Err:"))]
+    warnings = [line for line in lines if line.startswith("W:")]
+    said = [*errors, *(line for line in warnings if "GPG" in line or "fetch" in line)]
+    return "\n".join(f"  {line}" for line in dict.fromkeys(said or warnings or lines[-10:]))
+
+
+def missing_packages(names: Sequence[str], known: Sequence[str]) -> PackageError:
+    """The error for names that no repository has, each with the nearest names it has."""
+    lines = []
+    for name in names:
+        near = get_close_matches(name.partition("=")[0], known, n=3, cutoff=0.75)
+        lines.append(f"  {name}" + (f" (near: {', '.join(near)})" if near else ""))
+    return PackageError(
+        "the repositories have no installable package of these names:\n" + "\n".join(lines),
+        remedy="Correct the names, or add the repository or component that has them.",
+    )
+
+
+def explain(lines: Sequence[str]) -> KiwinbError | None:
+    """The error that the output of a failed apt is about, if it is a known one."""
+    if any(
+        re.search(r"\b404\b.*Not Found|File has unexpected size|Hash Sum mismatch", line)
+        for line in lines
+    ):
+        return RepositoryError(
+            "a package is not on the mirror any more:\n" + complaints(lines),
+            remedy="The mirror has moved on since its lists were read. "
+            "Run again with --clear-cache to read them anew.",
+        )
+    if any(line.startswith("E: Failed to fetch") for line in lines):
+        return RepositoryError(
+            "packages cannot be downloaded:\n" + complaints(lines),
+            remedy="Check that this host reaches the mirror, and run again: what was downloaded "
+            "is kept.",
+        )
+    if _CONFLICTS in lines:
+        start = lines.index(_CONFLICTS)
+        conflicts = [line for line in lines[start + 1 :] if line.startswith(" ")]
+        return PackageError(
+            "the packages cannot be installed together:\n" + "\n".join(conflicts),
+            remedy="Drop one of them, or add the repository that has the versions they need.",
+        )
+    errors = [line for line in lines if line.startswith("E:")]
+    if errors and not any("Sub-process" in line for line in errors):
+        return PackageError("apt cannot do what is asked of it:\n" + complaints(lines))
+    return None

@@ -1,0 +1,183 @@
+"""A configuration of apt that shares nothing with the host's but how files are fetched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kiwinb.packages.dpkg import STATUS
+from kiwinb.packages.host_sources import acquire_options
+from kiwinb.packages.manager import ResolvedRepository
+from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.tools import find_tool, search_path
+
+_PASSED_ON = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+
+
+@dataclass(frozen=True)
+class AptConfig:
+    """Where one run of apt finds and puts what.
+
+    Attributes:
+        work: Private directory of the run.
+        lists: Package lists.
+        sources: Directory of ``.sources`` files.
+        architecture: In dpkg's terms.
+        root: The tree to install into; ``None`` while there is none.
+        source_cache: Cache of the lists, shared by runs with the same lists.
+        archives: Where ``.deb`` files are put.
+        recommends: Recommended packages are installed, too.
+    """
+
+    work: Path
+    lists: Path
+    sources: Path
+    architecture: str
+    root: Path | None = None
+    source_cache: Path | None = None
+    archives: Path | None = None
+    recommends: bool = False
+
+    @property
+    def file(self) -> Path:
+        """The file that ``APT_CONFIG`` names."""
+        return self.work / "apt.conf"
+
+    def write(self, *, preferences: str = "", netrc: str = "") -> None:
+        """Write the configuration and what it refers to."""
+        archives = self.archives or self.work / "archives"
+        for directory in (self.lists / "partial", archives / "partial"):
+            directory.mkdir(parents=True, exist_ok=True)
+        status = self.work / "status"
+        extended_states = self.work / "extended_states"
+        if self.root is None:
+            status.touch()
+        else:
+            status = resolve_in(self.root, STATUS)
+            extended_states = resolve_in(self.root, "/var/lib/apt/extended_states")
+            extended_states.parent.mkdir(parents=True, exist_ok=True)
+        (self.work / "preferences").write_text(preferences)
+        _write_secret(self.work / "auth.conf", netrc)
+        paths = {
+            "Dir": f"{self.work}/",
+            "Dir::Etc::main": "/dev/null",
+            "Dir::Etc::parts": "/dev/null",
+            "Dir::Etc::sourcelist": "/dev/null",
+            "Dir::Etc::sourceparts": f"{self.sources}/",
+            "Dir::Etc::preferences": self.work / "preferences",
+            "Dir::Etc::preferencesparts": "/dev/null",
+            "Dir::Etc::trusted": "/dev/null",
+            "Dir::Etc::trustedparts": "/dev/null",
+            "Dir::Etc::netrc": self.work / "auth.conf",
+            "Dir::Etc::netrcparts": "/dev/null",
+            "Dir::State::lists": f"{self.lists}/",
+            "Dir::State::status": status,
+            "Dir::State::extended_states": extended_states,
+            "Dir::Cache::archives": f"{archives}/",
+            "Dir::Cache::srcpkgcache": self.source_cache or "",
+            "Dir::Cache::pkgcache": "",
+            "Dir::Log::History": "/dev/null",
+            "Dir::Log::Terminal": "/dev/null",
+            "Dir::Log::Planner": "/dev/null",
+        }
+        values = {
+            "APT::Architecture": self.architecture,
+            "APT::Architectures": self.architecture,
+            "APT::Sandbox::User": "root",
+            "APT::Install-Recommends": str(self.recommends).lower(),
+            "APT::Install-Suggests": "false",
+            "APT::Immediate-Configure": "false",
+            "APT::Get::Assume-Yes": "true",
+            "APT::Cmd::Pattern-Only": "true",
+            "APT::Update::Error-Mode": "any",
+            "Acquire::Languages": "none",
+            "Acquire::PDiffs": "false",
+            "Acquire::ForceHash": "SHA256",
+            "Acquire::AllowReleaseInfoChange": "true",
+            "Debug::NoLocking": "true",
+            "DPkg::Use-Pty": "false",
+            "DPkg::Install::Recursive": "false",
+            "Dpkg::Progress-Fancy": "false",
+            "pkgCacheGen::ForceEssential": ",",
+            "quiet": "1",
+        }
+        if self.root is not None:
+            values["DPkg::Chroot-Directory"] = str(self.root)
+        lines = [acquire_options()]
+        lines += [f'{name} "{value}";\n' for name, value in {**paths, **values}.items()]
+        lines += [f'DPkg::Options:: "{option}";\n' for option in DPKG_OPTIONS]
+        self.file.write_text("".join(lines))
+
+    def environment(self, epoch: int = 0) -> Mapping[str, str]:
+        """The whole environment of a run of apt, and so of the maintainer scripts."""
+        passed = {name: value for name, value in os.environ.items() if name.lower() in _PASSED_ON}
+        return {**passed, **SCRIPT_ENVIRONMENT, **stamp(epoch), "APT_CONFIG": str(self.file)}
+
+
+DPKG_OPTIONS = (
+    "--force-unsafe-io",
+    "--force-confdef",
+    "--force-confold",
+    "--log=/dev/null",
+)
+
+SCRIPT_ENVIRONMENT: Mapping[str, str] = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LC_ALL": "C.UTF-8",
+    "TERM": "dumb",
+    "TZ": "UTC0",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "DEBCONF_NONINTERACTIVE_SEEN": "true",
+    "DEBCONF_NOWARNINGS": "yes",
+    "INITRD": "No",
+}
+"""What maintainer scripts see; no initrd is made before the image is complete."""
+
+
+def stamp(epoch: int) -> Mapping[str, str]:
+    """The variable that sets the time which tools write into files."""
+    return {"SOURCE_DATE_EPOCH": str(epoch)}
+
+
+def _write_secret(file: Path, text: str) -> None:
+    file.touch(mode=0o600)
+    file.write_text(text)
+
+
+def credentials(repositories: Sequence[ResolvedRepository]) -> str:
+    """apt_auth.conf(5): the host's own entries, and those of the repositories."""
+    lines = []
+    for file in (Path("/etc/apt/auth.conf"), *sorted(Path("/etc/apt/auth.conf.d").glob("*.conf"))):
+        if os.access(file, os.R_OK):
+            lines.append(file.read_text())
+    for repository in repositories:
+        if repository.username is not None:
+            for url in repository.urls:
+                parts = urlsplit(url)
+                place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+                password = repository.password or ""
+                lines.append(f"machine {place} login {repository.username} password {password}\n")
+    return "".join(lines)
+
+
+def architecture_of(repositories: Sequence[ResolvedRepository]) -> str:
+    """The architecture to install: the first a repository names, else the host's own."""
+    named = (repository.architectures[0] for repository in repositories if repository.architectures)
+    return next(named, None) or _host_architecture()
+
+
+@cache
+def _host_architecture() -> str:
+    return subprocess.run(
+        [find_tool("dpkg"), "--print-architecture"],
+        env={"PATH": search_path()},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()

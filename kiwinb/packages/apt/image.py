@@ -1,0 +1,58 @@
+"""The configuration of the image's own apt."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from kiwinb.packages.apt.sources import key_suffix, read_key, stanza
+from kiwinb.packages.manager import ResolvedRepository
+from kiwinb.plan.keys import Digest
+from kiwinb.sandbox.paths import resolve_in
+
+_KEYRINGS = "/etc/apt/keyrings"
+
+
+def configure(
+    root: Path, repositories: Sequence[ResolvedRepository], log: Callable[[str], None]
+) -> None:
+    """Write ``/etc/apt/sources.list.d/ALIAS.sources`` for repositories the image is to have.
+
+    A key that a package of the image brings is used from there, so that it is updated with that
+    package; others are written to ``/etc/apt/keyrings``. User names and passwords are not written.
+    """
+    brought = _keyrings_of_packages(root)
+    for repository in repositories:
+        if not repository.included_in_image or repository.image_url is None:
+            continue
+        keyrings = []
+        for number, key in enumerate(repository.keys if repository.checked else ()):
+            if key.digest in brought:
+                keyrings.append(brought[key.digest])
+                continue
+            data = read_key(key, repository.alias)
+            name = f"{repository.alias}{f'-{number + 1}' if number else ''}.{key_suffix(data)}"
+            keyrings.append(Path(_KEYRINGS, name))
+            _write(root, f"{_KEYRINGS}/{name}", data)
+        text = stanza(repository, [repository.image_url], keyrings)
+        _write(root, f"/etc/apt/sources.list.d/{repository.alias}.sources", text.encode())
+        log(f"configured the repository {repository.alias} in the image")
+
+
+def _keyrings_of_packages(root: Path) -> Mapping[Digest, Path]:
+    directory = resolve_in(root, "/usr/share/keyrings")
+    files = sorted(directory.iterdir(), reverse=True) if directory.is_dir() else []
+    return {
+        hashlib.sha256(file.read_bytes()).hexdigest(): Path("/usr/share/keyrings", file.name)
+        for file in files
+        if file.is_file() and not file.is_symlink()
+    }
+
+
+def _write(root: Path, path: str, data: bytes) -> None:
+    file = resolve_in(root, path)
+    for directory in reversed([parent for parent in file.parents if not parent.exists()]):
+        directory.mkdir(mode=0o755)
+    file.write_bytes(data)
+    file.chmod(0o644)

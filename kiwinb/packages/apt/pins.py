@@ -1,0 +1,56 @@
+"""Preferences of apt: which packages are never taken, and which repository comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kiwinb.packages.deb822 import paragraphs
+from kiwinb.packages.manager import ResolvedRepository
+
+_USUAL = 99
+"""Priority of a repository whose description says none, as in KIWI NG."""
+
+
+def preferences(
+    repositories: Sequence[ResolvedRepository],
+    releases: Sequence[Path | None],
+    ignore: Sequence[str],
+) -> str:
+    """The text of an apt_preferences(5) file.
+
+    Repositories get pins only when their priorities differ; all lie between 500 and 989, so that
+    a repository that comes first wins even with an older version, but nothing is downgraded.
+
+    Args:
+        repositories: Those that packages are taken from.
+        releases: Their signed indexes, ``None`` for one that has none.
+        ignore: Packages that are never to be installed.
+    """
+    pins = [_pin(" ".join(ignore), "release *", -1)] if ignore else []
+    ranks = sorted({_priority(repository) for repository in repositories}, reverse=True)
+    if len(ranks) > 1:
+        for repository, release in zip(repositories, releases, strict=True):
+            rank = min(ranks.index(_priority(repository)), 48)
+            criterion = _criterion(repository, release)
+            pins.append(_pin("*", criterion, 500 + 10 * rank))
+    return "\n".join(pins)
+
+
+def _pin(packages: str, criterion: str, priority: int) -> str:
+    return f"Package: {packages}\nPin: {criterion}\nPin-Priority: {priority}\n"
+
+
+def _priority(repository: ResolvedRepository) -> int:
+    return _USUAL if repository.priority is None else repository.priority
+
+
+def _criterion(repository: ResolvedRepository, release: Path | None) -> str:
+    """What tells a repository from others: its Release file if it has one, else its host."""
+    if release is not None:
+        letters = {"origin": "o", "label": "l", "codename": "n", "suite": "a"}
+        for fields in paragraphs(release.read_text(encoding="utf-8", errors="replace")):
+            if said := [f"{letters[name]}={fields[name]}" for name in letters if name in fields]:
+                return "release " + ",".join(said)
+    return f'origin "{urlsplit(repository.urls[0]).hostname or ""}"'

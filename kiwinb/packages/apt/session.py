@@ -1,0 +1,234 @@
+"""One step's use of the host's apt on a root tree."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kiwinb.errors import CommandError, PackageError
+from kiwinb.packages.apt.complaints import explain, missing_names, missing_packages
+from kiwinb.packages.apt.config import AptConfig, architecture_of, credentials
+from kiwinb.packages.apt.metadata import apt, list_home, release_files
+from kiwinb.packages.apt.pins import preferences
+from kiwinb.packages.apt.pool import Download, Pool
+from kiwinb.packages.dpkg import installed
+from kiwinb.packages.manager import RepositoryState, ResolvedRepository
+from kiwinb.plan.step import StepContext
+from kiwinb.sandbox.chroot import Chroot
+from kiwinb.sandbox.paths import resolve_in
+
+ARCHIVES = "/var/cache/apt/archives"
+_ABANDONED_SECONDS = 24 * 3600
+_URI = re.compile(r"'(?P<uri>[^']+)' (?P<name>\S+) (?P<size>\d+) ?(?:SHA256:(?P<sha256>\w+))?")
+_DONE = re.compile(r"(Unpacking|Setting up) ")
+
+
+@dataclass(frozen=True)
+class Session:
+    """The host's apt, set up for one tree and one state of the repositories.
+
+    Attributes:
+        context: Of the step.
+        config: Of apt; its archives are a directory of this session alone.
+        epoch: The time that maintainer scripts stamp files with.
+    """
+
+    context: StepContext
+    config: AptConfig
+    epoch: int
+    _pool: Pool = field(repr=False)
+
+    @property
+    def archives(self) -> Path:
+        """Where this session has its ``.deb`` files."""
+        assert self.config.archives is not None
+        return self.config.archives
+
+    def resolve(self, names: Sequence[str]) -> tuple[Download, ...]:
+        """What has to be there to install packages.
+
+        Raises:
+            PackageError: Names are unknown, or the packages do not go together.
+        """
+        lines: list[str] = []
+        try:
+            output = apt(
+                self.config, ["apt-get", "install", "--print-uris", "-qq", *names], lines.append
+            )
+        except CommandError as error:
+            if missing := missing_names(lines):
+                raise missing_packages(missing, self.known_names()) from error
+            raise explain(lines) or error from error
+        return tuple(
+            Download(match["name"], int(match["size"]), match["sha256"])
+            for line in output.splitlines()
+            if (match := _URI.match(line))
+        )
+
+    def fetch(self, names: Sequence[str]) -> tuple[Download, ...]:
+        """Have all that installing packages takes in the directory of archives.
+
+        Raises:
+            PackageError: Names are unknown, or the packages do not go together.
+            RepositoryError: Something cannot be downloaded.
+        """
+        downloads = self.resolve(names)
+        missing = self._pool.take(downloads, self.archives)
+        if missing:
+            size = sum(download.size for download in missing) / 1e6
+            self.context.log(f"downloading {len(missing)} packages ({size:.1f} MB)")
+            try:
+                self._run(["apt-get", "install", "--download-only", *names])
+            finally:
+                self._pool.keep(missing, self.archives)
+        return downloads
+
+    def install(self, names: Sequence[str]) -> None:
+        """Install packages with dpkg in the tree.
+
+        Raises:
+            PackageError: Names are unknown, or the packages do not go together or fail.
+            RepositoryError: Something cannot be downloaded.
+        """
+        downloads = self.fetch(names)
+        count = 0
+
+        def follow(line: str) -> None:
+            nonlocal count
+            self.context.log(line)
+            if _DONE.match(line):
+                count += 1
+                self.context.progress(min(1.0, count / (2 * len(downloads) or 1)))
+
+        with opened(self.context) as chroot:
+            chroot.bind(self.archives, ARCHIVES)
+            self._run(["apt-get", "install", "--no-download", *names], follow)
+
+    def purge(self, names: Sequence[str]) -> None:
+        """Purge packages, what depends on them, and what nothing needs any more."""
+        with opened(self.context):
+            self._run(["apt-get", "purge", "--auto-remove", *names])
+
+    def known_names(self) -> tuple[str, ...]:
+        """The names of all packages that the repositories have."""
+        return tuple(apt(self.config, ["apt-cache", "pkgnames"], lambda line: None).split())
+
+    def _run(self, argv: Sequence[str], follow: Callable[[str], None] | None = None) -> None:
+        lines: list[str] = []
+
+        def log(line: str) -> None:
+            lines.append(line)
+            (follow or self.context.log)(line)
+
+        try:
+            apt(self.config, argv, log, self.epoch)
+        except CommandError as error:
+            raise explain(lines) or PackageError(
+                "a package could not be set up or removed in the tree:\n"
+                + "\n".join(f"  | {line}" for line in error.tail),
+                remedy="The lines above are the last ones of dpkg and of the maintainer scripts.",
+            ) from error
+
+
+@contextmanager
+def session(
+    context: StepContext,
+    repositories: Sequence[ResolvedRepository],
+    state: RepositoryState,
+    *,
+    ignore: Sequence[str] = (),
+    recommends: bool = False,
+) -> Iterator[Session]:
+    """Set apt up for a step; what it needs is gone afterwards.
+
+    Args:
+        context: Of the step.
+        repositories: All of them.
+        state: Of those that are used for building.
+        ignore: Packages that are never to be installed.
+        recommends: Install recommended packages, too.
+    """
+    used = [repository for repository in repositories if repository.used_for_build]
+    with _work(context.host.cache) as work:
+        config = AptConfig(
+            work=work,
+            lists=state.metadata / "lists",
+            sources=list_home(state).sources,
+            architecture=architecture_of(used),
+            root=context.root,
+            source_cache=state.metadata / "srcpkgcache.bin",
+            archives=work / "archives",
+            recommends=recommends,
+        )
+        config.write(
+            preferences=preferences(used, release_files(state), ignore),
+            netrc=credentials(used),
+        )
+        yield Session(context, config, state.epoch, Pool(context.host.cache / "apt/pool"))
+
+
+@contextmanager
+def local_session(context: StepContext) -> Iterator[Session]:
+    """Set apt up with no repositories at all, to remove packages."""
+    with _work(context.host.cache) as work:
+        (work / "sources").mkdir()
+        config = AptConfig(
+            work=work,
+            lists=work / "lists",
+            sources=work / "sources",
+            architecture=_tree_architecture(context.root),
+            root=context.root,
+        )
+        config.write()
+        yield Session(context, config, 0, Pool(context.host.cache / "apt/pool"))
+
+
+def _tree_architecture(root: Path) -> str:
+    """The architecture that the tree's dpkg is of."""
+    packages = installed(root)
+    own = next((package.arch for package in packages if package.name == "dpkg"), None)
+    return own or architecture_of(())
+
+
+@contextmanager
+def _work(cache: Path) -> Iterator[Path]:
+    """A private directory next to the pool, so that files can be linked from there."""
+    parent = cache / "apt/work"
+    parent.mkdir(parents=True, exist_ok=True)
+    before = time.time() - _ABANDONED_SECONDS
+    for directory in parent.iterdir():
+        if directory.stat().st_mtime < before:
+            shutil.rmtree(directory, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as work:
+        yield Path(work)
+
+
+@contextmanager
+def opened(context: StepContext) -> Iterator[Chroot]:
+    """The tree, open to run maintainer scripts, which start no services."""
+    with Chroot(context.root, log=context.log) as chroot, no_services(context.root):
+        yield chroot
+
+
+@contextmanager
+def no_services(root: Path) -> Iterator[None]:
+    """Have ``invoke-rc.d`` start nothing, by a policy that is not left in the tree."""
+    policy = resolve_in(root, "/usr/sbin/policy-rc.d")
+    aside = policy.with_name("policy-rc.d.kiwinb")
+    if policy.exists():
+        policy.rename(aside)
+    policy.parent.mkdir(parents=True, exist_ok=True)
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy.unlink(missing_ok=True)
+        if aside.exists():
+            aside.rename(policy)

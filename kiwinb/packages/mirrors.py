@@ -1,0 +1,239 @@
+"""Where the repositories of a description are on this host, and which keys sign them."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from kiwinb.description.model import Repository
+from kiwinb.errors import RepositoryError
+from kiwinb.packages.host_sources import HostSource, host_sources
+from kiwinb.packages.manager import ResolvedRepository
+from kiwinb.plan.keys import Source
+from kiwinb.sandbox.command import run
+from kiwinb.settings import Settings, settings_file
+
+KEYRINGS = Path("/usr/share/keyrings")
+
+_ARMOR = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
+
+
+def resolve(
+    repository: Repository,
+    settings: Settings,
+    description_dir: Path,
+    *,
+    etc_apt: Path = Path("/etc/apt"),
+    keyrings: Path = KEYRINGS,
+) -> ResolvedRepository:
+    """Find the URLs and the keys of a repository.
+
+    A source path is one of
+
+    * ``mirror:ALIAS[/PATH]``, a mirror of the settings, or else of the host's own apt sources;
+    * ``http:``, ``https:`` or ``ftp:`` URLs;
+    * ``obs:PROJECT/REPOSITORY`` on the server that the settings name;
+    * ``dir:``, ``file:`` or a plain path: a directory of the host;
+    * ``this:PATH``, a directory of the description;
+    * ``iso:PATH[?DIRECTORY]``, an ISO image, which is unpacked into the cache.
+
+    Args:
+        repository: As the description has it.
+        settings: Of the user.
+        description_dir: The description directory.
+        etc_apt: Configuration directory of the host's apt.
+        keyrings: Where packages of the host keep archive keyrings.
+
+    Raises:
+        RepositoryError: It cannot be found, or has to be checked and no key is known.
+    """
+    path = repository.path.replace("%arch", platform.machine())
+    place = _locate(path, settings, description_dir, host_sources(etc_apt))
+    checked = repository.repository_gpgcheck is not False
+    distribution = repository.distribution or "./"
+    alias = repository.alias or _alias(path, distribution)
+    keys: tuple[Source, ...] = ()
+    if repository.signing:
+        keys = tuple(_read_key(key, alias, description_dir) for key in repository.signing)
+    elif checked:
+        keys = _default_keys(place, settings, keyrings)
+        if not keys:
+            raise RepositoryError(
+                f"no key is known that signs the repository {alias} ({repository.path})",
+                remedy='Name its key file in the description: <source …><signing key="…"/>'
+                '</source>, or set repository_gpgcheck="false" to use it unchecked.',
+            )
+    flat = distribution.endswith("/")
+    return ResolvedRepository(
+        alias=alias,
+        path=repository.path,
+        urls=place.urls,
+        keys=keys,
+        checked=checked,
+        distribution=distribution,
+        components=() if flat else repository.components or ("main",),
+        architectures=repository.architectures,
+        priority=repository.priority,
+        username=repository.username,
+        password=repository.password,
+        used_for_build=repository.used_for_build,
+        included_in_image=repository.included_in_image,
+        image_url=_public(place.urls[0]) if repository.included_in_image else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Place:
+    urls: tuple[str, ...]
+    name: str
+    signed_by: str = ""
+
+
+def _locate(
+    path: str, settings: Settings, description_dir: Path, sources: tuple[HostSource, ...]
+) -> _Place:
+    scheme, colon, rest = path.partition(":")
+    if not colon or "/" in scheme:
+        return _directory(description_dir / path)
+    match scheme:
+        case "mirror":
+            return _mirror(rest, settings, sources)
+        case "http" | "https" | "ftp":
+            url = path.rstrip("/")
+            known = next((source for source in sources if source.url == url), None)
+            return _Place((url,), _last(url), known.signed_by if known else "")
+        case "obs":
+            return _build_service(path, rest, settings)
+        case "this":
+            return _directory(description_dir / rest.lstrip("/"))
+        case "dir" | "file":
+            return _directory(description_dir / unquote(urlsplit(path).path))
+        case "iso":
+            return _iso_image(rest, settings, description_dir)
+    raise RepositoryError(
+        f"{path} is no repository path that kiwinb knows",
+        remedy="It may start with mirror:, http:, https:, ftp:, obs:, dir:, file:, this: or iso:.",
+    )
+
+
+def _mirror(rest: str, settings: Settings, sources: tuple[HostSource, ...]) -> _Place:
+    alias, _, below = rest.strip("/").partition("/")
+    own = [source for source in sources if alias in source.aliases]
+    urls = settings.mirrors.get(alias) or tuple(dict.fromkeys(source.url for source in own))
+    if not urls:
+        raise RepositoryError(
+            f"no mirror is known for mirror:{alias}",
+            remedy=f"Neither the settings nor the host's apt sources name one. Set it in "
+            f'{settings_file()}:\n\n    [mirrors]\n    {alias} = "http://…/{alias}"\n',
+        )
+    signed_by = next((source.signed_by for source in own if source.signed_by), "")
+    return _Place(tuple(f"{url}/{below}" if below else url for url in urls), alias, signed_by)
+
+
+def _build_service(path: str, rest: str, settings: Settings) -> _Place:
+    if settings.obs_server is None:
+        raise RepositoryError(
+            f"{path} needs the download server of an Open Build Service",
+            remedy=f'Set it in {settings_file()}:\n\n    obs-server = "https://…"\n',
+        )
+    project = rest.strip("/").replace(":", ":/")
+    return _Place((f"{settings.obs_server.rstrip('/')}/{project}",), "")
+
+
+def _directory(path: Path) -> _Place:
+    path = path.resolve()
+    if not path.is_dir():
+        raise RepositoryError(f"the repository directory {path} does not exist")
+    return _Place((path.as_uri(),), path.name)
+
+
+def _iso_image(rest: str, settings: Settings, description_dir: Path) -> _Place:
+    name, _, below = re.sub(r"^//(?=/)", "", rest).partition("?")
+    file = (description_dir / name).resolve()
+    if not file.is_file():
+        raise RepositoryError(f"the ISO image {file} does not exist")
+    about = file.stat()
+    identity = f"{file}\0{about.st_size}\0{about.st_mtime_ns}"
+    tree = settings.cache / "iso" / hashlib.sha256(identity.encode()).hexdigest()
+    if not tree.is_dir():
+        tree.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=tree.parent) as work:
+            fresh = Path(work, "tree")
+            run(["xorriso", "-osirrox", "on", "-indev", file, "-extract", "/", fresh])
+            run(["chmod", "-R", "u+rwX", fresh])
+            if not tree.is_dir():
+                fresh.rename(tree)
+    return _directory(tree / below.strip("/"))
+
+
+def _last(url: str) -> str:
+    return urlsplit(url).path.rstrip("/").rpartition("/")[2]
+
+
+def _alias(path: str, distribution: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.partition(":")[2] or path).strip("-.")
+    suite = re.sub(r"[^A-Za-z0-9._-]+", "-", distribution).strip("-.")
+    return "-".join(part for part in (name, suite) if part) or "repository"
+
+
+def _public(url: str) -> str:
+    """The URL without the user name and password that it may have."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _read_key(key: str, alias: str, description_dir: Path) -> Source:
+    scheme = key.partition("://")[0] if "://" in key else "file"
+    if scheme != "file":
+        raise RepositoryError(
+            f"the signing key {key} of the repository {alias} is not a file",
+            remedy="Download it once, check it, and put it in the description directory.",
+        )
+    file = description_dir / (unquote(urlsplit(key).path) if "://" in key else key)
+    try:
+        return _source(file)
+    except OSError as error:
+        raise RepositoryError(
+            f"the signing key {key} of the repository {alias} cannot be read: {error.strerror}",
+            remedy="A relative name is looked up in the description directory.",
+        ) from None
+
+
+def _source(file: Path) -> Source:
+    return Source(hashlib.sha256(file.read_bytes()).hexdigest(), file)
+
+
+def _default_keys(place: _Place, settings: Settings, keyrings: Path) -> tuple[Source, ...]:
+    if _ARMOR in place.signed_by:
+        return (_inline_key(place.signed_by, settings),)
+    named = [file for word in place.signed_by.split() if (file := Path(word)).is_file()]
+    return tuple(_source(file) for file in named or _keyrings(place.name, keyrings))
+
+
+def _keyrings(name: str, keyrings: Path) -> Iterator[Path]:
+    """The archive keyring of the distribution that a mirror alias belongs to."""
+    distribution = name.partition("-")[0]
+    for suffix in ("gpg", "pgp", "asc"):
+        file = keyrings / f"{distribution}-archive-keyring.{suffix}"
+        if distribution and file.is_file():
+            yield file
+            return
+
+
+def _inline_key(field: str, settings: Settings) -> Source:
+    """A key that a deb822 source holds itself, with `` .`` for its empty lines, as a file."""
+    lines = ("" if line.strip() == "." else line for line in field.splitlines())
+    data = ("\n".join(lines).strip() + "\n").encode()
+    directory = settings.cache / "keys"
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / f"{hashlib.sha256(data).hexdigest()}.asc"
+    with tempfile.NamedTemporaryFile(dir=directory, delete=False) as fresh:
+        fresh.write(data)
+    Path(fresh.name).replace(file)
+    return _source(file)

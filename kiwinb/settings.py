@@ -1,0 +1,177 @@
+"""What the user sets for this host: where things are kept, and which mirrors are used.
+
+The file is ``config.toml`` in the user's configuration directory
+(``$XDG_CONFIG_HOME/kiwinb``), or the one that ``KIWINB_CONFIG`` names::
+
+    store = "/srv/kiwinb/store"
+    store-limit = "40G"
+    cache = "/srv/kiwinb/cache"
+    backend = "auto"
+    obs-server = "https://download.example.org/repositories"
+
+    [mirrors]
+    debian = "http://mirror.example.org/debian"
+    debian-security = ["http://mirror.example.org/debian-security"]
+
+``KIWINB_STORE`` and ``KIWINB_CACHE`` override the file. Nothing in it changes what a build
+makes, so no key includes it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path, user_config_path
+
+from kiwinb.errors import KiwinbError, Location
+
+_BACKENDS = ("auto", "overlay", "copy")
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one user on one host.
+
+    Attributes:
+        store: Directory of the checkpoint store.
+        cache: Directory of downloads, shared by all builds.
+        store_limit: Size in bytes that the store is kept below; ``None`` for no limit.
+        mirrors: URLs by mirror alias.
+        obs_server: Base URL of the repositories of an Open Build Service.
+        backend: How the store keeps trees: ``auto``, ``overlay`` or ``copy``.
+    """
+
+    store: Path
+    cache: Path
+    store_limit: int | None = None
+    mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    obs_server: str | None = None
+    backend: str = "auto"
+
+
+def settings_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """The file that settings are read from, whether it exists or not."""
+    if named := environ.get("KIWINB_CONFIG"):
+        return Path(named).expanduser()
+    base = environ.get("XDG_CONFIG_HOME")
+    return (Path(base) / "kiwinb" if base else user_config_path("kiwinb")) / "config.toml"
+
+
+def load_settings(
+    environ: Mapping[str, str] = os.environ, *, cache: Path | None = None
+) -> Settings:
+    """Read the settings.
+
+    Args:
+        environ: Environment variables.
+        cache: Overrides the download cache, for ``--shared-cache-dir``.
+
+    Raises:
+        KiwinbError: The settings file cannot be read, is no TOML, or says what it cannot say.
+    """
+    file = settings_file(environ)
+    reader = _Reader(file, _read(file, required="KIWINB_CONFIG" in environ))
+    base = environ.get("XDG_CACHE_HOME")
+    caches = Path(base) / "kiwinb" if base else user_cache_path("kiwinb")
+    settings = Settings(
+        store=_path(environ.get("KIWINB_STORE") or reader.text("store")) or caches / "store",
+        cache=cache
+        or _path(environ.get("KIWINB_CACHE") or reader.text("cache"))
+        or caches / "downloads",
+        store_limit=reader.size("store-limit"),
+        mirrors=reader.mirrors(),
+        obs_server=reader.text("obs-server"),
+        backend=reader.choice("backend", _BACKENDS),
+    )
+    reader.finish()
+    return settings
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser().absolute() if text else None
+
+
+def _read(file: Path, *, required: bool) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if required:
+            raise KiwinbError(
+                "the file that KIWINB_CONFIG names does not exist", location=Location(file)
+            ) from None
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise KiwinbError(
+            f"the settings cannot be read: {error}", location=Location(file)
+        ) from None
+
+
+class _Reader:
+    """Takes typed values out of a TOML text; what is wrong is told with file and line."""
+
+    def __init__(self, file: Path, text: str) -> None:
+        self._file = file
+        self._text = text
+        try:
+            self._values: dict[str, Any] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            place = re.search(r"line (\d+), column (\d+)", str(error))
+            line, column = map(int, place.groups()) if place else (None, None)
+            problem = re.sub(r" \(at .*\)$", "", str(error))
+            raise KiwinbError(
+                f"this is no valid TOML: {problem}", location=Location(file, line, column)
+            ) from None
+
+    def text(self, name: str) -> str | None:
+        value = self._values.pop(name, None)
+        if value is not None and not (isinstance(value, str) and value):
+            raise self._error(name, "is to be a text in quotes")
+        return value
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        value = self.text(name) or choices[0]
+        if value not in choices:
+            raise self._error(name, f"is to be one of {', '.join(choices)}")
+        return value
+
+    def size(self, name: str) -> int | None:
+        value = self._values.pop(name, None)
+        if value is None:
+            return None
+        match = re.fullmatch(r"(\d+)\s*([KMGT]?)(?:i?B)?", str(value))
+        if match is None or isinstance(value, bool):
+            raise self._error(name, 'is to be a size in bytes or with a unit, as in "40G"')
+        return int(match[1]) * _UNITS[match[2]]
+
+    def mirrors(self) -> dict[str, tuple[str, ...]]:
+        table = self._values.pop("mirrors", {})
+        if not isinstance(table, dict):
+            raise self._error("mirrors", "is to be a table: [mirrors]")
+        mirrors = {}
+        for alias, value in table.items():
+            urls = [value] if isinstance(value, str) else value
+            if not (isinstance(urls, list) and urls and all(_is_url(url) for url in urls)):
+                raise self._error(alias, "is to be a URL or a list of URLs")
+            mirrors[alias] = tuple(url.rstrip("/") for url in urls)
+        return mirrors
+
+    def finish(self) -> None:
+        for name in self._values:
+            raise self._error(name, "is no setting of kiwinb")
+
+    def _error(self, name: str, problem: str) -> KiwinbError:
+        pattern = re.compile(rf"""\s*\[?\s*["']?{re.escape(name)}["']?\s*[\]=]""")
+        lines = enumerate(self._text.splitlines(), 1)
+        line = next((number for number, text in lines if pattern.match(text)), None)
+        return KiwinbError(f"{name} {problem}", location=Location(self._file, line))
+
+
+def _is_url(value: object) -> bool:
+    return isinstance(value, str) and re.match(r"[a-z][a-z0-9+]*:/", value) is not None
