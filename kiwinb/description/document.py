@@ -1,0 +1,161 @@
+"""The description of an image as one valid document of the current schema version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lxml import etree
+
+from kiwinb.description.upgrade import CURRENT, Change, upgrade
+from kiwinb.description.validate import validate
+from kiwinb.description.xml import (
+    BASE,
+    MAX_BYTES,
+    children,
+    display,
+    find_description,
+    location,
+    read_xml,
+    tag,
+)
+from kiwinb.errors import DescriptionError
+
+__all__ = ["Document", "location", "read"]
+
+MAX_DEPTH = 16
+"""How deep included files may include further ones."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A description that was read.
+
+    Attributes:
+        directory: The description directory.
+        file: The description file.
+        tree: The document: valid, of schema version 8.5, includes resolved.
+        changes: What the upgrade changed.
+        source_version: The schema version that the file was written for.
+        files: All files that were read: ``file`` and what it includes.
+    """
+
+    directory: Path
+    file: Path
+    tree: etree._ElementTree
+    changes: tuple[Change, ...]
+    source_version: str
+    files: tuple[Path, ...]
+
+
+def read(path: Path, *, kiwi_file: str | None = None) -> Document:
+    """Read, upgrade and validate a description.
+
+    Args:
+        path: The description directory, or the description file itself.
+        kiwi_file: Name of the description file in the directory.
+
+    Raises:
+        DescriptionError: It cannot be read, upgraded, or does not hold against the schema. All
+            that does not hold is told at once, as DescriptionErrors.
+    """
+    file = path if path.is_file() else find_description(path, kiwi_file)
+    reader = _Reader(file.parent)
+    tree = read_xml(file)
+    root = tree.getroot()
+    version = root.get("schemaversion")
+    reader.take(root, file, version=None, stack=())
+    root.set("schemaversion", CURRENT)
+    validate(tree)
+    assert version is not None, "what has no version was refused"
+    return Document(
+        directory=file.parent,
+        file=file,
+        tree=tree,
+        changes=tuple(reader.changes),
+        source_version=version,
+        files=tuple(dict.fromkeys(reader.files)),
+    )
+
+
+class _Reader:
+    """Upgrades a file and puts what it includes in place."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.bytes_left = MAX_BYTES
+        self.changes: list[Change] = []
+        self.files: list[Path] = []
+
+    def take(
+        self, root: etree._Element, file: Path, version: str | None, stack: tuple[Path, ...]
+    ) -> None:
+        self.files.append(file)
+        self.bytes_left -= file.stat().st_size
+        if root.tag != "image":
+            raise DescriptionError(
+                f"the root element is <{tag(root)}>, not <image>",
+                remedy="Put the sections into an <image> element without a namespace.",
+                location=location(root),
+            )
+        version = root.get("schemaversion", version)
+        if version is None:
+            raise DescriptionError(
+                "the attribute schemaversion is missing",
+                remedy=f'Write <image schemaversion="{CURRENT}" name="…">.',
+                location=location(root),
+            )
+        self.changes += upgrade(root, version)
+        for include in [child for child in children(root) if child.tag == "include"]:
+            self.resolve(include, version, (*stack, file.resolve()))
+
+    def resolve(self, include: etree._Element, version: str, stack: tuple[Path, ...]) -> None:
+        where = location(include)
+        file = self.included_file(include)
+        if file.resolve() in stack:
+            raise DescriptionError(
+                f"{display(file)} includes itself", remedy="Break the cycle.", location=where
+            )
+        if len(stack) > MAX_DEPTH:
+            raise DescriptionError(
+                f"includes are nested more than {MAX_DEPTH} deep",
+                remedy="Include the files from the description itself.",
+                location=where,
+            )
+        if not file.is_file():
+            raise DescriptionError(
+                f"the included file {display(file)} does not exist",
+                remedy="Names are relative to the description directory; file:///… is absolute.",
+                location=where,
+            )
+        root = read_xml(file, most=self.bytes_left).getroot()
+        self.take(root, file, version, stack)
+        base = root.get(BASE, "")
+        parent = include.getparent()
+        assert parent is not None, "an <include> is taken from its <image>"
+        for child in list(children(root)):
+            if child.get(BASE) is None:
+                child.set(BASE, base)
+            include.addprevious(child)
+        parent.remove(include)
+
+    def included_file(self, include: etree._Element) -> Path:
+        source = include.get("from")
+        if not source:
+            raise DescriptionError(
+                "the attribute from is missing",
+                remedy='Name the file to include: <include from="file://other.xml"/>.',
+                location=location(include),
+            )
+        scheme = source.partition("://")[0] if "://" in source else ""
+        if scheme not in ("", "file", "this"):
+            raise DescriptionError(
+                f"cannot include {source!r}: only local files can be included",
+                remedy="Use file://NAME, this://NAME or NAME, relative to the description "
+                "directory, or file:///ABSOLUTE/NAME.",
+                location=location(include),
+            )
+        name = source.partition("://")[2] if scheme else source
+        if scheme == "this":
+            name = name.lstrip("/")
+        return self.directory / name

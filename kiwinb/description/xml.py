@@ -1,0 +1,204 @@
+"""Reading the XML of a description: in bounded memory, without the network or entities.
+
+The lines of elements are lxml's own. The file an element comes from is kept as ``xml:base``
+on the root and on each element that an ``<include>`` put there, so that it survives copies.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+from xml.parsers import expat
+
+from lxml import etree
+
+from kiwinb.errors import DescriptionError, Location
+
+MAX_BYTES = 8 * 1024 * 1024
+"""The largest file that is read, and the most that one description reads with its includes."""
+
+BASE = "{http://www.w3.org/XML/1998/namespace}base"
+
+
+def find_description(directory: Path, kiwi_file: str | None = None) -> Path:
+    """The description file of a directory: ``config.xml``, else its only ``*.kiwi``.
+
+    Args:
+        directory: The description directory.
+        kiwi_file: Name of the file in it, when that was chosen.
+
+    Raises:
+        DescriptionError: There is none, or there are several and none was chosen.
+    """
+    if not directory.is_dir():
+        raise DescriptionError(
+            "there is no such description directory",
+            remedy="Name a directory that holds config.xml or one *.kiwi file.",
+            location=Location(Path(display(directory))),
+        )
+    if kiwi_file is not None:
+        return directory / kiwi_file
+    config = directory / "config.xml"
+    if config.exists():
+        return config
+    found = sorted(directory.glob("*.kiwi"))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(display(path.name) for path in found)
+        raise DescriptionError(
+            f"the directory has several descriptions: {names}",
+            remedy="Choose one with --kiwi-file.",
+            location=Location(Path(display(directory))),
+        )
+    raise DescriptionError(
+        "the directory has no description",
+        remedy="Put a config.xml or one *.kiwi file there.",
+        location=Location(Path(display(directory))),
+    )
+
+
+def read_xml(path: Path, *, most: int = MAX_BYTES) -> etree._ElementTree:
+    """Read an XML file; its root carries the file's name as ``xml:base``.
+
+    Args:
+        path: The file.
+        most: The most bytes it may have.
+
+    Raises:
+        DescriptionError: It cannot be read, is too large, is not well-formed, or declares a
+            document type.
+    """
+    name = Path(display(path))
+    data = _read_bytes(path, name, most)
+    _refuse_document_type(data, name)
+    parser = etree.XMLParser(
+        resolve_entities=False, load_dtd=False, dtd_validation=False, no_network=True
+    )
+    try:
+        root = etree.fromstring(data, parser, base_url=str(name))
+    except etree.XMLSyntaxError as error:
+        said = re.sub(r", line \d+, column \d+.*", "", str(error.msg), flags=re.DOTALL)
+        raise DescriptionError(
+            f"this is not well-formed XML: {' '.join(said.split())}",
+            remedy="Correct it there or shortly before: close each tag that was opened, quote "
+            "attribute values, write & as &amp; and < as &lt;, save the file as UTF-8.",
+            location=Location(name, error.lineno or 1, error.offset or None),
+        ) from None
+    except (LookupError, ValueError) as error:
+        raise DescriptionError(
+            f"this cannot be read as XML: {error}",
+            remedy="Save the file as UTF-8.",
+            location=Location(name, 1),
+        ) from None
+    if next(cast(Iterator[object], root.iter(etree.Entity)), None) is not None:
+        raise _entity_error(name, 1)
+    for element in elements(root):
+        if element.get(BASE) is not None:
+            raise DescriptionError(
+                "the attribute xml:base is not part of a description",
+                remedy="Remove it.",
+                location=Location(name, _line(element), None, tag(element)),
+            )
+    root.set(BASE, str(name))
+    return root.getroottree()
+
+
+def elements(root: etree._Element) -> Iterator[etree._Element]:
+    """The element and all below it, in document order, without comments and the like."""
+    return root.iter(etree.Element)
+
+
+def children(element: etree._Element) -> Iterator[etree._Element]:
+    """The child elements, without comments and the like."""
+    return (child for child in element if isinstance(child.tag, str))
+
+
+def tag(element: etree._Element) -> str:
+    """The element's name as it is written: with its prefix, if it has a namespace."""
+    name = etree.QName(element).localname
+    return f"{element.prefix}:{name}" if element.prefix else name
+
+
+def location(element: etree._Element) -> Location:
+    """Where the element is: its file (an included one too), line and name."""
+    base = next(
+        (base for node in (element, *element.iterancestors()) if (base := node.get(BASE))),
+        element.getroottree().docinfo.URL or "config.xml",
+    )
+    line = next(filter(None, map(_line, (element, *element.iterancestors()))), None)
+    return Location(Path(base), line, None, tag(element))
+
+
+def display(path: Path | str) -> str:
+    """A path as text that can be printed and put into XML whatever bytes it has."""
+    text = str(path)
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def _line(element: etree._Element) -> int | None:
+    return cast("int | None", element.sourceline)
+
+
+def _read_bytes(path: Path, name: Path, most: int) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DescriptionError(
+                "this is not a regular file",
+                remedy="Name an XML file.",
+                location=Location(name),
+            )
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise DescriptionError(
+            f"the file cannot be read: {said}",
+            remedy="Check that it exists and that you may read it.",
+            location=Location(name),
+        ) from None
+    if len(data) > most:
+        raise DescriptionError(
+            f"the file is too large: a description has at most {MAX_BYTES // 2**20} MiB, "
+            "includes counted",
+            remedy="Put files that belong into the image into the overlay tree root/ or an "
+            "archive.",
+            location=Location(name),
+        )
+    if not data.strip():
+        raise DescriptionError(
+            "the file is empty",
+            remedy="Write a description into it: its root element is <image>.",
+            location=Location(name, 1),
+        )
+    return data
+
+
+def _entity_error(name: Path, line: int | None) -> DescriptionError:
+    return DescriptionError(
+        "a description declares no document type and no entities",
+        remedy="Remove <!DOCTYPE …> and write out what its entities stand for.",
+        location=Location(name, line),
+    )
+
+
+def _refuse_document_type(data: bytes, name: Path) -> None:
+    """Stop at a DOCTYPE that declares anything, before anything of it is expanded."""
+    parser = expat.ParserCreate()
+
+    def doctype(_name: str, system: str | None, public: str | None, internal: bool) -> None:
+        if system or public or internal:
+            raise _entity_error(name, parser.CurrentLineNumber)
+
+    def root_reached(_name: str, _attributes: object) -> None:
+        raise StopIteration
+
+    parser.StartDoctypeDeclHandler = doctype
+    parser.StartElementHandler = root_reached
+    try:
+        parser.Parse(data, True)
+    except (StopIteration, expat.ExpatError, LookupError, ValueError):
+        return  # the root is reached; what is not well-formed is lxml's to say
