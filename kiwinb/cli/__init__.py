@@ -1,0 +1,1 @@
+"""The command line: KIWI NG's commands and option names."""

@@ -1,0 +1,79 @@
+"""What the command line shows: progress on a terminal, plain lines elsewhere, JSON on request."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from kiwinb.plan.progress import Observer, StepEvent
+
+_MARKS = {"held": "=", "done": "+", "failed": "!"}
+
+
+@contextmanager
+def step_progress(console: Console, *, verbose: bool) -> Iterator[Observer]:
+    """An observer that shows the steps of a build on the console.
+
+    Args:
+        console: Usually standard error, so that results can be piped on.
+        verbose: Show the output of running commands, too.
+    """
+    if not console.is_terminal:
+        yield lambda event: _print(console, event, verbose=verbose)
+        return
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[line]}", markup=True),
+        console=console,
+        transient=True,
+    ) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def observe(event: StepEvent) -> None:
+            name = event.step.name
+            if event.state == "running":
+                if name not in tasks:
+                    tasks[name] = bars.add_task(event.step.title, total=None, line="")
+                if event.fraction is not None:
+                    bars.update(tasks[name], total=1.0, completed=event.fraction)
+                if event.line is not None:
+                    bars.update(tasks[name], line=event.line[:60].replace("[", "\\["))
+                    if verbose:
+                        bars.console.print(f"  {event.line}", markup=False, highlight=False)
+                return
+            if name in tasks:
+                bars.remove_task(tasks.pop(name))
+            _print(bars.console, event, verbose=verbose)
+
+        yield observe
+
+
+def _print(console: Console, event: StepEvent, *, verbose: bool) -> None:
+    if event.state == "running":
+        if event.line is not None:
+            if verbose:
+                console.print(f"  {event.line}", markup=False, highlight=False)
+        elif event.fraction is None and not console.is_terminal:
+            console.print(f"> {event.step.title}", markup=False, highlight=False)
+        return
+    took = f" ({event.seconds:.1f} s)" if event.seconds is not None else ""
+    console.print(
+        f"{_MARKS[event.state]} {event.step.title}: {event.state}{took}",
+        markup=False,
+        highlight=False,
+    )
+
+
+def print_json(data: Any) -> None:
+    """Write data to standard output as JSON, one document."""
+    json.dump(data, sys.stdout, indent=2, default=str)
+    sys.stdout.write("\n")
