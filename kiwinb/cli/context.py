@@ -1,0 +1,41 @@
+"""The options that stand before a command, for the commands behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+
+@dataclass(frozen=True)
+class GlobalOptions:
+    """What the user said before the command.
+
+    Attributes:
+        profiles: Profiles to select.
+        type: Image type to build; the description's default when ``None``.
+        kiwi_file: Name of the description file.
+        arch: Target architecture; the host's when ``None``.
+        cache: Overrides the download cache.
+        verbose: Show the output of running commands.
+        json: Print results as JSON.
+        console: For progress and messages: standard error.
+    """
+
+    profiles: tuple[str, ...]
+    type: str | None
+    kiwi_file: str | None
+    arch: str | None
+    cache: Path | None
+    verbose: bool
+    json: bool
+    console: Console
+
+
+def global_options(context: typer.Context) -> GlobalOptions:
+    """The global options of the running command line."""
+    options = context.find_object(GlobalOptions)
+    assert options is not None, "the callback of the application sets them"
+    return options
