@@ -1,0 +1,69 @@
+"""A checkpoint: the kept result of one step, and what is written down about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from kiwinb.errors import StoreError
+from kiwinb.plan.keys import Digest
+from kiwinb.plan.step import Output
+
+FILE = "checkpoint.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The result of one step in the store.
+
+    Attributes:
+        key: Content key of the step.
+        name: Name of the step.
+        title: What the step does, for people.
+        output: ``tree`` or ``files``.
+        base: Key of the tree that the step continued or read.
+        needs: Keys of the ``files`` steps it read, by step name.
+        inputs: Digest of each thing the step read, by label.
+        created: When the step ended, in UTC, as ISO 8601 has it.
+        seconds: Run time of the step.
+        bytes: Space it takes on disk; of a layer, that of the layer alone.
+        version: Version of kiwinb that made it.
+        manifest: SHA-256 of the list of what it holds.
+    """
+
+    key: Digest
+    name: str
+    title: str
+    output: Output
+    base: Digest | None
+    needs: Mapping[str, Digest]
+    inputs: Mapping[str, Digest]
+    created: str
+    seconds: float
+    bytes: int
+    version: str
+    manifest: Digest
+
+
+def write_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
+    """Write it down next to the data it describes."""
+    text = json.dumps(asdict(checkpoint), indent=2, sort_keys=True) + "\n"
+    (directory / FILE).write_text(text, encoding="utf-8")
+
+
+def read_checkpoint(directory: Path) -> Checkpoint:
+    """Read what was written down.
+
+    Raises:
+        FileNotFoundError: There is no checkpoint.
+        StoreError: It is damaged.
+    """
+    try:
+        return Checkpoint(**json.loads((directory / FILE).read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise StoreError(
+            f"the checkpoint {directory.name} is damaged: {error}",
+            remedy="Remove it; the next build makes it again.",
+        ) from error

@@ -1,0 +1,370 @@
+"""What the store does in workers: everything that touches trees, whose owners need a mapped root.
+
+Each job is frozen data and a function on module level, for :func:`kiwinb.sandbox.worker.call`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import signal
+import stat
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from kiwinb import __version__
+from kiwinb.checkpoints.backend import Backend, BackendName, copy_tree, make_place
+from kiwinb.checkpoints.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from kiwinb.checkpoints.copies import Copies
+from kiwinb.checkpoints.overlay import Overlay, try_overlay
+from kiwinb.errors import StoreError
+from kiwinb.inspect.treescan import Entry, compare, from_json, scan, to_json
+from kiwinb.plan.keys import Digest, digest
+from kiwinb.plan.step import Action, HostPaths, Output, StepContext
+from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE
+from kiwinb.sandbox.worker import Report
+
+BACKENDS: Mapping[BackendName, Backend] = {"overlay": Overlay(), "copy": Copies()}
+"""All backends, by name."""
+
+MANIFEST = "manifest.json.z"
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class TreeRef:
+    """A tree in the store.
+
+    Attributes:
+        backend: Name of the store's backend.
+        layers: Its ``data`` directories, the first made first; empty for the empty tree.
+        mnt: The store's mount point, for the worker alone.
+    """
+
+    backend: BackendName
+    layers: tuple[Path, ...]
+    mnt: Path
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A checkpoint in the making.
+
+    Attributes:
+        directory: Where it is made; on the file system of the store.
+        destination: Where it goes when it is done.
+        checkpoint: What is known of it.
+    """
+
+    directory: Path
+    destination: Path
+    key: Digest
+    name: str
+    title: str
+    output: Output
+    base: Digest | None
+    needs: Mapping[str, Digest]
+    inputs: Mapping[str, Digest]
+
+
+@dataclass(frozen=True)
+class StepJob:
+    """Run an action and keep its result."""
+
+    action: Action
+    tree: TreeRef
+    draft: Draft
+    inputs: Mapping[str, Path]
+    host: HostPaths
+    rootless: bool
+
+
+def run_step(job: StepJob, report: Report) -> Checkpoint:
+    """Run the action, and commit what it leaves."""
+    began = time.monotonic()
+    backend = BACKENDS[job.tree.backend]
+    place = make_place(job.tree.mnt)
+    directory = job.draft.directory
+    out: Path | None = None
+    if job.draft.output == "files":
+        out = directory / "data"
+        out.mkdir(0o755)
+        shown = backend.scratch(job.tree.layers, directory, place)
+    else:
+        shown = backend.work(job.tree.layers, directory, place)
+    with shown as root:
+        job.action.run(
+            StepContext(
+                root=root,
+                out=out,
+                inputs=job.inputs,
+                host=job.host,
+                log=report.log,
+                progress=report.progress,
+                rootless=job.rootless,
+            )
+        )
+        _end_other_processes()
+    for name in ("scratch", "work"):
+        with suppress(FileNotFoundError):
+            shutil.rmtree(directory / name)
+    return commit(job.draft, time.monotonic() - began)
+
+
+def commit(draft: Draft, seconds: float) -> Checkpoint:
+    """Write down what the draft holds, and put it in its place; all of it or nothing."""
+    data = draft.directory / "data"
+    entries = scan(data)
+    manifest = zlib.compress(to_json(entries).encode(), 1)
+    (draft.directory / MANIFEST).write_bytes(manifest)
+    checkpoint = Checkpoint(
+        key=draft.key,
+        name=draft.name,
+        title=draft.title,
+        output=draft.output,
+        base=draft.base,
+        needs=draft.needs,
+        inputs=draft.inputs,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(seconds, 3),
+        bytes=_disk_usage(data),
+        version=__version__,
+        manifest=hashlib.sha256(manifest).hexdigest(),
+    )
+    write_checkpoint(checkpoint, draft.directory)
+    _sync_file_system(draft.directory)
+    draft.directory.rename(draft.destination)
+    for parent in (draft.destination.parent, draft.directory.parent):
+        _sync_directory(parent)
+    return checkpoint
+
+
+@dataclass(frozen=True)
+class ViewJob(Generic[A, R]):
+    """Call a function with a tree of the store.
+
+    Attributes:
+        function: Takes the tree, the argument and the report.
+        argument: Handed on.
+        tree: The tree.
+        scratch: Draft directory for what is written; ``None`` for a read-only tree.
+    """
+
+    function: Callable[[Path, A, Report], R]
+    argument: A
+    tree: TreeRef
+    scratch: Path | None
+
+
+def run_in_tree(job: ViewJob[A, R], report: Report) -> R:
+    """Show the tree, and call the function."""
+    backend = BACKENDS[job.tree.backend]
+    place = make_place(job.tree.mnt)
+    if job.scratch is not None:
+        shown = backend.scratch(job.tree.layers, job.scratch, place)
+    else:
+        shown = backend.view(job.tree.layers, place)
+    with shown as root:
+        result = job.function(root, job.argument, report)
+        _end_other_processes()
+        return result
+
+
+def export_tree(root: Path, destination: Path, _report: Report) -> None:
+    """Copy a tree of the store to where the user wants it; for :class:`ViewJob`."""
+    partial = destination.with_name(f".{destination.name}.kiwinb-{os.urandom(4).hex()}")
+    try:
+        copy_tree(root, partial)
+        _sync_file_system(partial)
+        partial.rename(destination)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+@dataclass(frozen=True)
+class ImportJob:
+    """Take a directory into the store as a tree.
+
+    Attributes:
+        source: The directory.
+        draft: Where to; its key is the fingerprint of the directory.
+    """
+
+    source: Path
+    draft: Draft
+
+
+def fingerprint_tree(source: Path, _report: Report) -> Digest:
+    """A digest that changes whenever anything in the directory does."""
+    return digest(tuple(_fingerprints(source)))
+
+
+def import_tree(job: ImportJob, _report: Report) -> Checkpoint:
+    """Copy the directory and commit it."""
+    began = time.monotonic()
+    copy_tree(job.source, job.draft.directory / "data")
+    if fingerprint_tree(job.source, _report) != job.draft.key:
+        raise StoreError(
+            f"{job.source} was changed while it was read", remedy="Wait, and try again."
+        )
+    return commit(job.draft, time.monotonic() - began)
+
+
+def verify(directory: Path, _report: Report) -> tuple[str, ...]:
+    """Hold a checkpoint's data against what was written down when it was made."""
+    try:
+        checkpoint = read_checkpoint(directory)
+        manifest = (directory / MANIFEST).read_bytes()
+    except (OSError, StoreError) as error:
+        return (str(error),)
+    if hashlib.sha256(manifest).hexdigest() != checkpoint.manifest:
+        return (f"{MANIFEST}: its checksum is wrong",)
+    try:
+        now = scan(directory / "data")
+    except OSError as error:
+        return (str(error),)
+    return compare(from_json(zlib.decompress(manifest).decode()), now)
+
+
+def scan_tree(root: Path, contents: bool, _report: Report) -> tuple[Entry, ...]:
+    """List a tree; for :class:`ViewJob`."""
+    return scan(root, contents=contents)
+
+
+def remove(directories: Sequence[Path], _report: Report) -> None:
+    """Remove directories and all that is in them; what goes away meanwhile does no harm."""
+    for directory in directories:
+        shutil.rmtree(directory, onerror=_retry_removal)
+
+
+def _retry_removal(function: Callable[..., Any], path: str, error: Any) -> None:
+    if isinstance(error[1], FileNotFoundError):
+        return
+    raise error[1]
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """Find out what the store's file system can do."""
+
+    directory: Path
+    mnt: Path
+
+
+def try_backend(job: TrialJob, _report: Report) -> str:
+    """Try out the file system of a new store.
+
+    Returns:
+        Why ``overlay`` does not work there; empty when it does.
+
+    Raises:
+        StoreError: No backend works there.
+    """
+    place = make_place(job.mnt)
+    probe = job.directory / "probe"
+    try:
+        probe.touch()
+        os.setxattr(probe, DEVICE_ATTRIBUTE, b"c:1:3")
+        os.chown(probe, 12345, 12345)
+        probe.chmod(0o4755)
+        if os.statvfs(probe).f_flag & os.ST_NOEXEC:
+            raise StoreError(
+                f"the file system of {job.mnt.parent} is mounted noexec", remedy=_ELSEWHERE
+            )
+    except OSError as error:
+        raise StoreError(
+            f"the file system of {job.mnt.parent} does not keep owners and attributes: {error}",
+            remedy=_ELSEWHERE,
+        ) from error
+    return try_overlay(job.directory, place)
+
+
+_ELSEWHERE = "Put the store on a local Linux file system such as ext4, XFS or Btrfs."
+
+
+def _fingerprints(source: Path) -> Iterator[tuple[object, ...]]:
+    top = os.fsencode(source)
+    pending = [b""]
+    yield _fingerprint(b"", os.lstat(top), top)
+    while pending:
+        directory = pending.pop()
+        with os.scandir(os.path.join(top, directory)) as found:  # noqa: PTH118 - bytes
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            path = os.path.join(directory, entry.name)  # noqa: PTH118 - bytes
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(path)
+            yield _fingerprint(path, entry.stat(follow_symlinks=False), entry.path)
+
+
+def _fingerprint(path: bytes, status: os.stat_result, full: bytes) -> tuple[object, ...]:
+    return (
+        path,
+        status.st_mode,
+        status.st_uid,
+        status.st_gid,
+        0 if stat.S_ISDIR(status.st_mode) else status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+    )
+
+
+def _end_other_processes() -> None:
+    """Kill all that is left in our process namespace, so that nothing writes any more."""
+    own = {1, os.getpid()}
+    while left := {int(p.name) for p in Path("/proc").iterdir() if p.name.isdecimal()} - own:
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        _reap_children()
+        time.sleep(0.005)
+
+
+def _reap_children() -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+
+
+def _disk_usage(directory: Path) -> int:
+    """Bytes that a directory takes on disk, each inode counted once."""
+    seen: dict[tuple[int, int], int] = {}
+    pending = [os.fsencode(directory)]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                seen[status.st_dev, status.st_ino] = status.st_blocks * 512
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+    return sum(seen.values())
+
+
+def _sync_file_system(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(path))
+    finally:
+        os.close(descriptor)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

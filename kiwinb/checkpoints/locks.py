@@ -1,0 +1,82 @@
+"""File locks that end with their process, whatever ends it (flock(2))."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kiwinb.errors import StoreError
+
+_POLL_SECONDS = 0.1
+
+
+@contextmanager
+def locked(
+    path: Path,
+    *,
+    what: str,
+    shared: bool = False,
+    timeout: float | None = None,
+    on_wait: Callable[[str], None] = lambda holder: None,
+) -> Iterator[None]:
+    """Hold a lock.
+
+    Args:
+        path: The lock file; it is made, and never removed.
+        what: What is locked, for messages.
+        shared: Others may hold it shared as well.
+        timeout: Seconds to wait for others; ``None`` for ever.
+        on_wait: Told once who holds it, if there is a wait.
+
+    Raises:
+        StoreError: Somebody else held it for all that time.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        told = False
+        while not try_lock(descriptor, shared=shared):
+            if deadline is not None and time.monotonic() >= deadline:
+                raise StoreError(
+                    f"{what} is in use by {holders(path)}",
+                    remedy="Wait until that has ended, and try again.",
+                )
+            if not told:
+                on_wait(holders(path))
+                told = True
+            time.sleep(_POLL_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Lock an open file or directory, unless somebody else holds it."""
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def holders(path: Path) -> str:
+    """Who holds the lock, in words, from /proc/locks (proc(5))."""
+    status = path.stat()
+    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    pids = set()
+    try:
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if fields[1] == "FLOCK" and fields[5] == place:
+                pids.add(int(fields[4]))
+    except (OSError, IndexError, ValueError):
+        pass
+    if not pids:
+        return "another process"
+    if len(pids) == 1:
+        return f"process {min(pids)}"
+    return f"processes {', '.join(map(str, sorted(pids)))}"

@@ -1,0 +1,245 @@
+"""Trees kept as layers: each checkpoint holds only what its step changed.
+
+A result must not depend on the backend, so what overlayfs does otherwise than
+other file systems is made good here:
+
+* It breaks hard links when it copies a file up. All hard links of the tree
+  are therefore copied up together before a step; a group that the step did not
+  touch is taken out of the new layer again.
+* The root directory of a new layer hides that of the layers below, so it gets
+  its owner, mode, times and attributes.
+
+One difference stays: rename(2) of a directory of a lower layer fails with
+EXDEV, as between two file systems. Programs copy then, as mv does.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.checkpoints.backend import Place
+from kiwinb.sandbox.mounts import bind, mount, unmount, unmount_now
+
+_PRIVATE = ("trusted.overlay.", "user.overlay.")
+_CLOCK_TICK_SECONDS = 0.02  # time stamps of files may be as coarse as the kernel's timer
+
+
+class Overlay:
+    """The backend ``overlay``."""
+
+    stacked = True
+
+    @contextmanager
+    def work(self, layers: Sequence[Path], draft: Path, place: Place) -> Iterator[Path]:
+        """See :class:`~kiwinb.checkpoints.backend.Backend`."""
+        upper = draft / "data"
+        with _mounted(layers, upper, draft / "work", place) as tree:
+            groups = _copy_up_hard_links(tree, upper) if layers else ()
+            yield tree
+        _drop_untouched(groups, upper)
+        if layers:
+            shutil.rmtree(draft / "work")
+
+    @contextmanager
+    def scratch(self, layers: Sequence[Path], draft: Path, place: Place) -> Iterator[Path]:
+        """See :class:`~kiwinb.checkpoints.backend.Backend`."""
+        with _mounted(layers, draft / "scratch", draft / "work", place) as tree:
+            yield tree
+
+    @contextmanager
+    def view(self, layers: Sequence[Path], place: Place) -> Iterator[Path]:
+        """See :class:`~kiwinb.checkpoints.backend.Backend`."""
+        if len(layers) == 1:
+            bind(layers[0], place.tree, readonly=True)
+        else:
+            _mount_overlay(place, f"lowerdir={_lower(layers, place)}")
+        try:
+            yield place.tree
+        finally:
+            unmount(place.tree)
+
+
+@contextmanager
+def _mounted(layers: Sequence[Path], upper: Path, work: Path, place: Place) -> Iterator[Path]:
+    upper.mkdir(0o755)
+    if layers:
+        work.mkdir()
+        _copy_attributes(layers[-1], upper)
+        for name, target in (("upper", upper), ("work", work)):
+            (place.layers / name).symlink_to(target)
+        lower = _lower(layers, place)
+        _mount_overlay(place, f"lowerdir={lower},upperdir=upper,workdir=work,volatile")
+    else:
+        bind(upper, place.tree)
+    try:
+        yield place.tree
+    except BaseException:
+        unmount(place.tree)
+        raise
+    _unmount_quietly(place.tree)
+
+
+def _lower(layers: Sequence[Path], place: Place) -> str:
+    """The layers as ``lowerdir`` has them, the last made first, by short relative names."""
+    for number, layer in enumerate(layers):
+        (place.layers / str(number)).symlink_to(layer)
+    return ":".join(str(number) for number in reversed(range(len(layers))))
+
+
+def _mount_overlay(place: Place, options: str) -> None:
+    options += ",index=off"
+    options += ",userxattr" if _in_user_namespace() else ",redirect_dir=nofollow,metacopy=off"
+    before = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    os.chdir(place.layers)
+    try:
+        mount("overlay", place.tree, "overlay", options=options)
+    finally:
+        os.fchdir(before)
+        os.close(before)
+
+
+def _in_user_namespace() -> bool:
+    return Path("/proc/self/uid_map").read_text().split() != ["0", "0", str(2**32 - 1)]
+
+
+def _unmount_quietly(tree: Path) -> None:
+    for _attempt in range(50):
+        try:
+            unmount_now(tree)
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            gc.collect()  # a file object that nobody refers to any more
+            time.sleep(0.02)
+    unmount(tree)
+
+
+def _copy_attributes(source: Path, destination: Path) -> None:
+    """Give a directory the owner, mode, attributes and times of another one."""
+    status = source.stat()
+    os.chown(destination, status.st_uid, status.st_gid)
+    destination.chmod(stat.S_IMODE(status.st_mode))
+    for name in os.listxattr(source):
+        if not name.startswith(_PRIVATE):
+            os.setxattr(destination, name, os.getxattr(source, name))
+    os.utime(destination, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Hard links to one file, as they are in the upper layer before the step.
+
+    Attributes:
+        paths: Relative to the root of the tree.
+        inode: In the upper layer.
+        changed: Its change time there, in nanoseconds.
+    """
+
+    paths: tuple[str, ...]
+    inode: int
+    changed: int
+
+
+def _copy_up_hard_links(tree: Path, upper: Path) -> tuple[_Group, ...]:
+    by_inode: dict[tuple[int, int], list[str]] = {}
+    for path, status in _linked_files(tree):
+        by_inode.setdefault((status.st_dev, status.st_ino), []).append(path)
+    groups = []
+    for names in by_inode.values():
+        paths = sorted(names)
+        first = tree / paths[0]
+        status = first.lstat()
+        times = (status.st_atime_ns, status.st_mtime_ns)
+        os.utime(first, ns=times, follow_symlinks=False)  # changes nothing, and copies up
+        for path in paths[1:]:
+            with _times_kept([(tree / path).parent]):
+                spare = (tree / path).with_name(".kiwinb-link")
+                os.link(first, spare, follow_symlinks=False)
+                spare.rename(tree / path)
+        copied = (upper / paths[0]).lstat()
+        groups.append(_Group(tuple(paths), copied.st_ino, copied.st_ctime_ns))
+    if groups:
+        time.sleep(_CLOCK_TICK_SECONDS)
+    return tuple(groups)
+
+
+def _linked_files(tree: Path) -> Iterator[tuple[str, os.stat_result]]:
+    pending = [""]
+    while pending:
+        directory = pending.pop()
+        with os.scandir(tree / directory) as entries:
+            for entry in entries:
+                path = f"{directory}/{entry.name}".lstrip("/")
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(path)
+                else:
+                    status = entry.stat(follow_symlinks=False)
+                    if status.st_nlink > 1:
+                        yield path, status
+
+
+def _drop_untouched(groups: Iterable[_Group], upper: Path) -> None:
+    for group in groups:
+        if all(_is_untouched(upper / path, group) for path in group.paths):
+            with _times_kept({(upper / path).parent for path in group.paths}):
+                for path in group.paths:
+                    (upper / path).unlink()
+
+
+def _is_untouched(path: Path, group: _Group) -> bool:
+    try:
+        status = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return (status.st_ino, status.st_ctime_ns) == (group.inode, group.changed)
+
+
+@contextmanager
+def _times_kept(directories: Iterable[Path]) -> Iterator[None]:
+    before = [(directory, directory.stat()) for directory in directories]
+    yield
+    for directory, status in before:
+        os.utime(directory, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def try_overlay(draft: Path, place: Place) -> str:
+    """Find out whether overlays work in this worker on the file system of the draft.
+
+    Returns:
+        Why they do not; empty when they do.
+    """
+    overlay = Overlay()
+    below = draft / "below"
+    (below / "directory").mkdir(parents=True)
+    (below / "directory" / "file").write_text("below")
+    (below / "one").write_text("linked")
+    os.link(below / "one", below / "two")
+    os.chown(below / "one", 1, 1)
+    try:
+        with overlay.work([below], draft, place) as tree:
+            shutil.rmtree(tree / "directory")
+            (tree / "directory").mkdir()
+            (tree / "two").write_text("changed")
+        for name in ("0", "upper", "work"):
+            (place.layers / name).unlink()
+        with overlay.view([below, draft / "data"], place) as tree:
+            if (tree / "directory" / "file").exists():
+                return "a directory that was removed is not opaque"
+            if (tree / "one").read_text() != "changed" or (tree / "one").stat().st_uid != 1:
+                return "hard links are not kept"
+    except OSError as error:
+        return str(error)
+    finally:
+        with suppress(OSError):
+            unmount(place.tree)
+    return ""

@@ -1,0 +1,529 @@
+"""The checkpoint store: results of steps, kept under their content keys.
+
+Layout of the directory::
+
+    store.json                  format, backend, and whose store it is
+    objects/KEY/checkpoint.json what is known of the checkpoint
+    objects/KEY/manifest.json.z what it held when it was made
+    objects/KEY/data/           the tree, the layer of a tree, or the files
+    drafts/                     checkpoints in the making, locked by their builds
+    trash/                      on the way out
+    locks/                      lock files
+    mnt/                        where workers show trees; always empty from outside
+    history.json                what was built last
+
+A draft becomes an object by one rename, after its file system is synced; a
+build that dies leaves a draft that nobody locks, and the next one removes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from kiwinb.checkpoints import jobs
+from kiwinb.checkpoints.backend import BackendName
+from kiwinb.checkpoints.checkpoint import FILE, Checkpoint, read_checkpoint
+from kiwinb.checkpoints.history import History
+from kiwinb.checkpoints.locks import locked, try_lock
+from kiwinb.errors import StoreError
+from kiwinb.inspect.treescan import Entry
+from kiwinb.plan.keys import Digest
+from kiwinb.plan.step import Output
+from kiwinb.sandbox.privilege import Privilege, detect
+from kiwinb.sandbox.worker import Report, call
+
+__all__ = ["Checkpoint", "Store"]
+
+FORMAT = 1
+BACKEND_VARIABLE = "KIWINB_STORE_BACKEND"
+"""Environment variable that names the backend of a new store: ``overlay`` or ``copy``."""
+
+_DIRECTORIES = ("objects", "drafts", "trash", "locks", "mnt")
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Store:
+    """A checkpoint store; get one with :meth:`Store.open`.
+
+    Attributes:
+        path: Its directory.
+        backend: How it keeps trees: ``overlay`` or ``copy``.
+        privilege: How its workers become root.
+        limit: Bytes that it may take on disk after a build; ``None`` for no limit.
+    """
+
+    path: Path
+    backend: BackendName
+    privilege: Privilege
+    limit: int | None = None
+    history: History = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        history = History(self.path / "history.json", self.path / "locks" / "history")
+        object.__setattr__(self, "history", history)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        rootless: bool | None = None,
+        limit: int | None = None,
+        backend: BackendName | None = None,
+    ) -> Store:
+        """Open a store, and make it if it is not there.
+
+        Args:
+            path: Its directory.
+            rootless: What the caller expects of the host; found out when not given.
+            limit: Bytes that it may take on disk after a build.
+            backend: Force a backend; otherwise a new store takes the best that works there.
+
+        Raises:
+            StoreError: It belongs to somebody else, is of another format, or cannot be there.
+            HostError: Workers cannot run on this host.
+        """
+        path = path.absolute()
+        privilege = detect()
+        if rootless is not None and rootless != privilege.rootless:
+            raise StoreError(
+                f"the store {path} is to be opened {_mode(rootless)}, "
+                f"but this process works {_mode(privilege.rootless)}",
+                remedy="Run kiwinb as the user whose store it is.",
+            )
+        wanted = backend or _forced_backend()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if not (path / "store.json").exists():
+                _create(path, privilege, wanted)
+        except OSError as error:
+            raise StoreError(
+                f"cannot make the checkpoint store: {error}", remedy="Choose another directory."
+            ) from error
+        store = cls(path, _read_description(path, privilege, wanted), privilege, limit)
+        store.clean()
+        return store
+
+    @property
+    def rootless(self) -> bool:
+        """Its trees were made in a user namespace."""
+        return self.privilege.rootless
+
+    # --- what it holds ---
+
+    def holds(self, key: Digest) -> bool:
+        """Whether the result is there, with all it is based on."""
+        try:
+            self.layers(self.get(key))
+        except StoreError:
+            return False
+        return True
+
+    def get(self, key: Digest) -> Checkpoint:
+        """The checkpoint of a key.
+
+        Raises:
+            StoreError: It is not there, or it is damaged.
+        """
+        try:
+            return read_checkpoint(self._object(key))
+        except OSError:
+            raise StoreError(
+                f"the store holds no checkpoint {key[:12]}",
+                remedy="Run the build again; it makes what is missing.",
+            ) from None
+
+    def list(self) -> tuple[Checkpoint, ...]:
+        """All checkpoints, the least recently used first; damaged ones left out."""
+        found = []
+        for directory in (self.path / "objects").iterdir():
+            with suppress(OSError, StoreError):
+                found.append((self.last_used(directory.name), read_checkpoint(directory)))
+        return tuple(checkpoint for _used, checkpoint in sorted(found, key=lambda item: item[0]))
+
+    def last_used(self, key: Digest) -> float:
+        """When a build took it last, in seconds since 1970-01-01 UTC."""
+        return (self._object(key) / FILE).stat().st_mtime
+
+    def touch(self, key: Digest) -> None:
+        """Note that it is used now, and so is all it is based on."""
+        with suppress(StoreError, OSError):
+            for directory in self.layers(self.get(key)):
+                os.utime(directory.parent / FILE)
+
+    def files(self, checkpoint: Checkpoint) -> Path:
+        """The directory with the output of a ``files`` step."""
+        return self._object(checkpoint.key) / "data"
+
+    def layers(self, checkpoint: Checkpoint) -> tuple[Path, ...]:
+        """The ``data`` directories a result consists of, the first made first.
+
+        Raises:
+            StoreError: One is missing.
+        """
+        chain = [checkpoint]
+        if checkpoint.output == "tree" and jobs.BACKENDS[self.backend].stacked:
+            while chain[-1].base is not None:
+                chain.append(self.get(chain[-1].base))
+        return tuple(self._object(item.key) / "data" for item in reversed(chain))
+
+    def tree(self, key: Digest | None) -> jobs.TreeRef:
+        """The tree of a key, or the empty tree, for a worker."""
+        layers = () if key is None else self.layers(self.get(key))
+        return jobs.TreeRef(self.backend, layers, self.path / "mnt")
+
+    def _object(self, key: Digest) -> Path:
+        return self.path / "objects" / key
+
+    # --- locks ---
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """Keep everything that is in the store there meanwhile."""
+        return locked(self._lock("store"), what=f"the store {self.path}", shared=True)
+
+    def making(
+        self, key: Digest, name: str, on_wait: Callable[[str], None] = lambda holder: None
+    ) -> AbstractContextManager[None]:
+        """Be the only one who makes the checkpoint of a key; wait for whoever makes it now."""
+        return locked(self._lock(key), what=f"the step {name}", on_wait=on_wait)
+
+    def _alone(self, timeout: float) -> AbstractContextManager[None]:
+        return locked(self._lock("store"), what=f"the store {self.path}", timeout=timeout)
+
+    def _lock(self, name: str) -> Path:
+        return self.path / "locks" / name
+
+    # --- making checkpoints ---
+
+    @contextmanager
+    def draft(
+        self,
+        *,
+        key: Digest,
+        name: str,
+        title: str,
+        output: Output,
+        base: Digest | None = None,
+        needs: Mapping[str, Digest] | None = None,
+        inputs: Mapping[str, Digest] | None = None,
+    ) -> Iterator[jobs.Draft]:
+        """A place to make a checkpoint; what is not committed at the end is removed."""
+        with self._draft_directory() as directory:
+            if self._object(key).exists():
+                self._discard([self._object(key)])  # damaged, or of a chain that is
+            yield jobs.Draft(
+                directory=directory,
+                destination=self._object(key),
+                key=key,
+                name=name,
+                title=title,
+                output=output,
+                base=base,
+                needs=dict(needs or {}),
+                inputs=dict(inputs or {}),
+            )
+
+    @contextmanager
+    def _draft_directory(self) -> Iterator[Path]:
+        directory = self.path / "drafts" / f"{os.getpid()}-{secrets.token_hex(4)}"
+        directory.mkdir(0o755)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            try_lock(descriptor)
+            yield directory
+        finally:
+            if directory.exists():
+                self._discard([directory])
+            os.close(descriptor)
+
+    def import_tree(self, directory: Path) -> Digest:
+        """Take a root tree from outside into the store, unless it is there unchanged.
+
+        Args:
+            directory: A tree that :meth:`export_tree` wrote, perhaps changed by hand since.
+
+        Returns:
+            Its key: a fingerprint of all its files' metadata.
+
+        Raises:
+            StoreError: It is not there, or is another user's.
+        """
+        directory = directory.absolute()
+        if not directory.is_dir():
+            raise StoreError(f"{directory} is no directory")
+        if directory.stat().st_uid != os.getuid():
+            raise StoreError(
+                f"the root tree {directory} belongs to another user",
+                remedy="Prepare and create as one and the same user.",
+            )
+        with self.in_use():
+            key = call(jobs.fingerprint_tree, directory, privilege=self.privilege)
+            with self.making(key, "import"):
+                if not self.holds(key):
+                    title = f"Import {directory}"
+                    with self.draft(key=key, name="import", title=title, output="tree") as draft:
+                        job = jobs.ImportJob(directory, draft)
+                        call(jobs.import_tree, job, privilege=self.privilege)
+            self.touch(key)
+        return key
+
+    # --- looking into trees ---
+
+    def in_tree(
+        self,
+        key: Digest,
+        function: Callable[[Path, A, Report], R],
+        argument: A,
+        *,
+        writable: bool = False,
+        on_log: Callable[[str], None] = lambda line: None,
+    ) -> R:
+        """Call ``function(root, argument, report)`` in a worker that sees the tree of a key.
+
+        Args:
+            key: Of a tree.
+            function: On module level of an importable module.
+            argument: Handed on; it is pickled.
+            writable: The tree can be written to; that is thrown away. Otherwise it is read-only.
+            on_log: Takes the lines that the function reports.
+
+        Raises:
+            StoreError: The tree is not there.
+        """
+        with self.in_use():
+            tree = self.tree(key)
+            self.touch(key)
+            if not writable:
+                return self._view(jobs.ViewJob(function, argument, tree, None), on_log)
+            with self._draft_directory() as directory:
+                return self._view(jobs.ViewJob(function, argument, tree, directory), on_log)
+
+    def _view(self, job: jobs.ViewJob[A, R], on_log: Callable[[str], None]) -> R:
+        return call(jobs.run_in_tree, job, on_log=on_log, privilege=self.privilege)
+
+    def scan(self, key: Digest, *, contents: bool = True) -> tuple[Entry, ...]:
+        """List the tree of a key."""
+        return self.in_tree(key, jobs.scan_tree, contents)
+
+    def export_tree(self, key: Digest, destination: Path) -> None:
+        """Write the tree of a key to a directory: all there or not there at all.
+
+        Args:
+            key: Of a tree.
+            destination: Not there yet, or an empty directory.
+
+        Raises:
+            StoreError: There is something else at the destination.
+        """
+        destination = destination.absolute()
+        if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+            raise StoreError(
+                f"{destination} is there already and not empty",
+                remedy="Remove it, or choose another directory.",
+            )
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        self.in_tree(key, jobs.export_tree, destination)
+
+    # --- keeping house ---
+
+    def clean(self) -> None:
+        """Remove what builds that died left behind."""
+        for draft in (self.path / "drafts").iterdir():
+            with suppress(FileNotFoundError):
+                descriptor = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    if try_lock(descriptor):
+                        draft.rename(self.path / "trash" / draft.name)
+                finally:
+                    os.close(descriptor)
+        self._empty_trash()
+
+    def remove(self, keys: Iterable[Digest], *, timeout: float = 5.0) -> tuple[Checkpoint, ...]:
+        """Remove checkpoints, and the trees that are based on them.
+
+        Args:
+            keys: Which.
+            timeout: Seconds to wait for builds that use the store.
+
+        Returns:
+            What was removed.
+
+        Raises:
+            StoreError: A build uses the store all that time.
+        """
+        with self._alone(timeout):
+            present = self.list()
+            doomed = {*keys}
+            while more := {c.key for c in present if self._stands_on(c) & doomed} - doomed:
+                doomed |= more
+            self._discard([self._object(key) for key in doomed if self._object(key).exists()])
+            return tuple(checkpoint for checkpoint in present if checkpoint.key in doomed)
+
+    def gc(
+        self,
+        limit: int | None = None,
+        *,
+        keep: Collection[Digest] = (),
+        timeout: float = 5.0,
+    ) -> tuple[Checkpoint, ...]:
+        """Remove the least recently used checkpoints until the store is within its limit.
+
+        One that a kept tree is based on is kept.
+
+        Args:
+            limit: Bytes; that of the store when not given, and 0 removes all that may go.
+            keep: Keys that have to stay.
+            timeout: Seconds to wait for builds that use the store.
+
+        Returns:
+            What was removed.
+
+        Raises:
+            StoreError: A build uses the store all that time.
+        """
+        limit = self.limit if limit is None else limit
+        with self._alone(timeout):
+            self.clean()
+            left = [*self.list()]
+            gone: list[Checkpoint] = []
+            while limit is not None and sum(item.bytes for item in left) > limit:
+                needed = {*keep}.union(*(self._stands_on(item) for item in left))
+                free = [item for item in left if item.key not in needed]
+                if not free:
+                    break
+                left.remove(free[0])
+                gone.append(free[0])
+            self._discard([self._object(item.key) for item in gone])
+            return tuple(gone)
+
+    def _stands_on(self, checkpoint: Checkpoint) -> set[Digest]:
+        """The checkpoints without which this one is nothing."""
+        stacked = checkpoint.output == "tree" and jobs.BACKENDS[self.backend].stacked
+        return {checkpoint.base} if stacked and checkpoint.base is not None else set()
+
+    def verify(self, key: Digest) -> tuple[str, ...]:
+        """Hold what a checkpoint holds against what it held when it was made.
+
+        Everything is read: type, mode, owner, size, content, link target, device numbers,
+        extended attributes and hard links of each file.
+
+        Returns:
+            What differs, one line each; empty when nothing does.
+        """
+        with self.in_use():
+            if not self._object(key).exists():
+                return (f"the store holds no checkpoint {key[:12]}",)
+            found = call(jobs.verify, self._object(key), privilege=self.privilege)
+            if not found and not self.holds(key):
+                return ("a checkpoint that it is based on is missing",)
+            return found
+
+    def verify_all(self) -> Mapping[Digest, tuple[str, ...]]:
+        """What is damaged, by key; empty when nothing is."""
+        keys = sorted(directory.name for directory in (self.path / "objects").iterdir())
+        return {key: found for key in keys if (found := self.verify(key))}
+
+    def _discard(self, directories: Iterable[Path]) -> None:
+        """Take directories out of the store at once, and remove them."""
+        for directory in directories:
+            name = f"{directory.name}-{secrets.token_hex(4)}"
+            directory.rename(self.path / "trash" / name)
+        self._empty_trash()
+
+    def _empty_trash(self) -> None:
+        if trash := tuple((self.path / "trash").iterdir()):
+            call(jobs.remove, trash, privilege=self.privilege)
+
+
+def _mode(rootless: bool) -> str:
+    return "rootless" if rootless else "as root"
+
+
+def _forced_backend() -> BackendName | None:
+    value = os.environ.get(BACKEND_VARIABLE)
+    if not value:
+        return None
+    for name in jobs.BACKENDS:
+        if name == value:
+            return name
+    raise StoreError(
+        f"{BACKEND_VARIABLE}={value} names no backend",
+        remedy=f"Use one of: {', '.join(jobs.BACKENDS)}.",
+    )
+
+
+def _create(path: Path, privilege: Privilege, backend: BackendName | None) -> None:
+    with locked(path / ".lock", what=f"the store {path}"):
+        if (path / "store.json").exists():
+            return
+        others = {entry.name for entry in path.iterdir()} - {".lock", *_DIRECTORIES}
+        if others:
+            (path / ".lock").unlink()
+            raise StoreError(
+                f"{path} is not empty, and not a checkpoint store",
+                remedy="Choose a directory of its own for the store.",
+            )
+        for name in _DIRECTORIES:
+            (path / name).mkdir(exist_ok=True)
+        trial = path / "trash" / f"trial-{secrets.token_hex(4)}"
+        trial.mkdir()
+        job = jobs.TrialJob(trial, path / "mnt")
+        problem = call(jobs.try_backend, job, privilege=privilege)
+        call(jobs.remove, (trial,), privilege=privilege)
+        if backend == "overlay" and problem:
+            raise StoreError(
+                f"overlay file systems do not work in {path}: {problem}",
+                remedy="Use the backend copy.",
+            )
+        description = {
+            "format": FORMAT,
+            "backend": backend or ("copy" if problem else "overlay"),
+            "rootless": privilege.rootless,
+            "uid": os.getuid(),
+        }
+        spare = path / "store.json.new"
+        spare.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        spare.rename(path / "store.json")
+
+
+def _read_description(path: Path, privilege: Privilege, backend: BackendName | None) -> BackendName:
+    try:
+        description = json.loads((path / "store.json").read_bytes())
+        wrong = description["format"] != FORMAT
+        owner = (description["rootless"], description["uid"])
+        found: BackendName = description["backend"]
+    except OSError as error:
+        raise StoreError(
+            f"cannot read the store: {error}", remedy="Use a store of your own."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path}/store.json is damaged: {error}", remedy="Remove the store and build again."
+        ) from error
+    if wrong:
+        raise StoreError(
+            f"the store {path} has format {description['format']}; this kiwinb reads {FORMAT}",
+            remedy="Use another directory for the store, or the kiwinb that made it.",
+        )
+    if owner != (privilege.rootless, os.getuid()):
+        raise StoreError(
+            f"the store {path} is that of user {owner[1]} ({_mode(owner[0])}); "
+            f"this process is user {os.getuid()} ({_mode(privilege.rootless)})",
+            remedy="Use a store of your own; owners of files differ between the two.",
+        )
+    if backend is not None and backend != found:
+        raise StoreError(
+            f"the store {path} keeps trees with the backend {found}, not {backend}",
+            remedy="Use another directory for the store, or its own backend.",
+        )
+    return found
