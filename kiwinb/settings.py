@@ -94,6 +94,12 @@ def load_settings(
     return settings
 
 
+def parse_size(text: str) -> int | None:
+    """Bytes of a size such as ``512``, ``40G`` or ``1 MiB``; ``None`` when it is no size."""
+    match = re.fullmatch(r"(\d+)\s*([KMGT]?)(?:i?B)?", text)
+    return int(match[1]) * _UNITS[match[2]] if match else None
+
+
 def _path(text: str | None) -> Path | None:
     return Path(text).expanduser().absolute() if text else None
 
@@ -145,10 +151,10 @@ class _Reader:
         value = self._values.pop(name, None)
         if value is None:
             return None
-        match = re.fullmatch(r"(\d+)\s*([KMGT]?)(?:i?B)?", str(value))
-        if match is None or isinstance(value, bool):
+        size = None if isinstance(value, bool) else parse_size(str(value))
+        if size is None:
             raise self._error(name, 'is to be a size in bytes or with a unit, as in "40G"')
-        return int(match[1]) * _UNITS[match[2]]
+        return size
 
     def mirrors(self) -> dict[str, tuple[str, ...]]:
         table = self._values.pop("mirrors", {})

@@ -38,6 +38,7 @@ from kiwinb.plan.keys import Digest
 from kiwinb.plan.step import Output
 from kiwinb.sandbox.privilege import Privilege, detect
 from kiwinb.sandbox.worker import Report, call
+from kiwinb.settings import Settings
 
 __all__ = ["Checkpoint", "Store"]
 
@@ -443,6 +444,19 @@ class Store:
     def _empty_trash(self) -> None:
         if trash := tuple((self.path / "trash").iterdir()):
             call(jobs.remove, trash, privilege=self.privilege)
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the store that the settings name.
+
+    Raises:
+        StoreError: It is not the caller's, or damaged.
+        HostError: The host lets nobody but root build.
+    """
+    backend: BackendName | None = None
+    if settings.backend != "auto":
+        backend = "overlay" if settings.backend == "overlay" else "copy"
+    return Store.open(settings.store, limit=settings.store_limit, backend=backend)
 
 
 def _mode(rootless: bool) -> str:

@@ -1,0 +1,127 @@
+"""``kiwinb checkpoints``: look at the store, and keep it small and sound."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from kiwinb.checkpoints.checkpoint import Checkpoint
+from kiwinb.checkpoints.store import Store, open_store
+from kiwinb.cli.context import global_options
+from kiwinb.cli.terminal import print_json
+from kiwinb.errors import StoreError
+from kiwinb.inspect.units import binary
+from kiwinb.settings import load_settings, parse_size
+
+app = typer.Typer(help="List, show, evict and verify checkpoints.", no_args_is_help=True)
+
+
+def _open() -> Store:
+    return open_store(load_settings())
+
+
+def _find(store: Store, prefix: str) -> Checkpoint:
+    found = [item for item in store.list() if item.key.startswith(prefix)]
+    if len(found) == 1:
+        return found[0]
+    raise StoreError(
+        f"{'no' if not found else len(found)} checkpoints have a key that starts with {prefix}",
+        remedy="See `kiwinb checkpoints list`, and give more digits of the key.",
+    )
+
+
+@app.command("list")
+def list_(context: typer.Context) -> None:
+    """List all checkpoints, the least recently used first."""
+    store = _open()
+    found = store.list()
+    if global_options(context).json:
+        print_json([asdict(item) for item in found])
+        return
+    table = Table("key", "step", "output", "size", "seconds", "last used", box=None)
+    for item in found:
+        used = datetime.fromtimestamp(store.last_used(item.key), UTC)
+        table.add_row(
+            item.key[:12],
+            item.name,
+            item.output,
+            binary(item.bytes),
+            f"{item.seconds:.1f}",
+            f"{used:%Y-%m-%d %H:%M}",
+        )
+    total = binary(sum(item.bytes for item in found))
+    table.add_row("", f"{len(found)} checkpoints", store.backend, total, "", "")
+    typer.echo(_text(table), nl=False)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    key: Annotated[str, typer.Argument(help="The key, or how it begins.")],
+) -> None:
+    """Show one checkpoint, and what the step read."""
+    item = _find(_open(), key)
+    if global_options(context).json:
+        print_json(asdict(item))
+        return
+    for name, value in asdict(item).items():
+        if isinstance(value, dict):
+            typer.echo(f"{name}:")
+            for label, digest in value.items():
+                typer.echo(f"  {label}: {digest}")
+        else:
+            typer.echo(f"{name}: {value}")
+
+
+@app.command()
+def gc(
+    limit: Annotated[
+        str | None,
+        typer.Option(help="Size to come below, for example 20G; the setting when not given."),
+    ] = None,
+) -> None:
+    """Evict the least recently used checkpoints, and what builds that died left behind."""
+    store = _open()
+    size = store.limit if limit is None else parse_size(limit)
+    if limit is not None and size is None:
+        raise typer.BadParameter(f"{limit!r} is no size such as 20G", param_hint="--limit")
+    for item in store.gc(size):
+        typer.echo(f"evicted {item.key[:12]} {item.name} ({binary(item.bytes)})")
+
+
+@app.command()
+def verify(context: typer.Context) -> None:
+    """Read every checkpoint again and say which are damaged."""
+    damage = _open().verify_all()
+    if global_options(context).json:
+        print_json(dict(damage))
+    for key, problems in damage.items():
+        for problem in problems:
+            typer.echo(f"{key[:12]}: {problem}", err=True)
+    if damage:
+        raise StoreError(
+            f"{len(damage)} checkpoints are damaged",
+            remedy="They are made again when a build needs them, once `kiwinb checkpoints "
+            "remove KEY` has removed them.",
+        )
+
+
+@app.command()
+def remove(keys: Annotated[list[str], typer.Argument(help="Keys, or how they begin.")]) -> None:
+    """Remove checkpoints, and those that build on them."""
+    store = _open()
+    store.remove([_find(store, key).key for key in keys])
+
+
+def _text(table: Table) -> str:
+    from io import StringIO
+
+    from rich.console import Console
+
+    page = StringIO()
+    Console(file=page, width=120).print(table)
+    return page.getvalue()
