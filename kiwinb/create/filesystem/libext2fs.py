@@ -1,0 +1,245 @@
+"""The part of libext2fs (of e2fsprogs) that filling a file system needs, through ctypes.
+
+``mke2fs -d`` takes names in the order in which the host's file system lists them, and can make
+no device nodes without the right to make them on the host. The library itself does both well.
+Functions, structures and numbers are those of its public header ``ext2fs.h``; the library keeps
+its binary interface (``libext2fs.so.2``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+
+from kiwinb.errors import HostError, ImageError
+
+_READ_WRITE = 0x1
+_64_BITS = 0x20000
+_FILE_WRITE = 0x1
+
+DIRECTORY_FULL = 2133571366
+NOT_FOUND = 2133571402
+NO_SPACE = {2133571372, 2133571400, 2133571401, 2133571491, 28}
+
+
+class Ext2Error(ImageError):
+    """A function of libext2fs failed.
+
+    Args:
+        number: Its error number.
+        what: What was being done.
+    """
+
+    def __init__(self, number: int, what: str) -> None:
+        text = _messages()(number)
+        super().__init__(f"{what}: {text.decode(errors='replace')}")
+        self.number = number
+
+    @property
+    def no_space(self) -> bool:
+        """Whether the file system is too small."""
+        return self.number in NO_SPACE
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """The library.
+
+    Raises:
+        HostError: The host has none.
+    """
+    try:
+        return ctypes.CDLL("libext2fs.so.2")
+    except OSError as error:
+        raise HostError(
+            "the library libext2fs.so.2 is not there", remedy="install the package e2fsprogs"
+        ) from error
+
+
+@functools.cache
+def _messages() -> Callable[[int], bytes]:
+    library().initialize_ext2_error_table()
+    function = ctypes.CDLL("libcom_err.so.2").error_message
+    function.argtypes = [ctypes.c_long]
+    function.restype = ctypes.c_char_p
+    return function
+
+
+def crc32c(data: bytes | bytearray | memoryview, start: int = 0xFFFFFFFF) -> int:
+    """CRC-32C (Castagnoli) as it runs, neither inverted before nor after."""
+    function = library().ext2fs_crc32c_le
+    function.restype = ctypes.c_uint32
+    function.argtypes = [ctypes.c_uint32, ctypes.c_char_p, ctypes.c_size_t]
+    return int(function(start, bytes(data), len(data)))
+
+
+class OpenFilesystem:
+    """An ext2, ext3 or ext4 file system in a file, open for writing."""
+
+    def __init__(self, image: Path) -> None:
+        self._library = library()
+        self._handle = ctypes.c_void_p()
+        manager = ctypes.c_void_p.in_dll(self._library, "unix_io_manager")
+        self._call(
+            "ext2fs_open",
+            str(image).encode(),
+            _READ_WRITE | _64_BITS,
+            0,
+            0,
+            manager,
+            ctypes.byref(self._handle),
+            bound=False,
+        )
+        self._call("ext2fs_read_bitmaps")
+
+    def __enter__(self) -> OpenFilesystem:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._call("ext2fs_close_free", ctypes.byref(self._handle), bound=False)
+        else:
+            self._library.ext2fs_free(self._handle)
+
+    def _call(self, name: str, *arguments: object, bound: bool = True) -> None:
+        function = getattr(self._library, name)
+        function.restype = ctypes.c_long
+        number = function(*((self._handle,) if bound else ()), *arguments)
+        if number:
+            raise Ext2Error(number, name)
+
+    def _growing(self, directory: int, name: str, *arguments: object) -> None:
+        """Call what adds a name to a directory, which gets another block when it is full."""
+        try:
+            self._call(name, *arguments)
+        except Ext2Error as error:
+            if error.number != DIRECTORY_FULL:
+                raise
+            self._call("ext2fs_expand_dir", ctypes.c_uint32(directory))
+            self._call(name, *arguments)
+
+    def lookup(self, directory: int, name: bytes) -> int | None:
+        """The inode of a name, or ``None``."""
+        found = ctypes.c_uint32()
+        try:
+            self._call(
+                "ext2fs_lookup",
+                ctypes.c_uint32(directory),
+                name,
+                len(name),
+                None,
+                ctypes.byref(found),
+            )
+        except Ext2Error:
+            return None
+        return found.value
+
+    def new_inode(self, directory: int, mode: int) -> int:
+        """Take a free inode near a directory."""
+        inode = ctypes.c_uint32()
+        self._call("ext2fs_new_inode", ctypes.c_uint32(directory), mode, None, ctypes.byref(inode))
+        return inode.value
+
+    def use_inode(self, inode: int) -> None:
+        """Mark an inode as used."""
+        self._library.ext2fs_inode_alloc_stats2(self._handle, ctypes.c_uint32(inode), 1, 0)
+
+    def make_directory(self, directory: int, name: bytes) -> int:
+        """Make an empty directory; its inode."""
+        inode = self.new_inode(directory, 0o040755)
+        self._growing(
+            directory, "ext2fs_mkdir", ctypes.c_uint32(directory), ctypes.c_uint32(inode), name
+        )
+        return inode
+
+    def make_symlink(self, directory: int, name: bytes, target: bytes) -> int:
+        """Make a symbolic link; its inode."""
+        inode = self.new_inode(directory, 0o120777)
+        self._growing(
+            directory,
+            "ext2fs_symlink",
+            ctypes.c_uint32(directory),
+            ctypes.c_uint32(inode),
+            name,
+            target,
+        )
+        return inode
+
+    def link(self, directory: int, name: bytes, inode: int, file_type: int) -> None:
+        """Give an inode a name."""
+        self._growing(
+            directory,
+            "ext2fs_link",
+            ctypes.c_uint32(directory),
+            name,
+            ctypes.c_uint32(inode),
+            file_type,
+        )
+
+    def read_inode(self, inode: int, size: int) -> bytearray:
+        """The inode as it is on disk, ``size`` bytes."""
+        buffer = ctypes.create_string_buffer(size)
+        self._call("ext2fs_read_inode_full", ctypes.c_uint32(inode), buffer, size)
+        return bytearray(buffer.raw)
+
+    def write_inode(self, inode: int, data: bytearray) -> None:
+        """Write an inode."""
+        buffer = ctypes.create_string_buffer(bytes(data), len(data))
+        self._call("ext2fs_write_inode_full", ctypes.c_uint32(inode), buffer, len(data))
+
+    def write_file(self, inode: int, pieces: Iterable[tuple[int, bytes]], size: int) -> None:
+        """Write the content of a file.
+
+        Args:
+            inode: An inode of a regular file without content.
+            pieces: Content by offset; what lies between is a hole.
+            size: Length in bytes.
+        """
+        file = ctypes.c_void_p()
+        self._call("ext2fs_file_open", ctypes.c_uint32(inode), _FILE_WRITE, ctypes.byref(file))
+        try:
+            written = ctypes.c_uint()
+            for offset, piece in pieces:
+                self._call(
+                    "ext2fs_file_llseek", file, ctypes.c_uint64(offset), 0, None, bound=False
+                )
+                self._call(
+                    "ext2fs_file_write",
+                    file,
+                    piece,
+                    len(piece),
+                    ctypes.byref(written),
+                    bound=False,
+                )
+            self._call("ext2fs_file_set_size2", file, ctypes.c_uint64(size), bound=False)
+        finally:
+            self._library.ext2fs_file_close.restype = ctypes.c_long
+            number = self._library.ext2fs_file_close(file)
+        if number:
+            raise Ext2Error(number, "ext2fs_file_close")
+
+    def set_attributes(self, inode: int, attributes: Iterable[tuple[str, bytes]]) -> None:
+        """Set extended attributes, names with their prefix."""
+        handle = ctypes.c_void_p()
+        self._call("ext2fs_xattrs_open", ctypes.c_uint32(inode), ctypes.byref(handle))
+        try:
+            self._call("ext2fs_xattrs_read", handle, bound=False)
+            for name, value in attributes:
+                self._call(
+                    "ext2fs_xattr_set",
+                    handle,
+                    name.encode("utf-8", "surrogateescape"),
+                    value,
+                    ctypes.c_size_t(len(value)),
+                    bound=False,
+                )
+        finally:
+            self._library.ext2fs_xattrs_close(ctypes.byref(handle))
