@@ -48,10 +48,14 @@ class Chroot:
     Args:
         root: The root tree.
         log: Takes each line of output of the commands.
+        name_resolution: Lend the tree the host's resolv.conf.
     """
 
-    def __init__(self, root: Path, *, log: Log | None = None) -> None:
+    def __init__(
+        self, root: Path, *, log: Log | None = None, name_resolution: bool = True
+    ) -> None:
         self._root = root
+        self._name_resolution = name_resolution
         self._log = log
         self._leave = ExitStack()
 
@@ -59,7 +63,8 @@ class Chroot:
         with ExitStack() as stack:
             self._leave = stack
             self._mount_file_systems()
-            self._lend_resolv_conf()
+            if self._name_resolution:
+                self._lend_resolv_conf()
             self._guard_tmp()
             stack.callback(self._stop_processes)
             self._leave = stack.pop_all()

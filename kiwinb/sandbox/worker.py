@@ -212,6 +212,7 @@ def _follow(
                 process.stdin.flush()
         else:
             return kind, value
+    _reap(process)  # it ends by itself, with the status of whatever went wrong
     return None
 
 

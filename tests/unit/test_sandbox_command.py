@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from kiwinb.errors import CommandError, HostError
+from kiwinb.sandbox.command import run
+from kiwinb.sandbox.tools import TOOLS, find_tool
+
+
+def test_returns_stdout_and_logs_both_streams() -> None:
+    lines: list[str] = []
+    out = run(["sh", "-c", "echo one; echo two >&2; printf three"], log=lines.append)
+    assert out == "one\nthree"
+    assert sorted(lines) == ["one", "three", "two"]
+
+
+def test_progress_lines_are_logged_as_they_end_up() -> None:
+    lines: list[str] = []
+    run(["printf", r"10%%\r100%%\n\033[1mbold\033[0m\r\n"], log=lines.append)
+    assert lines == ["100%", "bold"]
+
+
+def test_input_larger_than_a_pipe() -> None:
+    text = "x" * 1_000_000
+    assert run(["cat"], input=text) == text
+
+
+def test_input_that_is_not_read() -> None:
+    assert run(["true"], input=b"x" * 1_000_000) == ""
+
+
+def test_environment_and_directory(tmp_path: Path) -> None:
+    out = run(["sh", "-c", "pwd; echo $MINE $LC_ALL"], env={"MINE": "yes"}, cwd=tmp_path)
+    assert out == f"{tmp_path}\nyes C.UTF-8\n"
+
+
+def test_failure_shows_the_tail() -> None:
+    with pytest.raises(CommandError) as caught:
+        run(["sh", "-c", "seq 100; echo why >&2; exit 3"])
+    assert caught.value.status == 3
+    assert len(caught.value.tail) == 20
+    assert "why" in str(caught.value)
+
+
+def test_failure_can_be_allowed() -> None:
+    assert run(["sh", "-c", "echo out; exit 3"], check=False) == "out\n"
+
+
+def test_missing_tool_names_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("kiwinb.sandbox.tools._SYSTEM_DIRECTORIES", ())
+    tool, package = next(iter(TOOLS.items()))
+    with pytest.raises(HostError, match=f"apt-get install {package}"):
+        find_tool(tool)
+
+
+def test_bytes_that_are_no_utf8_come_through() -> None:
+    assert os.fsencode(run(["printf", r"\377\n"])) == b"\xff\n"
+
+
+def test_a_daemon_does_not_hold_us_up() -> None:
+    began = time.monotonic()
+    pid = int(run(["sh", "-c", "sleep 60 & echo $!"]))
+    os.kill(pid, signal.SIGKILL)
+    assert time.monotonic() - began < 10
+
+
+def test_interrupt_ends_all_the_command_started() -> None:
+    pids: list[int] = []
+
+    def stop(line: str) -> None:
+        pids.append(int(line))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(["sh", "-c", "sleep 60 & echo $!; wait"], log=stop)
+    time.sleep(0.2)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+        assert "Z" in Path(f"/proc/{pids[0]}/stat").read_text().split()  # an orphan of init
+        raise ProcessLookupError
