@@ -11,72 +11,56 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
-import typer
+import click
 from rich.console import Console
 
 from kiwinb import __version__
+from kiwinb.cli import checkpoints
 from kiwinb.cli.context import GlobalOptions
 from kiwinb.errors import KiwinbError
 
-app = typer.Typer(
-    name="kiwinb",
-    help="Build system images from KIWI NG descriptions, in resumable steps.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+FILE = click.Path(path_type=Path)
 
 
-def _print_version(value: bool) -> None:
-    if value:
-        typer.echo(f"kiwinb {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    context: typer.Context,
-    profile: Annotated[
-        list[str] | None,
-        typer.Option(help="Select a profile of the description; may be given several times."),
-    ] = None,
-    type: Annotated[str | None, typer.Option(help="Image type to build, for example oem.")] = None,
-    kiwi_file: Annotated[
-        str | None, typer.Option(help="Name of the description file in the directory.")
-    ] = None,
-    target_arch: Annotated[
-        str | None, typer.Option(help="Architecture to build for, as uname -m prints it.")
-    ] = None,
-    shared_cache_dir: Annotated[
-        Path | None, typer.Option(help="Directory of downloads that all builds share.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings file to read.")] = None,
-    setenv: Annotated[
-        list[str] | None, typer.Option(help="Set an environment variable, NAME=VALUE.")
-    ] = None,
-    temp_dir: Annotated[Path | None, typer.Option(help="Directory of temporary files.")] = None,
-    logfile: Annotated[Path | None, typer.Option(help="Write the log to this file.")] = None,
-    loglevel: Annotated[
-        int, typer.Option(help="10 debug, 20 info, 30 warning, 40 error.")
-    ] = logging.WARNING,
-    debug: Annotated[bool, typer.Option("--debug", help="Same as --loglevel 10.")] = False,
-    color_output: Annotated[
-        bool, typer.Option("--color-output", help="Colours even when there is no terminal.")
-    ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on standard output.")
-    ] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")
-    ] = False,
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--profile", multiple=True, help="Profile to select; may be given several times.")
+@click.option("--type", "image_type", help="Image type to build, for example oem.")
+@click.option("--kiwi-file", help="Name of the description file in its directory.")
+@click.option("--target-arch", help="Architecture to build for, as uname -m prints it.")
+@click.option("--shared-cache-dir", type=FILE, help="Directory of downloads all builds share.")
+@click.option("--config", type=FILE, help="Settings file to read.")
+@click.option("--setenv", multiple=True, help="Set an environment variable, NAME=VALUE.")
+@click.option("--temp-dir", type=FILE, help="Directory of temporary files.")
+@click.option("--logfile", type=FILE, help="Write the log to this file.")
+@click.option("--loglevel", type=int, default=logging.WARNING, help="10 debug … 40 error.")
+@click.option("--debug", is_flag=True, help="Log everything, show the output of commands.")
+@click.option("--color-output", is_flag=True, help="Colours even when there is no terminal.")
+@click.option("--json", is_flag=True, help="Print the result as JSON on standard output.")
+@click.version_option(__version__, prog_name="kiwinb", message="%(prog)s %(version)s")
+@click.pass_context
+def app(
+    context: click.Context,
+    profile: tuple[str, ...],
+    image_type: str | None,
+    kiwi_file: str | None,
+    target_arch: str | None,
+    shared_cache_dir: Path | None,
+    config: Path | None,
+    setenv: tuple[str, ...],
+    temp_dir: Path | None,
+    logfile: Path | None,
+    loglevel: int,
+    debug: bool,
+    color_output: bool,
+    json: bool,
 ) -> None:
-    """Options that stand before the command."""
-    for item in setenv or ():
+    """Build system images from KIWI NG descriptions, in resumable steps."""
+    for item in setenv:
         name, separator, value = item.partition("=")
         if not (name and separator):
-            raise typer.BadParameter(f"{item!r} is not NAME=VALUE", param_hint="--setenv")
+            raise click.BadParameter(f"{item!r} is not NAME=VALUE", param_hint="--setenv")
         os.environ[name] = value
     if config is not None:
         os.environ["KIWINB_CONFIG"] = str(config)
@@ -88,8 +72,8 @@ def options(
         format="%(asctime)s %(levelname)s %(message)s" if logfile else "%(levelname)s: %(message)s",
     )
     context.obj = GlobalOptions(
-        profiles=tuple(profile or ()),
-        type=type,
+        profiles=profile,
+        type=image_type,
         kiwi_file=kiwi_file,
         arch=target_arch,
         cache=shared_cache_dir,
@@ -99,10 +83,13 @@ def options(
     )
 
 
+app.add_command(checkpoints.group)
+
+
 def main() -> NoReturn:
     """Run the command line and exit."""
     try:
-        app(standalone_mode=True)
+        app(prog_name="kiwinb")
     except KiwinbError as error:
         print(f"kiwinb: {error}", file=sys.stderr)
         sys.exit(error.exit_status)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
 
-import typer
+import click
 from rich.table import Table
 
 from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.store import Store, open_store
-from kiwinb.cli.context import global_options
+from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json
 from kiwinb.errors import StoreError
 from kiwinb.inspect.units import binary
 from kiwinb.settings import load_settings, parse_size
 
-app = typer.Typer(help="List, show, evict and verify checkpoints.", no_args_is_help=True)
+
+@click.group("checkpoints")
+def group() -> None:
+    """List, show, evict and verify checkpoints."""
 
 
 def _open() -> Store:
@@ -34,12 +36,13 @@ def _find(store: Store, prefix: str) -> Checkpoint:
     )
 
 
-@app.command("list")
-def list_(context: typer.Context) -> None:
+@group.command("list")
+@pass_options
+def list_(options: GlobalOptions) -> None:
     """List all checkpoints, the least recently used first."""
     store = _open()
     found = store.list()
-    if global_options(context).json:
+    if options.json:
         print_json([asdict(item) for item in found])
         return
     table = Table("key", "step", "output", "size", "seconds", "last used", box=None)
@@ -55,53 +58,49 @@ def list_(context: typer.Context) -> None:
         )
     total = binary(sum(item.bytes for item in found))
     table.add_row("", f"{len(found)} checkpoints", store.backend, total, "", "")
-    typer.echo(_text(table), nl=False)
+    click.echo(_text(table), nl=False)
 
 
-@app.command()
-def show(
-    context: typer.Context,
-    key: Annotated[str, typer.Argument(help="The key, or how it begins.")],
-) -> None:
-    """Show one checkpoint, and what the step read."""
+@group.command()
+@click.argument("key")
+@pass_options
+def show(options: GlobalOptions, key: str) -> None:
+    """Show the checkpoint whose key begins with KEY, and what the step read."""
     item = _find(_open(), key)
-    if global_options(context).json:
+    if options.json:
         print_json(asdict(item))
         return
     for name, value in asdict(item).items():
         if isinstance(value, dict):
-            typer.echo(f"{name}:")
+            click.echo(f"{name}:")
             for label, digest in value.items():
-                typer.echo(f"  {label}: {digest}")
+                click.echo(f"  {label}: {digest}")
         else:
-            typer.echo(f"{name}: {value}")
+            click.echo(f"{name}: {value}")
 
 
-@app.command()
-def gc(
-    limit: Annotated[
-        str | None,
-        typer.Option(help="Size to come below, for example 20G; the setting when not given."),
-    ] = None,
-) -> None:
+@group.command()
+@click.option("--limit", help="Size to come below, for example 20G; the setting when not given.")
+def gc(limit: str | None) -> None:
     """Evict the least recently used checkpoints, and what builds that died left behind."""
     store = _open()
     size = store.limit if limit is None else parse_size(limit)
     if limit is not None and size is None:
-        raise typer.BadParameter(f"{limit!r} is no size such as 20G", param_hint="--limit")
+        raise click.BadParameter(f"{limit!r} is no size such as 20G", param_hint="--limit")
     for item in store.gc(size):
-        typer.echo(f"evicted {item.key[:12]} {item.name} ({binary(item.bytes)})")
+        click.echo(f"evicted {item.key[:12]} {item.name} ({binary(item.bytes)})")
 
 
-@app.command()
-def verify(context: typer.Context) -> None:
+@group.command()
+@pass_options
+def verify(options: GlobalOptions) -> None:
     """Read every checkpoint again and say which are damaged."""
     damage = _open().verify_all()
-    if global_options(context).json:
+    if options.json:
         print_json(dict(damage))
     for key, problems in damage.items():
         for problem in problems:
-            typer.echo(f"{key[:12]}: {problem}", err=True)
+            click.echo(f"{key[:12]}: {problem}", err=True)
     if damage:
         raise StoreError(
             f"{len(damage)} checkpoints are damaged",
@@ -110,9 +109,10 @@ def verify(context: typer.Context) -> None:
         )
 
 
-@app.command()
-def remove(keys: Annotated[list[str], typer.Argument(help="Keys, or how they begin.")]) -> None:
-    """Remove checkpoints, and those that build on them."""
+@group.command()
+@click.argument("keys", nargs=-1, required=True)
+def remove(keys: tuple[str, ...]) -> None:
+    """Remove checkpoints by what their KEYS begin with, and those that build on them."""
     store = _open()
     store.remove([_find(store, key).key for key in keys])
 

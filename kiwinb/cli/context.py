@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
+import click
 from rich.console import Console
 
 
@@ -34,8 +34,5 @@ class GlobalOptions:
     console: Console
 
 
-def global_options(context: typer.Context) -> GlobalOptions:
-    """The global options of the running command line."""
-    options = context.find_object(GlobalOptions)
-    assert options is not None, "the callback of the application sets them"
-    return options
+pass_options = click.make_pass_decorator(GlobalOptions)
+"""Hands a command the global options as its first argument."""
