@@ -113,7 +113,7 @@ def _74_to_75(root: etree._Element) -> Iterator[Change]:
         tags = [tag.strip() for tag in _pop(element, "additionaltags").split(",")]
         names = ",".join(f":{tag}" for tag in tags if tag)
         if "additionalnames" in element.attrib:
-            names = f"{element.attrib['additionalnames']},{names}"
+            names = f"{element.get('additionalnames')},{names}"
         element.set("additionalnames", names)
         yield Change(location(element), f'additionaltags is now additionalnames="{names}"')
 

@@ -1,0 +1,168 @@
+"""What kiwinb makes of each element and attribute, from the schema: reference and warnings.
+
+``python -m kiwinb.description.reference > docs/schema.md`` writes the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lxml import etree
+
+from kiwinb.description.schema.rules import (
+    Datatype,
+    ElementRule,
+    element_rules,
+    normal,
+)
+from kiwinb.description.xml import children, location
+from kiwinb.errors import Location
+
+
+@dataclass(frozen=True)
+class Unused:
+    """Something in a document that is valid, but that kiwinb does not use yet.
+
+    Attributes:
+        location: The element.
+        element: Its name.
+        attribute: The attribute, when it is about one.
+        value: The value of the attribute or of the element, when only that is not used.
+    """
+
+    location: Location
+    element: str
+    attribute: str | None = None
+    value: str | None = None
+
+    def __str__(self) -> str:
+        what = f"<{self.element}>"
+        if self.attribute is not None:
+            what = f"{self.attribute} of {what}"
+        if self.value is not None:
+            what = f'the value "{self.value}" of {what}'
+        return f"{self.location}: {what} is valid, but kiwinb does not use it yet"
+
+
+def usage(tree: etree._ElementTree) -> tuple[Unused, ...]:
+    """What a valid document says that kiwinb does not use yet, in document order.
+
+    Args:
+        tree: A document as it was read.
+    """
+    return tuple(_unused(tree.getroot(), element_rules()["image"]))
+
+
+def _unused(element: etree._Element, rule: ElementRule) -> Iterator[Unused]:
+    where = location(element)
+    if rule.state == "accepted":
+        yield Unused(where, rule.name)
+        return
+    for name, attribute in rule.attributes.items():
+        value = element.get(name)
+        if value is None:
+            continue
+        if attribute.state == "accepted":
+            yield Unused(where, rule.name, name)
+        elif attribute.datatype.state(value) == "accepted":
+            yield Unused(where, rule.name, name, normal(value))
+    if rule.content is not None and rule.content.state(element.text or "") == "accepted":
+        yield Unused(where, rule.name, None, normal(element.text or ""))
+    for child in children(element):
+        if (known := rule.children.get(str(child.tag))) is not None:
+            yield from _unused(child, element_rules()[known.rule])
+
+
+def markdown() -> str:
+    """The reference of all elements and attributes, as ``docs/schema.md`` has it."""
+    rules = element_rules()
+    honoured = sum(
+        (rule.state == "honoured") + sum(a.state == "honoured" for a in rule.attributes.values())
+        for rule in rules.values()
+    )
+    total = sum(1 + len(rule.attributes) for rule in rules.values())
+    lines = [
+        "# Elements and attributes of an image description",
+        "",
+        "<!-- Written by python -m kiwinb.description.reference; change kiwinb.rng instead. -->",
+        "",
+        "An image description is KIWI NG's, of schema version 8.5; versions from 7.4 on are",
+        "upgraded when they are read. kiwinb knows every element, attribute and value below.",
+        f"It **honours** {honoured} of {total} elements and attributes. The others are "
+        "**accepted**: they are valid and",
+        "have no effect yet, and a build that meets one says so. A value that is accepted only is "
+        "in *italics*.",
+        "",
+    ]
+    for rule in rules.values():
+        lines += _section(rule)
+    return "\n".join(lines)
+
+
+def _section(rule: ElementRule) -> Iterator[str]:
+    parents = [other for other in element_rules().values() if _holds(other, rule)]
+    places = ", ".join(f"[`<{p.name}>`](#{_anchor(p)})" for p in parents)
+    yield f'<a id="{_anchor(rule)}"></a>'
+    yield ""
+    yield f"## `<{rule.name}>`" + (f" in `<{parents[0].name}>`" if "." in rule.rule else "")
+    yield ""
+    yield rule.text
+    yield ""
+    if places:
+        yield f"- In: {places}"
+    yield f"- State: {rule.state}"
+    if rule.content is not None:
+        yield f"- Text: {_values(rule.content)}"
+    if rule.foreign:
+        yield "- Holds: elements of other namespaces"
+    if rule.children:
+        yield f"- Holds: {', '.join(_children(rule))}"
+    yield ""
+    if rule.attributes:
+        yield "| Attribute | Values | State | Meaning |"
+        yield "|---|---|---|---|"
+        for attribute in rule.attributes.values():
+            required = " (required)" if attribute.required else ""
+            values = _values(attribute.datatype).replace("|", "\\|")
+            yield (
+                f"| `{attribute.name}`{required} | {values} | {attribute.state} "
+                f"| {_escaped(attribute.text)} |"
+            )
+        yield ""
+
+
+def _holds(parent: ElementRule, rule: ElementRule) -> bool:
+    return any(child.rule == rule.rule for child in parent.children.values())
+
+
+def _children(rule: ElementRule) -> Iterator[str]:
+    times = {(0, 1): "at most one", (1, 1): "one", (1, None): "one or more", (0, None): ""}
+    for name, child in rule.children.items():
+        said = times[child.least, child.most]
+        link = f"[`<{name}>`](#{_anchor(element_rules()[child.rule])})"
+        yield f"{link} ({said})" if said else link
+
+
+def _anchor(rule: ElementRule) -> str:
+    return rule.rule.replace(".", "-")
+
+
+def _values(datatype: Datatype) -> str:
+    words = [
+        f"`{value}`" if state == "honoured" else f"*`{value}`*"
+        for value, state in datatype.values.items()
+    ]
+    if datatype.expected:
+        words.append(_escaped(datatype.expected))
+    if datatype.anything:
+        words.append("any text")
+    return ", ".join(words)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("<", "&lt;").replace(">", "&gt;").replace("*", "\\*")
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

@@ -1,0 +1,240 @@
+"""What the schema says of each element, as data: for messages, warnings and the reference.
+
+RELAX NG decides what is valid; libxml2 just does not say well what is wrong. These rules are
+read from the same file, so there is one place where names, value sets and states are written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+from lxml import etree
+
+State = Literal["honoured", "accepted"]
+"""``honoured``: kiwinb does what it says. ``accepted``: valid, without effect as yet."""
+
+_RNG = "{http://relaxng.org/ns/structure/1.0}"
+_DOCUMENTATION = "{http://relaxng.org/ns/compatibility/annotations/1.0}documentation"
+_STATE = "{urn:kiwinb:schema}state"
+_EXPECTED = "{urn:kiwinb:schema}expected"
+_XML_SPACE = re.compile(r"[ \t\r\n]+")
+
+
+@dataclass(frozen=True)
+class Datatype:
+    """What an attribute or a text may be.
+
+    Attributes:
+        values: The allowed values, each with its state.
+        patterns: Patterns, one of which the value may match instead.
+        anything: Every text is allowed.
+        expected: What the patterns stand for, in words.
+    """
+
+    values: Mapping[str, State] = field(default_factory=dict)
+    patterns: tuple[str, ...] = ()
+    anything: bool = False
+    expected: str = ""
+
+    def accepts(self, text: str) -> bool:
+        """Whether the text is one of the allowed ones."""
+        word = normal(text)
+        return (
+            self.anything
+            or word in self.values
+            or any(re.fullmatch(pattern, word, re.ASCII) for pattern in self.patterns)
+        )
+
+    def state(self, text: str) -> State:
+        """The state of the value."""
+        return self.values.get(normal(text), "honoured")
+
+
+@dataclass(frozen=True)
+class AttributeRule:
+    """What the schema says of an attribute of one element."""
+
+    name: str
+    required: bool
+    datatype: Datatype
+    state: State
+    text: str
+
+
+@dataclass(frozen=True)
+class ChildRule:
+    """How often one element may be in another.
+
+    Attributes:
+        rule: Name of the element's own rule.
+        least: 0 or 1.
+        most: 1, or ``None`` for any number.
+    """
+
+    rule: str
+    least: int
+    most: int | None
+
+
+@dataclass(frozen=True)
+class ElementRule:
+    """What the schema says of an element.
+
+    Attributes:
+        rule: Name of the rule; it is ``PARENT.NAME`` where a name means different things.
+        name: Name of the element.
+        attributes: By name, with prefix.
+        children: By name of the element.
+        some_child: There is at least one child, whichever.
+        content: What its text may be; ``None`` when it has none.
+        foreign: It holds elements of other namespaces.
+        state: Whether kiwinb does what it says.
+        text: What it is, in one sentence.
+    """
+
+    rule: str
+    name: str
+    attributes: Mapping[str, AttributeRule]
+    children: Mapping[str, ChildRule]
+    some_child: bool
+    content: Datatype | None
+    foreign: bool
+    state: State
+    text: str
+
+
+def normal(text: str) -> str:
+    """The text as datatypes see it: white space at the ends gone, elsewhere one space."""
+    return _XML_SPACE.sub(" ", text).strip(" ")
+
+
+@cache
+def source() -> bytes:
+    """The schema file."""
+    return resources.files(__package__).joinpath("kiwinb.rng").read_bytes()
+
+
+@cache
+def element_rules() -> Mapping[str, ElementRule]:
+    """All element rules by rule name, in the schema's order; ``image`` is the root's."""
+    defines = {
+        define.get("name", ""): define
+        for define in etree.fromstring(source()).iter(_RNG + "define")
+    }
+    elements = {
+        name: define[0]
+        for name, define in defines.items()
+        if define[0].tag == _RNG + "element" and define[0].get("name")
+    }
+    return {name: _element_rule(name, element, defines) for name, element in elements.items()}
+
+
+def parents(name: str) -> tuple[str, ...]:
+    """Names of the elements that an element of this name may be in, in the schema's order."""
+    return tuple(
+        dict.fromkeys(rule.name for rule in element_rules().values() if name in rule.children)
+    )
+
+
+def owners(attribute: str) -> tuple[str, ...]:
+    """Names of the elements that have an attribute of this name, in the schema's order."""
+    return tuple(
+        dict.fromkeys(
+            rule.name for rule in element_rules().values() if attribute in rule.attributes
+        )
+    )
+
+
+def _element_rule(
+    name: str, element: etree._Element, defines: Mapping[str, etree._Element]
+) -> ElementRule:
+    attributes: dict[str, AttributeRule] = {}
+    children: dict[str, ChildRule] = {}
+    content: Datatype | None = None
+    foreign = some_child = False
+    for part, wrappers in _parts(element):
+        if part.tag == _RNG + "attribute":
+            attribute = _attribute_rule(part, "optional" not in wrappers, defines)
+            attributes[attribute.name] = attribute
+        elif part.tag == _RNG + "ref" and part.get("name") == "foreign":
+            foreign = True
+        elif part.tag == _RNG + "ref" and defines[part.get("name", "")][0].tag == _RNG + "element":
+            rule = part.get("name", "")
+            optional = {"optional", "zeroOrMore", "choice"} & set(wrappers)
+            many = {"zeroOrMore", "oneOrMore"} & set(wrappers)
+            child = ChildRule(rule, 0 if optional else 1, None if many else 1)
+            children[defines[rule][0].get("name", "")] = child
+            some_child = some_child or "choice" in wrappers
+        elif part.tag != _RNG + "empty":
+            content = _datatype([part], defines)
+    return ElementRule(
+        rule=name,
+        name=element.get("name", ""),
+        attributes=attributes,
+        children=children,
+        some_child=some_child,
+        content=content,
+        foreign=foreign,
+        state=_state(element),
+        text=element.findtext(_DOCUMENTATION, ""),
+    )
+
+
+def _parts(
+    parent: etree._Element, wrappers: tuple[str, ...] = ()
+) -> Iterator[tuple[etree._Element, tuple[str, ...]]]:
+    """What an element of the schema is made of, with the wrappers around each part."""
+    for part in parent.iterchildren(_RNG + "*"):
+        kind = etree.QName(part).localname
+        holds_values = kind == "choice" and part[0].tag != _RNG + "ref"
+        if kind in ("optional", "zeroOrMore", "oneOrMore", "interleave", "choice") and not (
+            holds_values
+        ):
+            yield from _parts(part, (*wrappers, kind))
+        else:
+            yield part, wrappers
+
+
+def _attribute_rule(
+    attribute: etree._Element, required: bool, defines: Mapping[str, etree._Element]
+) -> AttributeRule:
+    return AttributeRule(
+        name=attribute.get("name", ""),
+        required=required,
+        datatype=_datatype(list(attribute.iterchildren(_RNG + "*")), defines),
+        state=_state(attribute),
+        text=attribute.findtext(_DOCUMENTATION, ""),
+    )
+
+
+def _datatype(parts: list[etree._Element], defines: Mapping[str, etree._Element]) -> Datatype:
+    values: dict[str, State] = {}
+    patterns: list[str] = []
+    anything = False
+    expected = ""
+    queue = list(parts)
+    while queue:
+        part = queue.pop(0)
+        expected = part.get(_EXPECTED) or expected
+        match etree.QName(part).localname:
+            case "ref":
+                queue = [*defines[part.get("name", "")], *queue]
+            case "choice":
+                queue = [*part.iterchildren(_RNG + "*"), *queue]
+            case "value":
+                values[part.text or ""] = _state(part)
+            case "data":
+                pattern = part.findtext(_RNG + "param[@name='pattern']")
+                patterns.append(pattern if pattern is not None else "(?s:.+)")
+            case _:
+                anything = True
+    return Datatype(values, tuple(patterns), anything, expected)
+
+
+def _state(element: etree._Element) -> State:
+    return "accepted" if element.get(_STATE) == "accepted" else "honoured"

@@ -1,0 +1,69 @@
+"""A description as text: XML, YAML, and how two of them differ.
+
+YAML names things the way KIWI NG's own conversion does: an attribute is ``@name``, the text of
+an element that has attributes is ``#text``, and an element that occurs several times is a list.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+import yaml
+from lxml import etree
+
+from kiwinb.description.validate import without_bases
+from kiwinb.description.xml import children, tag
+
+_XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
+
+Node = dict[str, "Node | list[Node] | str | None"] | str | None
+
+
+def to_xml(tree: etree._ElementTree) -> str:
+    """The document as indented XML, with a declaration; ends with a line end."""
+    root = without_bases(tree.getroot())
+    etree.indent(root)
+    text = etree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
+
+
+def to_yaml(tree: etree._ElementTree) -> str:
+    """The document as YAML; ends with a line end."""
+    root = without_bases(tree.getroot())
+    return yaml.safe_dump({tag(root): _node(root)}, sort_keys=False, allow_unicode=True, width=100)
+
+
+def diff(old: etree._ElementTree, new: etree._ElementTree) -> str:
+    """How the XML of two documents differs, as a unified diff; empty when it does not."""
+    return "".join(
+        difflib.unified_diff(
+            to_xml(old).splitlines(keepends=True),
+            to_xml(new).splitlines(keepends=True),
+            str(old.docinfo.URL or "old"),
+            str(new.docinfo.URL or "new"),
+        )
+    )
+
+
+def _node(element: etree._Element, outer: etree._Element | None = None) -> Node:
+    node: dict[str, Node | list[Node] | str | None] = {}
+    known = {} if outer is None else outer.nsmap
+    for prefix, uri in element.nsmap.items():
+        if known.get(prefix) != uri:
+            node[f"@xmlns:{prefix}" if prefix else "@xmlns"] = uri
+    prefixes = {uri: prefix for prefix, uri in element.nsmap.items()} | {_XML_NAMESPACE: "xml"}
+    for key, value in element.attrib.items():
+        name = etree.QName(str(key))
+        prefix = f"{prefixes[name.namespace]}:" if name.namespace else ""
+        node[f"@{prefix}{name.localname}"] = str(value)
+    inner: dict[str, list[Node]] = {}
+    for child in children(element):
+        inner.setdefault(tag(child), []).append(_node(child, element))
+    for name_of_child, nodes in inner.items():
+        node[name_of_child] = nodes[0] if len(nodes) == 1 else nodes
+    text = "".join([element.text or "", *(part.tail or "" for part in element)]).strip()
+    if not node:
+        return text or None
+    if text:
+        node["#text"] = text
+    return node
