@@ -82,7 +82,7 @@ class Ext:
         """See :class:`~kiwinb.create.filesystem.spec.FilesystemMaker`."""
         self._make_empty(image, spec, content, watch)
         try:
-            with OpenFilesystem(image) as filesystem:
+            with OpenFilesystem(image, content.epoch) as filesystem:
                 _Filler(filesystem, _features(image), content).fill(watch)
         except Ext2Error as error:
             if error.no_space:

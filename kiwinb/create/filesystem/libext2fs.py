@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,8 @@ from kiwinb.errors import HostError, ImageError
 _READ_WRITE = 0x1
 _64_BITS = 0x20000
 _FILE_WRITE = 0x1
+_SUPERBLOCK = 1024
+_METADATA_CHECKSUMS = 0x400
 
 DIRECTORY_FULL = 2133571366
 NOT_FOUND = 2133571402
@@ -77,9 +80,16 @@ def crc32c(data: bytes | bytearray | memoryview, start: int = 0xFFFFFFFF) -> int
 
 
 class OpenFilesystem:
-    """An ext2, ext3 or ext4 file system in a file, open for writing."""
+    """An ext2, ext3 or ext4 file system in a file, open for writing.
 
-    def __init__(self, image: Path) -> None:
+    Args:
+        image: The file.
+        now: When it is written to, in seconds since 1970-01-01 UTC.
+    """
+
+    def __init__(self, image: Path, now: int) -> None:
+        self._image = image
+        self._now = now
         self._library = library()
         self._handle = ctypes.c_void_p()
         manager = ctypes.c_void_p.in_dll(self._library, "unix_io_manager")
@@ -106,8 +116,21 @@ class OpenFilesystem:
     ) -> None:
         if kind is None:
             self._call("ext2fs_close_free", ctypes.byref(self._handle), bound=False)
+            self._stamp_superblock()
         else:
             self._library.ext2fs_free(self._handle)
+
+    def _stamp_superblock(self) -> None:
+        """Put ``now`` in place of the time of the last write."""
+        with self._image.open("r+b") as file:
+            file.seek(_SUPERBLOCK)
+            data = bytearray(file.read(1024))
+            struct.pack_into("<I", data, 0x30, self._now & 0xFFFFFFFF)
+            (read_only_features,) = struct.unpack_from("<I", data, 0x64)
+            if read_only_features & _METADATA_CHECKSUMS:
+                struct.pack_into("<I", data, 1020, crc32c(data[:1020]))
+            file.seek(_SUPERBLOCK)
+            file.write(data)
 
     def _call(self, name: str, *arguments: object, bound: bool = True) -> None:
         function = getattr(self._library, name)
