@@ -44,9 +44,7 @@ def suppress_sync() -> None:
         (_RETURN, 0, 0, _RET_ERRNO_0),
     ]
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
-    filters = ctypes.create_string_buffer(
-        struct.pack("@HP", len(program), ctypes.addressof(code))
-    )
+    filters = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(code)))
     ctypes.CDLL(None).prctl(
         _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.c_void_p(ctypes.addressof(filters)), 0, 0
     )

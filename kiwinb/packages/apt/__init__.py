@@ -12,8 +12,9 @@ from kiwinb.errors import CommandError, PackageError
 from kiwinb.packages import dpkg
 from kiwinb.packages.apt import cleanup, image, metadata
 from kiwinb.packages.apt.bootstrap import bootstrap
-from kiwinb.packages.apt.config import DPKG_OPTIONS, SCRIPT_ENVIRONMENT
+from kiwinb.packages.apt.config import DPKG_OPTIONS
 from kiwinb.packages.apt.session import Session, local_session, opened, session
+from kiwinb.packages.apt.session import dpkg as run_dpkg
 from kiwinb.packages.manager import InstalledPackage, RepositoryState, ResolvedRepository
 from kiwinb.plan.step import HostPaths, StepContext
 from kiwinb.sandbox.chroot import Chroot
@@ -118,8 +119,8 @@ def _tasks(apt: Session, collections: Sequence[str]) -> list[str]:
 def _purge(context: StepContext, names: Sequence[str]) -> None:
     force = ("--force-depends", "--force-remove-essential", "--force-remove-protected")
     try:
-        with opened(context) as chroot:
-            chroot.run(["dpkg", *DPKG_OPTIONS, *force, "--purge", *names], env=SCRIPT_ENVIRONMENT)
+        with opened(context):
+            run_dpkg(context, [*DPKG_OPTIONS, *force, "--purge", *names])
     except CommandError as error:
         raise PackageError(
             "packages could not be deleted:\n" + "\n".join(f"  | {line}" for line in error.tail)

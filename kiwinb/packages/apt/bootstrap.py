@@ -7,16 +7,19 @@ the tree, installs the same packages over that, and its database is as it always
 
 from __future__ import annotations
 
+import io
+import os
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from kiwinb.errors import CommandError, PackageError
-from kiwinb.packages.apt.config import DPKG_OPTIONS, SCRIPT_ENVIRONMENT, stamp
-from kiwinb.packages.apt.session import ARCHIVES, Session, opened
-from kiwinb.sandbox.chroot import Chroot
+from kiwinb.packages.apt.config import DPKG_OPTIONS
+from kiwinb.packages.apt.session import ARCHIVES, Session, dpkg, opened
 from kiwinb.sandbox.tools import find_tool, search_path
 
 ESSENTIAL = "?essential"
@@ -46,28 +49,31 @@ def bootstrap(session: Session, packages: Sequence[str]) -> None:
     status.parent.mkdir(parents=True)
     status.touch()
     essential = [ESSENTIAL]
-    if any(download.filename.startswith("usrmerge_") for download in session.resolve(essential)):
-        essential.append("usr-is-merged")
-    session.fetch([*essential, *packages])
     names = [download.filename for download in session.resolve(essential)]
+    if any(name.startswith("usrmerge_") for name in names):
+        essential.append("usr-is-merged")
+        names = [download.filename for download in session.resolve(essential)]
+    session.fetch([*essential, *packages])
     session.context.progress(0.2)
     log(f"unpacking {len(names)} packages")
-    _unpack(session, names)
+    plain = session.config.work / "plain"
+    plain.mkdir()
+    _unpack(session, names, plain)
     session.context.progress(0.4)
     with opened(session.context) as chroot:
-        chroot.bind(session.archives, ARCHIVES)
+        chroot.bind(plain, ARCHIVES)
         debs = [f"{ARCHIVES}/{name}" for name in names]
-        _dpkg(chroot, session.epoch, "--force-depends", "--unpack", *debs)
+        _dpkg(session, "--force-depends", "--unpack", *debs)
         session.context.progress(0.7)
-        _dpkg(chroot, session.epoch, "--configure", "--pending")
+        _dpkg(session, "--configure", "--pending")
+    shutil.rmtree(plain)
     if packages:
         session.install(packages)
 
 
-def _dpkg(chroot: Chroot, epoch: int, *arguments: str) -> None:
-    environment = {**SCRIPT_ENVIRONMENT, **stamp(epoch)}
+def _dpkg(session: Session, *arguments: str) -> None:
     try:
-        chroot.run(["dpkg", *DPKG_OPTIONS, *arguments], env=environment)
+        dpkg(session.context, [*DPKG_OPTIONS, *arguments], session.epoch)
     except CommandError as error:
         raise PackageError(
             "the essential packages could not be installed:\n"
@@ -75,48 +81,117 @@ def _dpkg(chroot: Chroot, epoch: int, *arguments: str) -> None:
         ) from error
 
 
-def _unpack(session: Session, names: Sequence[str]) -> None:
-    """Unpack the files of packages; directories are as the first package in order has them."""
+def _unpack(session: Session, names: Sequence[str], plain: Path) -> None:
+    """Unpack the files of packages, and write the packages without compression to ``plain``.
+
+    Directories become as the first package in order has them.
+    """
     root = session.context.root
+
+    def unpack(name: str) -> list[_Directory]:
+        deb = _Deb.read(session.archives / name)
+        deb.write(plain / name)
+        return deb.extract(root)
+
     first = next((name for name in names if name.startswith("base-files_")), names[0])
-    if not _has_merged_directories(session.archives / first):
+    if not _Deb.read(session.archives / first).has_merged_directories():
         for name in ("bin", "lib", "sbin", *_MERGED.get(session.config.architecture, ())):
             (root / "usr" / name).mkdir(parents=True)
             (root / name).symlink_to(f"usr/{name}")
-    _extract(session.archives / first, root)
-    rest = (session.archives / name for name in names if name != first)
+    ordered = [first, *(name for name in names if name != first)]
+    directories: dict[str, _Directory] = {directory.path: directory for directory in unpack(first)}
     with ThreadPoolExecutor() as threads:
-        for _ in threads.map(lambda deb: _extract(deb, root), rest):
-            pass
+        for found in threads.map(unpack, ordered[1:]):
+            for directory in found:
+                directories.setdefault(directory.path, directory)
+    for directory in directories.values():
+        directory.restore(root)
 
 
-def _has_merged_directories(deb: Path) -> bool:
-    """Whether the package brings ``/bin`` and the like as symbolic links itself."""
-    with (
-        subprocess.Popen(
-            [find_tool("dpkg-deb"), "--fsys-tarfile", deb], stdout=subprocess.PIPE
-        ) as process,
-        tarfile.open(fileobj=process.stdout, mode="r|") as archive,
-    ):
-        return any(member.name == "./lib" and member.issym() for member in list(archive))
+@dataclass(frozen=True)
+class _Directory:
+    """A directory as a package has it; tars that run at once leave each other's modes."""
+
+    path: str
+    mode: int
+    uid: int
+    gid: int
+
+    @staticmethod
+    def parse(line: str) -> _Directory:
+        """Read a line such as ``drwxr-xr-x 0/0 0 2023-01-01 00:00 ./usr/``."""
+        letters, owner, _size, _date, _time, path = line.split(None, 5)
+        mode = sum(1 << 8 - i for i, letter in enumerate(letters[1:10]) if letter not in "-ST")
+        special = ((3, 0o4000), (6, 0o2000), (9, 0o1000))
+        mode |= sum(bit for place, bit in special if letters[place] in "sStT")
+        uid, gid = map(int, owner.split("/"))
+        return _Directory(path, mode, uid, gid)
+
+    def restore(self, root: Path) -> None:
+        place = root / self.path
+        if not place.is_symlink():
+            os.chown(place, self.uid, self.gid)
+            place.chmod(self.mode)
 
 
-def _extract(deb: Path, root: Path) -> None:
-    environment = {"PATH": search_path(), "LC_ALL": "C.UTF-8"}
-    with subprocess.Popen(
-        [find_tool("dpkg-deb"), "--fsys-tarfile", deb], stdout=subprocess.PIPE, env=environment
-    ) as source:
+@dataclass(frozen=True)
+class _Deb:
+    """The two archives in a package file, decompressed."""
+
+    control: bytes
+    data: bytes
+
+    @staticmethod
+    def read(file: Path) -> _Deb:
+        return _Deb(_dpkg_deb("--ctrl-tarfile", file), _dpkg_deb("--fsys-tarfile", file))
+
+    def has_merged_directories(self) -> bool:
+        """Whether the package brings ``/bin`` and the like as symbolic links itself."""
+        with tarfile.open(fileobj=io.BytesIO(self.data)) as archive:
+            return any(member.name == "./lib" and member.issym() for member in archive)
+
+    def write(self, file: Path) -> None:
+        """Write it as deb(5) without compression: dpkg reads that faster."""
+        members = {
+            "debian-binary": b"2.0\n",
+            "control.tar": self.control,
+            "data.tar": self.data,
+        }
+        with file.open("wb") as archive:
+            archive.write(b"!<arch>\n")
+            for name, content in members.items():
+                archive.write(
+                    f"{name:<16}{0:<12}{0:<6}{0:<6}{0o100644:<8o}{len(content):<10}`\n".encode()
+                )
+                archive.write(content + b"\n" * (len(content) % 2))
+
+    def extract(self, root: Path) -> list[_Directory]:
+        """Unpack it, and return its directories."""
         tar = subprocess.run(
             [
                 *(find_tool("tar"), "--extract", "--file=-", "--directory", root),
-                *("--numeric-owner", "--preserve-permissions", "--delay-directory-restore"),
-                *("--keep-directory-symlink", "--no-overwrite-dir", "--warning=no-timestamp"),
+                *("--numeric-owner", "--preserve-permissions", "--keep-directory-symlink"),
+                *("--warning=no-timestamp", "--quoting-style=literal", "-vv"),
             ],
-            stdin=source.stdout,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
+            input=self.data,
+            capture_output=True,
+            env=_environment(),
             check=False,
         )
-    if source.returncode or tar.returncode:
-        raise PackageError(f"the package {deb.name} cannot be unpacked:\n{tar.stderr.strip()}")
+        if tar.returncode:
+            raise PackageError(f"a package cannot be unpacked:\n{os.fsdecode(tar.stderr)}")
+        lines = os.fsdecode(tar.stdout).splitlines()
+        return [_Directory.parse(line) for line in lines if line.startswith("d")]
+
+
+def _dpkg_deb(option: str, file: Path) -> bytes:
+    done = subprocess.run(
+        [find_tool("dpkg-deb"), option, file], capture_output=True, env=_environment(), check=False
+    )
+    if done.returncode:
+        raise PackageError(f"{file.name} is no package: {os.fsdecode(done.stderr).strip()}")
+    return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": search_path(), "LC_ALL": "C.UTF-8"}

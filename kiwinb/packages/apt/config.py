@@ -101,7 +101,7 @@ class AptConfig:
             "Acquire::AllowReleaseInfoChange": "true",
             "Debug::NoLocking": "true",
             "DPkg::Use-Pty": "false",
-            "DPkg::Install::Recursive": "false",
+            "DPkg::Install::Recursive::Minimum": "100000",
             "Dpkg::Progress-Fancy": "false",
             "pkgCacheGen::ForceEssential": ",",
             "quiet": "1",

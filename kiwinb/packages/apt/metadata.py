@@ -23,6 +23,7 @@ from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
 from kiwinb.plan.keys import Digest, digest
 from kiwinb.sandbox.command import execute
+from kiwinb.sandbox.nosync import suppress_sync
 from kiwinb.sandbox.tools import find_tool
 
 _KEPT_SECONDS = 24 * 3600
@@ -189,6 +190,7 @@ def apt(config: AptConfig, argv: Sequence[str], log: Callable[[str], None], epoc
         cwd=config.work,
         input=None,
         check=True,
+        enter=suppress_sync if config.root else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -13,7 +14,13 @@ from pathlib import Path
 
 from kiwinb.errors import CommandError, PackageError
 from kiwinb.packages.apt.complaints import explain, missing_names, missing_packages
-from kiwinb.packages.apt.config import AptConfig, architecture_of, credentials
+from kiwinb.packages.apt.config import (
+    SCRIPT_ENVIRONMENT,
+    AptConfig,
+    architecture_of,
+    credentials,
+    stamp,
+)
 from kiwinb.packages.apt.metadata import apt, list_home, release_files
 from kiwinb.packages.apt.pins import preferences
 from kiwinb.packages.apt.pool import Download, Pool
@@ -21,11 +28,16 @@ from kiwinb.packages.dpkg import installed
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
 from kiwinb.plan.step import StepContext
 from kiwinb.sandbox.chroot import Chroot
+from kiwinb.sandbox.command import execute
+from kiwinb.sandbox.nosync import suppress_sync
 from kiwinb.sandbox.paths import resolve_in
 
-ARCHIVES = "/var/cache/apt/archives"
+ARCHIVES = "/run/kiwinb/archives"
+"""Where the ``.deb`` files are to dpkg in the tree: not in a directory that a package owns."""
+
 _ABANDONED_SECONDS = 24 * 3600
 _URI = re.compile(r"'(?P<uri>[^']+)' (?P<name>\S+) (?P<size>\d+) ?(?:SHA256:(?P<sha256>\w+))?")
+_PLANNED = re.compile(r"(\d+) upgraded, (\d+) newly installed")
 _DONE = re.compile(r"(Unpacking|Setting up) ")
 
 
@@ -51,7 +63,7 @@ class Session:
         return self.config.archives
 
     def resolve(self, names: Sequence[str]) -> tuple[Download, ...]:
-        """What has to be there to install packages.
+        """What has yet to be in the directory of archives to install packages.
 
         Raises:
             PackageError: Names are unknown, or the packages do not go together.
@@ -71,7 +83,7 @@ class Session:
             if (match := _URI.match(line))
         )
 
-    def fetch(self, names: Sequence[str]) -> tuple[Download, ...]:
+    def fetch(self, names: Sequence[str]) -> None:
         """Have all that installing packages takes in the directory of archives.
 
         Raises:
@@ -87,7 +99,6 @@ class Session:
                 self._run(["apt-get", "install", "--download-only", *names])
             finally:
                 self._pool.keep(missing, self.archives)
-        return downloads
 
     def install(self, names: Sequence[str]) -> None:
         """Install packages with dpkg in the tree.
@@ -96,19 +107,22 @@ class Session:
             PackageError: Names are unknown, or the packages do not go together or fail.
             RepositoryError: Something cannot be downloaded.
         """
-        downloads = self.fetch(names)
-        count = 0
+        self.fetch(names)
+        count, total = 0, 1
 
         def follow(line: str) -> None:
-            nonlocal count
+            nonlocal count, total
             self.context.log(line)
-            if _DONE.match(line):
+            if match := _PLANNED.match(line):
+                total = 2 * (int(match[1]) + int(match[2])) or 1
+            elif _DONE.match(line):
                 count += 1
-                self.context.progress(min(1.0, count / (2 * len(downloads) or 1)))
+                self.context.progress(min(1.0, count / total))
 
         with opened(self.context) as chroot:
-            chroot.bind(self.archives, ARCHIVES)
-            self._run(["apt-get", "install", "--no-download", *names], follow)
+            chroot.bind(self.archives, ARCHIVES, readonly=False)
+            inside = f"Dir::Cache::archives={self.context.root}{ARCHIVES}/"
+            self._run(["apt-get", "install", "--no-download", "-o", inside, *names], follow)
 
     def purge(self, names: Sequence[str]) -> None:
         """Purge packages, what depends on them, and what nothing needs any more."""
@@ -212,8 +226,35 @@ def _work(cache: Path) -> Iterator[Path]:
 @contextmanager
 def opened(context: StepContext) -> Iterator[Chroot]:
     """The tree, open to run maintainer scripts, which start no services."""
-    with Chroot(context.root, log=context.log) as chroot, no_services(context.root):
+    with (
+        Chroot(context.root, log=context.log, name_resolution=False) as chroot,
+        no_services(context.root),
+    ):
         yield chroot
+
+
+def dpkg(context: StepContext, arguments: Sequence[str], epoch: int = 0) -> None:
+    """Run the tree's dpkg, the tree being :func:`opened`.
+
+    Raises:
+        CommandError: It failed.
+    """
+
+    def enter() -> None:
+        os.chroot(context.root)
+        os.chdir("/")
+        suppress_sync()
+
+    execute(
+        ["dpkg", *arguments],
+        executable="/usr/bin/dpkg",
+        log=context.log,
+        env={**SCRIPT_ENVIRONMENT, **stamp(epoch)},
+        cwd=None,
+        input=None,
+        check=True,
+        enter=enter,
+    )
 
 
 @contextmanager
