@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 
 from kiwinb import __version__
-from kiwinb.cli import checkpoints
+from kiwinb.cli import checkpoints, run
 from kiwinb.cli.context import GlobalOptions
 from kiwinb.errors import KiwinbError
 
@@ -84,6 +84,7 @@ def app(
 
 
 app.add_command(checkpoints.group)
+app.add_command(run.run)
 
 
 def main() -> NoReturn:

@@ -6,6 +6,7 @@ defaults, and a cell tagged ``injected-parameters`` behind it the given values.
 
 from __future__ import annotations
 
+import ast
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -136,7 +137,8 @@ def record_image(path: Path) -> None:
 
 def _read(recipe: Path) -> nbformat.NotebookNode:
     try:
-        return nbformat.read(recipe, as_version=4)
+        notebook: nbformat.NotebookNode = nbformat.read(recipe, as_version=4)
+        return notebook
     except OSError as error:
         raise NotebookError(
             f"{recipe}: {error.strerror}", remedy="Name a notebook that exists."
@@ -172,8 +174,6 @@ def _inject(notebook: nbformat.NotebookNode, parameters: Mapping[str, Any], reci
 
 
 def _assigned(source: str) -> set[str]:
-    import ast
-
     names: set[str] = set()
     for node in ast.parse(source).body:
         targets = node.targets if isinstance(node, ast.Assign) else []
