@@ -262,7 +262,7 @@ class Store:
         directory = directory.absolute()
         if not directory.is_dir():
             raise StoreError(f"{directory} is no directory")
-        if directory.stat().st_uid != os.getuid():
+        if not self.privilege.owns(directory.stat().st_uid):
             raise StoreError(
                 f"the root tree {directory} belongs to another user",
                 remedy="Prepare and create as one and the same user.",

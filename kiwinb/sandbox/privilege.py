@@ -44,6 +44,12 @@ class Privilege:
     uids: tuple[IdRange, ...] = ()
     gids: tuple[IdRange, ...] = ()
 
+    def owns(self, uid: int) -> bool:
+        """Whether a user id of this host is one that a worker can give to files."""
+        return not self.uids or any(
+            item.outside <= uid < item.outside + item.count for item in self.uids
+        )
+
 
 def detect() -> Privilege:
     """Find out how workers of this process come to be root.

@@ -94,7 +94,14 @@ class MakeNasty:
         (root / "absolute").symlink_to("/etc/passwd")
         (root / "dangling").symlink_to("../../nowhere")
         os.lchown(root / "dangling", 5, 5)
-        for name in (b"new\nline", b"\xff\xfe not utf-8", b" space ", b"-rf", b"\\back", b"\xc3\xa9"):
+        for name in (
+            b"new\nline",
+            b"\xff\xfe not utf-8",
+            b" space ",
+            b"-rf",
+            b"\\back",
+            b"\xc3\xa9",
+        ):
             _write(Path(os.fsdecode(os.fsencode(root) + b"/" + name)), "odd name")
         _write(root / ("n" * 255), "long name")
 
@@ -179,4 +186,3 @@ def main(store: Path, backend: str) -> None:
         sys.stdout.write(to_json(opened.scan(step.key)))
     damaged = opened.verify_all()
     assert not damaged, damaged
-

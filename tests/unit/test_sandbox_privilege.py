@@ -7,7 +7,7 @@ import pytest
 
 from kiwinb.errors import HostError
 from kiwinb.sandbox import privilege
-from kiwinb.sandbox.privilege import IdRange, detect, namespaces_denied
+from kiwinb.sandbox.privilege import IdRange, Privilege, detect, namespaces_denied
 
 
 def test_detect_says_whether_we_are_root() -> None:
@@ -52,6 +52,14 @@ def test_user_namespaces_switched_off(
     )
     with pytest.raises(HostError, match=remedy):
         privilege._check_sysctls()
+
+
+def test_files_of_other_users_are_told_apart() -> None:
+    own = Privilege(True, uids=(IdRange(0, 1000, 1), IdRange(1, 100000, 65536)))
+    assert [own.owns(uid) for uid in (0, 999, 1000, 100000, 165535, 165536)] == (
+        [False, False, True, True, True, False]
+    )
+    assert Privilege(False).owns(4711)
 
 
 def test_apparmor_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,115 @@
+"""Run the steps of a store test in a process of its own, as one user or another."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user who runs steps.
+
+    Attributes:
+        user: Login name.
+        switch: Words that go before a command to run it as that user.
+    """
+
+    user: str
+    switch: tuple[str, ...]
+
+    @property
+    def rootless(self) -> bool:
+        """It is not root."""
+        return self.user != "root"
+
+    def start(self, program: str, *arguments: str, mark: str = "") -> subprocess.Popen[str]:
+        """Start a Python program; ``mark`` is in the environment of all that it starts."""
+        command = [*self.switch, *_python(mark), "-c", program, *arguments]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/"
+        )
+
+    def run(self, program: str, *arguments: str) -> str:
+        """Run a Python program to its end, and return what it prints."""
+        process = self.start(program, *arguments)
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        return out
+
+    @contextmanager
+    def directory(self) -> Iterator[Path]:
+        """A directory of this user, removed with all that is in it."""
+        made = Path(tempfile.mkdtemp(prefix="kiwinb-store-"))
+        try:
+            if os.getuid() == 0:
+                shutil.chown(made, self.user)
+            yield made
+        finally:
+            self.run(_REMOVE, str(made))
+            if made.exists():
+                made.rmdir()
+
+
+_REMOVE = """
+import sys
+from pathlib import Path
+from kiwinb.checkpoints.jobs import remove
+from kiwinb.sandbox.worker import call
+call(remove, tuple(Path(sys.argv[1]).iterdir()))
+"""
+
+
+def _python(mark: str) -> Sequence[str]:
+    return ("env", f"PYTHONPATH={HERE}", f"KIWINB_TEST_MARK={mark}", sys.executable)
+
+
+def accounts() -> tuple[Account, ...]:
+    """Root, as far as we can become root, and a user with subordinate ids, as far as there is one.
+
+    The user who runs the tests is always one of them.
+    """
+    own = pwd.getpwuid(os.getuid()).pw_name
+    if own != "root":
+        sudo = ("sudo", "-n")
+        return (Account(own, ()), *_usable([Account("root", sudo)]))
+    users = [
+        Account(name, ("setpriv", f"--reuid={name}", f"--regid={name}", "--init-groups"))
+        for name in dict.fromkeys(_subordinate_users())
+    ]
+    return (Account(own, ()), *_usable(users)[:1])
+
+
+def _subordinate_users() -> Iterator[str]:
+    file = Path("/etc/subuid")
+    for line in file.read_text().splitlines() if file.exists() else ():
+        name = line.partition(":")[0]
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            continue
+        yield name
+
+
+def _usable(candidates: Sequence[Account]) -> list[Account]:
+    return [account for account in candidates if _is_usable(account)]
+
+
+def _is_usable(account: Account) -> bool:
+    probe = "from kiwinb.sandbox.worker import probe; probe()"
+    try:
+        process = account.start(probe)
+    except OSError:
+        return False  # no sudo, no setpriv
+    process.communicate()
+    return process.returncode == 0

@@ -1,0 +1,98 @@
+"""Builds that are killed at any moment leave nothing behind, and the next one goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+from heavy_tree import heavy_steps
+from store_program import Account, accounts
+
+pytestmark = pytest.mark.build
+
+_KILLS = 8
+
+_BUILD = """
+import sys
+from pathlib import Path
+from kiwinb.checkpoints.runner import run_steps
+from kiwinb.checkpoints.store import Store
+from kiwinb.plan.step import HostPaths
+from heavy_tree import heavy_steps
+store = Store.open(Path(sys.argv[1]))
+run_steps(store, heavy_steps(), HostPaths(cache=Path("/nonexistent")),
+          lambda event: print(event.step.name, event.state, flush=True))
+"""
+
+_CHECK = """
+import hashlib, json, sys
+from pathlib import Path
+from kiwinb.checkpoints.store import Store
+from kiwinb.inspect.treescan import to_json
+from heavy_tree import heavy_steps
+store = Store.open(Path(sys.argv[1]))
+left = [str(path) for name in ("drafts", "trash", "mnt") for path in (store.path / name).iterdir()]
+tree = to_json(store.scan(heavy_steps()[2].key))
+print(json.dumps([hashlib.sha256(tree.encode()).hexdigest(), store.verify_all(), left]))
+"""
+
+
+def _processes(mark: str) -> list[str]:
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if f"KIWINB_TEST_MARK={mark}\0".encode() in (process / "environ").read_bytes():
+                found.append(process.name)
+        except OSError:
+            continue
+    return found
+
+
+def _loop_devices() -> set[str]:
+    return {str(path) for path in Path("/sys/block").glob("loop*/loop/backing_file")}
+
+
+@pytest.mark.parametrize("account", accounts(), ids=lambda account: account.user)
+def test_killed_at_any_moment(account: Account) -> None:
+    seed = int(os.environ.get("KIWINB_TEST_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"KIWINB_TEST_SEED={seed}")
+    dice = random.Random(seed)
+    mounts, loops = Path("/proc/self/mounts").read_text(), _loop_devices()
+    with account.directory() as directory:
+        began = time.monotonic()
+        account.run(_BUILD, str(directory / "whole"))
+        whole = time.monotonic() - began
+        expected = account.run(_CHECK, str(directory / "whole"))
+        store = directory / "store"
+        for number in range(_KILLS):
+            mark = f"{seed}-{number}"
+            process = account.start(_BUILD, str(store), mark=mark)
+            time.sleep(dice.uniform(0.1, max(0.2, whole / 2)))
+            process.kill()
+            process.communicate()
+            deadline = time.monotonic() + 10
+            while _processes(mark) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert _processes(mark) == []
+            assert Path("/proc/self/mounts").read_text() == mounts
+            assert _loop_devices() == loops
+        account.run(_BUILD, str(store))
+        assert account.run(_CHECK, str(store)) == expected
+        assert expected.endswith("{}, []]\n")
+
+
+@pytest.mark.parametrize("account", accounts(), ids=lambda account: account.user)
+def test_two_builds_at_once(account: Account) -> None:
+    with account.directory() as directory:
+        builds = [account.start(_BUILD, str(directory / "store")) for _number in range(2)]
+        states = []
+        for build in builds:
+            out, err = build.communicate(timeout=300)
+            assert build.returncode == 0, err
+            states += out.split("\n")
+        for step in heavy_steps():
+            assert states.count(f"{step.name} done") == 1
+            assert states.count(f"{step.name} held") == 1
