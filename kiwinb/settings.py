@@ -80,11 +80,10 @@ def load_settings(
     reader = _Reader(file, _read(file, required="KIWINB_CONFIG" in environ))
     base = environ.get("XDG_CACHE_HOME")
     caches = Path(base) / "kiwinb" if base else user_cache_path("kiwinb")
+    named_cache = reader.path("cache", environ.get("KIWINB_CACHE"))
     settings = Settings(
-        store=_path(environ.get("KIWINB_STORE") or reader.text("store")) or caches / "store",
-        cache=cache
-        or _path(environ.get("KIWINB_CACHE") or reader.text("cache"))
-        or caches / "downloads",
+        store=reader.path("store", environ.get("KIWINB_STORE")) or caches / "store",
+        cache=cache or named_cache or caches / "downloads",
         store_limit=reader.size("store-limit"),
         mirrors=reader.mirrors(),
         obs_server=reader.text("obs-server"),
@@ -98,10 +97,6 @@ def parse_size(text: str) -> int | None:
     """Bytes of a size such as ``512``, ``40G`` or ``1 MiB``; ``None`` when it is no size."""
     match = re.fullmatch(r"(\d+)\s*([KMGT]?)(?:i?B)?", text)
     return int(match[1]) * _UNITS[match[2]] if match else None
-
-
-def _path(text: str | None) -> Path | None:
-    return Path(text).expanduser().absolute() if text else None
 
 
 def _read(file: Path, *, required: bool) -> str:
@@ -140,6 +135,11 @@ class _Reader:
         if value is not None and not (isinstance(value, str) and value):
             raise self._error(name, "is to be a text in quotes")
         return value
+
+    def path(self, name: str, override: str | None) -> Path | None:
+        value = self.text(name)
+        text = override or value
+        return Path(text).expanduser().absolute() if text else None
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         value = self.text(name) or choices[0]

@@ -44,8 +44,7 @@ def missing_packages(names: Sequence[str], known: Sequence[str]) -> PackageError
 def explain(lines: Sequence[str]) -> KiwinbError | None:
     """The error that the output of a failed apt is about, if it is a known one."""
     if any(
-        re.search(r"\b404\b.*Not Found|File has unexpected size|Hash Sum mismatch", line)
-        for line in lines
+        re.search(r"\b404  |File has unexpected size|Hash Sum mismatch", line) for line in lines
     ):
         return RepositoryError(
             "a package is not on the mirror any more:\n" + complaints(lines),

@@ -70,9 +70,7 @@ class Session:
         """
         lines: list[str] = []
         try:
-            output = apt(
-                self.config, ["apt-get", "install", "--print-uris", "-qq", *names], lines.append
-            )
+            output = apt(self.config, ["apt-get", "install", "--print-uris", *names], lines.append)
         except CommandError as error:
             if missing := missing_names(lines):
                 raise missing_packages(missing, self.known_names()) from error

@@ -1,0 +1,318 @@
+"""apt on small repositories that are made here: lists, signatures, resolving and downloads."""
+
+import shutil
+import subprocess
+from base64 import b64encode
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from kiwinb.description.model import Repository
+from kiwinb.errors import PackageError, RepositoryError
+from kiwinb.packages import MANAGERS
+from kiwinb.packages.apt.session import session
+from kiwinb.packages.mirrors import resolve
+from kiwinb.plan.keys import digest
+from kiwinb.plan.step import HostPaths, StepContext
+from kiwinb.settings import Settings
+
+TOOLS = ("apt-get", "dpkg-deb", "apt-ftparchive")
+pytestmark = pytest.mark.skipif(
+    any(shutil.which(tool) is None for tool in TOOLS), reason=f"needs {', '.join(TOOLS)}"
+)
+APT = MANAGERS["apt"]
+
+
+def make_package(directory, name, version="1.0", depends="", tasks=""):
+    tree = directory / "tree"
+    (tree / "DEBIAN").mkdir(parents=True)
+    extra = f"Depends: {depends}\n" if depends else ""
+    extra += f"Recommends: {tasks}\n" if tasks else ""
+    (tree / "DEBIAN/control").write_text(
+        f"Package: {name}\nVersion: {version}\nArchitecture: all\n"
+        f"Maintainer: A <a@example.org>\n{extra}Description: a test\n"
+    )
+    file = directory / f"{name}_{version}_all.deb"
+    subprocess.run(
+        ["dpkg-deb", "--root-owner-group", "--build", tree, file], check=True, capture_output=True
+    )
+    shutil.rmtree(tree)
+
+
+def index(directory, date="Sat, 01 Jan 2022 00:00:00 UTC", **release):
+    run = {"cwd": directory, "check": True, "capture_output": True, "text": True}
+    packages = subprocess.run(["apt-ftparchive", "packages", "."], **run).stdout
+    (directory / "Packages").write_text(packages)
+    for file in directory.glob("*Release"):
+        file.unlink()
+    options = [f"-oAPT::FTPArchive::Release::{name}={value}" for name, value in release.items()]
+    text = subprocess.run(["apt-ftparchive", *options, "release", "."], **run).stdout
+    lines = [line for line in text.splitlines() if not line.startswith("Date:")]
+    (directory / "Release").write_text("\n".join([f"Date: {date}", *lines]) + "\n")
+
+
+@pytest.fixture
+def repo(tmp_path):
+    directory = tmp_path / "repo"
+    directory.mkdir()
+    make_package(directory, "alpha", depends="beta (>= 1)", tasks="gamma")
+    make_package(directory, "beta")
+    make_package(directory, "gamma")
+    make_package(directory, "task-small", depends="beta")
+    make_package(directory, "broken", depends="beta (>= 9)")
+    index(directory)
+    return directory
+
+
+@pytest.fixture
+def host(tmp_path):
+    return HostPaths(tmp_path / "cache")
+
+
+def resolved(directory, alias="test", **fields):
+    settings = Settings(store=directory / "store", cache=directory / "cache")
+    fields.setdefault("repository_gpgcheck", False)
+    repository = Repository(path=str(directory), alias=alias, **fields)
+    return replace(resolve(repository, settings, directory), architectures=("amd64",))
+
+
+@pytest.fixture
+def opened(tmp_path, host):
+    """Open a session on an empty tree."""
+
+    def opened(*repositories, **options):
+        root = tmp_path / "root"
+        (root / "var/lib/dpkg").mkdir(parents=True, exist_ok=True)
+        (root / "var/lib/dpkg/status").touch()
+        lines = []
+        context = StepContext(
+            root=root,
+            out=None,
+            inputs={},
+            host=host,
+            log=lines.append,
+            progress=lambda fraction: None,
+            rootless=True,
+        )
+        state = APT.refresh(repositories, host, force=False)
+        return session(context, repositories, state, **options)
+
+    return opened
+
+
+def names(downloads):
+    return sorted(download.filename.partition("_")[0] for download in downloads)
+
+
+def test_state_changes_with_the_repository_only(repo, host):
+    first = APT.refresh([resolved(repo)], host, force=True)
+    assert first.epoch == int(datetime(2022, 1, 1, tzinfo=UTC).timestamp())
+    again = APT.refresh([resolved(repo)], host, force=True)
+    assert digest(again) == digest(first)
+    assert again.metadata == first.metadata
+    make_package(repo, "delta")
+    index(repo, "Sun, 02 Jan 2022 00:00:00 UTC")
+    unforced = APT.refresh([resolved(repo)], host, force=False)
+    assert digest(unforced) == digest(first)
+    third = APT.refresh([resolved(repo)], host, force=True)
+    assert digest(third) != digest(first)
+    assert third.epoch == first.epoch + 24 * 3600
+    assert (first.metadata / "lists").is_dir()
+
+
+def test_lists_of_a_running_build_stay(repo, host, opened):
+    with opened(resolved(repo)) as apt:
+        make_package(repo, "delta")
+        index(repo, "Sun, 02 Jan 2022 00:00:00 UTC")
+        APT.refresh([resolved(repo)], host, force=True)
+        assert "delta" not in apt.known_names()
+        assert names(apt.resolve(["beta"])) == ["beta"]
+
+
+def test_dependencies_recommends_and_ignore(repo, opened):
+    with opened(resolved(repo)) as apt:
+        assert names(apt.resolve(["alpha"])) == ["alpha", "beta"]
+    with opened(resolved(repo), recommends=True) as apt:
+        assert names(apt.resolve(["alpha"])) == ["alpha", "beta", "gamma"]
+    with opened(resolved(repo), recommends=True, ignore=["gamma", "unknown"]) as apt:
+        assert names(apt.resolve(["alpha"])) == ["alpha", "beta"]
+    with opened(resolved(repo), ignore=["beta"]) as apt, pytest.raises(PackageError, match="beta"):
+        apt.resolve(["alpha"])
+
+
+def test_all_missing_names_are_told_with_near_ones(repo, opened):
+    with opened(resolved(repo)) as apt, pytest.raises(PackageError) as caught:
+        apt.resolve(["alpha", "gama", "nothing-like-it", "g.mma"])
+    text = str(caught.value)
+    assert "gama (near: gamma)" in text
+    assert "nothing-like-it\n" in text
+    assert "g.mma" in text
+    assert "alpha" not in text.partition("\n")[0]
+
+
+def test_conflicts_are_told(repo, opened):
+    with opened(resolved(repo)) as apt, pytest.raises(PackageError) as caught:
+        apt.resolve(["broken"])
+    assert "broken : Depends: beta (>= 9)" in str(caught.value)
+    assert "Reading package lists" not in str(caught.value)
+
+
+def test_pool_serves_and_heals(repo, opened, host):
+    with opened(resolved(repo)) as apt:
+        apt.fetch(["alpha"])
+        assert len(list(apt.archives.glob("*.deb"))) == 2
+    pooled = sorted((host.cache / "apt/pool").rglob("*.deb"))
+    assert len(pooled) == 2
+    size = pooled[0].stat().st_size
+    pooled[0].write_bytes(bytes(size))
+    with opened(resolved(repo)) as apt:
+        apt.fetch(["alpha"])
+        for file in apt.archives.glob("*.deb"):
+            assert file.read_bytes() == (repo / file.name).read_bytes()
+    assert any(pooled[0].read_bytes())
+    assert list((host.cache / "apt/work").iterdir()) == []
+
+
+def test_pool_needs_no_repository(repo, opened):
+    with opened(resolved(repo)) as apt:
+        apt.fetch(["alpha"])
+    for file in repo.glob("*.deb"):
+        file.unlink()
+    with opened(resolved(repo)) as apt:
+        apt.fetch(["alpha"])
+        assert len(list(apt.archives.glob("*.deb"))) == 2
+
+
+@pytest.fixture
+def served(repo):
+    """The repository behind HTTP that asks for a password."""
+    wanted = "Basic " + b64encode(b"me:secret").decode()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self):
+            if self.headers["Authorization"] == wanted:
+                super().do_GET()
+            else:
+                self.send_error(401)
+
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=repo)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        yield replace(resolved(repo), urls=(url,), username="me", password="secret")
+        server.shutdown()
+
+
+def test_package_that_is_gone_from_the_mirror(repo, opened, served):
+    with opened(served) as apt:
+        (repo / "beta_1.0_all.deb").unlink()
+        with pytest.raises(RepositoryError) as caught:
+            apt.fetch(["alpha"])
+    assert "404" in str(caught.value)
+    assert "--clear-cache" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_wrong_password(host, served):
+    with pytest.raises(RepositoryError, match="401"):
+        APT.refresh([replace(served, password="guessed")], host, force=True)
+
+
+def test_priorities(tmp_path, repo, opened):
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    make_package(newer, "beta", version="2.0")
+    index(newer, Label="Newer", Codename="newer")
+    index(repo, Label="Older", Codename="older")
+    old, new = resolved(repo), resolved(newer, "newer")
+    with opened(old, new) as apt:
+        assert [download.filename for download in apt.resolve(["beta"])] == ["beta_2.0_all.deb"]
+    first = replace(old, priority=1)
+    with opened(first, replace(new, priority=2)) as apt:
+        assert [download.filename for download in apt.resolve(["beta"])] == ["beta_1.0_all.deb"]
+
+
+def test_several_urls_of_one_mirror(tmp_path, repo, opened):
+    repository = resolved(repo)
+    repository = replace(repository, urls=(f"file://{tmp_path}/none", *repository.urls))
+    with opened(repository) as apt:
+        assert names(apt.resolve(["beta"])) == ["beta"]
+
+
+def test_unreachable_repository(tmp_path, repo, host):
+    repository = replace(resolved(repo), urls=(f"file://{tmp_path}/none",))
+    with pytest.raises(RepositoryError):
+        APT.refresh([repository], host, force=True)
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    """Two keys, and a function that signs a repository with the first."""
+    if shutil.which("gpg") is None:
+        pytest.skip("needs gpg")
+    home = tmp_path_factory.mktemp("gnupg")
+    home.chmod(0o700)
+    gpg = ["gpg", "--batch", "--quiet", "--homedir", home, "--passphrase", ""]
+    for name in ("right", "wrong"):
+        make = ["--quick-gen-key", name, "ed25519", "sign", "never"]
+        subprocess.run([*gpg, *make], check=True, capture_output=True)
+    subprocess.run([*gpg, "-o", home / "right.asc", "--armor", "--export", "right"], check=True)
+    subprocess.run([*gpg, "-o", home / "right.gpg", "--export", "right"], check=True)
+    subprocess.run([*gpg, "-o", home / "wrong.gpg", "--export", "wrong"], check=True)
+
+    def sign(directory: Path):
+        out = ["-u", "right", "--clearsign", "-o", directory / "InRelease", directory / "Release"]
+        subprocess.run([*gpg, *out], check=True, capture_output=True)
+
+    yield home, sign
+    subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)
+
+
+def test_signatures(repo, host, keys, tmp_path):
+    home, sign = keys
+    sign(repo)
+    shutil.copy(home / "right.asc", tmp_path / "key.with.any.name")
+    for key in (tmp_path / "key.with.any.name", home / "right.gpg"):
+        good = resolved(repo, repository_gpgcheck=True, signing=(str(key),))
+        state = APT.refresh([good], host, force=True)
+        assert dict(state.digests).keys() == {"test"}
+    bad = resolved(repo, repository_gpgcheck=True, signing=(str(home / "wrong.gpg"),))
+    with pytest.raises(RepositoryError, match="NO_PUBKEY"):
+        APT.refresh([bad], host, force=True)
+    (repo / "InRelease").unlink()
+    with pytest.raises(RepositoryError, match="not signed"):
+        APT.refresh([good], host, force=True)
+
+
+def test_configuration_of_the_image(tmp_path, repo, keys):
+    home, _sign = keys
+    signed = resolved(
+        repo,
+        repository_gpgcheck=True,
+        signing=(str(home / "right.asc"), str(home / "wrong.gpg")),
+        included_in_image=True,
+        distribution="suite",
+        components=("main", "extra"),
+    )
+    unchecked = resolved(repo, "unchecked", included_in_image=True)
+    root = tmp_path / "image"
+    (root / "usr/share/keyrings").mkdir(parents=True)
+    shutil.copy(home / "wrong.gpg", root / "usr/share/keyrings/brought.gpg")
+    context = StepContext(root, None, {}, HostPaths(tmp_path), print, print, True)
+    APT.configure_image(context, [signed, unchecked, resolved(repo, "build-only")])
+    directory = root / "etc/apt/sources.list.d"
+    assert (directory / "test.sources").read_text() == (
+        f"Types: deb\nURIs: file://{repo}\nSuites: suite\nComponents: main extra\n"
+        "Architectures: amd64\n"
+        "Signed-By: /etc/apt/keyrings/test.asc /usr/share/keyrings/brought.gpg\n"
+    )
+    assert (root / "etc/apt/keyrings/test.asc").read_bytes() == (home / "right.asc").read_bytes()
+    assert "Trusted: yes" in (directory / "unchecked.sources").read_text()
+    assert not (directory / "build-only.sources").exists()

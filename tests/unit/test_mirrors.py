@@ -1,0 +1,179 @@
+import hashlib
+
+import pytest
+
+from kiwinb.description.model import Repository
+from kiwinb.errors import RepositoryError
+from kiwinb.packages.host_sources import host_sources
+from kiwinb.packages.mirrors import resolve
+from kiwinb.settings import Settings
+
+DEBIAN_SOURCES = """\
+# comment
+Types: deb
+URIs: http://m.example.org/debian/
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: {key}
+
+Types: deb
+URIs: http://m.example.org/debian-security
+Suites: bookworm-security
+Components: main
+
+Enabled: no
+Types: deb
+URIs: http://off.example.org/debian
+Suites: sid
+Components: main
+"""
+
+UBUNTU_LIST = """\
+deb http://a.example.org/ubuntu noble main universe
+deb [arch=amd64 signed-by=/k.gpg] http://s.example.org/ubuntu noble-security main
+# deb http://b.example.org/ubuntu noble main
+deb-src http://src.example.org/ubuntu noble main
+"""
+
+
+@pytest.fixture
+def host(tmp_path):
+    """A host whose apt knows Debian and Ubuntu, with the keyring of Debian."""
+    parts = tmp_path / "etc/sources.list.d"
+    parts.mkdir(parents=True)
+    keyrings = tmp_path / "keyrings"
+    keyrings.mkdir()
+    (keyrings / "debian-archive-keyring.gpg").write_bytes(b"D")
+    (keyrings / "own.gpg").write_bytes(b"O")
+    (parts / "debian.sources").write_text(DEBIAN_SOURCES.format(key=keyrings / "own.gpg"))
+    (parts / "ubuntu.list").write_text(UBUNTU_LIST)
+    return tmp_path
+
+
+@pytest.fixture
+def find(host):
+    def find(path, mirrors=None, obs_server=None, **fields):
+        settings = Settings(
+            store=host / "store",
+            cache=host / "cache",
+            mirrors=mirrors or {},
+            obs_server=obs_server,
+        )
+        return resolve(
+            Repository(path=path, **fields),
+            settings,
+            host,
+            etc_apt=host / "etc",
+            keyrings=host / "keyrings",
+        )
+
+    return find
+
+
+def test_host_sources(host):
+    found = [(source.url, source.aliases) for source in host_sources(host / "etc")]
+    assert found == [
+        ("http://m.example.org/debian", ("debian",)),
+        ("http://m.example.org/debian-security", ("debian-security",)),
+        ("http://a.example.org/ubuntu", ("ubuntu",)),
+        ("http://s.example.org/ubuntu", ("ubuntu-security",)),
+    ]
+
+
+def test_host_sources_behind_a_mirror_list(tmp_path):
+    (tmp_path / "mirrors.txt").write_text("http://a.example.org/ubuntu/\tpriority:1\n")
+    (tmp_path / "sources.list").write_text(f"deb mirror+file:{tmp_path}/mirrors.txt noble main\n")
+    assert [source.url for source in host_sources(tmp_path)] == ["http://a.example.org/ubuntu"]
+
+
+def test_mirror_of_the_host_with_its_key(find, host):
+    repository = find("mirror:debian", distribution="bookworm", included_in_image=True)
+    assert repository.urls == ("http://m.example.org/debian",)
+    assert repository.image_url == "http://m.example.org/debian"
+    assert repository.components == ("main",)
+    assert repository.alias == "debian-bookworm"
+    assert [key.path for key in repository.keys] == [host / "keyrings/own.gpg"]
+    assert repository.keys[0].digest == hashlib.sha256(b"O").hexdigest()
+
+
+def test_key_of_the_distribution(find, host):
+    repository = find("mirror:debian-security", distribution="bookworm-security")
+    assert [key.path.name for key in repository.keys] == ["debian-archive-keyring.gpg"]
+    assert repository.image_url is None
+
+
+def test_settings_come_before_the_host(find):
+    repository = find("mirror:debian/pool", mirrors={"debian": ("http://x/debian", "http://y/d")})
+    assert repository.urls == ("http://x/debian/pool", "http://y/d/pool")
+
+
+def test_unknown_mirror_says_how_to_set_it(find):
+    with pytest.raises(RepositoryError, match="mirror:kali") as caught:
+        find("mirror:kali", distribution="kali-rolling")
+    assert "[mirrors]" in str(caught.value)
+    assert 'kali = "http' in str(caught.value)
+
+
+def test_no_key_is_an_error_unless_unchecked(find):
+    with pytest.raises(RepositoryError, match="no key is known"):
+        find("http://x.example.org/else", distribution="x")
+    repository = find("http://x.example.org/else", distribution="x", repository_gpgcheck=False)
+    assert (repository.checked, repository.keys) == (False, ())
+
+
+def test_keys_of_the_description(find, host):
+    (host / "a.asc").write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n")
+    repository = find("http://x.example.org/else", signing=("a.asc", f"file://{host}/a.asc"))
+    assert [key.path for key in repository.keys] == [host / "a.asc", host / "a.asc"]
+    with pytest.raises(RepositoryError, match=r"b\.asc"):
+        find("http://x.example.org/else", signing=("b.asc",))
+    with pytest.raises(RepositoryError, match="is not a file"):
+        find("http://x.example.org/else", signing=("https://x.example.org/key",))
+
+
+def test_key_inside_of_a_host_source(find, host):
+    text = "Types: deb\nURIs: http://i.example.org/inline\nSuites: x\nSigned-By:\n"
+    text += (
+        " -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQ==\n -----END PGP PUBLIC KEY BLOCK-----\n"
+    )
+    (host / "etc/sources.list.d/inline.sources").write_text(text)
+    (key,) = find("mirror:inline", distribution="x").keys
+    assert key.path.read_text() == (
+        "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQ==\n-----END PGP PUBLIC KEY BLOCK-----\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", ["this:repo", "this://repo", "repo", "dir://{}/repo", "file:{}/repo"]
+)
+def test_directories(find, host, path):
+    (host / "repo").mkdir()
+    repository = find(path.format(host), repository_gpgcheck=False)
+    assert repository.urls == (f"file://{host}/repo",)
+    assert (repository.distribution, repository.components) == ("./", ())
+
+
+def test_missing_directory(find):
+    with pytest.raises(RepositoryError, match="does not exist"):
+        find("this:none", repository_gpgcheck=False)
+
+
+def test_build_service(find):
+    with pytest.raises(RepositoryError, match="obs-server"):
+        find("obs://A:B/Debian_12", repository_gpgcheck=False)
+    repository = find(
+        "obs://A:B/Debian_12", obs_server="https://o.example.org/", repository_gpgcheck=False
+    )
+    assert repository.urls == ("https://o.example.org/A:/B/Debian_12",)
+
+
+def test_password_in_a_url_stays_out_of_the_image(find):
+    repository = find(
+        "https://me:secret@x.example.org/r", repository_gpgcheck=False, included_in_image=True
+    )
+    assert repository.image_url == "https://x.example.org/r"
+
+
+def test_unknown_kind_of_path(find):
+    with pytest.raises(RepositoryError, match="mirror:"):
+        find("gopher:x", repository_gpgcheck=False)

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+
+from kiwinb.errors import KiwinbError
+from kiwinb.settings import load_settings
+
+
+def load(tmp_path, text, **environ):
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    return load_settings({"KIWINB_CONFIG": str(file), "XDG_CACHE_HOME": "/c", **environ})
+
+
+def test_defaults_without_a_file(tmp_path):
+    settings = load_settings({"XDG_CONFIG_HOME": str(tmp_path), "XDG_CACHE_HOME": "/c"})
+    assert settings.store == Path("/c/kiwinb/store")
+    assert settings.cache == Path("/c/kiwinb/downloads")
+    assert settings.store_limit is None
+    assert settings.backend == "auto"
+    assert settings.mirrors == {}
+
+
+def test_all_settings(tmp_path):
+    settings = load(
+        tmp_path,
+        'store = "/s"\ncache = "/d"\nstore-limit = "40G"\nbackend = "copy"\n'
+        'obs-server = "https://obs.example.org"\n'
+        '[mirrors]\ndebian = "http://m.example.org/debian/"\nlocal = ["file:/a", "file:/b"]\n',
+    )
+    assert (settings.store, settings.cache) == (Path("/s"), Path("/d"))
+    assert settings.store_limit == 40 * 2**30
+    assert settings.backend == "copy"
+    assert settings.obs_server == "https://obs.example.org"
+    assert settings.mirrors == {
+        "debian": ("http://m.example.org/debian",),
+        "local": ("file:/a", "file:/b"),
+    }
+
+
+def test_environment_and_argument_override_the_file(tmp_path):
+    text = 'store = "/s"\ncache = "/d"\n'
+    settings = load(tmp_path, text, KIWINB_STORE="/es", KIWINB_CACHE="/ed")
+    assert (settings.store, settings.cache) == (Path("/es"), Path("/ed"))
+    environ = {"KIWINB_CONFIG": str(tmp_path / "config.toml"), "KIWINB_CACHE": "/ed"}
+    assert load_settings(environ, cache=Path("/arg")).cache == Path("/arg")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem"),
+    [
+        ('store = "/s"\ncache = \n', 2, "no valid TOML"),
+        ("\nstore = 3\n", 2, "store is to be a text"),
+        ('backend = "zfs"\n', 1, "auto, overlay, copy"),
+        ('store-limit = "many"\n', 1, "size"),
+        ('[mirrors]\ndebian = "/srv"\n', 2, "debian is to be a URL"),
+        ("[mirrors]\ndebian = []\n", 2, "debian is to be a URL"),
+        ('stor = "/s"\n', 1, "stor is no setting"),
+    ],
+)
+def test_mistakes_are_told_with_their_line(tmp_path, text, line, problem):
+    with pytest.raises(KiwinbError, match=problem) as caught:
+        load(tmp_path, text)
+    assert str(caught.value).startswith(f"{tmp_path}/config.toml:{line}")
+
+
+def test_named_file_has_to_exist(tmp_path):
+    with pytest.raises(KiwinbError, match="does not exist"):
+        load_settings({"KIWINB_CONFIG": str(tmp_path / "none.toml")})
