@@ -65,19 +65,24 @@ def settings_file(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def load_settings(
-    environ: Mapping[str, str] = os.environ, *, cache: Path | None = None
+    environ: Mapping[str, str] = os.environ,
+    *,
+    file: Path | None = None,
+    cache: Path | None = None,
 ) -> Settings:
     """Read the settings.
 
     Args:
         environ: Environment variables.
+        file: Settings file to read instead, for ``--config``.
         cache: Overrides the download cache, for ``--shared-cache-dir``.
 
     Raises:
         KiwinbError: The settings file cannot be read, is no TOML, or says what it cannot say.
     """
-    file = settings_file(environ)
-    reader = _Reader(file, _read(file, required="KIWINB_CONFIG" in environ))
+    named = file is not None or bool(environ.get("KIWINB_CONFIG"))
+    file = file or settings_file(environ)
+    reader = _Reader(file, _read(file, required=named))
     base = environ.get("XDG_CACHE_HOME")
     caches = Path(base) / "kiwinb" if base else user_cache_path("kiwinb")
     named_cache = reader.path("cache", environ.get("KIWINB_CACHE"))
@@ -105,7 +110,7 @@ def _read(file: Path, *, required: bool) -> str:
     except FileNotFoundError:
         if required:
             raise KiwinbError(
-                "the file that KIWINB_CONFIG names does not exist", location=Location(file)
+                "this settings file does not exist", location=Location(file)
             ) from None
         return ""
     except (OSError, UnicodeDecodeError) as error:

@@ -9,9 +9,15 @@ from collections.abc import Mapping
 from kiwinb.errors import HostError
 
 TOOLS: Mapping[str, str] = {
+    "apt-cache": "apt",
+    "apt-get": "apt",
     "cp": "coreutils",
+    "dpkg": "dpkg",
+    "dpkg-deb": "dpkg",
     "newgidmap": "uidmap",
     "newuidmap": "uidmap",
+    "tar": "tar",
+    "xorriso": "xorriso",
 }
 """Debian package by tool."""
 

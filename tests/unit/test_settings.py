@@ -67,3 +67,5 @@ def test_mistakes_are_told_with_their_line(tmp_path, text, line, problem):
 def test_named_file_has_to_exist(tmp_path):
     with pytest.raises(KiwinbError, match="does not exist"):
         load_settings({"KIWINB_CONFIG": str(tmp_path / "none.toml")})
+    with pytest.raises(KiwinbError, match="does not exist"):
+        load_settings({}, file=tmp_path / "none.toml")
