@@ -1,0 +1,63 @@
+"""Find the kernel of a root tree and the initrd that belongs to it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.errors import ImageError
+from kiwinb.sandbox.paths import resolve_in
+
+_KERNEL = re.compile(r"(?:vmlinuz|vmlinux|[Ii]mage)-(?P<version>.+)")
+_INITRDS = ("initrd.img-{}", "initrd-{}", "initramfs-{}.img", "initrd-{}.img")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel in ``/boot``.
+
+    Attributes:
+        version: As ``uname -r`` prints it.
+        file: Name in ``/boot``.
+        initrd: Name in ``/boot``, ``None`` for none.
+    """
+
+    version: str
+    file: str
+    initrd: str | None
+
+
+def find_kernel(root: Path, *, initrd: bool) -> Kernel:
+    """The kernel of the newest version.
+
+    Args:
+        root: The tree.
+        initrd: It needs an initrd.
+
+    Raises:
+        ImageError: There is no kernel, or no initrd for it.
+    """
+    boot = resolve_in(root, "/boot")
+    names = {path.name for path in boot.iterdir()} if boot.is_dir() else set()
+    found = [match for name in names if (match := _KERNEL.fullmatch(name))]
+    if not found:
+        raise ImageError(
+            "the root tree has no kernel in /boot",
+            remedy="add a kernel to <packages>, for example linux-image-amd64",
+        )
+    newest = max(found, key=lambda match: (_order(match["version"]), match[0]))
+    version = newest["version"]
+    images = [name for form in _INITRDS if (name := form.format(version)) in names]
+    if initrd and not images:
+        raise ImageError(
+            f"the root tree has no initrd for the kernel {version} in /boot",
+            remedy="add initramfs-tools or dracut to <packages>; it makes one for each kernel",
+        )
+    return Kernel(version, newest[0], images[0] if initrd else None)
+
+
+def _order(version: str) -> list[tuple[int, int, str]]:
+    """A sort key in which 6.10 comes after 6.9."""
+    parts = re.findall(r"\d+|[^\d.\-_+]+", version)
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts]

@@ -1,0 +1,1 @@
+"""The ``oem`` disk image: laid out, filled and put together without mounting anything."""

@@ -1,0 +1,49 @@
+"""Copy files with holes."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_PIECE = 1 << 24
+
+
+def copy_data(source: Path, target: int, offset: int) -> None:
+    """Copy what a file holds into another one; its holes are passed over.
+
+    Args:
+        source: The file.
+        target: Descriptor of the other one.
+        offset: Where in the other one it goes, in bytes.
+    """
+    descriptor = os.open(source, os.O_RDONLY)
+    try:
+        for start, end in _extents(descriptor):
+            while start < end:
+                start += _copy(descriptor, target, end - start, start, offset + start)
+    finally:
+        os.close(descriptor)
+
+
+def _extents(descriptor: int) -> Iterator[tuple[int, int]]:
+    end, size = 0, os.fstat(descriptor).st_size
+    while end < size:
+        try:
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole follows
+                return
+            raise
+        end = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, end
+
+
+def _copy(source: int, target: int, count: int, start: int, place: int) -> int:
+    try:
+        return os.copy_file_range(source, target, min(count, _PIECE), start, place)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+    return os.pwrite(target, os.pread(source, min(count, _PIECE), start), place)
