@@ -491,7 +491,7 @@ def _create(path: Path, privilege: Privilege, backend: BackendName | None) -> No
             (path / name).mkdir(exist_ok=True)
         trial = path / "trash" / f"trial-{secrets.token_hex(4)}"
         trial.mkdir()
-        job = jobs.TrialJob(trial, path / "mnt")
+        job = jobs.TrialJob(trial, path / "mnt", privilege.rootless)
         problem = call(jobs.try_backend, job, privilege=privilege)
         call(jobs.remove, (trial,), privilege=privilege)
         if backend == "overlay" and problem:

@@ -51,9 +51,7 @@ class Chroot:
         name_resolution: Lend the tree the host's resolv.conf.
     """
 
-    def __init__(
-        self, root: Path, *, log: Log | None = None, name_resolution: bool = True
-    ) -> None:
+    def __init__(self, root: Path, *, log: Log | None = None, name_resolution: bool = True) -> None:
         self._root = root
         self._name_resolution = name_resolution
         self._log = log
