@@ -1,1 +1,17 @@
 """Create: the actions that turn a root tree into an image; one module per image kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kiwinb.create.archive import CpioKind, TarballKind
+from kiwinb.create.container import ContainerKind
+from kiwinb.create.kind import ImageKind
+
+IMAGE_KINDS: Mapping[str, ImageKind] = {
+    "cpio": CpioKind(),
+    "docker": ContainerKind("docker"),
+    "oci": ContainerKind("oci"),
+    "tbz": TarballKind(),
+}
+"""Image kinds by what the ``image`` attribute of a ``<type>`` calls them."""

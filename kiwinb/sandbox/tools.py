@@ -18,6 +18,9 @@ TOOLS: Mapping[str, str] = {
     "newuidmap": "uidmap",
     "tar": "tar",
     "xorriso": "xorriso",
+    "xz": "xz-utils",
+    "zstd": "zstd",
+    "zsyncmake": "zsync",
 }
 """Debian package by tool."""
 

@@ -1,0 +1,195 @@
+"""What a ``<containerconfig>`` becomes in the configuration of a container image.
+
+Source of the format: the OCI Image Format Specification 1.0, "Image Configuration".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from kiwinb.description.model import ContainerCommand, ContainerConfig
+from kiwinb.errors import ImageError
+
+DEFAULT_NAME = "kiwi-container"
+DEFAULT_TAG = "latest"
+_DEFAULT_COMMAND = ("/bin/bash",)
+
+_ARCHITECTURES: Mapping[str, tuple[str, str]] = {
+    "x86_64": ("amd64", ""),
+    "aarch64": ("arm64", "v8"),
+    "armv6l": ("arm", "v6"),
+    "armv6hl": ("arm", "v6"),
+    "armv7l": ("arm", "v7"),
+    "armv7hl": ("arm", "v7"),
+    "i386": ("386", ""),
+    "i486": ("386", ""),
+    "i586": ("386", ""),
+    "i686": ("386", ""),
+    "ix86": ("386", ""),
+    "loongarch64": ("loong64", ""),
+    "ppc64": ("ppc64", ""),
+    "ppc64le": ("ppc64le", ""),
+    "riscv64": ("riscv64", ""),
+    "s390x": ("s390x", ""),
+}
+
+# The grammar of references is that of the Docker distribution.
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?"
+_NAME = re.compile(rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_PORT = re.compile(r"([0-9]{1,5})(?:/(tcp|udp|sctp))?")
+_SIGNAL = re.compile(r"SIG[A-Z0-9]+(?:[+-][0-9]+)?|[0-9]{1,3}")
+
+
+def references(config: ContainerConfig) -> tuple[str, ...]:
+    """All names of the image as ``name:tag``, the main one first.
+
+    An additional name is ``name:tag``, ``name`` (with the main tag) or ``:tag`` (of the main name).
+
+    Raises:
+        ImageError: A name or a tag is not one that a container engine takes.
+    """
+    main_name, main_tag = config.name or DEFAULT_NAME, config.tag or DEFAULT_TAG
+    found = {f"{main_name}:{main_tag}": None}
+    for text in config.additionalnames:
+        head, colon, tail = text.strip().rpartition(":")
+        if not colon or "/" in tail:
+            head, tail = text.strip(), ""
+        found[f"{head or main_name}:{tail or main_tag}"] = None
+    for reference in found:
+        name, _, tag = reference.rpartition(":")
+        if not _NAME.fullmatch(name):
+            raise ImageError(
+                f"{name!r} is not a name for a container image",
+                remedy="It has lower-case letters, digits, and between them one of . _ - or /.",
+            )
+        if not _TAG.fullmatch(tag):
+            raise ImageError(
+                f"{tag!r} is not a tag of a container image",
+                remedy="It has at most 128 letters, digits and _ . -, the first no . or -.",
+            )
+    return tuple(found)
+
+
+def platform(arch: str) -> dict[str, str]:
+    """The names that container images have for an architecture.
+
+    Args:
+        arch: As ``uname -m`` prints it.
+
+    Raises:
+        ImageError: There are none.
+    """
+    if arch not in _ARCHITECTURES:
+        raise ImageError(f"container images have no name for the architecture {arch}")
+    name, variant = _ARCHITECTURES[arch]
+    return {"architecture": name, "os": "linux", **({"variant": variant} if variant else {})}
+
+
+def timestamp(epoch: int) -> str:
+    """A time in RFC 3339 form."""
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def image_config(
+    container: ContainerConfig,
+    *,
+    arch: str,
+    author: str | None,
+    epoch: int,
+    diff_ids: Sequence[str],
+    base: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The image configuration.
+
+    Args:
+        container: What the description says; what it does not say is as in the base image.
+        arch: As ``uname -m`` prints it.
+        author: Who made the image, when ``container`` names nobody.
+        epoch: When, in seconds since 1970-01-01 UTC.
+        diff_ids: SHA-256 of each layer's tar archive, lowest first; the last one is the new one.
+        base: Configuration of the base image.
+
+    Raises:
+        ImageError: A value is none that a container engine takes.
+    """
+    base = base or {}
+    history = container.history
+    made_by = (history and history.author) or container.maintainer or author
+    entry = {
+        "created": timestamp(epoch),
+        "created_by": (history and history.created_by) or "kiwinb",
+        "author": made_by,
+        "comment": history and history.comment,
+    }
+    inherited = base.get("history") or () if len(diff_ids) > 1 else ()
+    return {
+        **platform(arch),
+        "created": timestamp(epoch),
+        **_said(author=container.maintainer or author or base.get("author")),
+        "config": _runtime_config(container, base.get("config") or {}),
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in diff_ids]},
+        "history": [*inherited, _said(**entry)],
+    }
+
+
+def _runtime_config(container: ContainerConfig, base: Mapping[str, Any]) -> dict[str, Any]:
+    entrypoint = _command(container.entrypoint, base.get("Entrypoint"))
+    command = _command(container.subcommand, base.get("Cmd"))
+    if not entrypoint and not command and not _cleared(container):
+        command = list(_DEFAULT_COMMAND)
+    environment = dict(item.partition("=")[::2] for item in base.get("Env") or ())
+    environment |= {variable.name: variable.value or "" for variable in container.environment}
+    labels = dict(base.get("Labels") or {})
+    if container.maintainer:
+        labels["maintainer"] = container.maintainer
+    labels |= {label.name: label.value or "" for label in container.labels}
+    if container.stopsignal and not _SIGNAL.fullmatch(container.stopsignal):
+        raise ImageError(
+            f"{container.stopsignal!r} is not a signal that stops a container",
+            remedy="It is a name such as SIGTERM, or a number.",
+        )
+    ports = {**(base.get("ExposedPorts") or {}), **{_port(text): {} for text in container.expose}}
+    volumes = {**(base.get("Volumes") or {}), **{path: {} for path in container.volumes}}
+    ours = _said(
+        User=container.user or base.get("User"),
+        ExposedPorts=ports,
+        Env=[f"{name}={value}" for name, value in environment.items()],
+        Entrypoint=entrypoint,
+        Cmd=command,
+        Volumes=volumes,
+        WorkingDir=container.workingdir or base.get("WorkingDir"),
+        Labels=labels,
+        StopSignal=container.stopsignal or base.get("StopSignal"),
+    )
+    kept = ("Healthcheck", "OnBuild", "Shell", "ArgsEscaped")
+    return {**{name: base[name] for name in kept if base.get(name)}, **ours}
+
+
+def _command(said: ContainerCommand | None, base: Sequence[str] | None) -> list[str]:
+    if said is None or not (said.argv or said.clear):
+        return list(base or ())
+    return list(said.argv)
+
+
+def _cleared(container: ContainerConfig) -> bool:
+    return any(said and said.clear for said in (container.entrypoint, container.subcommand))
+
+
+def _port(text: str) -> str:
+    found = _PORT.fullmatch(text.strip())
+    if not found or not 0 < int(found[1]) < 65536:
+        raise ImageError(
+            f"{text!r} is not a port that a container exposes",
+            remedy="It is a number from 1 to 65535; /tcp, /udp or /sctp may follow.",
+        )
+    return f"{int(found[1])}/{found[2] or 'tcp'}"
+
+
+def _said(**values: Any) -> dict[str, Any]:
+    """The values that say something."""
+    return {name: value for name, value in values.items() if value}
