@@ -1,4 +1,7 @@
 import hashlib
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -177,3 +180,20 @@ def test_password_in_a_url_stays_out_of_the_image(find):
 def test_unknown_kind_of_path(find):
     with pytest.raises(RepositoryError, match="mirror:"):
         find("gopher:x", repository_gpgcheck=False)
+
+
+@pytest.mark.skipif(shutil.which("xorriso") is None, reason="needs xorriso")
+def test_iso_image_is_unpacked_once(find, host):
+    (host / "disc/pool").mkdir(parents=True)
+    (host / "disc/pool/Packages").write_text("Package: a\n")
+    make = ["xorriso", "-as", "mkisofs", "-quiet", "-R", "-o", host / "d.iso", host / "disc"]
+    subprocess.run(make, check=True, capture_output=True)
+    repository = find(f"iso://{host}/d.iso?pool", repository_gpgcheck=False)
+    unpacked = Path(repository.urls[0].removeprefix("file://"))
+    assert unpacked.is_relative_to(host / "cache")
+    assert (unpacked / "Packages").read_text() == "Package: a\n"
+    (unpacked / "mark").touch()
+    assert find("iso:d.iso?pool", repository_gpgcheck=False).urls == repository.urls
+    assert (unpacked / "mark").exists()
+    with pytest.raises(RepositoryError, match="does not exist"):
+        find("iso:none.iso", repository_gpgcheck=False)
