@@ -1,0 +1,171 @@
+"""Digests of files and directories of the host, with a memory of what was read before."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import stat
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from types import TracebackType
+
+from kiwinb.errors import DescriptionError, Location
+from kiwinb.plan.keys import Digest, digest
+from kiwinb.sandbox.devices import read_device
+
+SETTLED_NS = 2_000_000_000
+"""A file that changed less than this before it was read may change again unseen: a file system
+may stamp two changes alike. As git does, its digest is not remembered."""
+
+
+class FingerprintCache:
+    """SHA-256 of file contents, remembered by path, inode, size and times of change.
+
+    Several processes may use one file at once. A file that cannot be read or written as a
+    database is done without: the digests are then computed anew.
+
+    Args:
+        path: The database file; ``None`` remembers within the process only.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._db: sqlite3.Connection | None = None
+        with suppress(OSError, sqlite3.Error):
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path or ":memory:", timeout=10)
+            self._db.execute(
+                "create table if not exists contents"
+                " (path text primary key, stamp text not null, sha256 text not null)"
+            )
+
+    def __enter__(self) -> FingerprintCache:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._db is not None:
+            with suppress(sqlite3.Error), closing(self._db):
+                self._db.commit()
+
+    def sha256(self, path: Path) -> Digest:
+        """SHA-256 of what a regular file holds.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        name, stamp = os.fsdecode(path.absolute()), _stamp(path.stat())
+        if (known := self._recall(name, stamp)) is not None:
+            return known
+        began = time.time_ns()
+        with path.open("rb") as file:
+            value = hashlib.file_digest(file, "sha256").hexdigest()
+        after = path.stat()
+        settled = max(after.st_mtime_ns, after.st_ctime_ns) + SETTLED_NS < began
+        if settled and _stamp(after) == stamp:
+            self._remember(name, stamp, value)
+        return value
+
+    def _recall(self, name: str, stamp: str) -> Digest | None:
+        if self._db is not None:
+            with suppress(sqlite3.Error, UnicodeEncodeError):
+                row = self._db.execute(
+                    "select sha256 from contents where path = ? and stamp = ?", (name, stamp)
+                ).fetchone()
+                return row[0] if row else None
+        return None
+
+    def _remember(self, name: str, stamp: str, value: Digest) -> None:
+        if self._db is not None:
+            with suppress(sqlite3.Error, UnicodeEncodeError):
+                self._db.execute("replace into contents values (?, ?, ?)", (name, stamp, value))
+
+
+def _stamp(status: os.stat_result) -> str:
+    fields = (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+    return ":".join(map(str, fields))
+
+
+def fingerprint(
+    path: Path, cache: FingerprintCache | None = None, *, modes: bool = True, owners: bool = False
+) -> Digest:
+    """Digest of a file, or of a directory and all below it; times are not in it.
+
+    It covers names, types, modes, extended attributes, contents, symlink targets, device
+    numbers and which names are hard links of one file. ``path`` itself may be a symlink.
+
+    Args:
+        path: What to digest.
+        cache: Remembers contents.
+        modes: All mode bits count; otherwise only whether the owner may execute a file.
+        owners: Owner and group count.
+
+    Raises:
+        DescriptionError: Something cannot be read.
+    """
+    cache = cache or FingerprintCache()
+    links: dict[tuple[int, int], str] = {}
+
+    def entry(path: Path, name: str, *, follow: bool = False) -> list[object]:
+        status = path.stat() if follow else path.lstat()
+        kind = stat.S_IFMT(status.st_mode)
+        facts: list[object] = [name.encode(errors="surrogateescape"), kind]
+        if owners:
+            facts += [status.st_uid, status.st_gid]
+        if kind == stat.S_IFLNK:
+            return [*facts, os.fsencode(path.readlink())]
+        if modes:
+            facts += [stat.S_IMODE(status.st_mode), read_attributes(path)]
+        elif kind == stat.S_IFREG:
+            facts.append(bool(status.st_mode & stat.S_IXUSR))
+        if kind == stat.S_IFDIR:
+            with os.scandir(path) as found:
+                below = sorted((item.name for item in found), key=os.fsencode)
+            return [*facts, [digest(entry(path / item, f"{name}/{item}")) for item in below]]
+        if (device := read_device(path, status)) is not None:
+            return [*facts, device.kind, device.major, device.minor]
+        if kind == stat.S_IFREG:
+            if status.st_nlink > 1:
+                facts.append(links.setdefault((status.st_dev, status.st_ino), name).encode())
+            facts.append(cache.sha256(path))
+        return facts
+
+    try:
+        return digest(entry(path, "", follow=True))
+    except OSError as error:
+        raise DescriptionError(
+            f"cannot read it: {error.strerror}",
+            location=Location(Path(os.fsdecode(error.filename or path))),
+        ) from error
+
+
+def read_attributes(path: Path) -> dict[str, bytes]:
+    """The extended attributes of a file that belong to it, not to its host, by name."""
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+    except OSError:
+        return {}
+    return {
+        name: os.getxattr(path, name, follow_symlinks=False)
+        for name in sorted(names)
+        if is_portable_attribute(name)
+    }
+
+
+def is_portable_attribute(name: str) -> bool:
+    """Whether an extended attribute is copied into a root tree."""
+    if name.startswith("user."):
+        return not name.startswith(("user.overlay.", "user.kiwinb."))
+    return name == "security.capability" or name.startswith("system.posix_acl_")

@@ -1,0 +1,89 @@
+"""The files of a description directory that a build reads, with their digests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kiwinb.description.fingerprint import FingerprintCache, fingerprint
+from kiwinb.description.model import ImageDescription
+from kiwinb.errors import DescriptionError, Location
+from kiwinb.plan.keys import Source
+
+SCRIPTS = (
+    "post_bootstrap.sh",
+    "config.sh",
+    "config-overlay.sh",
+    "config-host-overlay.sh",
+    "images.sh",
+    "pre_disk_sync.sh",
+    "disk.sh",
+    "edit_boot_config.sh",
+    "edit_boot_install.sh",
+)
+"""Names of the scripts that a description may have."""
+
+_ARCHIVES = tuple(f"root.tar{ending}" for ending in ("", ".gz", ".xz", ".zst", ".bz2"))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the description directory offers to a build.
+
+    Attributes:
+        overlays: Directories and archives that are laid over the tree, in this order:
+            ``root.tar.*``, ``root/``, then a directory for each selected profile.
+        scripts: The scripts that are there, by name.
+        files: Archives, files and certificates that the description names, by that name.
+    """
+
+    overlays: tuple[Source, ...] = ()
+    scripts: Mapping[str, Source] = field(default_factory=dict)
+    files: Mapping[str, Source] = field(default_factory=dict)
+
+
+def read_sources(image: ImageDescription, cache_dir: Path) -> Sources:
+    """Find and digest the files of a description.
+
+    Args:
+        image: The effective description.
+        cache_dir: Keeps digests of files that do not change between builds.
+
+    Raises:
+        DescriptionError: A file that the description names is not there, or cannot be read.
+    """
+    directory = image.directory
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    with FingerprintCache(cache_dir / "fingerprints.sqlite") as cache:
+
+        def source(path: Path) -> Source:
+            resolved = path.absolute()
+            return Source(fingerprint(resolved, cache, owners=path.name in _ARCHIVES), resolved)
+
+        overlays = [directory / name for name in (*_ARCHIVES, "root", *image.profiles)]
+        scripts = {name: directory / name for name in SCRIPTS}
+        return Sources(
+            overlays=tuple(source(path) for path in overlays if path.exists()),
+            scripts={name: source(path) for name, path in scripts.items() if path.exists()},
+            files={name: source(_named(image, name)) for name in _names(image)},
+        )
+
+
+def _names(image: ImageDescription) -> Iterable[str]:
+    for packages in (image.packages.bootstrap, image.packages.image):
+        yield from (archive.name for archive in packages.archives)
+        yield from (file.name for file in packages.files)
+    for certificates in image.certificates:
+        yield from certificates.names
+
+
+def _named(image: ImageDescription, name: str) -> Path:
+    path = image.directory / name
+    if not path.exists():
+        raise DescriptionError(
+            f"the description names the file {name}, which is not there",
+            remedy=f"Put it into {image.directory}, or remove it from the description.",
+            location=Location(image.file),
+        )
+    return path
