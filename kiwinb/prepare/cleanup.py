@@ -1,0 +1,87 @@
+"""Remove what no image ships: caches, logs, keys and other traces of how it was built."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from kiwinb.packages import MANAGERS
+from kiwinb.plan.step import Output, StepContext
+from kiwinb.sandbox.paths import resolve_in
+
+_EMPTIED = ("tmp", "run", "var/tmp")
+_REMOVED = (
+    "etc/.pwd.lock",
+    "etc/passwd-",
+    "etc/group-",
+    "etc/shadow-",
+    "etc/gshadow-",
+    "etc/ssh/ssh_host_*",
+    "root/.bash_history",
+    "var/cache/ldconfig/aux-cache",
+    "var/lib/dbus/machine-id",
+    "var/lib/systemd/random-seed",
+    "var/log/*.log",
+)
+
+
+@dataclass(frozen=True)
+class CleanUp:
+    """Leave the tree as it ships.
+
+    Host keys of sshd and the machine id go, too: an image is started many times, and each machine
+    is to have its own. Files that are newer than the repositories get the time of these, so that
+    one set of inputs leaves one tree.
+
+    Attributes:
+        manager: Name of the package manager.
+        epoch: ``RepositoryState.epoch``, in seconds since 1970-01-01 UTC.
+    """
+
+    output: ClassVar[Output] = "tree"
+    revision: ClassVar[int] = 1
+
+    manager: str
+    epoch: int
+
+    def run(self, context: StepContext) -> None:
+        """Clean up."""
+        root = context.root
+        MANAGERS[self.manager].clean(context)
+        for name in _EMPTIED:
+            directory = resolve_in(root, name)
+            for path in directory.iterdir() if directory.is_dir() else ():
+                _remove(path)
+        for pattern in _REMOVED:
+            parent = resolve_in(root, str(Path(pattern).parent))
+            for path in parent.glob(Path(pattern).name):
+                _remove(path)
+        machine_id = resolve_in(root, "etc/machine-id")
+        if machine_id.exists():
+            machine_id.write_bytes(b"")
+        for path in _all(root):
+            with suppress(OSError):
+                if path.lstat().st_mtime > self.epoch:
+                    os.utime(path, (self.epoch, self.epoch), follow_symlinks=False)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _all(root: Path) -> Iterator[Path]:
+    for directory, _directories, files in os.walk(root, topdown=False):
+        for name in files:
+            yield Path(directory, name)
+        for name in _directories:
+            if (path := Path(directory, name)).is_symlink():
+                yield path
+        yield Path(directory)

@@ -1,0 +1,89 @@
+"""What the system is called, and where it is: names, language, keyboard and time zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from kiwinb.errors import ImageError
+from kiwinb.plan.step import Output, StepContext
+from kiwinb.sandbox.chroot import Chroot
+from kiwinb.sandbox.paths import resolve_in
+
+
+@dataclass(frozen=True)
+class SetIdentity:
+    """Write what the preferences say of the system.
+
+    Attributes:
+        name: Image name; the host name when the tree has none.
+        id: For ``/etc/ImageID``.
+        locale: Languages such as ``en_US``, the first one the default.
+        keytable: Console keymap.
+        timezone: Name of a time zone below ``/usr/share/zoneinfo``.
+    """
+
+    output: ClassVar[Output] = "tree"
+    revision: ClassVar[int] = 1
+
+    name: str
+    id: str | None = None
+    locale: tuple[str, ...] = ()
+    keytable: str | None = None
+    timezone: str | None = None
+
+    def run(self, context: StepContext) -> None:
+        """Write it."""
+        root = context.root
+        hostname = resolve_in(root, "/etc/hostname")
+        if not hostname.exists() or not hostname.read_text().strip():
+            hostname.write_text(f"{self.name.lower().replace('_', '-')}\n")
+        hosts = resolve_in(root, "/etc/hosts")
+        if not hosts.exists():
+            name = hostname.read_text().strip()
+            hosts.write_text(f"127.0.0.1\tlocalhost\n127.0.1.1\t{name}\n::1\tlocalhost\n")
+        if self.id is not None:
+            resolve_in(root, "/etc/ImageID").write_text(f"{self.id}\n")
+        if self.locale:
+            self._set_locale(context)
+        if self.keytable:
+            resolve_in(root, "/etc/vconsole.conf").write_text(f"KEYMAP={self.keytable}\n")
+            if resolve_in(root, "/etc/default").is_dir():
+                layout = self.keytable.partition("-")[0]
+                resolve_in(root, "/etc/default/keyboard").write_text(
+                    f'XKBMODEL="pc105"\nXKBLAYOUT="{layout}"\nXKBVARIANT=""\nXKBOPTIONS=""\n'
+                )
+        if self.timezone:
+            self._set_timezone(root, self.timezone)
+
+    def _set_locale(self, context: StepContext) -> None:
+        root = context.root
+        language = f"{self.locale[0]}.UTF-8"
+        generator = resolve_in(root, "/usr/sbin/locale-gen")
+        if generator.exists():
+            lines = "".join(f"{name}.UTF-8 UTF-8\n" for name in self.locale)
+            resolve_in(root, "/etc/locale.gen").write_text(lines)
+            with Chroot(root, log=context.log) as chroot:
+                chroot.run(["locale-gen"])
+        elif not resolve_in(root, f"/usr/lib/locale/{self.locale[0]}.utf8").exists():
+            context.log(f"the tree has no locale {language}: C.UTF-8 is set; add package locales")
+            language = "C.UTF-8"
+        for file in ("/etc/locale.conf", "/etc/default/locale"):
+            path = resolve_in(root, file)
+            if path.parent.is_dir():
+                path.write_text(f"LANG={language}\n")
+
+    def _set_timezone(self, root: Path, zone: str) -> None:
+        if not resolve_in(root, f"/usr/share/zoneinfo/{zone}").is_file():
+            have = resolve_in(root, "/usr/share/zoneinfo").is_dir()
+            raise ImageError(
+                f"the root tree has no time zone {zone}",
+                remedy="Correct <timezone>; zones are named as in Europe/Berlin."
+                if have
+                else "Add the package tzdata.",
+            )
+        localtime = root / "etc/localtime"
+        localtime.unlink(missing_ok=True)
+        localtime.symlink_to(f"/usr/share/zoneinfo/{zone}")
+        resolve_in(root, "/etc/timezone").write_text(f"{zone}\n")

@@ -1,0 +1,83 @@
+"""Users and groups of the description."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from kiwinb.description.model import User
+from kiwinb.plan.step import Output, StepContext
+from kiwinb.sandbox.chroot import Chroot
+from kiwinb.sandbox.command import run
+
+_BACKUPS = ("passwd-", "group-", "shadow-", "gshadow-", "subuid-", "subgid-")
+
+
+@dataclass(frozen=True)
+class SetupUsers:
+    """Make users and groups, or change those that are there, with the tree's own tools.
+
+    Attributes:
+        image: Name of the image; salts passwords that are given as plain text.
+        users: The users.
+        epoch: Seconds since 1970-01-01 UTC: passwords were changed last on that day.
+    """
+
+    output: ClassVar[Output] = "tree"
+    revision: ClassVar[int] = 1
+
+    image: str
+    users: tuple[User, ...]
+    epoch: int
+
+    def run(self, context: StepContext) -> None:
+        """Make them."""
+        with Chroot(context.root, log=context.log) as chroot:
+            for user in self.users:
+                groups = [_group(chroot, context.root, group) for group in user.groups]
+                self._user(chroot, context.root, user, groups)
+        for name in _BACKUPS:
+            (context.root / "etc" / name).unlink(missing_ok=True)
+
+    def _user(self, chroot: Chroot, root: Path, user: User, groups: list[str]) -> None:
+        exists = user.name in _names(root / "etc/passwd")
+        options: list[str] = []
+        if groups:
+            options += ["--gid", groups[0]]
+            options += ["--groups", ",".join(groups[1:])] if groups[1:] else []
+        options += ["--home-dir" if not exists else "--home", user.home] if user.home else []
+        options += ["--uid", str(user.id)] if user.id is not None else []
+        options += ["--comment", user.realname] if user.realname is not None else []
+        options += ["--shell", user.shell] if user.shell else []
+        env = {"SOURCE_DATE_EPOCH": str(self.epoch)}
+        if not exists:
+            chroot.run(["useradd", "--create-home", *options, "--", user.name], env=env)
+        elif options:
+            chroot.run(["usermod", *options, "--", user.name], env=env)
+        if user.password is not None:
+            line = f"{user.name}:{self._hash(user)}\n"
+            chroot.run(["chpasswd", "--encrypted"], input=line, env=env)
+        chroot.run(["chage", "--lastday", str(self.epoch // 86400), "--", user.name])
+
+    def _hash(self, user: User) -> str:
+        password = user.password or ""
+        if user.pwdformat != "plain":
+            return password
+        salted = f"{self.image}\0{user.name}\0{password}".encode()
+        salt = hashlib.sha256(salted).hexdigest()[:16]
+        argv = ["openssl", "passwd", "-6", "-salt", salt, "-stdin"]
+        return run(argv, input=password.encode() + b"\n").strip()
+
+
+def _group(chroot: Chroot, root: Path, said: str) -> str:
+    """Make a group that is given as ``name`` or ``name:gid``, unless it is there."""
+    name, _, number = said.partition(":")
+    if name not in _names(root / "etc/group"):
+        chroot.run(["groupadd", *(("--gid", number) if number else ()), "--", name])
+    return name
+
+
+def _names(database: Path) -> set[str]:
+    return {line.partition(":")[0] for line in database.read_text().splitlines()}
