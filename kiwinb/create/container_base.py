@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -175,13 +175,14 @@ def open_unpacked(path: Path) -> Iterator[BinaryIO]:
         if status:
             raise CommandError(argv, status)
         return
-    with path.open("rb") as file:
+    with ExitStack() as stack:
+        file = stack.enter_context(path.open("rb"))
         if kind == "gzip":
-            yield cast(BinaryIO, gzip.GzipFile(fileobj=file))
+            yield cast(BinaryIO, stack.enter_context(gzip.open(file)))
         elif kind == "xz":
-            yield cast(BinaryIO, lzma.LZMAFile(file))
+            yield cast(BinaryIO, stack.enter_context(lzma.open(file)))
         elif kind == "bzip2":
-            yield cast(BinaryIO, bz2.BZ2File(file))
+            yield cast(BinaryIO, stack.enter_context(bz2.open(file)))
         else:
             yield file
 

@@ -1,0 +1,1 @@
+"""Results: image files delivered to a target directory, listed there, and bundled."""

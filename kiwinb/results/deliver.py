@@ -1,0 +1,128 @@
+"""Deliver the files of a build into the target directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.create.kind import ResultFile
+from kiwinb.description.model import ImageDescription
+from kiwinb.errors import ImageError
+from kiwinb.results.place import Placement, sha256_of
+from kiwinb.results.record import (
+    RECORD,
+    BuildResult,
+    DeliveredFile,
+    ImageFacts,
+    list_results,
+    to_text,
+)
+
+
+@dataclass(frozen=True)
+class StepFiles:
+    """The output of a step.
+
+    Attributes:
+        key: The step's key.
+        directory: Where its files are.
+    """
+
+    key: str
+    directory: Path
+
+
+def deliver(
+    image: ImageDescription,
+    results: Sequence[ResultFile],
+    outputs: Mapping[str, StepFiles],
+    target_dir: Path,
+) -> BuildResult:
+    """Copy the results of a build into the target directory and record them there.
+
+    Beside each file that is to have a checksum is ``FILENAME.sha256``, in the form that
+    ``sha256sum --check`` reads. A file that is there already, as it was delivered from the same
+    step, is left alone. All files appear together, or none.
+
+    Args:
+        image: The effective description.
+        results: What is delivered.
+        outputs: By step name, where the files are.
+        target_dir: The target directory; made when it is not there.
+
+    Raises:
+        HostError: The target directory cannot be written to, or is full.
+        ImageError: A step did not write a file that it announced.
+    """
+    with Placement(target_dir) as placement:
+        before = _delivered(target_dir)
+        files = tuple(_deliver(item, outputs[item.step], before, placement) for item in results)
+        result = BuildResult(target_dir, ImageFacts.of(image), files)
+        for file in files:
+            if file.shasum:
+                _place_text(placement, f"{file.filename}.sha256", checksum_line(file))
+        _place_text(placement, RECORD, to_text(result))
+    return result
+
+
+def checksum_line(file: DeliveredFile) -> str:
+    """The checksum of a delivered file, as ``sha256sum`` prints it."""
+    return f"{file.sha256}  {file.filename}\n"
+
+
+def _delivered(target_dir: Path) -> dict[str, DeliveredFile]:
+    """What was delivered before, by file name, and is there as it was."""
+    try:
+        files = list_results(target_dir).files
+    except ImageError:
+        return {}
+    return {file.filename: file for file in files if _is_unchanged(target_dir, file)}
+
+
+def _is_unchanged(directory: Path, file: DeliveredFile) -> bool:
+    try:
+        status = (directory / file.filename).lstat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns, status.st_ino) == (
+        file.size,
+        file.mtime_ns,
+        file.inode,
+    )
+
+
+def _deliver(
+    item: ResultFile, output: StepFiles, before: Mapping[str, DeliveredFile], placement: Placement
+) -> DeliveredFile:
+    found = before.get(item.filename)
+    if found is not None and found.key == output.key:
+        size, sha256 = found.size, found.sha256
+        mtime_ns, inode = found.mtime_ns, found.inode
+    else:
+        source = output.directory / item.filename
+        if not source.is_file():
+            raise ImageError(f"the step {item.step} did not write {item.filename}")
+        status = placement.add_copy(item.filename, source).stat()
+        size, sha256 = status.st_size, sha256_of(source)
+        mtime_ns, inode = status.st_mtime_ns, status.st_ino
+    return DeliveredFile(
+        tag=item.tag,
+        filename=item.filename,
+        use_for_bundle=item.use_for_bundle,
+        compress=item.compress,
+        shasum=item.shasum,
+        key=output.key,
+        size=size,
+        sha256=sha256,
+        mtime_ns=mtime_ns,
+        inode=inode,
+    )
+
+
+def _place_text(placement: Placement, name: str, text: str) -> None:
+    with suppress(OSError, UnicodeDecodeError):
+        if (placement.directory / name).read_text(encoding="utf-8") == text:
+            return
+    placement.add_text(name, text)

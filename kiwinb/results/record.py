@@ -1,0 +1,174 @@
+"""The record of what a build delivered: ``kiwi.result.json`` in the target directory.
+
+As with KIWI NG, each result has an entry under its tag, with ``filename``, ``use_for_bundle``,
+``compress`` and ``shasum``. What kiwinb needs besides is under ``kiwinb``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kiwinb.description.model import ImageDescription
+from kiwinb.errors import ImageError
+
+RECORD = "kiwi.result.json"
+_OURS = "kiwinb"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """Which image was built.
+
+    Attributes:
+        name: Of the image.
+        version: Of the image.
+        arch: As ``uname -m`` prints it.
+        type: The ``image`` attribute of the ``<type>``.
+        profiles: The selected profiles.
+        bundle_format: How ``<type>`` says that bundled files are named.
+    """
+
+    name: str
+    version: str
+    arch: str
+    type: str
+    profiles: tuple[str, ...] = ()
+    bundle_format: str | None = None
+
+    @classmethod
+    def of(cls, image: ImageDescription) -> ImageFacts:
+        """Those of a description."""
+        return cls(
+            image.name,
+            image.version,
+            image.arch,
+            image.type.image,
+            image.profiles,
+            image.type.bundle_format,
+        )
+
+    @property
+    def result_name(self) -> str:
+        """How the names of result files start."""
+        return f"{self.name}.{self.arch}-{self.version}"
+
+
+@dataclass(frozen=True)
+class DeliveredFile:
+    """A file in the target directory.
+
+    Attributes:
+        tag: KIWI NG's name for it: ``disk_image``, ``image_packages`` …
+        filename: Its name.
+        use_for_bundle: A bundle takes it along.
+        compress: A bundle compresses it.
+        shasum: It has a checksum beside it.
+        key: Key of the step that made it.
+        size: In bytes.
+        sha256: Of its content.
+        mtime_ns: Its modification time when it was delivered, in nanoseconds since 1970-01-01 UTC.
+        inode: Its inode number when it was delivered.
+    """
+
+    tag: str
+    filename: str
+    use_for_bundle: bool
+    compress: bool
+    shasum: bool
+    key: str
+    size: int
+    sha256: str
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build left in a target directory.
+
+    Attributes:
+        directory: The target directory.
+        image: Which image.
+        files: What of it is there.
+    """
+
+    directory: Path
+    image: ImageFacts
+    files: tuple[DeliveredFile, ...]
+
+    def path(self, tag: str) -> Path:
+        """Path of the file with a tag.
+
+        Raises:
+            ImageError: There is none.
+        """
+        for file in self.files:
+            if file.tag == tag:
+                return self.directory / file.filename
+        raise ImageError(
+            f"the build has no result {tag}",
+            remedy=f"It has: {', '.join(file.tag for file in self.files)}.",
+        )
+
+    def paths(self) -> Mapping[str, Path]:
+        """Path of each file by tag."""
+        return {file.tag: self.directory / file.filename for file in self.files}
+
+
+_SHARED = ("filename", "use_for_bundle", "compress", "shasum")
+_OWN = ("key", "size", "sha256", "mtime_ns", "inode")
+
+
+def to_text(result: BuildResult) -> str:
+    """The text of the record."""
+    files = {file.tag: asdict(file) for file in result.files}
+    data: dict[str, Any] = {
+        tag: {name: file[name] for name in _SHARED} for tag, file in files.items()
+    }
+    data[_OURS] = {
+        "format": _FORMAT,
+        "image": asdict(result.image),
+        "files": {tag: {name: file[name] for name in _OWN} for tag, file in files.items()},
+    }
+    return json.dumps(data, indent=2) + "\n"
+
+
+def list_results(target_dir: Path) -> BuildResult:
+    """What the last build left in a target directory.
+
+    Raises:
+        ImageError: There is no record of a build, or it is damaged.
+    """
+    record = target_dir / RECORD
+    try:
+        data = json.loads(record.read_bytes())
+        ours = data.pop(_OURS)
+        if ours["format"] != _FORMAT:
+            raise ImageError(
+                f"{record} is of another version of kiwinb", remedy="Build the image again."
+            )
+        image = ours["image"]
+        facts = ImageFacts(**{**image, "profiles": tuple(image["profiles"])})
+        files = tuple(
+            DeliveredFile(tag=tag, **entry, **ours["files"][tag]) for tag, entry in data.items()
+        )
+    except FileNotFoundError as error:
+        raise ImageError(
+            f"there are no build results in {target_dir}: it has no {RECORD}",
+            remedy="Name the target directory of a build.",
+        ) from error
+    except OSError as error:
+        raise ImageError(f"{record} cannot be read: {error.strerror}") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ImageError(
+            f"{record} is damaged: {error}", remedy="Build the image again."
+        ) from error
+    for file in files:
+        if Path(file.filename).name != file.filename:
+            raise ImageError(f"{record} is damaged: {file.filename!r} is not a file name")
+    return BuildResult(target_dir, facts, files)
