@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 from kiwinb.create.archive import CpioKind, TarballKind
 from kiwinb.create.container import ContainerKind
+from kiwinb.create.disk.oem import OemKind
 from kiwinb.create.kind import ImageKind
 
 IMAGE_KINDS: Mapping[str, ImageKind] = {
     "cpio": CpioKind(),
     "docker": ContainerKind("docker"),
     "oci": ContainerKind("oci"),
+    "oem": OemKind(),
     "tbz": TarballKind(),
 }
 """Image kinds by what the ``image`` attribute of a ``<type>`` calls them."""

@@ -1,0 +1,268 @@
+"""The Python interface: an appliance, its root tree and its image.
+
+::
+
+    from kiwinb import Appliance
+
+    appliance = Appliance("debian-server", type="oem")
+    root = appliance.prepare()
+    image = root.create("out")
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from kiwinb.checkpoints.checkpoint import Checkpoint
+from kiwinb.checkpoints.runner import run_steps
+from kiwinb.checkpoints.store import Store, open_store
+from kiwinb.description.document import Document, read
+from kiwinb.description.model import ImageDescription
+from kiwinb.description.select import select
+from kiwinb.description.sources import read_sources
+from kiwinb.errors import CheckError, ImageError
+from kiwinb.inspect.treescan import Entry
+from kiwinb.notebook.run import record_image
+from kiwinb.packages import MANAGERS
+from kiwinb.packages.manager import InstalledPackage
+from kiwinb.packages.mirrors import resolve
+from kiwinb.plan.build import BuildInputs, BuildPlan, plan_build
+from kiwinb.plan.progress import Observer, ignore
+from kiwinb.plan.step import HostPaths, Step
+from kiwinb.results.deliver import StepFiles, deliver
+from kiwinb.results.record import BuildResult
+from kiwinb.sandbox.worker import Report
+from kiwinb.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+STALE = 7 * 24 * 3600
+"""Age in seconds from which repository metadata is called old in a warning."""
+
+
+@dataclass(frozen=True)
+class StepForecast:
+    """Whether a step will run, and why.
+
+    Attributes:
+        step: The step.
+        held: Its result is in the store.
+        changed: The inputs that changed since it ran last; empty when it never ran.
+    """
+
+    step: Step
+    held: bool
+    changed: tuple[str, ...]
+
+
+class Appliance:
+    """An image description, opened to be built.
+
+    Args:
+        path: The description directory, or the description file in it.
+        profiles: Profiles to select; the description's own defaults when empty.
+        type: Image type to build; the description's primary one when ``None``.
+        arch: Target architecture as ``uname -m`` prints it; the host's when ``None``.
+        kiwi_file: Name of the description file, when there are several.
+        settings: Settings of this host; the user's own when ``None``.
+        observer: Told what happens to each step.
+
+    Raises:
+        DescriptionError: The description cannot be read or is not valid.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        profiles: Sequence[str] = (),
+        type: str | None = None,
+        arch: str | None = None,
+        kiwi_file: str | None = None,
+        settings: Settings | None = None,
+        observer: Observer = ignore,
+    ) -> None:
+        self.settings = settings or load_settings()
+        self.document: Document = read(Path(path), kiwi_file=kiwi_file)
+        self.description: ImageDescription = select(
+            self.document, profiles=profiles, type=type, arch=arch
+        )
+        self.observer = observer
+
+    @cached_property
+    def store(self) -> Store:
+        """The checkpoint store."""
+        return open_store(self.settings)
+
+    @property
+    def host(self) -> HostPaths:
+        """Places on this host that steps use."""
+        return HostPaths(self.settings.cache, self.settings.mirrors)
+
+    @cached_property
+    def plan(self) -> BuildPlan:
+        """The steps of the build and what it delivers.
+
+        Reads the metadata of the repositories when no build of this host did before; see
+        :meth:`refresh`.
+        """
+        return self._plan(refresh=False)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps of prepare and create, in order."""
+        return self.plan.steps
+
+    def refresh(self) -> None:
+        """Read the metadata of the repositories anew, so that newer packages are seen."""
+        self.plan = self._plan(refresh=True)
+
+    def explain(self) -> tuple[StepForecast, ...]:
+        """For each step, whether it will run, and which of its inputs changed since it last did."""
+        history = self.store.history
+        return tuple(
+            StepForecast(
+                step,
+                self.store.holds(step.key),
+                history.changes(self.description.name, step, self.steps),
+            )
+            for step in self.steps
+        )
+
+    def run_until(self, name: str) -> RootTree:
+        """Run the steps up to and including the one of that name, and take its tree.
+
+        Raises:
+            ImageError: No step that leaves a tree has that name.
+            KiwinbError: A step failed.
+        """
+        names = [step.name for step in self.steps if step.output == "tree"]
+        if name not in names:
+            raise ImageError(f"no step '{name}'", remedy=f"Its steps are: {', '.join(names)}.")
+        last = next(step for step in self.steps if step.name == name)
+        self._run([name])
+        return RootTree(self, last)
+
+    def prepare(self) -> RootTree:
+        """Turn the description into an unpacked root tree; only what has to run runs.
+
+        Raises:
+            CheckError: It cannot be built here.
+            KiwinbError: A step failed; what ran before it is kept.
+        """
+        return self.run_until(self.plan.prepare[-1].name)
+
+    def build(self, target_dir: str | os.PathLike[str] = "out") -> Image:
+        """Prepare and create in one go; see :meth:`prepare` and :meth:`RootTree.create`."""
+        return self.prepare().create(target_dir)
+
+    def _run(self, targets: Sequence[str]) -> Mapping[str, Checkpoint]:
+        try:
+            return run_steps(self.store, self.steps, self.host, self.observer, targets=targets)
+        finally:
+            held = [step for step in self.steps if self.store.holds(step.key)]
+            self.store.history.remember(self.description.name, held)
+
+    def _plan(self, *, refresh: bool) -> BuildPlan:
+        image = self.description
+        name = image.preferences.packagemanager or ""
+        if name not in MANAGERS:
+            raise CheckError(
+                f"packages cannot be installed with {name or 'no package manager'} yet",
+                remedy=f"Set <packagemanager> to one of: {', '.join(sorted(MANAGERS))}.",
+            )
+        manager = MANAGERS[name]
+        repositories = tuple(
+            resolve(repository, self.settings, image.directory) for repository in image.repositories
+        )
+        state = manager.refresh(repositories, self.host, force=refresh)
+        age = time.time() - state.read_at
+        if age > STALE:
+            log.warning(
+                "The metadata of the repositories is %d days old; refresh to see newer packages.",
+                age // 86400,
+            )
+        sources = read_sources(image, self.settings.cache)
+        return plan_build(image, BuildInputs(sources, repositories, state))
+
+
+@dataclass(frozen=True)
+class RootTree:
+    """A root tree in the checkpoint store.
+
+    Attributes:
+        appliance: What it was made from.
+        step: The step that left it.
+    """
+
+    appliance: Appliance
+    step: Step
+
+    def packages(self) -> tuple[InstalledPackage, ...]:
+        """The packages in its database, sorted by name."""
+        manager = self.appliance.description.preferences.packagemanager or ""
+        return self.appliance.store.in_tree(self.step.key, _installed, manager)
+
+    def files(self) -> tuple[Entry, ...]:
+        """All its files, sorted by path."""
+        return self.appliance.store.scan(self.step.key, contents=False)
+
+    def export(self, directory: str | os.PathLike[str]) -> Path:
+        """Write it to a directory that is not there yet, as KIWI NG's ``--root`` has it.
+
+        Raises:
+            StoreError: There is something else at that place.
+        """
+        path = Path(directory).absolute()
+        self.appliance.store.export_tree(self.step.key, path)
+        return path
+
+    def create(self, target_dir: str | os.PathLike[str] = "out") -> Image:
+        """Make the image from the tree, and deliver it with all result files.
+
+        Args:
+            target_dir: Directory of the result files; made when it is not there.
+
+        Raises:
+            KiwinbError: A step failed, or the results cannot be delivered.
+        """
+        appliance = self.appliance
+        results = appliance.plan.results
+        found = appliance._run(sorted({result.step for result in results}))
+        outputs = {
+            name: StepFiles(item.key, appliance.store.files(item))
+            for name, item in found.items()
+            if item.output == "files"
+        }
+        result = deliver(appliance.description, results, outputs, Path(target_dir).absolute())
+        image = Image(appliance.description, result)
+        record_image(image.path)
+        return image
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that was delivered into a target directory.
+
+    Attributes:
+        description: What it was made from.
+        result: All files that were delivered.
+    """
+
+    description: ImageDescription
+    result: BuildResult
+
+    @property
+    def path(self) -> Path:
+        """The image file itself."""
+        return self.result.directory / self.result.files[0].filename
+
+
+def _installed(root: Path, manager: str, _report: Report) -> tuple[InstalledPackage, ...]:
+    return MANAGERS[manager].installed(root)

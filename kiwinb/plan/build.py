@@ -1,0 +1,182 @@
+"""Plan a whole build: the prepare steps in KIWI NG's order, then those of the image kind.
+
+Pure: what the steps read was resolved and fingerprinted before (:class:`BuildInputs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kiwinb.create import IMAGE_KINDS
+from kiwinb.create.kind import ResultFile
+from kiwinb.create.metadata import plan_metadata
+from kiwinb.description.model import ImageDescription
+from kiwinb.description.sources import Sources
+from kiwinb.errors import ImageError
+from kiwinb.packages.manager import RepositoryState, ResolvedRepository
+from kiwinb.plan.step import Action, DraftStep, Step, seal
+from kiwinb.prepare.certificates import ImportCertificates
+from kiwinb.prepare.cleanup import CleanUp
+from kiwinb.prepare.identity import SetIdentity
+from kiwinb.prepare.initrd import BuildInitrd
+from kiwinb.prepare.overlay import ImportOverlay, PlaceFiles, UnpackArchives
+from kiwinb.prepare.packages import (
+    Bootstrap,
+    ConfigureRepositories,
+    DeletePackages,
+    InstallPackages,
+)
+from kiwinb.prepare.scripts import RunScript, profile_variables
+from kiwinb.prepare.shell import functions_text
+from kiwinb.prepare.users import SetupUsers
+
+BOOTABLE = ("oem", "iso", "kis", "pxe")
+"""Image kinds that start a kernel of their own, and so need an initrd."""
+
+
+@dataclass(frozen=True)
+class BuildInputs:
+    """Everything outside of the description that the steps of a build read.
+
+    Attributes:
+        sources: Overlays, scripts and archives of the description directory.
+        repositories: The repositories, resolved.
+        state: What the repositories hold.
+    """
+
+    sources: Sources
+    repositories: tuple[ResolvedRepository, ...]
+    state: RepositoryState
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """The steps of a build, and what it delivers.
+
+    Attributes:
+        prepare: Steps that leave the root tree; the last one's tree is the result.
+        create: Steps that make the image from it.
+        results: Files that ``create`` delivers.
+    """
+
+    prepare: tuple[Step, ...]
+    create: tuple[Step, ...]
+    results: tuple[ResultFile, ...]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, in the order in which they run."""
+        return self.prepare + self.create
+
+
+def plan_build(image: ImageDescription, inputs: BuildInputs) -> BuildPlan:
+    """Plan the build of an image.
+
+    Raises:
+        ImageError: No such kind of image is known, or it cannot be what the description asks.
+    """
+    if image.type.image not in IMAGE_KINDS:
+        raise ImageError(
+            f"images of type {image.type.image} cannot be made yet",
+            remedy=f"Choose one of: {', '.join(sorted(IMAGE_KINDS))}.",
+        )
+    prepare = seal(_chain(_prepare_actions(image, inputs)))
+    drafts = _chain(_create_actions(image, inputs), after=prepare[-1].name)
+    tree = drafts[-1].name if drafts else prepare[-1].name
+    metadata = plan_metadata(image, tree)
+    kind = IMAGE_KINDS[image.type.image].plan(image, tree, inputs.state.epoch)
+    create = seal((*drafts, *kind.steps, *metadata.steps), before=prepare)
+    return BuildPlan(prepare, create, (*kind.results, *metadata.results))
+
+
+Named = tuple[str, str, Action]
+
+
+def _chain(actions: Iterator[Named], after: str | None = None) -> tuple[DraftStep, ...]:
+    """Steps each of which continues the tree of the one before."""
+    drafts: list[DraftStep] = []
+    for name, title, action in actions:
+        drafts.append(DraftStep(name, title, action, base=drafts[-1].name if drafts else after))
+    return tuple(drafts)
+
+
+def _prepare_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Named]:
+    manager = image.preferences.packagemanager or ""
+    build = tuple(item for item in inputs.repositories if item.used_for_build)
+    state, files = inputs.state, inputs.sources.files
+    packages = image.packages
+
+    yield (
+        "bootstrap",
+        "Bootstrap the root tree",
+        Bootstrap(manager, build, state, packages.bootstrap.packages),
+    )
+    yield from _script(image, inputs, "post_bootstrap.sh")
+    for number, section in enumerate(image.certificates):
+        sources = tuple(files[name] for name in section.names)
+        yield (
+            "certificates" + (f"-{number + 1}" if number else ""),
+            "Add CA certificates",
+            ImportCertificates(section.target_distribution, sources),
+        )
+    if packages.image.packages or packages.image.collections:
+        yield (
+            "packages",
+            "Install the image packages",
+            InstallPackages(
+                manager,
+                build,
+                state,
+                packages.image.packages,
+                packages.image.collections,
+                packages.image.ignore,
+                packages.image.plus_recommended,
+            ),
+        )
+    if archives := (*packages.bootstrap.archives, *packages.image.archives):
+        unpack = UnpackArchives(tuple((item, files[item.name]) for item in archives))
+        yield "archives", "Unpack archives", unpack
+    if inputs.sources.overlays:
+        yield "overlay", "Lay the overlay over the tree", ImportOverlay(inputs.sources.overlays)
+    if single := (*packages.bootstrap.files, *packages.image.files):
+        yield "files", "Place files", PlaceFiles(tuple((item, files[item.name]) for item in single))
+    if image.users:
+        users = SetupUsers(image.name, image.users, state.epoch)
+        yield "users", "Set up users and groups", users
+    yield (
+        "identity",
+        "Set host name, locale, keyboard and time zone",
+        SetIdentity(
+            image.name,
+            image.id,
+            image.preferences.locale,
+            image.preferences.keytable,
+            image.preferences.timezone,
+        ),
+    )
+    if any(item.included_in_image for item in inputs.repositories):
+        configure = ConfigureRepositories(manager, inputs.repositories)
+        yield "repositories", "Configure the image's own repositories", configure
+    yield from _script(image, inputs, "config.sh")
+    if packages.uninstall:
+        uninstall = DeletePackages(manager, packages.uninstall, force=False)
+        yield "uninstall", "Uninstall packages", uninstall
+    if packages.delete:
+        yield "delete", "Delete packages", DeletePackages(manager, packages.delete, force=True)
+    yield "cleanup", "Clean up", CleanUp(manager, state.epoch)
+
+
+def _create_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Named]:
+    yield from _script(image, inputs, "images.sh")
+    if image.type.image in BOOTABLE:
+        initrd = BuildInitrd(image.type.initrd_system, inputs.state.epoch)
+        yield "initrd", "Build the initrd", initrd
+
+
+def _script(image: ImageDescription, inputs: BuildInputs, name: str) -> Iterator[Named]:
+    script = inputs.sources.scripts.get(name)
+    if script is not None:
+        variables = profile_variables(image)
+        action = RunScript(name, script, functions_text(), variables, inputs.state.epoch)
+        yield name, f"Run {name}", action
