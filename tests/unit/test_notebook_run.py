@@ -60,5 +60,5 @@ def test_what_is_no_notebook_is_refused(tmp_path: Path, content: str | None) -> 
     recipe = tmp_path / "recipe.ipynb"
     if content is not None:
         recipe.write_text(content)
-    with pytest.raises(NotebookError, match="recipe.ipynb"):
+    with pytest.raises(NotebookError, match=r"recipe\.ipynb"):
         run_notebook(recipe, output=tmp_path / "o.ipynb")
