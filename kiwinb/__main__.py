@@ -1,0 +1,5 @@
+"""``python -m kiwinb``."""
+
+from kiwinb.cli import main
+
+main()

@@ -1,0 +1,45 @@
+"""The shipped recipe, from its notebook to a booted system."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from kiwinb.boot.qemu import boot
+
+REPOSITORY = Path(__file__).parents[2]
+
+pytestmark = [pytest.mark.build, pytest.mark.boot]
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The disk image that ``kiwinb run`` makes of the recipe."""
+    out = tmp_path_factory.mktemp("debian-server")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "kiwinb", "run"),
+            REPOSITORY / "notebooks/debian-server.ipynb",
+            *("-p", "target_dir", out / "image", "-o", out / "executed.ipynb"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return Path(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+def test_it_boots_to_a_login_and_nothing_failed(
+    image: Path, firmware: Literal["bios", "uefi"], tmp_path: Path
+) -> None:
+    with boot(image, firmware=firmware, log=tmp_path / "console.log") as console:
+        console.login("root", "kiwinb")
+        state = console.run("systemctl is-system-running --wait", timeout=300)
+        failed = console.run("systemctl --failed --no-legend --plain")
+        assert (state.output, failed.output) == ("running", "")
+        assert "designed in a notebook" in console.run("cat /etc/motd").output
+        assert console.run("test -d /sys/firmware/efi").status == (0 if firmware == "uefi" else 1)
+        assert console.run("test -s /etc/ssh/ssh_host_ed25519_key").status == 0
