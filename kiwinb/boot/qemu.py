@@ -112,8 +112,8 @@ class Console:
         mark = secrets.token_hex(8)
         first, second = mark[:8], mark[8:]
         self.send(f"echo {first}''{second}; {{ {command}\n}}; echo {first}''{second} $?")
-        self.expect(rf"{mark}\r?\n", timeout=timeout)
-        end = self.expect(rf"(?s)(.*?)\r?\n?{mark} (\d+)\r?\n", timeout=timeout)
+        self.expect(rf"{mark}\r*\n", timeout=timeout)
+        end = self.expect(rf"(?s)(.*?)\r*\n?{mark} (\d+)\r*\n", timeout=timeout)
         output = _ESCAPES.sub("", end[1]).replace("\r", "")
         return CommandResult(int(end[2]), output)
 
