@@ -6,6 +6,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kiwinb.create.tarball import CHUNK, Sink
@@ -33,8 +34,8 @@ def write_cpio(
 ) -> None:
     """Write a tree as a ``newc`` archive; inode numbers are those of the order in it.
 
-    The format has no extended attributes. Of hard links, the last one carries the content, as
-    with GNU cpio.
+    The format has no extended attributes, and hard links between symbolic links come out as
+    single ones. Of other hard links, the last one carries the content, as with GNU cpio.
 
     Args:
         stream: What the archive is written to.
@@ -54,6 +55,7 @@ def write_cpio(
         stream.write(data)
         written += len(data)
 
+    entries = [replace(item, link=b"") if item.kind == "symlink" else item for item in entries]
     links = Counter(entry.link for entry in entries if entry.link)
     left = Counter(links)
     inodes: dict[bytes, int] = {}

@@ -1,25 +1,67 @@
-"""Select one build from a description: its profiles, its architecture and its type."""
+"""Select one image of a description: a set of profiles, an architecture and a type.
+
+What KIWI NG says of it: a section without ``profiles`` is part of every image, one that names
+profiles is part of an image that selects one of them; what a profile says goes before what the
+whole description says. ``arch`` limits a section or an item to architectures. Where the same
+thing is said several times, the later one wins.
+"""
 
 from __future__ import annotations
 
+import copy
 import platform
+import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, TypeVar, get_type_hints
 
 from lxml import etree
 
-from kiwinb.description import model
 from kiwinb.description.document import Document, location
-from kiwinb.description.xml import children
-from kiwinb.errors import DescriptionError, Location
+from kiwinb.description.model import (
+    Archive,
+    Bootloader,
+    BootloaderSettings,
+    BuildType,
+    Certificates,
+    CollectionModule,
+    ConfigOption,
+    Container,
+    ContainerCommand,
+    ContainerConfig,
+    ContainerHistory,
+    Dracut,
+    ImageDescription,
+    Information,
+    Initrd,
+    Machine,
+    MachineEntry,
+    OemConfig,
+    OverlayFile,
+    Packages,
+    PackageSet,
+    Partition,
+    Preferences,
+    Profile,
+    Repository,
+    Size,
+    Strip,
+    SystemDisk,
+    User,
+    VagrantConfig,
+    Volume,
+)
+from kiwinb.errors import DescriptionError
 
 Element = etree._Element
+Tree = etree._ElementTree
 T = TypeVar("T")
 
-_PHASES = ("image", "bootstrap", "delete", "uninstall", "systemfiles")
+PHASES = ("bootstrap", "image", "delete", "uninstall", "systemfiles")
+"""Values of ``<packages type=…>`` that name a phase; the others name an image type."""
 
 
 def select(
@@ -28,436 +70,618 @@ def select(
     profiles: Sequence[str] = (),
     type: str | None = None,
     arch: str | None = None,
-) -> model.ImageDescription:
-    """The description as one build sees it.
+) -> ImageDescription:
+    """The image that a description means under some profiles, for one architecture and type.
 
     Args:
         document: A valid description.
-        profiles: Profiles to select; those marked ``import="true"`` when empty. Those that a
-            selected profile requires are selected, too.
-        type: The ``image`` attribute of the type to build; the ``primary`` one, else the first,
-            when ``None``.
-        arch: Target architecture as ``uname -m`` prints it; the host's when ``None``.
+        profiles: Names of profiles; none means those declared with ``import="true"``.
+        type: An ``image`` attribute; ``None`` means the primary type, else the first one.
+        arch: As ``uname -m`` prints it; ``None`` means that of this host.
 
     Raises:
-        DescriptionError: A profile or the type is not there, or a section names a profile that
-            is not.
+        DescriptionError: There is no such profile or type, or the profiles do not fit together.
     """
-    reader = _Reader(document, arch or platform.machine())
-    return reader.image(profiles, type)
+    image = document.tree.getroot()
+    choice = _choose(image, profiles, type, arch)
+    build_type = read_type(choice.type, choice.arch)
+    return ImageDescription(
+        name=image.get("name", ""),
+        displayname=image.get("displayname"),
+        id=image.get("id"),
+        schemaversion=image.get("schemaversion", "8.5"),
+        directory=document.directory,
+        file=document.file,
+        arch=choice.arch,
+        profiles=choice.profiles,
+        all_profiles=tuple(_profile(profile) for profile in image.iterfind("profiles/profile")),
+        information=_information(image.find("description")),
+        preferences=_preferences(choice.ranked(image, "preferences")),
+        type=build_type,
+        users=_users(choice.ranked(image, "users")),
+        repositories=tuple(
+            _repository(section, choice.arch) for section in choice.sections(image, "repository")
+        ),
+        packages=_packages(list(choice.sections(image, "packages")), build_type.image, choice.arch),
+        drivers=_unique(
+            item.get("name", "")
+            for section in choice.sections(image, "drivers")
+            for item in choice.items(section, "file")
+        ),
+        strip=_strip(choice.sections(image, "strip"), choice.arch),
+        containers=tuple(
+            _container(section, item)
+            for section in choice.sections(image, "containers")
+            for item in choice.items(section, "container")
+        ),
+        certificates=tuple(
+            Certificates(section.get("target_distribution", ""), _named(section, "certificate"))
+            for section in choice.sections(image, "certificates")
+        ),
+    )
+
+
+def effective(
+    document: Document,
+    *,
+    profiles: Sequence[str] = (),
+    type: str | None = None,
+    arch: str | None = None,
+) -> Tree:
+    """The description with nothing but what the selected image is made of.
+
+    It selects the same image again, with no profiles or type given.
+
+    Args:
+        document: A valid description.
+        profiles: As for :func:`select`.
+        type: As for :func:`select`.
+        arch: As for :func:`select`.
+
+    Returns:
+        A copy of the tree; the document is left as it is.
+
+    Raises:
+        DescriptionError: As for :func:`select`.
+    """
+    choice = _choose(document.tree.getroot(), profiles, type, arch)
+    chosen = choice.type
+    path = document.tree.getpath(chosen)
+    tree = copy.deepcopy(document.tree)
+    image = tree.getroot()
+    kept: list[Element] = tree.xpath(path)  # type: ignore[assignment]  # lxml-stubs: XPath may give anything
+    for section in list(image.iterchildren("*")):
+        if not choice.includes(section) or (
+            section.tag == "packages"
+            and section.get("type") not in (*PHASES, chosen.get("image", ""))
+        ):
+            image.remove(section)
+        elif (names := _names(section.get("profiles"))) != ():
+            section.set("profiles", ",".join(name for name in names if name in choice.profiles))
+    for item in list(image.iter("*")):
+        if item.getparent() is not None and not arch_matches(item, choice.arch):
+            _remove(item)
+    for other in image.findall("preferences/type"):
+        if other not in kept:
+            _remove(other)
+    for section in image.findall("profiles"):
+        _keep_profiles(section, choice.order)
+    etree.indent(tree, "  ")
+    return tree
+
+
+def arch_matches(element: Element, arch: str) -> bool:
+    """Whether the element's ``arch`` attribute, where it has one, names the architecture."""
+    names = _names(element.get("arch"))
+    return not names or arch in names or ("ix86" in names and bool(re.fullmatch("i[3-6]86", arch)))
 
 
 @dataclass(frozen=True)
-class _Reader:
-    document: Document
+class _Choice:
+    """What is selected.
+
+    ``profiles`` is in document order; in ``order``, what a profile requires comes before it.
+    """
+
     arch: str
+    profiles: tuple[str, ...]
+    order: tuple[str, ...]
+    type: Element
 
-    @property
-    def root(self) -> Element:
-        root: Element = self.document.tree.getroot()
-        return root
+    def includes(self, section: Element) -> bool:
+        return _includes(section, self.profiles, self.arch)
 
-    # --- what applies ---
+    def sections(self, image: Element, name: str) -> Iterator[Element]:
+        """The selected sections of a name, in document order."""
+        return (section for section in image.iterchildren(name) if self.includes(section))
 
-    def image(self, profiles: Sequence[str], wanted: str | None) -> model.ImageDescription:
-        known = tuple(self._profiles())
-        selected = self._selection(known, profiles)
-        sections = [
-            section for section in self._here(self.root) if self._applies(section, known, selected)
-        ]
-        preferences = [section for section in sections if section.tag == "preferences"]
-        types = [item for section in preferences for item in self._here(section, "type")]
-        chosen = self._type(types, wanted)
-        by_tag = {name: [s for s in sections if s.tag == name] for name in _SECTIONS}
-        return model.ImageDescription(
-            name=self.root.get("name", ""),
-            directory=self.document.directory,
-            file=self.document.file,
-            arch=self.arch,
-            type=self._build_type(chosen),
-            preferences=self._preferences(preferences),
-            displayname=self.root.get("displayname"),
-            id=self.root.get("id"),
-            schemaversion=self.root.get("schemaversion", ""),
-            profiles=selected,
-            all_profiles=known,
-            information=self._information(),
-            users=tuple(
-                self._user(user) for s in by_tag["users"] for user in self._here(s, "user")
-            ),
-            repositories=tuple(self._repository(s) for s in by_tag["repository"]),
-            packages=self._packages(by_tag["packages"], chosen.get("image", "")),
-            drivers=_names(self._here(s, "file") for s in by_tag["drivers"]),
-            strip=model.Strip(
-                **{
-                    kind: _names(
-                        self._here(s, "file") for s in by_tag["strip"] if s.get("type") == kind
-                    )
-                    for kind in ("delete", "tools", "libs")
-                }
-            ),
-            containers=tuple(
-                _fill(
-                    model.Container,
-                    item,
-                    source=section.get("source"),
-                    backend=section.get("backend"),
-                )
-                for section in by_tag["containers"]
-                for item in self._here(section, "container")
-            ),
-            certificates=tuple(
-                model.Certificates(
-                    section.get("target_distribution", ""),
-                    _names([self._here(section, "certificate")]),
-                )
-                for section in by_tag["certificates"]
-            ),
-        )
+    def ranked(self, image: Element, name: str) -> list[Element]:
+        """The same, those that go before others later: common ones first, then by profile."""
+        return _ranked(self.sections(image, name), self.order)
 
-    def _here(self, parent: Element, name: str | None = None) -> Iterator[Element]:
-        """Child elements of that name that are for this architecture."""
-        for child in children(parent):
-            arch = child.get("arch")
-            if (name is None or child.tag == name) and (not arch or self.arch in _listed(arch)):
-                yield child
+    def items(self, section: Element, name: str) -> Iterator[Element]:
+        return _items(section, name, self.arch)
 
-    def _profiles(self) -> Iterator[model.Profile]:
-        for section in self.root.iterfind("profiles"):
-            for item in section.iterfind("profile"):
-                yield model.Profile(
-                    name=item.get("name", ""),
-                    description=item.get("description", ""),
-                    imported=item.get("import") == "true",
-                    arch=_listed(item.get("arch")),
-                    requires=tuple(r.get("profile", "") for r in self._here(item, "requires")),
-                )
 
-    def _selection(self, known: Sequence[model.Profile], wanted: Sequence[str]) -> tuple[str, ...]:
-        by_name = {profile.name: profile for profile in known}
-        pending = list(wanted) or [profile.name for profile in known if profile.imported]
-        selected: set[str] = set()
-        while pending:
-            name = pending.pop()
-            if name not in by_name:
-                raise _unknown("profile", name, by_name, location(self.root))
-            if name not in selected:
-                selected.add(name)
-                pending += by_name[name].requires
-        return tuple(name for name in by_name if name in selected)
+def _choose(
+    image: Element, wanted: Sequence[str], type_name: str | None, arch: str | None
+) -> _Choice:
+    arch = arch or platform.machine()
+    order = _choose_profiles(image, wanted, arch)
+    profiles = tuple(
+        name for name in _named(image, "profiles/profile") if name in order
+    )  # document order
+    sections = _ranked(
+        (item for item in image.iterchildren("preferences") if _includes(item, profiles, arch)),
+        order,
+    )
+    return _Choice(arch, profiles, order, _choose_type(image, sections, profiles, type_name, arch))
 
-    def _applies(
-        self, section: Element, known: Sequence[model.Profile], selected: Sequence[str]
-    ) -> bool:
-        names = _listed(section.get("profiles"))
-        for name in names:
-            if all(profile.name != name for profile in known):
-                raise _unknown("profile", name, [p.name for p in known], location(section))
-        return not names or any(name in selected for name in names)
 
-    def _type(self, types: Sequence[Element], wanted: str | None) -> Element:
-        if not types:
+def _choose_profiles(image: Element, wanted: Sequence[str], arch: str) -> tuple[str, ...]:
+    declared = {item.get("name", ""): item for item in image.iterfind("profiles/profile")}
+    for name in wanted:
+        if name not in declared:
             raise DescriptionError(
-                "no <type> is left for these profiles and this architecture",
-                remedy="Select a profile that has a <preferences> section with a <type>.",
-                location=location(self.root),
+                f"there is no profile {name!r}",
+                remedy=_did_you_mean(name, declared)
+                + (
+                    f"The description has these profiles: {', '.join(declared)}."
+                    if declared
+                    else "The description declares no profiles."
+                ),
+                location=location(image),
             )
-        if wanted is None:
-            return next((item for item in types if item.get("primary") == "true"), types[0])
-        for item in types:
-            if item.get("image") == wanted:
-                return item
-        kinds = [item.get("image", "") for item in types]
-        raise _unknown("type", wanted, kinds, location(self.root))
-
-    # --- what it says ---
-
-    def _information(self) -> model.Information:
-        for section in self.root.iterfind("description"):
-            return model.Information(
-                kind=section.get("type", "system"),
-                author=_texts(section, "author"),
-                contact=_texts(section, "contact"),
-                specification=" ".join(_texts(section, "specification")),
-                license=_texts(section, "license"),
+        if not arch_matches(declared[name], arch):
+            raise DescriptionError(
+                f"profile {name!r} is not for {arch}",
+                remedy=f"It is for {declared[name].get('arch')} only.",
+                location=location(declared[name]),
             )
-        return model.Information()
+    chosen: dict[str, None] = {}
 
-    def _preferences(self, sections: Sequence[Element]) -> model.Preferences:
-        said: dict[str, str] = {}
-        licenses: list[str] = []
-        for child in (child for section in sections for child in self._here(section)):
-            text = (child.text or "").strip()
-            if child.tag == "showlicense":
-                licenses.append(text)
-            elif child.tag != "type":
-                said[child.tag.replace("-", "_")] = child.get("name") or text
-        locale = tuple(part.strip() for part in said.pop("locale", "").split(",") if part.strip())
-        flags = {
-            name: said.pop(name) == "true"
-            for name in ("rpm_check_signatures", "rpm_excludedocs", "rpm_locale_filtering")
-            if name in said
-        }
-        return model.Preferences(locale=locale, showlicense=tuple(licenses), **flags, **said)  # type: ignore[arg-type]
-
-    def _user(self, user: Element) -> model.User:
-        return _fill(model.User, user, groups=_listed(user.get("groups")))
-
-    def _repository(self, item: Element) -> model.Repository:
-        source = item.find("source")
-        assert source is not None, "the schema asks for one"
-        only = item.get("imageonly") == "true"
-        return _fill(
-            model.Repository,
-            item,
-            path=source.get("path"),
-            components=tuple((item.get("components") or "").split()),
-            architectures=_listed(item.get("architectures")),
-            signing=tuple(key.get("key", "") for key in source.iterfind("signing")),
-            used_for_build=not only,
-            included_in_image=only or item.get("imageinclude") == "true",
-        )
-
-    def _packages(self, sections: Sequence[Element], image: str) -> model.Packages:
-        def of(*phases: str) -> list[Element]:
-            return [section for section in sections if section.get("type") in phases]
-
-        def names(phase: str) -> tuple[str, ...]:
-            return _names(self._here(section, "package") for section in of(phase))
-
-        bootstrap = of("bootstrap")
-        return model.Packages(
-            bootstrap=self._package_set(bootstrap),
-            image=self._package_set(of("image", *({image} - {*_PHASES}))),
-            delete=names("delete"),
-            uninstall=names("uninstall"),
-            systemfiles=names("systemfiles"),
-            bootstrap_package=next(
-                filter(None, (s.get("bootstrap_package") for s in bootstrap)), None
-            ),
-        )
-
-    def _package_set(self, sections: Sequence[Element]) -> model.PackageSet:
-        def each(name: str) -> list[Element]:
-            return [item for section in sections for item in self._here(section, name)]
-
-        return model.PackageSet(
-            packages=_names([each("package")]),
-            collections=_names([each("namedCollection")]),
-            collection_modules=_once(
-                _fill(model.CollectionModule, i) for i in each("collectionModule")
-            ),
-            products=_names([each("product")]),
-            ignore=_names([each("ignore")]),
-            archives=_once(_fill(model.Archive, item) for item in each("archive")),
-            files=_once(_fill(model.OverlayFile, item) for item in each("file")),
-            plus_recommended=any(s.get("patternType") == "plusRecommended" for s in sections),
-        )
-
-    def _build_type(self, item: Element) -> model.BuildType:
-        disk = self._one(item, "systemdisk")
-        size = self._one(item, "size")
-        return _fill(
-            model.BuildType,
-            item,
-            formatoptions=_words(item, "formatoptions"),
-            fscreateoptions=_words(item, "fscreateoptions"),
-            fsmountoptions=_listed(item.get("fsmountoptions")),
-            spare_part_fs_attributes=_listed(item.get("spare_part_fs_attributes")),
-            attributes={str(name): str(value) for name, value in item.items()},
-            bootloader=self._bootloader(item),
-            oemconfig=self._oemconfig(item),
-            size=None
-            if size is None
-            else _fill(model.Size, size, value=int((size.text or "0").strip())),
-            systemdisk=None
-            if disk is None
-            else _fill(
-                model.SystemDisk,
-                disk,
-                volumes=tuple(_fill(model.Volume, v) for v in self._here(disk, "volume")),
-            ),
-            partitions=tuple(
-                _fill(model.Partition, part)
-                for group in self._here(item, "partitions")
-                for part in self._here(group, "partition")
-            ),
-            containerconfig=self._container(item),
-            initrd=self._initrds(item),
-            installmedia=tuple(
-                initrd
-                for media in self._here(item, "installmedia")
-                for initrd in self._initrds(media)
-            ),
-            luksformat=tuple(
-                _fill(model.ConfigOption, option)
-                for section in self._here(item, "luksformat")
-                for option in self._here(section, "option")
-            ),
-            machine=self._machine(item),
-            vagrantconfig=tuple(
-                _fill(model.VagrantConfig, box) for box in self._here(item, "vagrantconfig")
-            ),
-        )
-
-    def _one(self, parent: Element, name: str) -> Element | None:
-        return next(self._here(parent, name), None)
-
-    def _bootloader(self, item: Element) -> model.Bootloader | None:
-        loader = self._one(item, "bootloader")
-        if loader is None:
-            return None
-        options: dict[str, list[model.ConfigOption]] = {}
-        for section in self._here(loader, "bootloadersettings"):
-            for child in self._here(section):
-                found = self._here(child, "env") if child.tag == "environment" else [child]
-                options.setdefault(child.tag, []).extend(
-                    _fill(model.ConfigOption, option) for option in found
+    def take(name: str, asked_by: tuple[str, ...]) -> None:
+        if name in chosen or name in asked_by:
+            return
+        for required in _items(declared[name], "requires", arch):
+            other = required.get("profile", "")
+            if other not in declared:
+                raise DescriptionError(
+                    f"profile {name!r} requires {other!r}, which is not declared",
+                    remedy=_did_you_mean(other, declared) or "Declare it, or drop the line.",
+                    location=location(required),
                 )
-        settings = model.BootloaderSettings(**{k: tuple(v) for k, v in options.items()})
-        return _fill(model.Bootloader, loader, settings=settings)
+            if arch_matches(declared[other], arch):
+                take(other, (*asked_by, name))
+        chosen[name] = None
 
-    def _oemconfig(self, item: Element) -> model.OemConfig:
-        said = {
-            child.tag.removeprefix("oem-").replace("-", "_"): (child.text or "").strip()
-            for section in self._here(item, "oemconfig")
-            for child in self._here(section)
-        }
-        return _convert(model.OemConfig, said)
-
-    def _container(self, item: Element) -> model.ContainerConfig | None:
-        config = self._one(item, "containerconfig")
-        if config is None:
-            return None
-
-        def command(name: str) -> model.ContainerCommand | None:
-            found = self._one(config, name)
-            if found is None:
-                return None
-            arguments = (a.get("name", "") for a in self._here(found, "argument"))
-            argv = tuple(filter(None, (found.get("execute"), *arguments)))
-            return model.ContainerCommand(argv, found.get("clear") == "true")
-
-        def options(section: str, name: str) -> tuple[model.ConfigOption, ...]:
-            return tuple(
-                _fill(model.ConfigOption, option)
-                for group in self._here(config, section)
-                for option in self._here(group, name)
-            )
-
-        def values(section: str, name: str, attribute: str) -> tuple[str, ...]:
-            return tuple(
-                child.get(attribute, "")
-                for group in self._here(config, section)
-                for child in self._here(group, name)
-            )
-
-        history = self._one(config, "history")
-        stop = self._one(config, "stopsignal")
-        return _fill(
-            model.ContainerConfig,
-            config,
-            additionalnames=_listed(config.get("additionalnames")),
-            entrypoint=command("entrypoint"),
-            subcommand=command("subcommand"),
-            labels=options("labels", "label"),
-            expose=values("expose", "port", "number"),
-            environment=options("environment", "env"),
-            volumes=values("volumes", "volume", "name"),
-            stopsignal=None if stop is None else (stop.text or "").strip(),
-            history=None
-            if history is None
-            else _fill(model.ContainerHistory, history, comment=(history.text or "").strip()),
-        )
-
-    def _initrds(self, parent: Element) -> tuple[model.Initrd, ...]:
-        return tuple(
-            model.Initrd(
-                item.get("action", ""),
-                tuple(_fill(model.Dracut, child) for child in self._here(item, "dracut")),
-            )
-            for item in self._here(parent, "initrd")
-        )
-
-    def _machine(self, item: Element) -> model.Machine | None:
-        machine = self._one(item, "machine")
-        if machine is None:
-            return None
-        return model.Machine(
-            attributes={str(k): str(v) for k, v in machine.items()},
-            config_entries=_texts(machine, "vmconfig-entry"),
-            devices=tuple(
-                model.MachineEntry(child.tag, {str(k): str(v) for k, v in child.items()})
-                for child in self._here(machine)
-                if child.tag != "vmconfig-entry"
-            ),
-        )
+    imported = (
+        name
+        for name, item in declared.items()
+        if _boolean(item.get("import")) and arch_matches(item, arch)
+    )
+    for name in wanted or imported:
+        take(name, ())
+    return tuple(chosen)
 
 
-_SECTIONS = (
-    "users",
-    "repository",
-    "packages",
-    "drivers",
-    "strip",
-    "containers",
-    "certificates",
-)
-
-
-def _fill(kind: type[T], element: Element, **given: Any) -> T:
-    """A dataclass from an element's attributes, and what is given of its fields."""
-    attributes = {str(name): str(value) for name, value in element.items()}
-    return _convert(kind, {k: v for k, v in attributes.items() if k not in given}, **given)
-
-
-def _convert(kind: type[T], said: dict[str, str], **given: Any) -> T:
-    """A dataclass from texts by field name; each text becomes what the field's type is."""
-    values: dict[str, Any] = dict(given)
-    for item in fields(kind):  # type: ignore[arg-type]
-        text = said.get(item.name)
-        if text is None or item.name in given:
-            continue
-        declared = str(item.type)
-        if declared.startswith("bool"):
-            values[item.name] = text == "true"
-        elif declared.startswith("int"):
-            values[item.name] = int(text)
-        elif declared.startswith("str"):
-            values[item.name] = text
-    return kind(**values)
-
-
-def _names(groups: Iterable[Iterable[Element]]) -> tuple[str, ...]:
-    return _once(item.get("name", "") for group in groups for item in group)
-
-
-def _once(items: Iterable[T]) -> tuple[T, ...]:
-    return tuple(dict.fromkeys(items))
-
-
-def _texts(parent: Element, name: str) -> tuple[str, ...]:
-    return tuple((child.text or "").strip() for child in parent.iterfind(name))
-
-
-def _listed(text: str | None) -> tuple[str, ...]:
-    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
-
-
-def _words(element: Element, name: str) -> tuple[str, ...]:
-    try:
-        return tuple(shlex.split(element.get(name, "")))
-    except ValueError as error:
+def _choose_type(
+    image: Element,
+    sections: Sequence[Element],
+    profiles: Sequence[str],
+    wanted: str | None,
+    arch: str,
+) -> Element:
+    types = [item for section in sections for item in section.iterchildren("type")]
+    by_name = {item.get("image", ""): item for item in types}
+    if wanted is not None and wanted in by_name:
+        return by_name[wanted]
+    under = f"under the profiles {', '.join(profiles)}" if profiles else "without profiles"
+    if wanted is not None:
         raise DescriptionError(
-            f"the value of '{name}' cannot be split into words: {error}",
-            remedy="Close each quote.",
-            location=location(element),
-        ) from None
+            f"there is no type {wanted!r} {under}",
+            remedy=f"{_did_you_mean(wanted, by_name)}{_types_elsewhere(image, by_name)}",
+            location=location(image),
+        )
+    if not types:
+        raise DescriptionError(
+            f"there is no type {under}, for {arch}",
+            remedy=_types_elsewhere(image, by_name),
+            location=location(image),
+        )
+    primary = [item for item in types if _boolean(item.get("primary"))]
+    return primary[-1] if primary else by_name[types[0].get("image", "")]
 
 
-def _unknown(what: str, name: str, known: Iterable[str], where: Location) -> DescriptionError:
-    names = sorted({*known})
-    near = get_close_matches(name, names, 1)
-    hint = f"Did you mean '{near[0]}'? " if near else ""
-    have = f"The description has: {', '.join(names)}." if names else "The description has none."
-    return DescriptionError(f"no {what} '{name}'", remedy=hint + have, location=where)
+def _types_elsewhere(image: Element, here: Iterable[str]) -> str:
+    """What types there are: here, and in sections that are not selected."""
+    names = list(here)
+    lines = [f"The types here are: {', '.join(names)}."] if names else []
+    for section in image.iterchildren("preferences"):
+        others = [item.get("image", "") for item in section.iterchildren("type")]
+        limits = [f"{key} {section.get(key)}" for key in ("profiles", "arch") if section.get(key)]
+        if limits and (others := [name for name in others if name not in names]):
+            lines.append(f"Under {' and '.join(limits)} there is: {', '.join(others)}.")
+    return " ".join(lines) or "Add a <type> to <preferences>."
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), n=1)
+    return f"Did you mean {near[0]!r}? " if near else ""
+
+
+def _includes(section: Element, profiles: Sequence[str], arch: str) -> bool:
+    names = _names(section.get("profiles"))
+    return arch_matches(section, arch) and (not names or not set(names).isdisjoint(profiles))
+
+
+def _ranked(sections: Iterable[Element], order: Sequence[str]) -> list[Element]:
+    def rank(section: Element) -> int:
+        names = _names(section.get("profiles"))
+        return max((order.index(name) + 1 for name in names if name in order), default=0)
+
+    return sorted(sections, key=rank)
+
+
+def _remove(element: Element) -> None:
+    parent = element.getparent()
+    assert parent is not None
+    parent.remove(element)
+
+
+def _keep_profiles(section: Element, order: Sequence[str]) -> None:
+    declared = {item.get("name", ""): item for item in section.iterchildren("profile")}
+    for item in declared.values():
+        section.remove(item)
+    for name in order:
+        profile = declared[name]
+        profile.set("import", "true")
+        for required in list(profile):
+            profile.remove(required)
+        section.append(profile)
+    if not order:
+        _remove(section)
+
+
+# Reading values
+
+
+def _text(element: Element | None) -> str:
+    return (element.text or "").strip() if element is not None else ""
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    """The items of a comma-separated list."""
+    return tuple(item for part in (text or "").split(",") if (item := part.strip()))
+
+
+def _named(element: Element, path: str, attribute: str = "name") -> tuple[str, ...]:
+    return tuple(item.get(attribute, "") for item in element.iterfind(path))
+
+
+def _items(section: Element, name: str, arch: str) -> Iterator[Element]:
+    return (item for item in section.iterchildren(name) if arch_matches(item, arch))
+
+
+def _unique(values: Iterable[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+def _boolean(text: str | None) -> bool:
+    return (text or "").strip().lower() in ("true", "1")
+
+
+_CONVERT: dict[Any, Callable[[str], Any]] = {
+    str: str,
+    str | None: str,
+    int: int,
+    int | None: int,
+    bool: _boolean,
+    bool | None: _boolean,
+}
+
+
+@cache
+def _scalars(cls: type) -> dict[str, Callable[[str], Any]]:
+    """The fields of a model class that hold one plain value, and what makes it from text."""
+    hints = get_type_hints(cls)
+    return {
+        item.name: _CONVERT[hints[item.name]]
+        for item in fields(cls)
+        if hints[item.name] in _CONVERT
+    }
+
+
+def _values(cls: type, written: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """What of the written names and texts are plain fields of the class, converted."""
+    known = _scalars(cls)
+    return {name: known[name](text) for name, text in written if name in known}
+
+
+def _attributes(cls: type, element: Element) -> dict[str, Any]:
+    return _values(cls, ((str(name), str(text)) for name, text in element.attrib.items()))
+
+
+def convert_attribute(name: str, text: str) -> Any:
+    """The value of the field of :class:`BuildType` that an attribute of ``<type>`` is.
+
+    Raises:
+        KeyError: The attribute is kept in ``attributes`` only.
+        ValueError: The text is not of the field's type.
+    """
+    if name in _LISTS:
+        return _LISTS[name](text)
+    converter = _scalars(BuildType)[name]
+    if converter is _boolean and text.strip().lower() not in ("true", "false", "1", "0"):
+        raise ValueError(text)
+    return converter(text)
+
+
+def _split_words(text: str) -> tuple[str, ...]:
+    return tuple(shlex.split(text))
+
+
+_LISTS: dict[str, Callable[[str], tuple[str, ...]]] = {
+    "formatoptions": _names,
+    "fscreateoptions": _split_words,
+    "fsmountoptions": _names,
+    "spare_part_fs_attributes": _names,
+}
+
+
+# Reading sections
+
+
+def _information(element: Element | None) -> Information:
+    if element is None:
+        return Information()
+
+    def texts(name: str) -> tuple[str, ...]:
+        return tuple(_text(item) for item in element.iterchildren(name))
+
+    return Information(
+        kind=element.get("type", "system"),
+        author=texts("author"),
+        contact=texts("contact"),
+        specification=_text(element.find("specification")),
+        license=texts("license"),
+    )
+
+
+def _profile(element: Element) -> Profile:
+    return Profile(
+        name=element.get("name", ""),
+        description=element.get("description", ""),
+        imported=_boolean(element.get("import")),
+        arch=_names(element.get("arch")),
+        requires=_named(element, "requires", "profile"),
+    )
+
+
+def _preferences(sections: Sequence[Element]) -> Preferences:
+    values: dict[str, Any] = {}
+    licenses: list[str] = []
+    for section in sections:
+        written = [(str(item.tag), _text(item)) for item in section.iterchildren("*")]
+        values |= _values(Preferences, ((tag.replace("-", "_"), text) for tag, text in written))
+        for tag, text in written:
+            if tag == "locale":
+                values["locale"] = _names(text)
+            elif tag == "showlicense":
+                licenses.append(text)
+    return Preferences(**values, showlicense=_unique(licenses))
+
+
+def read_type(element: Element, arch: str) -> BuildType:
+    """What a ``<type>`` says, for one architecture."""
+    values = _attributes(BuildType, element)
+    values |= {
+        name: split(text) for name, split in _LISTS.items() if (text := element.get(name, ""))
+    }
+    bootloader = element.find("bootloader")
+    size = element.find("size")
+    disk = element.find("systemdisk")
+    container = element.find("containerconfig")
+    machine = element.find("machine")
+    if bootloader is not None:
+        values["bootloader"] = _bootloader(bootloader)
+    elif values["image"] in ("iso", "oem"):
+        values["bootloader"] = Bootloader()
+    return BuildType(
+        **values,
+        attributes={str(name): str(text) for name, text in element.attrib.items()},
+        oemconfig=OemConfig(
+            **_values(
+                OemConfig,
+                (
+                    (str(item.tag).removeprefix("oem-").replace("-", "_"), _text(item))
+                    for item in element.iterfind("oemconfig/*")
+                ),
+            )
+        ),
+        size=_size(size) if size is not None else None,
+        systemdisk=SystemDisk(
+            **_attributes(SystemDisk, disk),
+            volumes=tuple(Volume(**_attributes(Volume, v)) for v in _items(disk, "volume", arch)),
+        )
+        if disk is not None
+        else None,
+        partitions=tuple(
+            Partition(**_attributes(Partition, item))
+            for item in element.iterfind("partitions/partition")
+        ),
+        containerconfig=_containerconfig(container) if container is not None else None,
+        initrd=_initrds(element, "initrd"),
+        installmedia=_initrds(element, "installmedia/initrd"),
+        luksformat=_options(element, "luksformat/option"),
+        machine=_machine(machine) if machine is not None else None,
+        vagrantconfig=tuple(
+            VagrantConfig(**_attributes(VagrantConfig, item))
+            for item in element.iterchildren("vagrantconfig")
+        ),
+    )
+
+
+def _options(element: Element, path: str) -> tuple[ConfigOption, ...]:
+    return tuple(
+        ConfigOption(item.get("name", ""), item.get("value")) for item in element.iterfind(path)
+    )
+
+
+def _bootloader(element: Element) -> Bootloader:
+    return Bootloader(
+        **_attributes(Bootloader, element),
+        settings=BootloaderSettings(
+            shimoption=_options(element, "bootloadersettings/shimoption"),
+            installoption=_options(element, "bootloadersettings/installoption"),
+            configoption=_options(element, "bootloadersettings/configoption"),
+            environment=_options(element, "bootloadersettings/environment/env"),
+        ),
+    )
+
+
+def _size(element: Element) -> Size:
+    return Size(**{**_attributes(Size, element), "value": int(_text(element))})
+
+
+def _initrds(element: Element, path: str) -> tuple[Initrd, ...]:
+    return tuple(
+        Initrd(
+            item.get("action", ""),
+            tuple(Dracut(**_attributes(Dracut, entry)) for entry in item.iterchildren("dracut")),
+        )
+        for item in element.iterfind(path)
+    )
+
+
+def _machine(element: Element) -> Machine:
+    return Machine(
+        attributes={str(name): str(text) for name, text in element.attrib.items()},
+        config_entries=tuple(_text(item) for item in element.iterchildren("vmconfig-entry")),
+        devices=tuple(
+            MachineEntry(
+                str(item.tag), {str(name): str(text) for name, text in item.attrib.items()}
+            )
+            for item in element.iterchildren("vmdisk", "vmdvd", "vmnic")
+        ),
+    )
+
+
+def _containerconfig(element: Element) -> ContainerConfig:
+    history = element.find("history")
+    return ContainerConfig(
+        **{
+            **_attributes(ContainerConfig, element),
+            "additionalnames": _names(element.get("additionalnames")),
+            "entrypoint": _command(element.find("entrypoint")),
+            "subcommand": _command(element.find("subcommand")),
+            "labels": _options(element, "labels/label"),
+            "expose": _named(element, "expose/port", "number"),
+            "environment": _options(element, "environment/env"),
+            "volumes": _named(element, "volumes/volume"),
+            "stopsignal": _text(element.find("stopsignal")) or None,
+            "history": ContainerHistory(
+                **{**_attributes(ContainerHistory, history), "comment": _text(history)}
+            )
+            if history is not None
+            else None,
+        }
+    )
+
+
+def _command(element: Element | None) -> ContainerCommand | None:
+    if element is None:
+        return None
+    execute = element.get("execute")
+    arguments = _named(element, "argument")
+    return ContainerCommand(
+        argv=(execute, *arguments) if execute else arguments, clear=_boolean(element.get("clear"))
+    )
+
+
+def _users(sections: Iterable[Element]) -> tuple[User, ...]:
+    users: dict[str, User] = {}
+    for section in sections:
+        for item in section.iterchildren("user"):
+            user = User(**{**_attributes(User, item), "groups": _names(item.get("groups"))})
+            users[user.name] = user
+    return tuple(users.values())
+
+
+def _repository(element: Element, arch: str) -> Repository:
+    source = element.find("source")
+    assert source is not None, "the schema asks for a <source>"
+    only = _boolean(element.get("imageonly"))
+    return Repository(
+        **{
+            **_attributes(Repository, element),
+            "path": source.get("path", "").replace("%arch", arch),
+            "components": tuple(element.get("components", "").replace(",", " ").split()),
+            "architectures": _names(element.get("architectures")),
+            "signing": _named(source, "signing", "key"),
+            "used_for_build": not only,
+            "included_in_image": only or _boolean(element.get("imageinclude")),
+        }
+    )
+
+
+def _packages(sections: Sequence[Element], image_type: str, arch: str) -> Packages:
+    def of(*types: str) -> list[Element]:
+        return [section for section in sections if section.get("type") in types]
+
+    def names(phase: str) -> tuple[str, ...]:
+        return _unique(
+            item.get("name", "")
+            for section in of(phase)
+            for item in _items(section, "package", arch)
+        )
+
+    bootstrap = of("bootstrap")
+    archives = [section.get("bootstrap_package") for section in bootstrap]
+    return Packages(
+        bootstrap=_package_set(bootstrap, arch),
+        image=_package_set(of("image", image_type), arch),
+        delete=names("delete"),
+        uninstall=names("uninstall"),
+        systemfiles=names("systemfiles"),
+        bootstrap_package=next((name for name in reversed(archives) if name), None),
+    )
+
+
+def _package_set(sections: Sequence[Element], arch: str) -> PackageSet:
+    def items(tag: str) -> Iterator[Element]:
+        return (item for section in sections for item in _items(section, tag, arch))
+
+    def names(tag: str) -> tuple[str, ...]:
+        return _unique(item.get("name", "") for item in items(tag))
+
+    def objects(cls: type[T], tag: str) -> tuple[T, ...]:
+        return _unique(cls(**_attributes(cls, item)) for item in items(tag))
+
+    return PackageSet(
+        packages=names("package"),
+        collections=names("namedCollection"),
+        collection_modules=objects(CollectionModule, "collectionModule"),
+        products=names("product"),
+        ignore=names("ignore"),
+        archives=objects(Archive, "archive"),
+        files=objects(OverlayFile, "file"),
+        plus_recommended=any(item.get("patternType") == "plusRecommended" for item in sections),
+    )
+
+
+def _strip(sections: Iterable[Element], arch: str) -> Strip:
+    names: dict[str, list[str]] = {"delete": [], "tools": [], "libs": []}
+    for section in sections:
+        names[section.get("type", "")] += [
+            item.get("name", "") for item in _items(section, "file", arch)
+        ]
+    return Strip(**{kind: _unique(found) for kind, found in names.items()})
+
+
+def _container(section: Element, item: Element) -> Container:
+    return Container(
+        source=section.get("source", ""),
+        backend=section.get("backend", ""),
+        **_values(Container, ((str(name), str(text)) for name, text in item.attrib.items())),
+    )
