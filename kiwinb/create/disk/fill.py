@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from kiwinb.create.disk.layout import DiskPartition
 from kiwinb.create.filesystem import FILESYSTEMS
-from kiwinb.create.filesystem.spec import MIB, FilesystemFull, Watch
+from kiwinb.create.filesystem.spec import MIB, Filesystem, FilesystemFull, FilesystemMaker, Watch
 from kiwinb.create.filesystem.tree import Content
 from kiwinb.errors import ImageError
 from kiwinb.plan.step import Output, StepContext
@@ -51,9 +55,22 @@ class FillPartition:
         spec = self.partition.filesystem
         assert spec is not None
         maker = FILESYSTEMS[spec.kind]
-        directory = self.partition.content
-        root = resolve_in(context.root, directory) if directory else context.root
-        content = Content(root, self.exclude, self.epoch)
+        with self._root(context) as root:
+            self._fill(spec, maker, Content(root, self.exclude, self.epoch), context)
+
+    @contextmanager
+    def _root(self, context: StepContext) -> Iterator[Path]:
+        """The directory whose content is in the partition."""
+        if self.partition.content is not None:
+            yield resolve_in(context.root, self.partition.content)
+            return
+        with tempfile.TemporaryDirectory() as empty:
+            Path(empty).chmod(0o755)
+            yield Path(empty)
+
+    def _fill(
+        self, spec: Filesystem, maker: FilesystemMaker, content: Content, context: StepContext
+    ) -> None:
         path = context.output() / image_file(self.partition)
         watch = Watch(context.log, context.progress)
         size = self.size
