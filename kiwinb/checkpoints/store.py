@@ -22,7 +22,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -237,15 +237,22 @@ class Store:
     @contextmanager
     def _draft_directory(self) -> Iterator[Path]:
         directory = self.path / "drafts" / f"{os.getpid()}-{secrets.token_hex(4)}"
-        directory.mkdir(0o755)
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            try_lock(descriptor)
+        with ExitStack() as stack:
+            stack.callback(self._discard_draft, directory)
+            with self._sorting_drafts():
+                directory.mkdir(0o755)
+                descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                stack.callback(os.close, descriptor)
+                try_lock(descriptor)
             yield directory
-        finally:
-            if directory.exists():
-                self._discard([directory])
-            os.close(descriptor)
+
+    def _sorting_drafts(self) -> AbstractContextManager[None]:
+        """A draft is made and locked, or looked at by a cleaner, and not both at once."""
+        return locked(self._lock("drafts"), what="the list of drafts")
+
+    def _discard_draft(self, directory: Path) -> None:
+        if directory.exists():
+            self._discard([directory])
 
     def import_tree(self, directory: Path) -> Digest:
         """Take a root tree from outside into the store, unless it is there unchanged.
@@ -339,14 +346,15 @@ class Store:
 
     def clean(self) -> None:
         """Remove what builds that died left behind."""
-        for draft in (self.path / "drafts").iterdir():
-            with suppress(FileNotFoundError):
-                descriptor = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    if try_lock(descriptor):
-                        draft.rename(self.path / "trash" / draft.name)
-                finally:
-                    os.close(descriptor)
+        with self._sorting_drafts():
+            for draft in (self.path / "drafts").iterdir():
+                with suppress(FileNotFoundError):
+                    descriptor = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                    try:
+                        if try_lock(descriptor):
+                            draft.rename(self.path / "trash" / draft.name)
+                    finally:
+                        os.close(descriptor)
         self._empty_trash()
 
     def remove(self, keys: Iterable[Digest], *, timeout: float = 5.0) -> tuple[Checkpoint, ...]:
@@ -438,7 +446,8 @@ class Store:
         """Take directories out of the store at once, and remove them."""
         for directory in directories:
             name = f"{directory.name}-{secrets.token_hex(4)}"
-            directory.rename(self.path / "trash" / name)
+            with suppress(FileNotFoundError):
+                directory.rename(self.path / "trash" / name)
         self._empty_trash()
 
     def _empty_trash(self) -> None:
