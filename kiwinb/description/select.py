@@ -208,9 +208,7 @@ def _choose(
 ) -> _Choice:
     arch = arch or platform.machine()
     order = _choose_profiles(image, wanted, arch)
-    profiles = tuple(
-        name for name in _named(image, "profiles/profile") if name in order
-    )  # document order
+    profiles = tuple(name for name in _named(image, "profiles/profile") if name in order)
     sections = _ranked(
         (item for item in image.iterchildren("preferences") if _includes(item, profiles, arch)),
         order,
@@ -238,6 +236,14 @@ def _choose_profiles(image: Element, wanted: Sequence[str], arch: str) -> tuple[
                 remedy=f"It is for {declared[name].get('arch')} only.",
                 location=location(declared[name]),
             )
+    for section in image.iterchildren("*"):
+        for name in _names(section.get("profiles")):
+            if name not in declared:
+                raise DescriptionError(
+                    f"there is no profile {name!r}",
+                    remedy=_did_you_mean(name, declared) or "Declare it in <profiles>.",
+                    location=location(section),
+                )
     chosen: dict[str, None] = {}
 
     def take(name: str, asked_by: tuple[str, ...]) -> None:
@@ -475,9 +481,15 @@ def _preferences(sections: Sequence[Element]) -> Preferences:
 def read_type(element: Element, arch: str) -> BuildType:
     """What a ``<type>`` says, for one architecture."""
     values = _attributes(BuildType, element)
-    values |= {
-        name: split(text) for name, split in _LISTS.items() if (text := element.get(name, ""))
-    }
+    for name, split in _LISTS.items():
+        try:
+            values[name] = split(element.get(name, ""))
+        except ValueError as error:
+            raise DescriptionError(
+                f"the value of {name} cannot be split into words: {error}",
+                remedy="Close each quote.",
+                location=location(element),
+            ) from None
     bootloader = element.find("bootloader")
     size = element.find("size")
     disk = element.find("systemdisk")
