@@ -107,7 +107,7 @@ def _section(rule: ElementRule) -> Iterator[str]:
     yield ""
     yield f"## `<{rule.name}>`" + (f" in `<{parents[0].name}>`" if "." in rule.rule else "")
     yield ""
-    yield rule.text
+    yield _escaped(rule.text)
     yield ""
     if places:
         yield f"- In: {places}"

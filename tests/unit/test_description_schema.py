@@ -1,0 +1,92 @@
+"""Our schema against the published lists of KIWI NG, and the reference against our schema."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from kiwinb.description.document import read
+from kiwinb.description.reference import markdown, usage
+from kiwinb.description.schema.rules import element_rules, source
+from kiwinb.errors import DescriptionError
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "tests/data"
+PUBLISHED: dict[str, Any] = json.loads((DATA / "kiwi-8.5-elements.json").read_text())
+
+
+def _rules(name: str) -> list[Any]:
+    return [rule for rule in element_rules().values() if rule.name == name]
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_every_published_element_attribute_and_value_is_in_the_schema(name: str) -> None:
+    rules = _rules(name)
+    assert rules
+    for attribute, values in PUBLISHED[name].get("attributes", {}).items():
+        known = [rule.attributes[attribute] for rule in rules if attribute in rule.attributes]
+        assert known, attribute
+        if isinstance(values, list):
+            allowed = {value for item in known for value in item.datatype.values}
+            assert {*values} - {"<token>"} <= allowed, attribute
+    children = {child for rule in rules for child in rule.children}
+    assert {*PUBLISHED[name].get("children", ())} - {"*"} <= children
+
+
+def test_reference_is_what_the_schema_says() -> None:
+    assert (ROOT / "docs/schema.md").read_text() == markdown()
+
+
+@pytest.mark.parametrize("name", ["container", "everything", "old", "profiles", "server"])
+def test_sample_descriptions_are_valid(name: str) -> None:
+    document = read(DATA / "descriptions" / name)
+    assert document.tree.getroot().get("schemaversion") == "8.5"
+
+
+def test_what_is_accepted_and_not_used_is_told_with_its_place() -> None:
+    found = usage(read(DATA / "descriptions/everything").tree)
+    assert found
+    assert all(item.location.line for item in found)
+
+
+def _variants() -> list[bytes]:
+    """A small valid document, and what it becomes with one thing removed, doubled or renamed."""
+    text = (DATA / "descriptions/container/debian.kiwi").read_bytes()
+    found = [text]
+    for index in range(1, len(list(etree.fromstring(text).iter("*")))):
+        for change in ("remove", "double", "rename", "value"):
+            root = etree.fromstring(text)
+            element = list(root.iter("*"))[index]
+            parent = element.getparent()
+            assert parent is not None
+            if change == "remove":
+                parent.remove(element)
+            elif change == "double":
+                parent.insert(parent.index(element), copy.deepcopy(element))
+            elif change == "rename":
+                element.tag = "nosuchthing"
+            else:
+                for name in element.attrib:
+                    element.set(name, "")
+            found.append(etree.tostring(root))
+    return found
+
+
+def test_the_verdict_is_that_of_relax_ng(tmp_path: Path) -> None:
+    schema = etree.RelaxNG(etree.fromstring(source()))
+    file = tmp_path / "config.xml"
+    verdicts = []
+    for text in _variants():
+        file.write_bytes(text)
+        try:
+            read(file)
+            ours = True
+        except DescriptionError:
+            ours = False
+        plain = etree.fromstring(text)
+        verdicts.append((ours, schema.validate(plain), text))
+    assert [text for ours, theirs, text in verdicts if ours != theirs] == []
+    assert {ours for ours, _theirs, _text in verdicts} == {True, False}
