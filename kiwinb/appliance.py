@@ -24,17 +24,28 @@ from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.store import Store, open_store
 from kiwinb.description.document import Document, read
 from kiwinb.description.model import ImageDescription
-from kiwinb.description.select import select
-from kiwinb.description.sources import read_sources
+from kiwinb.description.override import Overrides, apply
+from kiwinb.description.select import effective, select
+from kiwinb.description.show import to_xml
+from kiwinb.description.sources import read_scripts, read_sources
 from kiwinb.errors import CheckError, ImageError
 from kiwinb.inspect.treescan import Entry
 from kiwinb.notebook.run import record_image
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import InstalledPackage
 from kiwinb.packages.mirrors import resolve
-from kiwinb.plan.build import BuildInputs, BuildPlan, plan_build
+from kiwinb.plan.build import BuildInputs, BuildPlan, plan_build, plan_create
 from kiwinb.plan.progress import Observer, ignore
-from kiwinb.plan.step import HostPaths, Step
+from kiwinb.plan.step import HostPaths, Step, seal
+from kiwinb.prepared import (
+    PREPARED,
+    Prepared,
+    imported,
+    is_prepared,
+    leave_out_description,
+    read_prepared,
+    write_prepared,
+)
 from kiwinb.results.deliver import StepFiles, deliver
 from kiwinb.results.record import BuildResult
 from kiwinb.sandbox.worker import Report
@@ -70,6 +81,7 @@ class Appliance:
         type: Image type to build; the description's primary one when ``None``.
         arch: Target architecture as ``uname -m`` prints it; the host's when ``None``.
         kiwi_file: Name of the description file, when there are several.
+        overrides: What is to be different from the description.
         settings: Settings of this host; the user's own when ``None``.
         observer: Told what happens to each step.
 
@@ -85,15 +97,17 @@ class Appliance:
         type: str | None = None,
         arch: str | None = None,
         kiwi_file: str | None = None,
+        overrides: Overrides | None = None,
         settings: Settings | None = None,
         observer: Observer = ignore,
     ) -> None:
         self.settings = settings or load_settings()
         self.document: Document = read(Path(path), kiwi_file=kiwi_file)
-        self.description: ImageDescription = select(
-            self.document, profiles=profiles, type=type, arch=arch
-        )
+        self.overrides = overrides or Overrides()
+        selected = select(self.document, profiles=profiles, type=type, arch=arch)
+        self.description: ImageDescription = apply(selected, self.overrides)
         self.observer = observer
+        self.epoch = 0
 
     @cached_property
     def store(self) -> Store:
@@ -122,6 +136,15 @@ class Appliance:
     def refresh(self) -> None:
         """Read the metadata of the repositories anew, so that newer packages are seen."""
         self.plan = self._plan(refresh=True)
+
+    def effective(self) -> str:
+        """The description as XML, with nothing but what the selected image is made of."""
+        image = self.description
+        return to_xml(
+            effective(
+                self.document, profiles=image.profiles, type=image.type.image, arch=image.arch
+            )
+        )
 
     def explain(self) -> tuple[StepForecast, ...]:
         """For each step, whether it will run, and which of its inputs changed since it last did."""
@@ -189,6 +212,7 @@ class Appliance:
                 age // 86400,
             )
         sources = read_sources(image, self.settings.cache)
+        self.epoch = state.epoch
         return plan_build(image, BuildInputs(sources, repositories, state))
 
 
@@ -213,14 +237,29 @@ class RootTree:
         """All its files, sorted by path."""
         return self.appliance.store.scan(self.step.key, contents=False)
 
-    def export(self, directory: str | os.PathLike[str]) -> Path:
-        """Write it to a directory that is not there yet, as KIWI NG's ``--root`` has it.
+    def export(self, directory: str | os.PathLike[str], *, replace: bool = False) -> Path:
+        """Write it to a directory, as KIWI NG's ``--root`` has it.
+
+        The directory ``image`` in it says what :func:`open_root` needs to go on from there.
+
+        Args:
+            directory: Not there yet, or empty.
+            replace: It may hold a root tree that was written before; that is removed first.
 
         Raises:
             StoreError: There is something else at that place.
         """
         path = Path(directory).absolute()
-        self.appliance.store.export_tree(self.step.key, path)
+        appliance = self.appliance
+        if replace and is_prepared(path):
+            appliance.store.remove_exported(path)
+        appliance.store.export_tree(self.step.key, path)
+        write_prepared(
+            path,
+            appliance.description,
+            appliance.effective(),
+            Prepared(appliance.description.arch, appliance.epoch, appliance.overrides),
+        )
         return path
 
     def create(self, target_dir: str | os.PathLike[str] = "out") -> Image:
@@ -262,6 +301,44 @@ class Image:
     def path(self) -> Path:
         """The image file itself."""
         return self.result.directory / self.result.files[0].filename
+
+
+def open_root(
+    directory: str | os.PathLike[str],
+    *,
+    overrides: Overrides | None = None,
+    settings: Settings | None = None,
+    observer: Observer = ignore,
+) -> RootTree:
+    """Open a root tree that :meth:`RootTree.export` wrote, to create an image from it.
+
+    What was changed in the directory since is in the image.
+
+    Args:
+        directory: The root directory.
+        overrides: In place of those it was prepared with.
+        settings: Settings of this host; the user's own when ``None``.
+        observer: Told what happens to each step.
+
+    Raises:
+        ImageError: It is no prepared root tree.
+        StoreError: It cannot be taken into the store.
+    """
+    root = Path(directory).absolute()
+    prepared = read_prepared(root)
+    appliance = Appliance(
+        root / PREPARED,
+        arch=prepared.arch,
+        overrides=overrides or prepared.overrides,
+        settings=settings,
+        observer=observer,
+    )
+    taken = imported(appliance.store.import_tree(root))
+    scripts = read_scripts(appliance.description, appliance.settings.cache)
+    steps = (taken, *seal((leave_out_description(taken),), before=(taken,)))
+    appliance.epoch = prepared.epoch
+    appliance.plan = plan_create(appliance.description, scripts, prepared.epoch, steps)
+    return RootTree(appliance, steps[-1])
 
 
 def _installed(root: Path, manager: str, _report: Report) -> tuple[InstalledPackage, ...]:

@@ -342,6 +342,10 @@ class Store:
         destination.parent.mkdir(parents=True, exist_ok=True)
         self.in_tree(key, jobs.export_tree, destination)
 
+    def remove_exported(self, directory: Path) -> None:
+        """Remove a directory that :meth:`export_tree` wrote, whoever its files belong to."""
+        call(jobs.remove, (directory,), privilege=self.privilege)
+
     # --- keeping house ---
 
     def clean(self) -> None:

@@ -5,7 +5,7 @@ Pure: what the steps read was resolved and fingerprinted before (:class:`BuildIn
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kiwinb.create import IMAGE_KINDS
@@ -15,6 +15,7 @@ from kiwinb.description.model import ImageDescription
 from kiwinb.description.sources import Sources
 from kiwinb.errors import ImageError
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
+from kiwinb.plan.keys import Source
 from kiwinb.plan.step import Action, DraftStep, Step, seal
 from kiwinb.prepare.certificates import ImportCertificates
 from kiwinb.prepare.cleanup import CleanUp
@@ -71,7 +72,25 @@ class BuildPlan:
 
 
 def plan_build(image: ImageDescription, inputs: BuildInputs) -> BuildPlan:
-    """Plan the build of an image.
+    """Plan the build of an image from its description.
+
+    Raises:
+        ImageError: No such kind of image is known, or it cannot be what the description asks.
+    """
+    prepare = seal(_chain(_prepare_actions(image, inputs)))
+    return plan_create(image, inputs.sources.scripts, inputs.state.epoch, prepare)
+
+
+def plan_create(
+    image: ImageDescription, scripts: Mapping[str, Source], epoch: int, prepare: tuple[Step, ...]
+) -> BuildPlan:
+    """Plan the making of an image from the tree that prepare steps leave.
+
+    Args:
+        image: The effective description.
+        scripts: Scripts of the description, by name.
+        epoch: Time of what is made, in seconds since 1970-01-01 UTC.
+        prepare: The steps before; the last one leaves the tree.
 
     Raises:
         ImageError: No such kind of image is known, or it cannot be what the description asks.
@@ -81,11 +100,10 @@ def plan_build(image: ImageDescription, inputs: BuildInputs) -> BuildPlan:
             f"images of type {image.type.image} cannot be made yet",
             remedy=f"Choose one of: {', '.join(sorted(IMAGE_KINDS))}.",
         )
-    prepare = seal(_chain(_prepare_actions(image, inputs)))
-    drafts = _chain(_create_actions(image, inputs), after=prepare[-1].name)
+    drafts = _chain(_create_actions(image, scripts, epoch), after=prepare[-1].name)
     tree = drafts[-1].name if drafts else prepare[-1].name
     metadata = plan_metadata(image, tree)
-    kind = IMAGE_KINDS[image.type.image].plan(image, tree, inputs.state.epoch)
+    kind = IMAGE_KINDS[image.type.image].plan(image, tree, epoch)
     create = seal((*drafts, *kind.steps, *metadata.steps), before=prepare)
     return BuildPlan(prepare, create, (*kind.results, *metadata.results))
 
@@ -112,7 +130,7 @@ def _prepare_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[N
         "Bootstrap the root tree",
         Bootstrap(manager, build, state, packages.bootstrap.packages),
     )
-    yield from _script(image, inputs, "post_bootstrap.sh")
+    yield from _script(image, inputs.sources.scripts, state.epoch, "post_bootstrap.sh")
     for number, section in enumerate(image.certificates):
         sources = tuple(files[name] for name in section.names)
         yield (
@@ -158,7 +176,7 @@ def _prepare_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[N
     if any(item.included_in_image for item in inputs.repositories):
         configure = ConfigureRepositories(manager, inputs.repositories)
         yield "repositories", "Configure the image's own repositories", configure
-    yield from _script(image, inputs, "config.sh")
+    yield from _script(image, inputs.sources.scripts, state.epoch, "config.sh")
     if packages.uninstall:
         uninstall = DeletePackages(manager, packages.uninstall, force=False)
         yield "uninstall", "Uninstall packages", uninstall
@@ -167,16 +185,18 @@ def _prepare_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[N
     yield "cleanup", "Clean up", CleanUp(manager, state.epoch)
 
 
-def _create_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Named]:
-    yield from _script(image, inputs, "images.sh")
+def _create_actions(
+    image: ImageDescription, scripts: Mapping[str, Source], epoch: int
+) -> Iterator[Named]:
+    yield from _script(image, scripts, epoch, "images.sh")
     if image.type.image in BOOTABLE:
-        initrd = BuildInitrd(image.type.initrd_system, inputs.state.epoch)
-        yield "initrd", "Build the initrd", initrd
+        yield "initrd", "Build the initrd", BuildInitrd(image.type.initrd_system, epoch)
 
 
-def _script(image: ImageDescription, inputs: BuildInputs, name: str) -> Iterator[Named]:
-    script = inputs.sources.scripts.get(name)
-    if script is not None:
+def _script(
+    image: ImageDescription, scripts: Mapping[str, Source], epoch: int, name: str
+) -> Iterator[Named]:
+    if name in scripts:
         variables = profile_variables(image)
-        action = RunScript(name, script, functions_text(), variables, inputs.state.epoch)
+        action = RunScript(name, scripts[name], functions_text(), variables, epoch)
         yield name, f"Run {name}", action

@@ -1,0 +1,80 @@
+"""``kiwinb result``: list what a build delivered, and bundle it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from kiwinb.cli.context import GlobalOptions, pass_options
+from kiwinb.cli.terminal import print_json
+from kiwinb.inspect.units import binary
+from kiwinb.results.bundle import bundle as make_bundle
+from kiwinb.results.record import list_results
+
+TARGET_DIR = click.option(
+    "--target-dir",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Directory of the result files.",
+)
+
+
+@click.group()
+def result() -> None:
+    """List and bundle the files of a build."""
+
+
+@result.command("list")
+@TARGET_DIR
+@pass_options
+def list_(options: GlobalOptions, target_dir: Path) -> None:
+    """List the result files of a build."""
+    found = list_results(target_dir)
+    if options.json:
+        print_json([asdict(file) for file in found.files])
+        return
+    for file in found.files:
+        click.echo(f"{file.tag}: {found.directory / file.filename} ({binary(file.size)})")
+
+
+@result.command()
+@TARGET_DIR
+@click.option(
+    "--bundle-dir",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Directory of the bundle; made when it is not there.",
+)
+@click.option("--id", "bundle_id", required=True, help="Identifier, part of each file name.")
+@click.option("--bundle-format", help="Names of the files, from %N %P %A %I %T %M %m %p %v.")
+@click.option("--zsync-source", metavar="URL", help="Write .zsync files for this place.")
+@click.option("--package-as-rpm", is_flag=True, help="Pack the bundle as an RPM package.")
+@click.option("--no-compress", is_flag=True, help="Leave large files uncompressed.")
+@pass_options
+def bundle(
+    options: GlobalOptions,
+    target_dir: Path,
+    bundle_dir: Path,
+    bundle_id: str,
+    bundle_format: str | None,
+    zsync_source: str | None,
+    package_as_rpm: bool,
+    no_compress: bool,
+) -> None:
+    """Copy the result files under names that say which build they are."""
+    files = make_bundle(
+        target_dir,
+        bundle_dir,
+        bundle_id,
+        compress=not no_compress,
+        bundle_format=bundle_format,
+        zsync_source=zsync_source,
+        package_as_rpm=package_as_rpm,
+    )
+    if options.json:
+        print_json(files)
+        return
+    for file in files:
+        click.echo(file)

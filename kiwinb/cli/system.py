@@ -1,0 +1,111 @@
+"""``kiwinb system``: prepare, create, build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kiwinb.appliance import Image, open_root
+from kiwinb.cli.build_options import open_appliance, override_options
+from kiwinb.cli.context import GlobalOptions, pass_options
+from kiwinb.cli.terminal import print_json, step_progress
+from kiwinb.description.override import Overrides
+from kiwinb.settings import load_settings
+
+DESCRIPTION = click.option(
+    "--description", required=True, help="The description directory, or the file in it."
+)
+TARGET_DIR = click.option(
+    "--target-dir",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Directory of the result files.",
+)
+
+
+@click.group()
+def system() -> None:
+    """Prepare root trees and create images."""
+
+
+@system.command()
+@DESCRIPTION
+@click.option(
+    "--root", required=True, type=click.Path(path_type=Path), help="Directory of the root tree."
+)
+@click.option("--allow-existing-root", is_flag=True, help="Replace the root tree that is there.")
+@override_options
+@pass_options
+def prepare(
+    options: GlobalOptions,
+    /,
+    description: str,
+    root: Path,
+    allow_existing_root: bool,
+    **overrides: Any,
+) -> None:
+    """Turn a description into an unpacked root tree."""
+    appliance = open_appliance(options, description, overrides)
+    with step_progress(options.console, verbose=options.verbose) as appliance.observer:
+        tree = appliance.prepare()
+        path = tree.export(root, replace=allow_existing_root)
+    if options.json:
+        print_json({"root": path, "key": tree.step.key})
+    else:
+        click.echo(path)
+
+
+@system.command()
+@click.option(
+    "--root",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The root tree that `prepare` wrote.",
+)
+@TARGET_DIR
+@click.option("--signing-key", multiple=True, metavar="FILE", help="Key that signs repositories.")
+@pass_options
+def create(
+    options: GlobalOptions, root: Path, target_dir: Path, signing_key: tuple[str, ...]
+) -> None:
+    """Turn a root tree into an image."""
+    tree = open_root(
+        root,
+        overrides=Overrides(signing_key=signing_key) if signing_key else None,
+        settings=load_settings(cache=options.cache),
+    )
+    with step_progress(options.console, verbose=options.verbose) as tree.appliance.observer:
+        image = tree.create(target_dir)
+    _show(options, image)
+
+
+@system.command()
+@DESCRIPTION
+@TARGET_DIR
+@click.option(
+    "--allow-existing-root", is_flag=True, expose_value=False, help="Always so: builds resume."
+)
+@override_options
+@pass_options
+def build(
+    options: GlobalOptions,
+    /,
+    description: str,
+    target_dir: Path,
+    **overrides: Any,
+) -> None:
+    """Prepare and create in one go."""
+    appliance = open_appliance(options, description, overrides)
+    with step_progress(options.console, verbose=options.verbose) as appliance.observer:
+        image = appliance.build(target_dir)
+    _show(options, image)
+
+
+def _show(options: GlobalOptions, image: Image) -> None:
+    if options.json:
+        print_json({"image": image.path, "files": image.result.paths()})
+        return
+    for path in image.result.paths().values():
+        click.echo(path)
