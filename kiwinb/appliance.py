@@ -183,7 +183,7 @@ class Appliance:
 
     def build(self, target_dir: str | os.PathLike[str] = "out") -> Image:
         """Prepare and create in one go; see :meth:`prepare` and :meth:`RootTree.create`."""
-        return self.prepare().create(target_dir)
+        return RootTree(self, self.plan.prepare[-1]).create(target_dir)
 
     def _run(self, targets: Sequence[str]) -> Mapping[str, Checkpoint]:
         try:

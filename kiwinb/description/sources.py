@@ -64,7 +64,7 @@ def read_sources(image: ImageDescription, cache_dir: Path) -> Sources:
         overlays = [directory / name for name in (*_ARCHIVES, "root", *image.profiles)]
         return Sources(
             overlays=tuple(source(path) for path in overlays if path.exists()),
-            scripts=read_scripts(image, cache_dir),
+            scripts=_scripts(image, cache),
             files={name: source(_named(image, name)) for name in _names(image)},
         )
 
@@ -72,13 +72,17 @@ def read_sources(image: ImageDescription, cache_dir: Path) -> Sources:
 def read_scripts(image: ImageDescription, cache_dir: Path) -> dict[str, Source]:
     """The scripts of a description, by name; arguments and errors as for :func:`read_sources`."""
     cache_dir.mkdir(parents=True, exist_ok=True)
-    paths = {name: (image.directory / name).absolute() for name in SCRIPTS}
     with FingerprintCache(cache_dir / "fingerprints.sqlite") as cache:
-        return {
-            name: Source(fingerprint(path, cache), path)
-            for name, path in paths.items()
-            if path.exists()
-        }
+        return _scripts(image, cache)
+
+
+def _scripts(image: ImageDescription, cache: FingerprintCache) -> dict[str, Source]:
+    paths = {name: (image.directory / name).absolute() for name in SCRIPTS}
+    return {
+        name: Source(fingerprint(path, cache), path)
+        for name, path in paths.items()
+        if path.exists()
+    }
 
 
 def _names(image: ImageDescription) -> Iterable[str]:

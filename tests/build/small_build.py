@@ -1,0 +1,90 @@
+"""Build a small appliance in a process of its own: whole, resumed, or to be killed.
+
+python tests/build/small_build.py run DIRECTORY     prepare and create it; prints the steps
+python tests/build/small_build.py show DIRECTORY    prints digests of its tree and its image
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+from kiwinb.appliance import Appliance, Image
+from kiwinb.inspect.treescan import to_json
+from kiwinb.plan.progress import StepEvent
+from kiwinb.settings import Settings, load_settings
+
+DESCRIPTION = """\
+<image schemaversion="8.5" name="small">
+  <description type="system">
+    <author>A. Author</author><contact>author@example.org</contact>
+    <specification>A small tree with one of everything</specification>
+  </description>
+  <preferences>
+    <version>1.0.0</version>
+    <packagemanager>apt</packagemanager>
+    <timezone>UTC</timezone>
+    <type image="{type}" {attributes}/>
+  </preferences>
+  <users><user name="operator" groups="operator,adm" password="secret" pwdformat="plain"/></users>
+  <repository type="apt-deb" alias="debian" distribution="bookworm"
+      components="main" imageinclude="true">
+    <source path="mirror:debian"/>
+  </repository>
+  <packages type="bootstrap"><package name="passwd"/></packages>
+  <packages type="image">
+    <package name="iputils-ping"/><package name="tzdata"/>{packages}
+  </packages>
+</image>
+"""
+KERNEL = """
+    <package name="linux-image-cloud-amd64"/><package name="systemd-sysv"/><package name="fdisk"/>
+    <package name="grub-pc-bin"/><package name="grub-efi-amd64-bin"/><package name="grub2-common"/>
+"""
+
+
+def write_description(directory: Path, type: str = "tbz", packages: str = "") -> Path:
+    """Write the description into ``DIRECTORY/description``."""
+    path = directory / "description"
+    (path / "root/etc").mkdir(parents=True)
+    (path / "root/etc/motd").write_text("hello\n")
+    (path / "config.sh").write_text("set -e\nmkdir -p /srv/data\nchmod 2750 /srv/data\n")
+    attributes = 'filesystem="ext4" firmware="efi" efiparttable="gpt"' if type == "oem" else ""
+    if type == "oem":
+        packages += KERNEL
+    text = DESCRIPTION.format(type=type, attributes=attributes, packages=packages)
+    (path / "config.xml").write_text(text)
+    return path
+
+
+def settings(directory: Path) -> Settings:
+    """Settings with a store of its own; downloads are shared with all other tests."""
+    return Settings(store=directory / "store", cache=load_settings().cache)
+
+
+def build(directory: Path, events: list[StepEvent] | None = None) -> tuple[Appliance, Image]:
+    """Build what the directory describes into ``DIRECTORY/out``."""
+    appliance = Appliance(directory / "description", settings=settings(directory))
+    if events is not None:
+        appliance.observer = events.append
+    return appliance, appliance.build(directory / "out")
+
+
+def digests(directory: Path) -> str:
+    """SHA-256 of the list of the prepared tree and of the image, one a line."""
+    appliance, image = build(directory)
+    tree = to_json(appliance.store.scan(appliance.plan.prepare[-1].key))
+    return "".join(
+        f"{hashlib.sha256(data).hexdigest()}\n" for data in (tree.encode(), image.path.read_bytes())
+    )
+
+
+if __name__ == "__main__":
+    command, place = sys.argv[1], Path(sys.argv[2])
+    if command == "show":
+        print(digests(place), end="")
+    else:
+        seen: list[StepEvent] = []
+        build(place, seen)
+        print(*(f"{event.step.name} {event.state}" for event in seen), sep="\n")

@@ -1,0 +1,57 @@
+"""Only what changed runs again."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from small_build import build, settings, write_description
+
+from kiwinb.appliance import Appliance
+from kiwinb.plan.progress import StepEvent
+
+pytestmark = pytest.mark.build
+
+
+def _ran(directory: Path) -> list[str]:
+    events: list[StepEvent] = []
+    build(directory, events)
+    return [event.step.name for event in events if event.state == "done"]
+
+
+def test_only_what_changed_runs_again(tmp_path: Path) -> None:
+    description = write_description(tmp_path)
+    everything = _ran(tmp_path)
+    assert everything[:4] == ["bootstrap", "packages", "overlay", "users"]
+
+    began = time.monotonic()
+    assert _ran(tmp_path) == []
+    assert time.monotonic() - began < 2
+
+    (description / "root/etc/motd").write_text("good morning\n")
+    assert _ran(tmp_path) == everything[everything.index("overlay") :]
+
+    config = description / "config.xml"
+    config.write_text(
+        config.read_text().replace("<package name=", '<package name="less"/><package name=', 2)
+    )
+    text = config.read_text().replace('<package name="less"/>', "", 1)  # it is for the image alone
+    config.write_text(text)
+    assert _ran(tmp_path) == everything[everything.index("packages") :]
+
+    (description / "root/etc/motd").write_text("hello\n")
+    config.write_text(text.replace('<package name="less"/>', ""))
+    assert _ran(tmp_path) == []
+
+
+def test_what_changed_is_told(tmp_path: Path) -> None:
+    description = write_description(tmp_path)
+    build(tmp_path)
+    (description / "config.sh").write_text("true\n")
+    appliance = Appliance(description, settings=settings(tmp_path))
+    forecast = {item.step.name: item for item in appliance.explain()}
+    assert forecast["overlay"].held
+    assert forecast["overlay"].changed == ()
+    assert not forecast["config.sh"].held
+    assert any("script" in reason for reason in forecast["config.sh"].changed)
