@@ -167,3 +167,9 @@ class NotebookError(KiwinbError):
     """A recipe notebook failed."""
 
     exit_status = 12
+
+
+class InspectError(KiwinbError):
+    """A root tree, an image or a file in it cannot be read."""
+
+    exit_status = 13

@@ -1,0 +1,137 @@
+"""A root tree to look into, whatever it is kept in: a directory, a checkpoint, an image.
+
+Each format is one class that derives from :class:`Tree`. A path is text that starts at the root
+of the tree (``/etc/motd``); bytes that are not UTF-8 are in it by ``surrogateescape``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+import pandas as pd
+
+KINDS = ("file", "directory", "symlink", "fifo", "socket", "char", "block")
+"""What the column ``type`` can say."""
+
+NUMBERS = ("size", "allocated", "mode", "uid", "gid", "links", "inode", "mtime")
+"""Columns of whole numbers, as int64."""
+
+COLUMNS = ("path", "type", *NUMBERS, "target")
+"""All columns of :meth:`Tree.scan`."""
+
+_PARENT: Mapping[str, Any] = {"type": "directory", "mode": 0o755, "links": 1, "target": ""}
+
+
+class Tree(Protocol):
+    """A root tree that can be listed and read; nothing of it is mounted.
+
+    Attributes:
+        name: What it is, for headings.
+    """
+
+    name: str
+
+    def scan(self) -> pd.DataFrame:
+        """All that is in it, one row per path, sorted by path, the root ``/`` included.
+
+        Columns: ``path``; ``type`` (one of :data:`KINDS`); ``size`` (bytes of a file, 0 for all
+        else); ``allocated`` (bytes it takes); ``mode`` (0 to 0o7777); ``uid``; ``gid``; ``links``;
+        ``inode`` (rows of one value are hard links of one another); ``mtime`` (seconds since
+        1970-01-01 UTC); ``target`` (of a symbolic link, else empty). :func:`table` makes it.
+
+        Raises:
+            InspectError: It cannot be read.
+        """
+        ...
+
+    def read(self, path: str, limit: int | None = None) -> bytes:
+        """What is in a file.
+
+        Args:
+            path: As :meth:`scan` gives it; no symbolic links are followed.
+            limit: Read that many bytes at most.
+
+        Raises:
+            InspectError: There is no file at the path.
+        """
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Whether there is anything at the path; no symbolic links are followed."""
+        ...
+
+    def read_many(self, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """What is in several files, by path; faster than one by one where a format allows it.
+
+        Raises:
+            InspectError: There is no file at one of the paths.
+        """
+        return {path: self.read(path) for path in paths}
+
+    def digests(self, paths: Sequence[str]) -> Mapping[str, str]:
+        """A digest of what is in each of the files, by path: equal for equal contents.
+
+        Raises:
+            InspectError: There is no file at one of the paths.
+        """
+        return {path: hashlib.sha256(self.read(path)).hexdigest() for path in paths}
+
+    def close(self) -> None:
+        """Let go of files and memory; it cannot be read any more."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def table(columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> pd.DataFrame:
+    """Make the table that :meth:`Tree.scan` returns.
+
+    Directories that hold a path but are not listed, the root included, are added: mode 0755, of
+    user 0, and of the ``mtime`` 0.
+
+    Args:
+        columns: All of :data:`COLUMNS` by name; ``inode`` may be left out if there are no hard
+            links.
+    """
+    given = pd.DataFrame(
+        {
+            "path": pd.Series(columns["path"], dtype=object),
+            "type": pd.Categorical(columns["type"], categories=list(KINDS)),
+            **{name: np.asarray(columns[name], np.int64) for name in NUMBERS if name in columns},
+            "target": pd.Series(columns["target"], dtype=object),
+        }
+    )
+    if "inode" not in columns:
+        given.insert(len(COLUMNS) - 3, "inode", np.arange(len(given), dtype=np.int64))
+    missing = _missing_parents(given["path"].tolist(), given["type"].eq("directory").tolist())
+    if missing:
+        first = int(given["inode"].max()) + 1 if len(given) else 0
+        added = pd.DataFrame({"path": pd.Series(missing, dtype=object)}).assign(**_PARENT)
+        added = added.assign(inode=range(first, first + len(missing)))
+        added = added.reindex(columns=given.columns, fill_value=0)
+        given = pd.concat([given, added.astype(dict(given.dtypes))], ignore_index=True)
+    paths = given["path"].tolist()
+    order = sorted(range(len(paths)), key=paths.__getitem__)
+    return given.take(np.asarray(order, np.intp)).reset_index(drop=True)[list(COLUMNS)]
+
+
+def _missing_parents(paths: list[str], directory: list[bool]) -> list[str]:
+    listed = {path for path, is_directory in zip(paths, directory, strict=True) if is_directory}
+    missing = {"/"} - listed
+    for parent in {path.rpartition("/")[0] for path in paths}:
+        while parent and parent not in listed and parent not in missing:
+            missing.add(parent)
+            parent = parent.rpartition("/")[0]
+    return sorted(missing)
