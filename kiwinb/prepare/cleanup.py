@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,8 +36,8 @@ class CleanUp:
     """Leave the tree as it ships.
 
     Host keys of sshd and the machine id go, too: an image is started many times, and each machine
-    is to have its own. Files that are newer than the repositories get the time of these, so that
-    one set of inputs leaves one tree.
+    is to have its own. Directories, and files that are newer than the repositories, get the time of
+    these, so that one set of inputs leaves one tree.
 
     Attributes:
         manager: Name of the package manager.
@@ -44,7 +45,7 @@ class CleanUp:
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     manager: str
     epoch: int
@@ -66,7 +67,8 @@ class CleanUp:
             machine_id.write_bytes(b"")
         for path in _all(root):
             with suppress(OSError):
-                if path.lstat().st_mtime > self.epoch:
+                status = path.lstat()
+                if status.st_mtime > self.epoch or stat.S_ISDIR(status.st_mode):
                     os.utime(path, (self.epoch, self.epoch), follow_symlinks=False)
 
 

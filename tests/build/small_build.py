@@ -1,7 +1,8 @@
 """Build a small appliance in a process of its own: whole, resumed, or to be killed.
 
-python tests/build/small_build.py run DIRECTORY     prepare and create it; prints the steps
-python tests/build/small_build.py show DIRECTORY    prints digests of its tree and its image
+python tests/build/small_build.py write DIRECTORY TYPE  writes its description
+python tests/build/small_build.py run DIRECTORY         prepare and create it; prints the steps
+python tests/build/small_build.py show DIRECTORY        prints digests of its tree and its image
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ DESCRIPTION = """\
   </packages>
 </image>
 """
+PROGRAM = f"import runpy; runpy.run_path({__file__!r}, run_name='__main__')"
+"""What ``python -c`` runs to do the same."""
+
 KERNEL = """
     <package name="linux-image-cloud-amd64"/><package name="systemd-sysv"/><package name="fdisk"/>
     <package name="grub-pc-bin"/><package name="grub-efi-amd64-bin"/><package name="grub2-common"/>
@@ -82,7 +86,9 @@ def digests(directory: Path) -> str:
 
 if __name__ == "__main__":
     command, place = sys.argv[1], Path(sys.argv[2])
-    if command == "show":
+    if command == "write":
+        write_description(place, sys.argv[3])
+    elif command == "show":
         print(digests(place), end="")
     else:
         seen: list[StepEvent] = []

@@ -35,7 +35,7 @@ class Account:
 
     def start(self, program: str, *arguments: str, mark: str = "") -> subprocess.Popen[str]:
         """Start a Python program; ``mark`` is in the environment of all that it starts."""
-        command = [*self.switch, *_python(mark), "-c", program, *arguments]
+        command = [*self.switch, *_python(self.user, mark), "-c", program, *arguments]
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/"
         )
@@ -70,8 +70,34 @@ call(remove, tuple(Path(sys.argv[1]).iterdir()))
 """
 
 
-def _python(mark: str) -> Sequence[str]:
-    return ("env", f"PYTHONPATH={HERE}", f"KIWINB_TEST_MARK={mark}", sys.executable)
+def _python(user: str, mark: str) -> Sequence[str]:
+    home = f"HOME={pwd.getpwnam(user).pw_dir}"
+    return ("env", home, f"PYTHONPATH={HERE}", f"KIWINB_TEST_MARK={mark}", sys.executable)
+
+
+_SHOW_CHECKOUT = """
+set -e
+held=$(mktemp -d); mount --bind "$1" "$held"; mount -t tmpfs -o mode=755 none "$2"
+mkdir -p "$1"; mount --move "$held" "$1"; rmdir "$held"; shift 2; exec "$@"
+"""
+
+
+def _become(name: str) -> tuple[str, ...]:
+    """Words that make root another user, who can read this checkout wherever it is."""
+    words = ("setpriv", f"--reuid={name}", f"--regid={name}", "--init-groups")
+    checkout = HERE.parents[1]
+    hidden = [path for path in (*reversed(checkout.parents), checkout) if not _open_to_all(path)]
+    if not hidden:
+        return words
+    if hidden[0] == checkout:
+        checkout.chmod(0o755)
+        return words
+    shown = ("unshare", "--mount", "sh", "-c", _SHOW_CHECKOUT, "sh", str(checkout), str(hidden[0]))
+    return (*shown, *words)
+
+
+def _open_to_all(path: Path) -> bool:
+    return path.stat().st_mode & 0o5 == 0o5
 
 
 def accounts() -> tuple[Account, ...]:
@@ -83,10 +109,7 @@ def accounts() -> tuple[Account, ...]:
     if own != "root":
         sudo = ("sudo", "-n")
         return (Account(own, ()), *_usable([Account("root", sudo)]))
-    users = [
-        Account(name, ("setpriv", f"--reuid={name}", f"--regid={name}", "--init-groups"))
-        for name in dict.fromkeys(_subordinate_users())
-    ]
+    users = [Account(name, _become(name)) for name in dict.fromkeys(_subordinate_users())]
     return (Account(own, ()), *_usable(users)[:1])
 
 
