@@ -30,7 +30,7 @@ from kiwinb.description.show import to_xml
 from kiwinb.description.sources import read_scripts, read_sources
 from kiwinb.errors import CheckError, ImageError
 from kiwinb.inspect.treescan import Entry
-from kiwinb.notebook.run import record_image
+from kiwinb.notebook.artefacts import record_image
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import InstalledPackage
 from kiwinb.packages.mirrors import resolve

@@ -7,6 +7,7 @@ defaults, and a cell tagged ``injected-parameters`` behind it the given values.
 from __future__ import annotations
 
 import ast
+import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from kiwinb.errors import NotebookError
+from kiwinb.notebook.artefacts import RECORD_VARIABLE
 
 PARAMETERS = "parameters"
 INJECTED = "injected-parameters"
@@ -82,7 +84,7 @@ def run_notebook(
 
     with tempfile.TemporaryDirectory(prefix="kiwinb-run-") as scratch:
         record = Path(scratch) / "images"
-        environment = {**os.environ, "KIWINB_RECORD_IMAGES": str(record)}
+        environment = {**os.environ, RECORD_VARIABLE: str(record)}
 
         def save() -> None:
             draft = target.with_name(f".{target.name}.part")
@@ -123,16 +125,12 @@ def run_notebook(
             ) from None
         finally:
             save()
-        images = record.read_text().splitlines() if record.exists() else []
-    return NotebookRun(target, tuple(Path(line) for line in images))
-
-
-def record_image(path: Path) -> None:
-    """Tell the headless runner, when there is one, of an image that a cell delivered."""
-    record = os.environ.get("KIWINB_RECORD_IMAGES")
-    if record:
-        with Path(record).open("a") as lines:
-            lines.write(f"{path.resolve()}\n")
+        images = (
+            [json.loads(line) for line in record.read_text().splitlines()]
+            if record.exists()
+            else []
+        )
+    return NotebookRun(target, tuple(Path(line["path"]) for line in images))
 
 
 def _read(recipe: Path) -> nbformat.NotebookNode:

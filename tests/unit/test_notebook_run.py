@@ -21,7 +21,7 @@ def test_parameters_are_injected_and_images_are_reported(tmp_path: Path) -> None
     recipe = _recipe(
         tmp_path,
         "size: int = 1\nname = 'small'",
-        "from kiwinb.notebook.run import record_image\n"
+        "from kiwinb.notebook.artefacts import record_image\n"
         "from pathlib import Path\n"
         "record_image(Path(f'{name}-{size}.raw'))",
     )
