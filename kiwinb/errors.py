@@ -173,3 +173,21 @@ class InspectError(KiwinbError):
     """A root tree, an image or a file in it cannot be read."""
 
     exit_status = 13
+
+
+class ExpectationError(NotebookError):
+    """A recipe ran, and something that it expects does not hold."""
+
+    exit_status = 14
+
+
+class NotebookTimeout(NotebookError):
+    """A recipe, or a cell of it, took longer than it may."""
+
+    exit_status = 15
+
+
+class MatrixError(KiwinbError):
+    """A build matrix cannot be read, or cells of it failed."""
+
+    exit_status = 16
