@@ -8,6 +8,7 @@ The file is ``config.toml`` in the user's configuration directory
     cache = "/srv/kiwinb/cache"
     backend = "auto"
     obs-server = "https://download.example.org/repositories"
+    disabled-checks = ["swap_name_used_with_lvm"]
 
     [mirrors]
     debian = "http://mirror.example.org/debian"
@@ -46,6 +47,7 @@ class Settings:
         mirrors: URLs by mirror alias.
         obs_server: Base URL of the repositories of an Open Build Service.
         backend: How the store keeps trees: ``auto``, ``overlay`` or ``copy``.
+        disabled_checks: Names of runtime checks that are not to stop a build.
     """
 
     store: Path
@@ -54,6 +56,7 @@ class Settings:
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     obs_server: str | None = None
     backend: str = "auto"
+    disabled_checks: tuple[str, ...] = ()
 
 
 def settings_file(environ: Mapping[str, str] = os.environ) -> Path:
@@ -93,6 +96,7 @@ def load_settings(
         mirrors=reader.mirrors(),
         obs_server=reader.text("obs-server"),
         backend=reader.choice("backend", _BACKENDS),
+        disabled_checks=reader.names("disabled-checks"),
     )
     reader.finish()
     return settings
@@ -151,6 +155,12 @@ class _Reader:
         if value not in choices:
             raise self._error(name, f"is to be one of {', '.join(choices)}")
         return value
+
+    def names(self, name: str) -> tuple[str, ...]:
+        value = self._values.pop(name, [])
+        if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+            raise self._error(name, 'is to be a list of names, as in ["name"]')
+        return tuple(value)
 
     def size(self, name: str) -> int | None:
         value = self._values.pop(name, None)

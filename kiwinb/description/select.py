@@ -170,6 +170,21 @@ def effective(
     return tree
 
 
+def selected_sections(document: Document, image: ImageDescription, name: str) -> Iterator[Element]:
+    """The sections of a name that are part of an image, in document order.
+
+    Args:
+        document: The whole description.
+        image: What was selected from it.
+        name: Of the element, a child of ``<image>``.
+    """
+    return (
+        section
+        for section in document.tree.getroot().iterchildren(name)
+        if _includes(section, image.profiles, image.arch)
+    )
+
+
 def arch_matches(element: Element, arch: str) -> bool:
     """Whether the element's ``arch`` attribute, where it has one, names the architecture."""
     names = _names(element.get("arch"))

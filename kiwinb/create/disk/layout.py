@@ -179,7 +179,7 @@ def lay_out(image: ImageDescription) -> DiskLayout:
     """
     kind = image.type
     _refuse(kind)
-    table = _table(image)
+    table = partition_table(image)
     sector = kind.target_blocksize or 512
     if sector not in (512, 4096):
         raise ImageError(f"target_blocksize is {sector}; a disk has sectors of 512 or 4096 bytes")
@@ -247,7 +247,8 @@ def _refuse(kind: BuildType) -> None:
         )
 
 
-def _table(image: ImageDescription) -> Table:
+def partition_table(image: ImageDescription) -> Table:
+    """Which partition table the disk has."""
     kind = image.type
     if kind.force_mbr:
         return "msdos"

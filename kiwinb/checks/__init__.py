@@ -1,0 +1,165 @@
+"""Runtime checks: what can be known before a build that would make it fail, or its image useless.
+
+Each check is a pure function of a :class:`Subject`. All of them run before anything is built, and
+all that they find is told at once. Most have KIWI NG's names; a few are kiwinb's own. To add one,
+write it in the module of its topic and name it in ``CHECKS``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from difflib import get_close_matches
+
+from kiwinb.checks import (
+    about,
+    container,
+    disk,
+    initrd,
+    machine,
+    media,
+    places,
+    repositories,
+    support,
+    volumes,
+)
+from kiwinb.checks.host import gather
+from kiwinb.checks.problem import CheckErrors, Problem, Subject
+from kiwinb.description.document import Document, read
+from kiwinb.description.model import ImageDescription
+from kiwinb.description.select import effective, select
+from kiwinb.errors import DescriptionError, KiwinbError
+from kiwinb.settings import Settings
+
+__all__ = [
+    "CHECKS",
+    "NOT_NEEDED",
+    "CheckErrors",
+    "Problem",
+    "Subject",
+    "check",
+    "make_subject",
+    "problems",
+]
+
+Check = Callable[[Subject], Iterator[Problem]]
+
+_ALL: tuple[Check, ...] = (
+    about.include_references_unresolvable,
+    about.image_version_provided,
+    about.image_type_unique,
+    support.image_type_supported,
+    support.package_manager_supported,
+    support.host_tools_installed,
+    repositories.repositories_configured,
+    repositories.image_include_repos_publicly_resolvable,
+    places.target_dir_on_unsupported_filesystem,
+    places.target_directory_not_in_shared_cache,
+    volumes.volume_label_used_with_lvm,
+    volumes.swap_name_used_with_lvm,
+    volumes.volume_setup_defines_reserved_labels,
+    volumes.volume_setup_defines_multiple_fullsize_volumes,
+    volumes.volume_setup_has_no_root_definition,
+    disk.partuuid_persistency_type_used_with_mbr,
+    disk.luksformat_options_valid,
+    container.container_tool_chain_installed,
+    container.appx_naming_conventions_valid,
+    initrd.initrd_selection_required,
+    initrd.boot_description_exists,
+    initrd.consistent_kernel_in_boot_and_system_image,
+    initrd.dracut_module_for_oem_install_in_package_list,
+    initrd.dracut_module_for_disk_oem_in_package_list,
+    initrd.dracut_module_for_live_iso_in_package_list,
+    initrd.dracut_module_for_disk_overlay_in_package_list,
+    machine.xen_uniquely_setup_as_server_or_guest,
+    machine.bootloader_env_compatible_with_loader,
+    media.mediacheck_installed,
+    media.checkmedia_used_with_msdos_table,
+    media.efi_fat_image_has_correct_size,
+)
+
+CHECKS: Mapping[str, Check] = {item.__name__: item for item in _ALL}
+"""All checks, by name."""
+
+NOT_NEEDED: Mapping[str, str] = {
+    "dracut_module_versions_compatible_to_kiwi": "kiwinb hands nothing to KIWI NG's dracut "
+    "modules, so none of their versions is wrong",
+}
+"""Checks of KIWI NG that kiwinb has no use for, and why."""
+
+PREPARE_ONLY = frozenset(("repositories_configured",))
+"""Checks that say nothing of an image which is made from a root tree that is there."""
+
+
+def problems(
+    subject: Subject, *, preparing: bool = True, disabled: Collection[str] = ()
+) -> tuple[Problem, ...]:
+    """All that the checks find; pure.
+
+    Args:
+        subject: What is checked.
+        preparing: A root tree is to be prepared, not only an image made from one.
+        disabled: Names of checks to leave out.
+    """
+    left_out = {*disabled} if preparing else {*disabled, *PREPARE_ONLY}
+    return tuple(
+        problem.found_by(name)
+        for name, run in CHECKS.items()
+        if name not in left_out
+        for problem in run(subject)
+    )
+
+
+def make_subject(
+    document: Document,
+    image: ImageDescription,
+    settings: Settings,
+    target: str | os.PathLike[str] | None = None,
+) -> Subject:
+    """Put together what the checks look at.
+
+    Args:
+        document: The description.
+        image: What was selected from it.
+        settings: Settings of this host.
+        target: Directory that results or the root tree are to be written to.
+    """
+    tree = effective(document, profiles=image.profiles, type=image.type.image, arch=image.arch)
+    return Subject(image, document, tree, gather(image, settings, target), _boot_image(image))
+
+
+def check(
+    document: Document,
+    image: ImageDescription,
+    settings: Settings,
+    target: str | os.PathLike[str] | None = None,
+    *,
+    preparing: bool = True,
+) -> None:
+    """Run all checks; arguments as for :func:`make_subject` and :func:`problems`.
+
+    Raises:
+        KiwinbError: The settings disable a check that does not exist.
+        CheckErrors: The image cannot be built; says everything that was found.
+    """
+    for name in settings.disabled_checks:
+        if name not in CHECKS:
+            near = get_close_matches(name, list(CHECKS), n=1)
+            raise KiwinbError(
+                f"the settings disable the check {name}, which does not exist",
+                remedy=f"Did you mean {near[0]}?" if near else f"There are: {', '.join(CHECKS)}.",
+            )
+    subject = make_subject(document, image, settings, target)
+    found = problems(subject, preparing=preparing, disabled=settings.disabled_checks)
+    if found:
+        raise CheckErrors(found)
+
+
+def _boot_image(image: ImageDescription) -> ImageDescription | None:
+    boot = image.type.attributes.get("boot")
+    if not boot or image.type.initrd_system != "kiwi":
+        return None
+    try:
+        return select(read(image.directory / boot), arch=image.arch)
+    except DescriptionError:
+        return None

@@ -1,0 +1,45 @@
+"""Checks of disks and their encryption."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kiwinb.checks.problem import Problem, Subject
+from kiwinb.create.disk.layout import partition_table
+
+DISKS = ("oem",)
+
+
+def partuuid_persistency_type_used_with_mbr(subject: Subject) -> Iterator[Problem]:
+    """Partitions have UUIDs of their own in a GPT only."""
+    image = subject.image
+    if (
+        image.type.image in DISKS
+        and image.type.devicepersistency == "by-partuuid"
+        and partition_table(image) == "msdos"
+    ):
+        yield Problem(
+            "devicepersistency by-partuuid needs a GPT, and this disk has an MBR",
+            'Take by-uuid or by-label, or set efiparttable="gpt".',
+            subject.type,
+        )
+
+
+def luksformat_options_valid(subject: Subject) -> Iterator[Problem]:
+    """``<luksformat>`` has options of ``cryptsetup``; anything else would be found out late."""
+    known = subject.host.luks_options
+    for option in subject.image.type.luksformat:
+        name = option.name.partition("=")[0]
+        place = subject.at("preferences/type/luksformat/option", name=option.name)
+        if not name.startswith("-"):
+            yield Problem(
+                f"{option.name} is no option of cryptsetup luksFormat",
+                "Write it with its dashes, for example --cipher.",
+                place,
+            )
+        elif known is not None and name not in known:
+            yield Problem(
+                f"the cryptsetup of this host has no option {name}",
+                "See `cryptsetup --help` for those it has.",
+                place,
+            )

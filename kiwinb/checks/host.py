@@ -1,0 +1,115 @@
+"""What the checks need to know of the build host, as frozen data."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.description.model import ImageDescription
+from kiwinb.sandbox.tools import TOOLS, search_path
+from kiwinb.settings import Settings
+
+_OTHER_TOOLS = ("cryptsetup", "tagmedia")
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What is known of the build host.
+
+    Attributes:
+        tools: Names of the tools that are installed, of those kiwinb may call.
+        target: Where the results or the root tree are to be written, if that is known yet.
+        target_filesystem: Type of the file system that is there: ``ext4``, ``vfat`` …
+        shared: Directories that all builds of this user share: downloads and checkpoints.
+        tagmedia: Version of ``tagmedia``; ``None`` when it is not installed.
+        luks_options: Options that ``cryptsetup`` knows, with their dashes; ``None`` when they
+            were not asked for or cannot be told.
+    """
+
+    tools: frozenset[str] = frozenset()
+    target: Path | None = None
+    target_filesystem: str | None = None
+    shared: tuple[Path, ...] = ()
+    tagmedia: tuple[int, ...] | None = None
+    luks_options: frozenset[str] | None = None
+
+    def missing(self, tools: Iterable[str]) -> tuple[str, ...]:
+        """Those of the tools that are not installed."""
+        return tuple(name for name in tools if name not in self.tools)
+
+
+def gather(
+    image: ImageDescription, settings: Settings, target: str | os.PathLike[str] | None = None
+) -> HostFacts:
+    """Look at this host.
+
+    Args:
+        image: What is to be built: what it does not need to know is not asked for.
+        settings: Settings of the user.
+        target: Directory that results or the root tree are to be written to; need not exist.
+    """
+    path = search_path()
+    names = (*TOOLS, *_OTHER_TOOLS)
+    tools = frozenset(name for name in names if shutil.which(name, path=path))
+    place = Path(target).absolute() if target is not None else None
+    media = "tagmedia" in tools and image.type.attributes.get("mediacheck") == "true"
+    luks = "cryptsetup" in tools and image.type.luksformat
+    return HostFacts(
+        tools=tools,
+        target=place,
+        target_filesystem=filesystem_of(place) if place is not None else None,
+        shared=(settings.cache.absolute(), settings.store.absolute()),
+        tagmedia=_version(_said("tagmedia", "--version")) if media else None,
+        luks_options=_options(_said("cryptsetup", "--help")) if luks else None,
+    )
+
+
+def filesystem_of(place: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
+    """Type of the file system that a path is on, or will be on; ``None`` when unknown.
+
+    The source of the format is proc_pid_mountinfo(5).
+    """
+    real = os.path.realpath(place)
+    best, kind = "", None
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        point = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), before.split()[4])
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, after.split()[0]
+    return kind
+
+
+def _said(*argv: str) -> str:
+    try:
+        done = subprocess.run(
+            argv,
+            executable=shutil.which(argv[0], path=search_path()),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout + done.stderr
+
+
+def _version(text: str) -> tuple[int, ...] | None:
+    found = re.search(r"\d+(?:\.\d+)+", text)
+    return tuple(map(int, found[0].split("."))) if found else None
+
+
+def _options(text: str) -> frozenset[str] | None:
+    return frozenset(re.findall(r"(?<![\w-])--?[A-Za-z][\w-]*", text)) or None

@@ -1,0 +1,38 @@
+"""Checks of bootloaders and of virtual machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kiwinb.checks.problem import Problem, Subject
+
+_WITH_ENVIRONMENT = ("grub2", "grub2_s390x_emu")
+
+
+def bootloader_env_compatible_with_loader(subject: Subject) -> Iterator[Problem]:
+    """Only GRUB keeps variables."""
+    loader = subject.image.type.bootloader
+    if loader and loader.settings.environment and loader.name not in _WITH_ENVIRONMENT:
+        yield Problem(
+            f"the bootloader {loader.name} has no environment",
+            'Remove <environment>, or take name="grub2".',
+            subject.at("preferences/type/bootloader/bootloadersettings/environment"),
+        )
+
+
+def xen_uniquely_setup_as_server_or_guest(subject: Subject) -> Iterator[Problem]:
+    """A system runs Xen, or runs in it."""
+    kind = subject.image.type
+    guest = (
+        'firmware="ec2"'
+        if kind.firmware == "ec2"
+        else "xen_loader"
+        if kind.machine and kind.machine.attributes.get("xen_loader")
+        else None
+    )
+    if kind.attributes.get("xen_server") == "true" and guest:
+        yield Problem(
+            f"the image is a Xen server by xen_server, and a Xen guest by {guest}",
+            "Remove one of them.",
+            subject.type,
+        )

@@ -1,0 +1,61 @@
+"""Checks of ISO images and installation media."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kiwinb.checks.problem import Problem, Subject
+from kiwinb.create.disk.layout import uses_efi
+
+MOST_EFI_FAT_MIB = 31
+"""El Torito counts what is loaded in 65535 sectors of 512 bytes at most: 31.99 MiB."""
+
+_TAGGERS = ("tagmedia", "implantisomd5")
+_GPT_SINCE = (6, 6)
+"""The version of tagmedia that reads a GPT, too."""
+
+
+def efi_fat_image_has_correct_size(subject: Subject) -> Iterator[Problem]:
+    """The firmware loads the FAT image of an ISO through El Torito."""
+    size = int(subject.image.type.attributes.get("efifatimagesize", "0"))
+    if size > MOST_EFI_FAT_MIB:
+        yield Problem(
+            f"efifatimagesize is {size} MiB, and El Torito can load {MOST_EFI_FAT_MIB} MiB",
+            f"Set it to {MOST_EFI_FAT_MIB} or less.",
+            subject.type,
+        )
+
+
+def mediacheck_installed(subject: Subject) -> Iterator[Problem]:
+    """A tool of this host writes the checksum that the medium checks itself by."""
+    if _checks_media(subject) and len(subject.host.missing(_TAGGERS)) == len(_TAGGERS):
+        yield Problem(
+            "mediacheck needs a tool that writes checksums into an ISO image, and this host has "
+            f"none: {' or '.join(_TAGGERS)}",
+            "Install one: sudo apt-get install isomd5sum, or remove mediacheck.",
+            subject.type,
+        )
+
+
+def checkmedia_used_with_msdos_table(subject: Subject) -> Iterator[Problem]:
+    """A tagmedia that does not know GPTs takes the protective MBR for the table."""
+    image, host = subject.image, subject.host
+    if (
+        _checks_media(subject)
+        and "implantisomd5" not in host.tools
+        and host.tagmedia is not None
+        and host.tagmedia < _GPT_SINCE
+        and uses_efi(image)
+        and image.type.efiparttable != "msdos"
+    ):
+        yield Problem(
+            "the tagmedia of this host cannot write the checksum of a medium with a GPT",
+            'Set efiparttable="msdos", or install tagmedia 6.6 or newer.',
+            subject.type,
+        )
+
+
+def _checks_media(subject: Subject) -> bool:
+    kind = subject.image.type
+    makes_iso = kind.image == "iso" or kind.attributes.get("installiso") == "true"
+    return makes_iso and kind.attributes.get("mediacheck") == "true"
