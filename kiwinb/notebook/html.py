@@ -1,0 +1,84 @@
+"""The HTML of static forms: tables that are readable with and without their style sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from html import escape
+from importlib.resources import files
+
+__all__ = ["Markup", "bar", "block", "clip", "escape", "facts", "table"]
+
+
+@cache
+def style() -> str:
+    """The style sheet of all outputs; each output brings it along."""
+    text = (files("kiwinb.notebook") / "js" / "style.css").read_text("utf-8")
+    return f"<style>{text}</style>"
+
+
+def block(body: str, target: str = "") -> str:
+    """An output: its style sheet and a block that holds it.
+
+    Args:
+        body: The HTML in it.
+        target: A class of its own, by which a live view finds it.
+    """
+    return f'{style()}<div class="kiwinb {target}">{body}</div>'
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> str:
+    """A table of texts.
+
+    Args:
+        heads: Headings of the columns.
+        rows: Cells as plain text; :class:`Markup` is HTML already.
+        numbers: Columns that are aligned to the right.
+    """
+    right = set(numbers)
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        made = (
+            f"<{tag}{_RIGHT if column in right else _LEFT}>{cell(text)}</{tag}>"
+            for column, text in enumerate(cells)
+        )
+        return f"<tr>{''.join(made)}</tr>"
+
+    head = f"<thead>{line('th', heads)}</thead>" if heads else ""
+    return f"<table>{head}<tbody>{''.join(line('td', row) for row in rows)}</tbody></table>"
+
+
+_RIGHT = ' style="text-align:right"'
+_LEFT = ' style="text-align:left"'
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+
+def cell(text: str) -> str:
+    """The HTML of a cell."""
+    return text if isinstance(text, Markup) else escape(text)
+
+
+def facts(title: str, pairs: Iterable[tuple[str, str]]) -> str:
+    """A heading, and a table of what is what."""
+    rows = "".join(
+        f'<tr><th style="text-align:left">{escape(name)}</th>'
+        f'<td style="text-align:left">{cell(value)}</td></tr>'
+        for name, value in pairs
+    )
+    return f"<h4>{escape(title)}</h4><table><tbody>{rows}</tbody></table>"
+
+
+def bar(share: float) -> Markup:
+    """A bar as long as the share, 0.0 to 1.0, with the share in words."""
+    percent = max(0.0, min(1.0, share)) * 100
+    return Markup(
+        f'<span class="bar"><span style="width:{percent:.1f}%"></span></span> {percent:.1f} %'
+    )
+
+
+def clip(text: str, width: int = 160) -> str:
+    """A text that is not longer than that."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -1,0 +1,341 @@
+"""The panel that a notebook shows while steps run, and keeps when they have."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Literal
+
+from IPython.display import display, update_display
+
+from kiwinb.checkpoints.store import Store
+from kiwinb.errors import KiwinbError, StoreError
+from kiwinb.inspect.units import binary
+from kiwinb.notebook.frontend import is_attended
+from kiwinb.notebook.html import bar, block, clip, escape
+from kiwinb.notebook.live import Live, new_target
+from kiwinb.plan.progress import Observer, StepEvent
+from kiwinb.plan.step import Step
+
+TICK = 0.25
+"""Seconds between two updates of a live panel, at least."""
+
+TAIL = 30
+"""Lines of output that are kept of each step."""
+
+State = Literal["waiting", "unneeded", "held", "running", "done", "failed", "stopped"]
+_WORDS = {"unneeded": "not needed"}
+
+
+class Stopped(KeyboardInterrupt):
+    """Somebody pressed the stop button; what ran before is kept."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback."""
+        return ["Stopped. Run the cell again to go on."]
+
+
+@dataclass
+class Row:
+    """A step in the panel.
+
+    Attributes:
+        step: The step.
+        state: What is known of it.
+        seconds: Run time.
+        bytes: Space that its checkpoint takes.
+        fraction: How much of it is done, 0.0 to 1.0.
+        log: The last lines of its output.
+        began: When it began, by the monotonic clock.
+    """
+
+    step: Step
+    state: State = "waiting"
+    seconds: float | None = None
+    bytes: int | None = None
+    fraction: float | None = None
+    log: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
+    began: float = 0.0
+
+
+class Panel:
+    """The steps of one run, as they go.
+
+    Args:
+        name: What is built.
+        steps: The steps that the run may need, in order.
+        store: Where their results are kept.
+    """
+
+    def __init__(self, name: str, steps: Sequence[Step], store: Store) -> None:
+        self.name = name
+        self.rows = {step.name: Row(step) for step in steps}
+        self.note = ""
+        self._bad = False
+        self._store = store
+        self._began = time.monotonic()
+        self._ended: float | None = None
+
+    def observe(self, event: StepEvent) -> bool:
+        """Take what happened to a step.
+
+        Returns:
+            Whether a step came into another state.
+        """
+        row = self.rows.get(event.step.name)
+        if row is None:
+            return False
+        before = row.state
+        row.state = event.state
+        if event.seconds is not None:
+            row.seconds = event.seconds
+        if event.fraction is not None:
+            row.fraction = event.fraction
+        if event.line is not None:
+            row.log.append(clip(event.line, 400))
+        if row.state == "running" and before != "running":
+            row.began = time.monotonic()
+        if row.state in ("held", "done"):
+            with suppress(StoreError):
+                row.bytes = self._store.get(row.step.key).bytes
+        return row.state != before
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Take that the run is over.
+
+        Args:
+            error: What ended it; ``None`` when all went well.
+        """
+        self._ended = time.monotonic()
+        running = [row for row in self.rows.values() if row.state == "running"]
+        for row in running:
+            row.state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+            row.seconds = self._ended - row.began
+        if error is None:
+            for row in self.rows.values():
+                if row.state == "waiting":
+                    row.state = "unneeded"
+            return
+        self._bad = True
+        kept = self.count("held", "done")
+        if isinstance(error, KeyboardInterrupt):
+            where = f" in the step {running[0].step.name}" if running else ""
+            self.note = (
+                f"Stopped{where}. {kept} of {len(self.rows)} steps are kept; "
+                "run the cell again to go on behind them."
+            )
+            return
+        said = str(error) if isinstance(error, KiwinbError) else f"{type(error).__name__}: {error}"
+        self.note = (
+            f"{said}\n{kept} of {len(self.rows)} steps are kept: when this is put right, run the "
+            "cell again to go on behind them."
+        )
+
+    def count(self, *states: State) -> int:
+        """How many steps are in one of the states."""
+        return sum(row.state in states for row in self.rows.values())
+
+    @property
+    def seconds(self) -> float:
+        """Run time so far."""
+        return (self._ended or time.monotonic()) - self._began
+
+    @property
+    def fraction(self) -> float:
+        """How much of the run is done, 0.0 to 1.0."""
+        done = float(self.count("held", "done", "unneeded"))
+        done += sum(row.fraction or 0.0 for row in self.rows.values() if row.state == "running")
+        return done / len(self.rows) if self.rows else 1.0
+
+    @property
+    def summary(self) -> str:
+        """One line on where the run is."""
+        kept = self.count("held", "done", "unneeded")
+        parts = [f"{kept} of {len(self.rows)} steps"]
+        if held := self.count("held"):
+            parts.append(f"{held} held")
+        parts += [state for state in ("failed", "stopped") if self.count(state)]
+        return ", ".join(parts)
+
+    def html(self, target: str = "") -> str:
+        """The panel as HTML.
+
+        Args:
+            target: Class by which the live view finds it.
+        """
+        return block(self._body(), target)
+
+    def live_html(self, target: str) -> str:
+        """The same without the style sheet, which the page has already."""
+        return f'<div class="kiwinb {target}">{self._body()}</div>'
+
+    def text(self) -> str:
+        """The panel as plain text."""
+        lines = [f"{self.name}: {self.summary}, {_time(self.seconds)}"]
+        for row in self.rows.values():
+            size = "" if row.bytes is None else binary(row.bytes)
+            took = "" if row.seconds is None else _time(row.seconds)
+            state = _WORDS.get(row.state, row.state)
+            lines.append(f"  {state:<10} {row.step.name:<16} {took:>9} {size:>10}".rstrip())
+        return "\n".join([*lines, *(self.note.splitlines())])
+
+    def _body(self) -> str:
+        clock = _time(self.seconds)
+        if self._ended is None:
+            clock = f'<span data-seconds="{self.seconds:.1f}">{clock}</span>'
+        rows = "".join(self._row(row) for row in self.rows.values())
+        note = ""
+        if self.note:
+            note = f'<div class="note{" bad" if self._bad else ""}">{escape(self.note)}</div>'
+        return (
+            f"<h4>{escape(self.name)}</h4>"
+            f'<div><span class="bar wide"><span style="width:{self.fraction * 100:.1f}%"></span>'
+            f"</span>{self.summary}, {clock}</div>"
+            '<table class="steps"><thead><tr><th style="text-align:left">State</th>'
+            '<th style="text-align:left">Step</th><th style="text-align:left">What it does</th>'
+            '<th style="text-align:right">Time</th><th style="text-align:right">Checkpoint</th>'
+            f"</tr></thead><tbody>{rows}</tbody></table>{note}"
+        )
+
+    def _row(self, row: Row) -> str:
+        took = "" if row.seconds is None else _time(row.seconds)
+        if row.state == "running":
+            so_far = time.monotonic() - row.began
+            took = f'<span data-seconds="{so_far:.1f}">{_time(so_far)}</span>'
+        what = escape(row.step.title)
+        if row.state == "running" and row.fraction is not None:
+            what += f" {bar(row.fraction)}"
+        if row.log:
+            lines = escape("\n".join(row.log))
+            last = escape(clip(row.log[-1], 90))
+            unfold = " open" if row.state == "failed" else ""
+            what += (
+                f'<details data-step="{escape(row.step.name)}"{unfold}><summary>'
+                f"{last}</summary><pre>{lines}</pre></details>"
+            )
+        size = "" if row.bytes is None else binary(row.bytes)
+        word = _WORDS.get(row.state, row.state)
+        return (
+            f'<tr><td class="state {row.state}" style="text-align:left">{word}</td>'
+            f'<td style="text-align:left"><code>{escape(row.step.name)}</code></td>'
+            f'<td style="text-align:left">{what}</td>'
+            f'<td style="text-align:right">{took}</td><td style="text-align:right">{size}</td></tr>'
+        )
+
+
+@contextmanager
+def watch(
+    name: str, steps: Sequence[Step], targets: Sequence[str], store: Store
+) -> Iterator[Observer]:
+    """Show a panel of the steps that the targets need, while the block runs.
+
+    Args:
+        name: What is built.
+        steps: All steps of the build.
+        targets: Names of the steps whose results are wanted.
+        store: Where the results are kept.
+
+    Yields:
+        The observer that the panel is told by.
+
+    Raises:
+        Stopped: Somebody interrupted the block.
+    """
+    panel = Panel(name, _needed(steps, targets), store)
+    target = new_target()
+    shown = display(_bundle(panel, target), raw=True, display_id=True)
+    with _Ticker(panel, target) as ticker:
+
+        def observe(event: StepEvent) -> None:
+            with ticker.lock:
+                moved = panel.observe(event)
+                ticker.changed.set()
+            if moved:  # also kept in the notebook, should the kernel die
+                update_display(_bundle(panel, target), raw=True, display_id=shown.display_id)
+
+        error: BaseException | None = None
+        try:
+            yield observe
+        except BaseException as caught:
+            error = caught
+        panel.end(error)
+    update_display(_bundle(panel, target), raw=True, display_id=shown.display_id)
+    if isinstance(error, KeyboardInterrupt):
+        raise Stopped(panel.note) from None
+    if error is not None:
+        raise error
+
+
+class _Ticker:
+    """Sends the panel to its live view, not more often than one can look at it."""
+
+    def __init__(self, panel: Panel, target: str) -> None:
+        self.lock = threading.Lock()
+        self.changed = threading.Event()
+        self._over = threading.Event()
+        self._panel = panel
+        self._target = target
+        self._live = _only_live(target) if is_attended() else None
+        self._thread = threading.Thread(target=self._run, name="kiwinb-panel", daemon=True)
+
+    def __enter__(self) -> _Ticker:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        self.changed.set()
+        self._thread.join()
+        if self._live is not None:
+            self._send(self._live)
+
+    def _run(self) -> None:
+        while self._live is not None and self.changed.wait() and not self._over.is_set():
+            self.changed.clear()
+            self._send(self._live)
+            self._over.wait(TICK)
+
+    def _send(self, live: Live) -> None:
+        with self.lock:
+            html = self._panel.live_html(self._target)
+        live.state = {"html": html}
+
+
+def _only_live(target: str) -> Live:
+    """A live view in place of that of the run before, which stays as it is now."""
+    for view in _views:
+        view.close()
+    _views[:] = [Live("panel", target, {})]
+    return _views[0]
+
+
+_views: list[Live] = []
+
+
+def _needed(steps: Sequence[Step], targets: Sequence[str]) -> tuple[Step, ...]:
+    by_name = {step.name: step for step in steps}
+    pending, needed = [*targets], set()
+    while pending:
+        name = pending.pop()
+        if name not in needed:
+            needed.add(name)
+            step = by_name[name]
+            pending += [*(() if step.base is None else (step.base,)), *step.needs]
+    return tuple(step for step in steps if step.name in needed)
+
+
+def _bundle(panel: Panel, target: str) -> dict[str, str]:
+    return {"text/html": panel.html(target), "text/plain": panel.text()}
+
+
+def _time(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
