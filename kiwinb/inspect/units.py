@@ -12,3 +12,8 @@ def binary(size: float) -> str:
         if abs(size) < 1024:
             return f"{size:.1f} {unit}"
     return f"{size / 1024:.1f} TiB"
+
+
+def signed(size: float) -> str:
+    """A gain or loss in bytes with its sign: ``+1.5 KiB``, ``-512 B``, ``±0 B``."""
+    return f"{'+' if size > 0 else '' if size else '±'}{binary(size)}"

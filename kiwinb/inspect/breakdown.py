@@ -1,0 +1,196 @@
+"""Where the bytes of a tree are: by partition, directory, package, section, kind or extension."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import zstandard
+
+from kiwinb.errors import InspectError
+from kiwinb.inspect.databases import find_database
+from kiwinb.inspect.files import files
+from kiwinb.inspect.kinds import extensions, kinds
+from kiwinb.inspect.opening import Source, opened
+from kiwinb.inspect.tree import MOST_IN_MEMORY, Tree
+
+By = Literal["partition", "directory", "package", "section", "type", "extension"]
+
+BY: tuple[By, ...] = ("partition", "directory", "package", "section", "type", "extension")
+"""What bytes can be grouped by."""
+
+COLUMNS = ("group", "files", "size", "usage", "compressed", "share")
+"""Columns of :func:`breakdown`."""
+
+UNOWNED = "(no package)"
+LEVEL = 3
+"""Level of zstd that is measured with."""
+
+_PIECE = 16 << 20
+
+
+def breakdown(
+    source: Source, by: By = "directory", *, depth: int = 1, compressed: bool = False
+) -> pd.DataFrame:
+    """Sum up the bytes of a tree, the group that takes most first.
+
+    Columns: ``group``; ``files`` (paths that are no directories); ``size`` (bytes in files, hard
+    links counted once); ``usage`` (bytes allocated, as ``du`` counts them); ``compressed`` (bytes
+    that zstd leaves of the contents, measured: all files of a group as one stream, in order of
+    their paths, at most 1 GiB of each; NaN unless asked for); ``share`` (of all ``usage``, 0 to 1).
+
+    Args:
+        source: What to look into.
+        by: ``partition``, ``directory``, ``package``, ``section`` (of packages), ``type`` (what
+            files are for, by path) or ``extension``.
+        depth: Parts of a directory's path that make a group: 2 for ``/usr/share``.
+        compressed: Read all files and compress them.
+
+    Raises:
+        InspectError: It cannot be read, or there is no such ``by``.
+    """
+    with opened(source) as tree:
+        table = files(tree)
+        keys = group_keys(tree, table, by, depth=depth)
+        summed = sum_up(table, keys)
+        if compressed:
+            measured = _compressed(tree, table, keys)
+            summed["compressed"] = summed["group"].map(measured).fillna(0).astype("int64")
+        return summed
+
+
+def group_keys(tree: Tree, table: pd.DataFrame, by: By, *, depth: int = 1) -> pd.Series:
+    """The group of each row of the table that :func:`~kiwinb.inspect.files.files` gives.
+
+    Args:
+        tree: Where the table is from.
+        table: All rows of it, or some.
+        by: As for :func:`breakdown`.
+        depth: As for :func:`breakdown`.
+
+    Raises:
+        InspectError: There is no such ``by``.
+    """
+    if by == "directory":
+        return directories(table, depth)
+    if by == "package":
+        return table["package"].where(table["package"].ne(""), UNOWNED)
+    if by == "section":
+        database = find_database(tree)
+        found = database.packages(tree) if database else ()
+        sections = {item.label: item.section or "(no section)" for item in found}
+        return table["package"].map(lambda name: sections.get(name, UNOWNED)).astype(object)
+    if by == "type":
+        return kinds(table)
+    if by == "extension":
+        return extensions(table)
+    if by == "partition":
+        return _partitions(tree, table)
+    raise InspectError(f"bytes cannot be grouped by {by!r}", remedy=f"Choose: {', '.join(BY)}.")
+
+
+def _partitions(tree: Tree, table: pd.DataFrame) -> pd.Series:
+    return pd.Series(tree.name, index=table.index, dtype=object)
+
+
+def directories(table: pd.DataFrame, depth: int = 1, under: str = "/") -> pd.Series:
+    """The directory that holds each row, cut to its first parts.
+
+    Args:
+        table: Columns ``path`` and ``type``.
+        depth: Parts that stay, not counting those of ``under``.
+        under: A directory that all paths of the table are in.
+    """
+    parts = depth + (under.count("/") if under != "/" else 0)
+    cut: dict[str, str] = {}
+
+    def group(path: str) -> str:
+        found = cut.get(path)
+        if found is None:
+            found = cut[path] = "/".join(path.split("/", parts + 1)[: parts + 1]) or "/"
+        return found
+
+    return pd.Series(
+        [
+            group(path if is_directory else path.rpartition("/")[0])
+            for path, is_directory in zip(
+                table["path"], table["type"].eq("directory").tolist(), strict=True
+            )
+        ],
+        index=table.index,
+        dtype=object,
+    )
+
+
+def sum_up(table: pd.DataFrame, keys: pd.Series) -> pd.DataFrame:
+    """Sum up rows by group; see :func:`breakdown` for the columns.
+
+    Args:
+        table: Columns ``type``, ``size``, ``inode`` and ``usage``.
+        keys: The group of each row.
+    """
+    summed = (
+        pd.DataFrame(
+            {
+                "group": keys,
+                "files": table["type"].ne("directory").astype("int64"),
+                "size": table["size"].where(~table["inode"].duplicated(), 0),
+                "usage": table["usage"],
+            }
+        )
+        .groupby("group", sort=True, observed=True)
+        .sum()
+        .sort_values("usage", ascending=False, kind="stable")
+        .reset_index()
+    )
+    total = summed["usage"].sum()
+    return summed.assign(compressed=np.nan, share=summed["usage"] / total if total else 0.0)[
+        list(COLUMNS)
+    ]
+
+
+def _compressed(tree: Tree, table: pd.DataFrame, keys: pd.Series) -> dict[str, int]:
+    """Bytes that zstd leaves of each group; groups are compressed at the same time."""
+    wanted = table["type"].eq("file") & ~table["inode"].duplicated() & table["size"].gt(0)
+    grouped = table[wanted].groupby(keys[wanted], sort=False, observed=True)
+    reading = threading.Lock()
+
+    def measure(rows: pd.DataFrame) -> int:
+        stream = zstandard.ZstdCompressor(level=LEVEL).compressobj()
+        length = 0
+        for paths in _portions(rows):
+            with reading:
+                contents = _read(tree, paths)
+            for content in contents:
+                length += len(stream.compress(content))
+        return length + len(stream.flush())
+
+    largest = sorted(grouped, key=lambda item: -int(item[1]["size"].sum()))
+    with ThreadPoolExecutor() as threads:
+        lengths = threads.map(measure, (rows for _, rows in largest))
+        return dict(zip((str(name) for name, _ in largest), lengths, strict=True))
+
+
+def _read(tree: Tree, paths: Sequence[str]) -> list[bytes]:
+    if len(paths) == 1:  # it may be larger than what is read at once
+        return [tree.read(paths[0], MOST_IN_MEMORY)]
+    contents = tree.read_many(paths)
+    return [contents[path] for path in paths]
+
+
+def _portions(rows: pd.DataFrame) -> Iterator[Sequence[str]]:
+    """Paths, as many at a time as are read at once."""
+    paths: list[str] = []
+    length = 0
+    for path, size in zip(rows["path"], rows["size"], strict=True):
+        if paths and length + size > _PIECE:
+            yield paths
+            paths, length = [], 0
+        paths.append(path)
+        length += int(size)
+    if paths:
+        yield paths

@@ -1,0 +1,17 @@
+"""Package databases: one module per kind, registered here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kiwinb.inspect.databases.database import PackageDatabase
+from kiwinb.inspect.databases.dpkg import Dpkg
+from kiwinb.inspect.tree import Tree
+
+DATABASES: Mapping[str, PackageDatabase] = {"dpkg": Dpkg()}
+"""Kinds of package databases, by name."""
+
+
+def find_database(tree: Tree) -> PackageDatabase | None:
+    """The package database of a tree; ``None`` when it has none that is known."""
+    return next((found for found in DATABASES.values() if found.present(tree)), None)

@@ -1,0 +1,256 @@
+"""What changed from one root tree to another: packages, files, bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from kiwinb.inspect.databases import DATABASES, find_database
+from kiwinb.inspect.databases.database import Package
+from kiwinb.inspect.files import files
+from kiwinb.inspect.opening import Source, opened
+from kiwinb.inspect.package_list import SUFFIX, read_package_list
+from kiwinb.inspect.tree import Tree
+from kiwinb.inspect.units import signed
+
+PACKAGE_COLUMNS = (
+    "name",
+    "arch",
+    "before",
+    "after",
+    "change",
+    "size_before",
+    "size_after",
+    "delta",
+)
+FILE_COLUMNS = ("path", "change", "what", "size_before", "size_after", "delta")
+
+PackageChange = Literal["added", "removed", "upgraded", "downgraded"]
+Compare = Callable[[str, str], int]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What changed from ``before`` to ``after``.
+
+    Attributes:
+        before: What the first one is.
+        after: What the second one is.
+        packages: One row for each package that was added, removed, upgraded or downgraded:
+            ``name``, ``arch``, ``before`` and ``after`` (versions, empty where there is none),
+            ``change``, ``size_before``, ``size_after`` and ``delta`` (bytes as packages say, 0
+            where there is none, NA where a list of packages does not tell).
+        files: One row for each path that was added, removed or changed: ``path``, ``change``,
+            ``what`` (of a changed one: ``content``, ``mode``, ``owner``, ``type``, ``target``,
+            with commas), ``size_before``, ``size_after`` and ``delta`` (bytes in the file).
+        usage: Bytes that ``after`` takes more than ``before``, as ``du`` counts; ``None`` when
+            one of them is a list of packages.
+    """
+
+    before: str
+    after: str
+    packages: pd.DataFrame
+    files: pd.DataFrame
+    usage: int | None
+
+    def summary(self) -> str:
+        """How much changed, in one or two lines of text."""
+        lines = [f"packages: {_counts(self.packages)}"]
+        if self.usage is None:
+            lines.append("files: not compared, a list of packages has none")
+        else:
+            lines.append(f"files: {_counts(self.files)}; {signed(self.usage)} on disk")
+        known = self.packages["delta"].dropna()
+        if len(known):
+            lines[0] += f"; {signed(int(known.sum()))} by their own account"
+        return "\n".join(lines)
+
+    def __bool__(self) -> bool:
+        """Whether anything changed."""
+        return not (self.packages.empty and self.files.empty)
+
+    def __str__(self) -> str:
+        return f"{self.before} → {self.after}\n{self.summary()}"
+
+
+def diff(a: Source, b: Source) -> Difference:
+    """Compare two trees, or the lists of packages that builds leave.
+
+    Each can be a root tree, an image, a checkpoint, a step, the (beginning of the) key of one, the
+    path of a directory or an image, or of a ``.packages`` file. Versions are in the order of the
+    package manager. Whether the content of two files of equal size is the same is told by their
+    digests, save where both belong to the same version of the same package and have the same
+    modification time.
+
+    Raises:
+        InspectError: One of them cannot be read.
+        StoreError: The store does not hold one of them.
+    """
+    if _is_list(a) or _is_list(b):
+        return _packages_only(a, b)
+    with opened(a) as before, opened(b) as after:
+        one, other = _packages(before), _packages(after)
+        left, right = files(before), files(after)
+        changed = _files(before, after, left, right, _same_versions(one.packages, other.packages))
+        return Difference(
+            before.name,
+            after.name,
+            diff_packages(one.packages, other.packages, one.compare or other.compare),
+            changed,
+            int(right["usage"].sum() - left["usage"].sum()),
+        )
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The packages of one side."""
+
+    packages: tuple[Package, ...]
+    compare: Compare | None
+
+
+def _is_list(source: Source) -> bool:
+    return isinstance(source, str | os.PathLike) and (
+        Path(source).suffix == SUFFIX and Path(source).is_file()
+    )
+
+
+def _packages_only(a: Source, b: Source) -> Difference:
+    sides: list[tuple[str, Installed]] = []
+    for source in (a, b):
+        if _is_list(source):
+            assert isinstance(source, str | os.PathLike)
+            found = read_package_list(Path(source))
+            sides.append((os.fspath(source), Installed(found.packages, found.compare)))
+        else:
+            with opened(source) as tree:
+                sides.append((tree.name, _packages(tree)))
+    (before, one), (after, other) = sides
+    table = diff_packages(one.packages, other.packages, one.compare or other.compare)
+    return Difference(before, after, table, pd.DataFrame(columns=list(FILE_COLUMNS)), None)
+
+
+def _packages(tree: Tree) -> Installed:
+    database = find_database(tree)
+    if database is None:
+        return Installed((), None)
+    return Installed(database.packages(tree), database.compare)
+
+
+def diff_packages(
+    before: Iterable[Package], after: Iterable[Package], compare: Compare | None
+) -> pd.DataFrame:
+    """Compare the packages of two trees; see :class:`Difference` for the columns."""
+    order = compare or DATABASES["dpkg"].compare
+    one, other = _by_name(before), _by_name(after)
+    rows = []
+    for name, arch in sorted(one.keys() | other.keys()):
+        old, new = one.get((name, arch), {}), other.get((name, arch), {})
+        gone = [old[version] for version in old if version not in new]
+        come = [new[version] for version in new if version not in old]
+        if len(gone) == len(come) == 1 and (sign := order(gone[0].version, come[0].version)):
+            change: PackageChange = "upgraded" if sign < 0 else "downgraded"
+            rows.append(_row(gone[0], come[0], change))
+            continue
+        rows += [_row(item, None, "removed") for item in gone]
+        rows += [_row(None, item, "added") for item in come]
+    table = pd.DataFrame(rows, columns=list(PACKAGE_COLUMNS))
+    return table.astype(dict.fromkeys(("size_before", "size_after", "delta"), "Int64"))
+
+
+def _by_name(packages: Iterable[Package]) -> dict[tuple[str, str], dict[str, Package]]:
+    found: dict[tuple[str, str], dict[str, Package]] = {}
+    for item in packages:
+        found.setdefault((item.name, item.arch), {})[item.version] = item
+    return found
+
+
+def _row(old: Package | None, new: Package | None, change: PackageChange) -> tuple[object, ...]:
+    some = new or old
+    assert some is not None
+    sizes = [_size(old), _size(new)]
+    delta = None if sizes[0] is None or sizes[1] is None else sizes[1] - sizes[0]
+    return (
+        some.name,
+        some.arch,
+        old.version if old else "",
+        new.version if new else "",
+        change,
+        *sizes,
+        delta,
+    )
+
+
+def _size(item: Package | None) -> int | None:
+    return item.installed_size if item else 0
+
+
+def _same_versions(one: Iterable[Package], other: Iterable[Package]) -> set[str]:
+    """Labels of the packages that are the same on both sides."""
+    versions = {item.label: (item.version, item.arch) for item in one}
+    return {item.label for item in other if versions.get(item.label) == (item.version, item.arch)}
+
+
+def _files(
+    before: Tree, after: Tree, left: pd.DataFrame, right: pd.DataFrame, same: set[str]
+) -> pd.DataFrame:
+    merged = left.merge(
+        right, on="path", how="outer", suffixes=("_a", "_b"), indicator=True, sort=True
+    )
+    both = merged[merged["_merge"].eq("both")]
+    what = {
+        "content": _contents(before, after, both, same),
+        "type": both["type_a"].astype(str).ne(both["type_b"].astype(str)),
+        "target": both["target_a"].ne(both["target_b"]),
+        "mode": both["mode_a"].ne(both["mode_b"]) & both["type_a"].ne("symlink"),
+        "owner": both["uid_a"].ne(both["uid_b"]) | both["gid_a"].ne(both["gid_b"]),
+    }
+    what["content"] &= ~what["type"]
+    what["target"] &= ~what["type"]
+    said = _joined(what, both.index)
+    change = merged["_merge"].map({"left_only": "removed", "right_only": "added", "both": ""})
+    change = change.astype(object)
+    change[said.index] = np.where(said.ne(""), "changed", "")
+    rows = merged.assign(change=change, what=said.reindex(merged.index, fill_value=""))
+    rows = rows[rows["change"].ne("")].reset_index(drop=True)
+    sizes = {name: rows[name].fillna(0).astype("int64") for name in ("size_a", "size_b")}
+    return rows.assign(
+        size_before=sizes["size_a"],
+        size_after=sizes["size_b"],
+        delta=sizes["size_b"] - sizes["size_a"],
+    )[list(FILE_COLUMNS)]
+
+
+def _contents(before: Tree, after: Tree, both: pd.DataFrame, same: set[str]) -> pd.Series:
+    """Which of the paths are files whose content differs."""
+    files_of_both = both["type_a"].eq("file") & both["type_b"].eq("file")
+    resized = files_of_both & both["size_a"].ne(both["size_b"])
+    trusted = (
+        both["package_a"].eq(both["package_b"])
+        & both["package_a"].isin(same)
+        & both["mtime_a"].eq(both["mtime_b"])
+    )
+    doubtful = files_of_both & ~resized & ~trusted & both["size_a"].gt(0)
+    paths = both.loc[doubtful, "path"].tolist()
+    one, other = before.digests(paths), after.digests(paths)
+    differing = {path for path in paths if one[path] != other[path]}
+    return resized | both["path"].isin(differing)
+
+
+def _joined(what: Mapping[str, pd.Series], index: pd.Index) -> pd.Series:
+    said = pd.Series("", index=index, dtype=object)
+    for name, is_so in what.items():
+        said[is_so] += name + ", "
+    return said.str.removesuffix(", ").astype(object)
+
+
+def _counts(table: pd.DataFrame) -> str:
+    counts = table["change"].value_counts()
+    order = ("added", "removed", "upgraded", "downgraded", "changed")
+    return ", ".join(f"{counts[name]} {name}" for name in order if name in counts) or "no change"

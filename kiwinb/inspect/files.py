@@ -1,0 +1,118 @@
+"""The files of a tree as a table, with who owns them and what each takes on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from kiwinb.errors import InspectError
+from kiwinb.inspect.databases import find_database
+from kiwinb.inspect.tree import Tree
+
+PASSWD = "/etc/passwd"
+_MAXIMUM_LINKS = 40  # as in path_resolution(7)
+
+
+def files(tree: Tree) -> pd.DataFrame:
+    """All that is in a tree, one row per path, sorted by path.
+
+    Columns: those of :meth:`~kiwinb.inspect.tree.Tree.scan`, and ``owner`` (user name by the
+    tree's own ``/etc/passwd``, or the number as text), ``package`` (the package it belongs to,
+    empty when none does; of a directory that several packages have, an essential one, else the
+    first by name) and ``usage`` (bytes as ``du`` counts them: ``allocated`` on the first path of
+    each inode and 0 on its further hard links).
+
+    Raises:
+        InspectError: The tree cannot be read.
+    """
+    table = tree.scan()
+    users = _users(tree)
+    numbers = table["uid"].unique()
+    names = {number: users.get(int(number), str(number)) for number in numbers}
+    package = _packages(tree, table)
+    return table.assign(
+        owner=table["uid"].map(names).astype(object),
+        package=pd.Series(package, index=table.index, dtype=object),
+        usage=table["allocated"].where(~table["inode"].duplicated(), 0),
+    )
+
+
+def resolver(links: Mapping[str, str]) -> Mapping[str, str]:
+    """Where directories really are, by path, when symbolic links on the way are followed.
+
+    Args:
+        links: Target of each symbolic link of the tree, by its path.
+    """
+    return _Directories(links)
+
+
+class _Directories(dict[str, str]):
+    """Directories by path; each is resolved when it is asked for first."""
+
+    def __init__(self, links: Mapping[str, str]) -> None:
+        super().__init__({"": "", "/": ""})
+        self._links = links
+
+    def __missing__(self, path: str) -> str:
+        at: list[str] = []
+        parts = path.split("/")[::-1]
+        followed = 0
+        while parts:
+            part = parts.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                del at[-1:]
+                continue
+            here = "/".join(("", *at, part))
+            target = self._links.get(here)
+            if target is None or followed > _MAXIMUM_LINKS:
+                at.append(part)
+                continue
+            followed += 1
+            if target.startswith("/"):
+                at.clear()
+            parts += target.split("/")[::-1]
+        self[path] = "".join(f"/{part}" for part in at)
+        return self[path]
+
+
+def _packages(tree: Tree, table: pd.DataFrame) -> list[str]:
+    database = find_database(tree)
+    paths: list[str] = table["path"].tolist()
+    if database is None:
+        return [""] * len(paths)
+    packages = database.packages(tree)
+    rank = {package.label: (not package.essential, package.label) for package in packages}
+    symlinks = table[table["type"].eq("symlink")]
+    directories = resolver(dict(zip(symlinks["path"], symlinks["target"], strict=True)))
+    listed = sorted(database.owned(tree, packages), key=lambda item: rank.get(item[0], (True, "")))
+    owner = _owners(listed, directories)
+    return [owner.get(path, "") for path in paths]
+
+
+def _owners(
+    listed: Iterable[tuple[str, list[str]]], directories: Mapping[str, str]
+) -> dict[str, str]:
+    owner: dict[str, str] = {}
+    for label, paths in listed:
+        for path in paths:
+            directory, _, name = path.rpartition("/")
+            owner.setdefault(f"{directories[directory]}/{name}", label)
+    return owner
+
+
+def _users(tree: Tree) -> dict[int, str]:
+    """User names by number, the first one of each as ``getpwuid`` has it."""
+    found: dict[int, str] = {}
+    try:
+        text = tree.read(PASSWD) if tree.exists(PASSWD) else b""
+    except InspectError:  # it is a link or a directory
+        return found
+    for line in text.decode("utf-8", "surrogateescape").splitlines():
+        name, _, rest = line.partition(":")
+        number = rest.split(":")[1:2]
+        if number and number[0].isdecimal():
+            found.setdefault(int(number[0]), name)
+    return found

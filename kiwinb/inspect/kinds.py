@@ -1,0 +1,90 @@
+"""What a file is for, told by its path and its mode alone: no content is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import pandas as pd
+
+KINDS: Mapping[str, str] = {
+    "kernel module": r"/lib/modules/.*\.ko(?:\.\w+)?$",
+    "kernel and initrd": r"^/boot/|/vmlinuz[^/]*$",
+    "firmware": r"/lib/firmware/",
+    "documentation": r"^/usr/(?:local/)?share/(?:doc|man|info|gtk-doc|help|lintian|doc-base)/",
+    "translation": (
+        r"^/usr/(?:local/)?share/(?:locale|i18n|locale-langpack)/|/LC_[A-Z]+/|^/usr/lib/locale/"
+    ),
+    "time zone": r"^/usr/share/zoneinfo/",
+    "font": r"\.(?:ttf|otf|pfb|pcf|woff2?)(?:\.gz)?$",
+    "picture": r"\.(?:png|svgz?|jpe?g|gif|xpm|ico)$",
+    "compiled Python": r"\.pyc$",
+    "Python": r"\.py$",
+    "Perl": r"\.p[lm]$",
+    "header": r"/include/.*\.(?:h|hh|hpp|inc)$",
+    "static library": r"\.(?:a|la)$",
+    "shared library": r"\.so(?:\.[\w.]+)?$",
+    "package database": r"^/var/lib/(?:dpkg|apt|rpm|pacman)/|^/usr/lib/sysimage/|^/lib/apk/",
+    "cache": r"^/var/cache/",
+    "log": r"^/var/log/",
+    "configuration": r"^/etc/",
+}
+"""Kinds of regular files by a regular expression of their path; the first that is found counts."""
+
+PROGRAM = "program"
+OTHER = "other data"
+
+_COMPRESSED = re.compile(r"\.(gz|xz|zst|bz2|lz4)$")
+
+
+def kinds(files: pd.DataFrame) -> pd.Series:
+    """What each file is for: one of :data:`KINDS`, ``program``, ``other data``, or its type.
+
+    Args:
+        files: Columns ``path``, ``type`` and ``mode``.
+    """
+    path = files["path"].astype(str)
+    regular = files["type"].eq("file")
+    found = pd.Series(files["type"].astype(object), index=files.index)
+    found[regular] = OTHER
+    executable = (files["mode"] & 0o111).ne(0)
+    found[regular & executable] = PROGRAM
+    rest = path[regular]
+    for kind, pattern in KINDS.items():
+        matches = rest.str.contains(pattern, regex=True)
+        found[rest.index[matches]] = kind
+        rest = rest[~matches]
+    return found
+
+
+def extensions(files: pd.DataFrame) -> pd.Series:
+    """The extension of each regular file in lower case; of all else its type, in brackets.
+
+    Version numbers behind ``.so`` are left out, and what only says how a file is compressed is
+    taken together with what is before it: ``.so``, ``.ko.xz``, ``.gz``.
+    """
+    return pd.Series(
+        [
+            extension(path.rpartition("/")[2]) if kind == "file" else f"({kind})"
+            for path, kind in zip(files["path"], files["type"], strict=True)
+        ],
+        index=files.index,
+        dtype=object,
+    )
+
+
+_SHARED = re.compile(r"\.so(\.[0-9][\w.]*)?$")
+_EXTENSION = re.compile(r"(?<=.)(\.[A-Za-z][\w+-]{0,9})?(\.[A-Za-z0-9][\w+-]{0,9})$")
+
+
+def extension(name: str) -> str:
+    """The extension of a file name, or ``(none)``."""
+    if _SHARED.search(name):
+        return ".so"
+    match = _EXTENSION.search(name)
+    if match is None:
+        return "(none)"
+    before, last = (match[1] or "").lower(), match[2].lower()
+    if last[1:].isdecimal():
+        return before or "(none)"
+    return before + last if _COMPRESSED.match(last) else last

@@ -1,0 +1,251 @@
+"""The packages of a tree as a table: how large they are, why they are there, what needs them."""
+
+from __future__ import annotations
+
+import operator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+import pandas as pd
+
+from kiwinb.errors import InspectError
+from kiwinb.inspect.databases import find_database
+from kiwinb.inspect.databases.database import Alternatives, Package, PackageDatabase, Requirement
+from kiwinb.inspect.tree import Tree
+
+COLUMNS = (
+    "name",
+    "version",
+    "arch",
+    "installed_size",
+    "section",
+    "why",
+    "required_by",
+    "recommended_by",
+)
+"""Columns of :func:`packages`."""
+
+ESSENTIAL = "essential"
+BASE = "part of the base system"
+BY_NAME = "installed by name"
+TOP = "no other package needs it"
+LEFT_OVER = "installed for another package, but nothing here needs it"
+
+_OPERATORS: Mapping[str, Callable[[int, int], bool]] = {
+    "<<": operator.lt,
+    "<=": operator.le,
+    "=": operator.eq,
+    ">=": operator.ge,
+    ">>": operator.gt,
+}
+
+
+@dataclass(frozen=True)
+class Link:
+    """One package is there for another one.
+
+    Attributes:
+        package: The package that is needed.
+        by: The package that needs it.
+        kind: ``depends`` or ``recommends``.
+        provides: What is asked for, when the package only provides it; else empty.
+        alternatives: All that would do, when there is a choice; else empty.
+    """
+
+    package: str
+    by: str
+    kind: Literal["depends", "recommends"]
+    provides: str = ""
+    alternatives: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = f"{'dependency of' if self.kind == 'depends' else 'recommended by'} {self.by}"
+        if self.provides:
+            text += f", provides {self.provides}"
+        if self.alternatives:
+            text += f", one of {' | '.join(self.alternatives)}"
+        return text
+
+
+def packages(tree: Tree, named: Mapping[str, Iterable[str]] | None = None) -> pd.DataFrame:
+    """The installed packages of a tree, sorted by name and architecture.
+
+    Columns: ``name``, ``version``, ``arch``, ``installed_size`` (bytes, as the package says),
+    ``section``, ``why`` (text: why it is there), ``required_by`` and ``recommended_by`` (tuples
+    of names of installed packages).
+
+    ``why`` is, in this order: ``named in …``; ``essential``; the package that depends on it, on
+    the shortest way from such a one; for what is not reached so and was not marked as automatic,
+    that it is of the base system or was installed by name; and what recommends it.
+
+    Args:
+        tree: The tree; without a package database that is known it has no packages.
+        named: Packages that were asked for, by where they are named: ``{"image": […]}``.
+
+    Raises:
+        InspectError: The tree cannot be read.
+    """
+    database = find_database(tree)
+    found = database.packages(tree) if database else ()
+    links = _links(found, database) if database else ()
+    why = _reasons(found, links, named or {})
+    required = _by(links, "depends")
+    recommended = _by(links, "recommends")
+    table = pd.DataFrame(
+        [
+            (
+                item.name,
+                item.version,
+                item.arch,
+                item.installed_size or 0,
+                item.section,
+                str(why[item.label]),
+                required.get(item.label, ()),
+                recommended.get(item.label, ()),
+            )
+            for item in found
+        ],
+        columns=list(COLUMNS),
+    )
+    return table.astype({"installed_size": "int64"})
+
+
+def chain(
+    tree: Tree, name: str, named: Mapping[str, Iterable[str]] | None = None
+) -> tuple[Link | str, ...]:
+    """Why a package is there, link by link, up to one that is there for its own sake.
+
+    Args:
+        tree: The tree.
+        name: Of the package.
+        named: As for :func:`packages`.
+
+    Returns:
+        The links, and last the reason for the package that they lead to.
+
+    Raises:
+        InspectError: It is not installed.
+    """
+    database = find_database(tree)
+    found = database.packages(tree) if database else ()
+    labels = [item.label for item in found if name in (item.label, item.name)]
+    if not labels or database is None:
+        near = get_close_matches(name, [item.name for item in found], n=1)
+        raise InspectError(
+            f"{tree.name}: the package {name} is not installed",
+            remedy=f"Did you mean {near[0]}?" if near else None,
+        )
+    why = _reasons(found, _links(found, database), named or {})
+    steps = [why[labels[0]]]
+    while isinstance(last := steps[-1], Link):
+        steps.append(why[last.by])
+    return tuple(steps)
+
+
+def _links(found: Sequence[Package], database: PackageDatabase) -> tuple[Link, ...]:
+    offers = _Offers(found, database)
+    links: list[Link] = []
+    for package in found:
+        for group in package.depends:
+            links += offers.links(package, group, "depends")
+        for group in package.recommends:
+            links += offers.links(package, group, "recommends")
+    return tuple(links)
+
+
+class _Offers:
+    """What the installed packages are and provide."""
+
+    def __init__(self, found: Sequence[Package], database: PackageDatabase) -> None:
+        self._compare = database.compare
+        self._real: dict[str, list[Package]] = {}
+        self._provided: dict[str, list[tuple[Package, str]]] = {}
+        for package in found:
+            self._real.setdefault(package.name, []).append(package)
+            for name, version in package.provides:
+                self._provided.setdefault(name, []).append((package, version))
+
+    def links(
+        self, by: Package, group: Alternatives, kind: Literal["depends", "recommends"]
+    ) -> Iterator[Link]:
+        """A link for each installed package that meets one of the alternatives."""
+        choice = tuple(item.name for item in group) if len(group) > 1 else ()
+        seen = {by.label}
+        for item in group:
+            for package in self._real.get(item.name, ()):
+                if package.label not in seen and self._meets(package.version, item):
+                    seen.add(package.label)
+                    yield Link(package.label, by.label, kind, "", choice)
+            for package, version in self._provided.get(item.name, ()):
+                if package.label not in seen and self._meets(version, item):
+                    seen.add(package.label)
+                    yield Link(package.label, by.label, kind, item.name, choice)
+
+    def _meets(self, version: str, item: Requirement) -> bool:
+        if not item.operator:
+            return True
+        return bool(version) and _OPERATORS[item.operator](self._compare(version, item.version), 0)
+
+
+def _reasons(
+    found: Sequence[Package], links: Iterable[Link], named: Mapping[str, Iterable[str]]
+) -> dict[str, str | Link]:
+    """Why each package is there, by label."""
+    needs: dict[str, list[Link]] = {}
+    wishes: dict[str, list[Link]] = {}
+    for link in links:
+        (needs if link.kind == "depends" else wishes).setdefault(link.by, []).append(link)
+    places: dict[str, list[str]] = {}
+    for place, names in named.items():
+        for name in names:
+            places.setdefault(name, []).append(place)
+    why: dict[str, str | Link] = {}
+
+    def begin(reason: Callable[[Package], str]) -> None:
+        """Packages that are there for their own sake, and then what they depend on."""
+        new = {
+            item.label: text for item in found if item.label not in why and (text := reason(item))
+        }
+        why.update(new)
+        follow(new)
+
+    def follow(begun: Iterable[str]) -> None:
+        queue = deque(begun)
+        while queue:
+            for link in needs.get(queue.popleft(), ()):
+                if link.package not in why:
+                    why[link.package] = link
+                    queue.append(link.package)
+
+    def asked_for(item: Package) -> str:
+        where = places.get(item.name) or places.get(item.label)
+        if where:
+            return f"named in {' and '.join(where)}"
+        return ESSENTIAL if item.essential else ""
+
+    begin(asked_for)
+    begin(lambda item: BASE if item.base and not item.automatic else "")
+    needed = {link.package for group in needs.values() for link in group}
+    begin(lambda item: BY_NAME if item.automatic is False else "")
+    begin(lambda item: TOP if item.automatic is None and item.label not in needed else "")
+    pending = deque(why)
+    while pending:
+        for link in wishes.get(pending.popleft(), ()):
+            if link.package not in why:
+                before = set(why)
+                why[link.package] = link
+                follow([link.package])
+                pending.extend(why.keys() - before)
+    begin(lambda _: LEFT_OVER)
+    return why
+
+
+def _by(links: Iterable[Link], kind: str) -> dict[str, tuple[str, ...]]:
+    names: dict[str, set[str]] = {}
+    for link in links:
+        if link.kind == kind:
+            names.setdefault(link.package, set()).add(link.by)
+    return {package: tuple(sorted(by)) for package, by in names.items()}

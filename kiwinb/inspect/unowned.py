@@ -1,0 +1,125 @@
+"""The files of a tree that no package has, and where such files come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from kiwinb.inspect.databases import find_database
+from kiwinb.inspect.files import files
+from kiwinb.inspect.tree import Tree
+
+MACHINE_MADE: Mapping[str, str] = {
+    r"/((dev|run)(/.*)?|proc|sys|tmp|var/tmp)": "directory of the running system",
+    r"/(boot|home|media|mnt|opt|srv|(etc|var)/opt|usr/local|var/local)": "directory by the FHS",
+    r"/var/spool/mail|/usr/local/man|/var/(run|lock)": "directory by the FHS",
+    r"/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?|/etc/\.pwd\.lock": "users and groups",
+    r"/etc/(hostname|hosts|resolv\.conf|machine-id|fstab|mtab|adjtime)": "identity of the system",
+    r"/etc/(localtime|timezone)|/etc/(default/)?locale(\.conf|\.gen)?": "time zone and language",
+    r"/etc/(vconsole\.conf|default/keyboard)": "keyboard",
+    r"/etc/(ld\.so\.cache|ld\.so\.conf)|/var/cache/ldconfig(/.*)?": "made by ldconfig",
+    r"/usr/lib/locale(/.*)?": "compiled locales",
+    r"/boot/(initrd|initramfs).*|/initrd\.img(\.old)?|/vmlinuz(\.old)?": "initrd and kernel links",
+    r"/boot/grub2?(/.*)?|/boot/efi(/.*)?": "bootloader",
+    r"(/usr)?/lib/modules/[^/]+/modules\..*": "made by depmod",
+    r"/etc/ssh/ssh_host_.*": "host keys of SSH",
+    r"/etc/ssl/certs/.*": "certificates, by update-ca-certificates",
+    r"/etc/systemd/(system|user)/.*\.(wants|requires|upholds)(/.*)?": "enabled services",
+    r"/var/lib/systemd(/.*)?": "state of systemd",
+    r"/usr/share/info/dir(\.old)?": "index of info pages",
+    r"/var/cache/man(/.*)?": "index of manual pages",
+    r"/var/cache/fontconfig(/.*)?": "index of fonts",
+    r"/usr/share/(mime|applications|icons)/(.*/)?(mime\.cache|mimeinfo\.cache|icon-theme\.cache)": (
+        "index of the desktop"
+    ),
+    r"/usr/lib/udev/hwdb\.bin|/etc/udev/hwdb\.bin": "made by systemd-hwdb",
+    r"(/.*)?/__pycache__(/.*)?": "compiled Python",
+    r"/var/log(/.*)?": "log",
+    r"/(root|home/[^/]+)(/\.(bash_logout|bashrc|profile|cshrc|tcshrc))?": "home directory",
+    r"/etc/nsswitch\.conf": "template of the C library",
+    r"/etc/shells|/var/lib/shells\.state": "list of shells",
+    r"/lost\+found": "made with the file system",
+}
+"""Paths that programs make in every system, and what they are, whatever its package manager."""
+
+MACHINE_MADE_LINKS: Mapping[str, str] = {
+    r"/etc/systemd/(system|user)/[^/]+\.(service|socket|timer|target|mount|path)": (
+        "service aliases and masks"
+    ),
+}
+"""The same for symbolic links alone."""
+
+_ALTERNATIVES = "/etc/alternatives"
+
+
+def unowned(tree: Tree) -> pd.DataFrame:
+    """What is in a tree and belongs to no package.
+
+    Rows and columns are those of :func:`~kiwinb.inspect.files.files`, and ``reason``: what made
+    it, where that is known (databases and caches, links by alternatives, users and groups, what a
+    script of a package names …), else empty. What is left with an empty reason came with overlays,
+    archives and scripts of the description, or was made by hand.
+
+    Raises:
+        InspectError: The tree cannot be read.
+    """
+    table = files(tree)
+    found = table[table["package"].eq("")].reset_index(drop=True)
+    database = find_database(tree)
+    known = {**(database.own_files if database else {}), **MACHINE_MADE}
+    rules = [(re.compile(pattern), said) for pattern, said in known.items()]
+    links = [(re.compile(pattern), said) for pattern, said in MACHINE_MADE_LINKS.items()]
+    names = list(_named_in_scripts(tree))
+    holding = _directories_of(table)
+
+    def by_rule(path: str, is_link: bool) -> str:
+        matching = [*rules, *links] if is_link else rules
+        return next((said for rule, said in matching if rule.fullmatch(path)), "")
+
+    def reason(path: str, target: str, is_directory: bool) -> str:
+        if path.startswith(_ALTERNATIVES) or target.startswith(f"{_ALTERNATIVES}/"):
+            return "link by alternatives"
+        said = by_rule(path, bool(target))
+        if not said:
+            said = next((f"named in the {label}" for label, text in names if path in text), "")
+        if not said and is_directory and path in holding:
+            return "holds files of packages"
+        return said
+
+    return found.assign(
+        reason=pd.Series(
+            [
+                reason(path, target, is_directory)
+                for path, target, is_directory in zip(
+                    found["path"], found["target"], found["type"].eq("directory"), strict=True
+                )
+            ],
+            index=found.index,
+            dtype=object,
+        )
+    )
+
+
+def _named_in_scripts(tree: Tree) -> Iterator[tuple[str, frozenset[str]]]:
+    """By script of a package, the paths that stand in it."""
+    database = find_database(tree)
+    if database is None:
+        return
+    for label, text in database.scripts(tree, database.packages(tree)).items():
+        yield label, frozenset(_PATH.findall(text))
+
+
+_PATH = re.compile(r"(?<![\w.}])/[\w.+@-]+(?:/[\w.+@-]+)+")
+
+
+def _directories_of(table: pd.DataFrame) -> set[str]:
+    """The directories above all that packages have."""
+    owned = table.loc[table["package"].ne(""), "path"]
+    found: set[str] = set()
+    for parent in {path.rpartition("/")[0] for path in owned}:
+        while parent and parent not in found:
+            found.add(parent)
+            parent = parent.rpartition("/")[0]
+    return found | {"/"}
