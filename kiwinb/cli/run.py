@@ -2,67 +2,138 @@
 
 from __future__ import annotations
 
-import ast
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Console
+from rich.table import Table
 
+from kiwinb.cli.cells import annotate_on_ci, cell_progress, show_expectations
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json
 
+if TYPE_CHECKING:
+    from kiwinb.notebook.parameters import Parameter
+
+FILE = click.Path(path_type=Path)
+
 
 @click.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", type=FILE)
 @click.option(
     "-p",
+    "--parameters",
     "parameters",
     nargs=2,
     multiple=True,
     metavar="NAME VALUE",
-    help="Set a parameter; VALUE is a Python literal, or else taken as text.",
+    help="Set a parameter; VALUE is read as the parameter's type says.",
 )
 @click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    help="The executed notebook; out/NAME.ipynb when not given.",
+    "-f", "--parameters-file", "files", type=FILE, multiple=True, help="YAML file of parameters."
 )
-@click.option("--timeout", type=float, help="Seconds a single cell may take.")
+@click.option("-y", "--parameters-yaml", "texts", multiple=True, help="Parameters as YAML.")
+@click.option("--help-notebook", is_flag=True, help="Show the parameters of RECIPE and exit.")
+@click.option(
+    "-o", "--output", type=FILE, help="The executed notebook; out/NAME.ipynb when not given."
+)
+@click.option("--report", type=FILE, help="Write an HTML report that needs no network.")
+@click.option("--junit", type=FILE, help="Write JUnit XML, a case per cell and expectation.")
+@click.option(
+    "--artefacts", type=FILE, help="Collect images, results and reports in this directory."
+)
+@click.option("--resume", is_flag=True, help="Go on from the cell where the last run ended.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="How long a single cell may take.")
+@click.option("--run-timeout", type=float, metavar="SECONDS", help="How long the run may take.")
+@click.option("-k", "--kernel", help="Name of the kernel; the notebook's own when not given.")
 @pass_options
 def run(
     options: GlobalOptions,
+    /,
     recipe: Path,
     parameters: tuple[tuple[str, str], ...],
+    files: tuple[Path, ...],
+    texts: tuple[str, ...],
+    help_notebook: bool,
     output: Path | None,
+    report: Path | None,
+    junit: Path | None,
+    artefacts: Path | None,
+    resume: bool,
     timeout: float | None,
+    run_timeout: float | None,
+    kernel: str | None,
 ) -> None:
-    """Execute the notebook RECIPE from top to bottom and print the paths of its images."""
-    from kiwinb.notebook.run import CellEvent, run_notebook
+    """Execute the notebook RECIPE from top to bottom and print the paths of its images.
 
-    def show(event: CellEvent) -> None:
-        mark = {"running": ">", "done": "+", "failed": "!"}[event.state]
-        options.console.print(
-            f"{mark} [{event.index}] {event.title}", markup=False, highlight=False
-        )
-
-    result = run_notebook(
-        recipe,
-        output=output,
-        parameters={name: _value(text) for name, text in parameters},
-        on_cell=show,
-        timeout=timeout,
+    What -y sets counts more than what -f sets, and -p counts most. Exit status: 0 when it passed,
+    12 when a cell failed or the kernel died, 14 when an expectation does not hold, 15 when it took
+    too long, 130 or 143 when it was interrupted, 2 when it was called wrongly.
+    """
+    from kiwinb.notebook.parameters import (
+        Given,
+        parse_yaml,
+        read_parameter_file,
+        recipe_parameters,
     )
-    if options.json:
-        print_json({"output": result.output, "images": result.images})
+    from kiwinb.notebook.run import Limits, read_notebook, run_notebook
+    from kiwinb.notebook.run_outcome import OutcomeFiles, write_outcome
+    from kiwinb.notebook.run_result import to_record
+
+    if help_notebook:
+        _show_parameters(options, recipe, recipe_parameters(read_notebook(recipe), recipe))
         return
-    options.console.print(f"The executed notebook is {result.output}", highlight=False)
-    for image in result.images:
-        click.echo(image)
+    given: dict[str, Any] = {}
+    for file in files:
+        given.update(read_parameter_file(file))
+    for text in texts:
+        given.update(parse_yaml(text, "--parameters-yaml"))
+    given.update((name, Given(text)) for name, text in parameters)
+    with cell_progress(options.console, verbose=options.verbose) as watch:
+        done = run_notebook(
+            recipe,
+            output=output,
+            parameters=given,
+            watch=watch,
+            limits=Limits(timeout, run_timeout),
+            resume=resume,
+            kernel=kernel,
+        )
+    if done.resumed is not None and done.resumed > len(done.cells):
+        options.console.print("All of it passed before; nothing ran.", highlight=False)
+    collected = write_outcome(done, OutcomeFiles(report, junit, artefacts))
+    show_expectations(options.console, done)
+    annotate_on_ci(done)
+    if options.json:
+        print_json({**to_record(done), "collected": [vars(item) for item in collected]})
+    else:
+        options.console.print(
+            f"The executed notebook is {done.output}", highlight=False, soft_wrap=True
+        )
+        for image in done.images:
+            click.echo(image)
+    if done.signal is not None:
+        click.echo(f"kiwinb: {done.error()}", err=True)
+        sys.exit(128 + done.signal)
+    error = done.error()
+    if error is not None:
+        raise error
 
 
-def _value(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return text
+def _show_parameters(
+    options: GlobalOptions, recipe: Path, parameters: tuple[Parameter, ...]
+) -> None:
+    if options.json:
+        names = ("name", "type_name", "default", "help")
+        print_json([{name: getattr(item, name) for name in names} for item in parameters])
+        return
+    if not parameters:
+        click.echo(f"{recipe} takes no parameters.")
+        return
+    table = Table("Name", "Type", "Default", "Help", box=None, pad_edge=False)
+    for item in parameters:
+        row = (item.name, item.type_name, item.default, item.help)
+        table.add_row(*(text.replace("[", "\\[") for text in row))
+    Console(soft_wrap=not sys.stdout.isatty()).print(table, highlight=False)

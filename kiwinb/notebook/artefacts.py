@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from kiwinb.results.record import RECORD, list_results
 RECORD_VARIABLE = "KIWINB_RECORD_ARTEFACTS"
 """Environment variable that names the file which recorded artefacts are appended to."""
 MANIFEST = "manifest.json"
+REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,10 @@ def with_results(artefacts: Iterable[Artefact]) -> tuple[Artefact, ...]:
 
 
 def collect(
-    directory: Path, artefacts: Sequence[Artefact], run: Mapping[str, Any]
+    directory: Path,
+    artefacts: Sequence[Artefact],
+    run: Mapping[str, Any],
+    report: Callable[[Path, Sequence[Collected]], None],
 ) -> tuple[Collected, ...]:
     """Copy artefacts into one directory and write its manifest; all of them or none.
 
@@ -92,6 +96,7 @@ def collect(
             is removed.
         artefacts: Files that are there no more are left out.
         run: What the manifest says of the run.
+        report: Writes ``report.html``, told what else was collected.
 
     Raises:
         HostError: The directory cannot be written to, or is full.
@@ -131,9 +136,13 @@ def _siblings(image: Path) -> list[Path]:
     return [path for path in files if path != image and path.is_file()]
 
 
+def _collected(name: str, kind: str, file: Path, cell: int | None) -> Collected:
+    return Collected(name, kind, file.stat().st_size, sha256_of(file), cell)
+
+
 def _free_name(artefact: Artefact, taken: set[str]) -> str:
     name = artefact.path.name
-    if name not in taken and name != MANIFEST:
+    if name not in taken and name not in (MANIFEST, REPORT):
         return name
     prefix = "run" if artefact.cell is None else f"cell-{artefact.cell}"
     candidates = (f"{prefix}-{name}", *(f"{prefix}-{n}-{name}" for n in range(2, len(taken) + 3)))

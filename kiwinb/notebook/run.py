@@ -1,57 +1,52 @@
-"""Run a recipe notebook headless: the documented build is the build that CI executes.
-
-Parameters follow papermill's convention: a cell tagged ``parameters`` holds the
-defaults, and a cell tagged ``injected-parameters`` behind it the given values.
-"""
+"""Run a recipe notebook headless: the documented build is the build that CI executes."""
 
 from __future__ import annotations
 
-import ast
-import json
+import asyncio
+import copy
 import os
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from kiwinb.errors import NotebookError
-from kiwinb.notebook.artefacts import RECORD_VARIABLE
+from kiwinb.notebook.parameters import inject, literal, recipe_parameters, resolve
+from kiwinb.notebook.resume import FAILURE, RECORD, FormerRun, check_unchanged, read_former
+from kiwinb.notebook.run_failure import annotation, failure_of, unmet
+from kiwinb.notebook.run_kernel import Ending, Kernel, StopRequest
+from kiwinb.notebook.run_records import Records
+from kiwinb.notebook.run_result import (
+    Cell,
+    CellEvent,
+    Failure,
+    NotebookRun,
+    Watcher,
+    plain_text,
+    source_digest,
+    to_record,
+)
 
-PARAMETERS = "parameters"
-INJECTED = "injected-parameters"
-
-
-@dataclass(frozen=True)
-class CellEvent:
-    """A code cell began or ended.
-
-    Attributes:
-        index: Position among all cells of the executed notebook, from 0.
-        state: ``running``, ``done`` or ``failed``.
-        title: The first line of the cell, or the heading that stands before it.
-    """
-
-    index: int
-    state: Literal["running", "done", "failed"]
-    title: str
+_SKIP = "skip-execution"
 
 
 @dataclass(frozen=True)
-class NotebookRun:
-    """A recipe that ran to its end.
+class Limits:
+    """How long a run may take, in seconds; ``None`` for no limit.
 
     Attributes:
-        output: The executed notebook.
-        images: Paths of the image files that its cells delivered, in order.
+        cell: A single cell.
+        run: The whole run.
     """
 
-    output: Path
-    images: tuple[Path, ...]
+    cell: float | None = None
+    run: float | None = None
 
 
 def run_notebook(
@@ -59,135 +54,263 @@ def run_notebook(
     *,
     output: Path | None = None,
     parameters: Mapping[str, Any] | None = None,
-    on_cell: Callable[[CellEvent], None] = lambda event: None,
-    timeout: float | None = None,
+    watch: Watcher = lambda event: None,
+    limits: Limits | None = None,
+    resume: bool = False,
+    kernel: str | None = None,
+    token: str = "",
 ) -> NotebookRun:
-    """Execute a notebook from top to bottom, saving the output notebook after each cell.
+    """Execute a notebook from top to bottom, saving the output notebook around each cell.
+
+    SIGINT and SIGTERM interrupt the running cell, so that a build in it ends cleanly; a second
+    one kills the kernel. Whatever ends the run, the output notebook says how far it came.
 
     Args:
         recipe: The notebook; its kernel runs in its directory.
         output: Where the executed notebook is written; ``out/<name>.ipynb`` in the working
             directory when not given.
-        parameters: Values that replace those of the cell tagged ``parameters``.
-        on_cell: Told when a cell begins and ends.
-        timeout: Seconds a single cell may take; ``None`` for no limit.
+        parameters: Values in place of those in the cell tagged ``parameters``; a text that is to
+            be read as the parameter's type says is in a :class:`~.parameters.Given`.
+        watch: Told what happens to the cells.
+        limits: How long it may take.
+        resume: Go on from the first cell that is not done in the output notebook; from the
+            beginning when there is no output notebook.
+        kernel: Name of the kernel; the notebook says it when ``None``.
+        token: Only a run with the same token is resumed.
+
+    Returns:
+        The run, whether it passed or not.
 
     Raises:
-        NotebookError: The notebook cannot be read, has no such parameter, or a cell failed. The
-            output notebook holds everything up to there.
+        NotebookError: The notebook cannot be read, has no such parameter, its kernel cannot be
+            started, or it cannot be resumed.
     """
-    notebook = _read(recipe)
-    if parameters:
-        _inject(notebook, parameters, recipe)
+    notebook = read_notebook(recipe)
+    values = resolve(recipe_parameters(notebook, recipe), parameters or {}, recipe)
+    inject(notebook, values)
     target = output or Path("out") / recipe.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-
-    with tempfile.TemporaryDirectory(prefix="kiwinb-run-") as scratch:
-        record = Path(scratch) / "images"
-        environment = {**os.environ, RECORD_VARIABLE: str(record)}
-
-        def save() -> None:
-            draft = target.with_name(f".{target.name}.part")
-            nbformat.write(notebook, draft)
-            draft.replace(target)
-
-        def started(cell: Any, cell_index: int) -> None:
-            on_cell(CellEvent(cell_index, "running", _title(notebook, cell_index)))
-
-        def ended(cell: Any, cell_index: int, execute_reply: Any) -> None:
-            save()
-            failed = execute_reply["content"].get("status") == "error"
-            state: Literal["done", "failed"] = "failed" if failed else "done"
-            on_cell(CellEvent(cell_index, state, _title(notebook, cell_index)))
-
-        client = NotebookClient(
-            notebook,
-            timeout=timeout,
-            resources={"metadata": {"path": str(recipe.resolve().parent)}},
-            on_cell_execute=started,
-            on_cell_executed=ended,
+    if target.exists() and target.samefile(recipe):
+        raise NotebookError(
+            f"{recipe} would be overwritten by its output", remedy="Name another file with -o."
         )
-        try:
-            client.execute(env=environment)
-        except CellExecutionError as error:
-            index = _failed_cell(notebook)
-            raise NotebookError(
-                f"{recipe}: cell {index} ({_title(notebook, index)}) failed: "
-                f"{error.ename}: {error.evalue}",
-                remedy=f"The output up to there is in {target}; run again to go on from the last "
-                "checkpoint.",
-            ) from None
-        except CellTimeoutError as error:
-            raise NotebookError(f"{recipe}: {error}", remedy="Give it more time.") from None
-        except DeadKernelError:
-            raise NotebookError(
-                f"{recipe}: the kernel died", remedy="Run again to go on from the last checkpoint."
-            ) from None
-        finally:
-            save()
-        images = (
-            [json.loads(line) for line in record.read_text().splitlines()]
-            if record.exists()
-            else []
-        )
-    return NotebookRun(target, tuple(Path(line["path"]) for line in images))
+    given = {name: literal(value) for name, value in values.items()}
+    session = _Session(notebook, recipe, target, given, watch, limits or Limits(), token)
+    if resume:
+        former = read_former(target)
+        if former is not None and former.run.token == token:
+            check_unchanged(former, session.run.cells, given, recipe)
+            if former.run.passed and former.first > len(session.run.cells):
+                return replace(former.run, resumed=former.first)
+            session.take_up(former)
+    session.save()
+    return _complete(session.execute(kernel))
 
 
-def _read(recipe: Path) -> nbformat.NotebookNode:
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """Read a notebook.
+
+    Raises:
+        NotebookError: It cannot be read.
+    """
     try:
-        notebook: nbformat.NotebookNode = nbformat.read(recipe, as_version=4)
+        notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
         return notebook
     except OSError as error:
         raise NotebookError(
-            f"{recipe}: {error.strerror}", remedy="Name a notebook that exists."
+            f"{path}: {error.strerror}", remedy="Name a notebook that exists."
         ) from None
     except Exception as error:  # nbformat raises several kinds for what is no notebook
         raise NotebookError(
-            f"{recipe}: not a notebook: {error}", remedy="Name a Jupyter notebook (.ipynb)."
+            f"{path}: not a notebook: {error}", remedy="Name a Jupyter notebook (.ipynb)."
         ) from None
 
 
-def _inject(notebook: nbformat.NotebookNode, parameters: Mapping[str, Any], recipe: Path) -> None:
-    cells = notebook.cells
-    places = [i for i, cell in enumerate(cells) if PARAMETERS in cell.metadata.get("tags", [])]
-    if not places:
-        raise NotebookError(
-            f"{recipe}: no cell is tagged '{PARAMETERS}', so it takes no parameters",
-            remedy=f"Tag the cell that assigns the defaults with '{PARAMETERS}'.",
+def _complete(coroutine: Any) -> NotebookRun:
+    """Run a coroutine to its end, also where an event loop runs already, as in a notebook."""
+    result: NotebookRun
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        result = asyncio.run(coroutine)
+        return result
+    with ThreadPoolExecutor(1) as thread:
+        result = thread.submit(lambda: asyncio.run(coroutine)).result()
+        return result
+
+
+class _Session:
+    """One run while it goes on: the notebook that fills with outputs, and the record of it."""
+
+    def __init__(
+        self,
+        notebook: nbformat.NotebookNode,
+        recipe: Path,
+        target: Path,
+        parameters: Mapping[str, str],
+        watch: Watcher,
+        limits: Limits,
+        token: str,
+    ) -> None:
+        self._notebook = notebook
+        self._watch = watch
+        self._limits = limits
+        self._positions = _code_positions(notebook)
+        self._first = 1
+        notebook.metadata.pop("widgets", None)
+        for position in self._positions:
+            notebook.cells[position].update(outputs=[], execution_count=None)
+        self.run = NotebookRun(
+            recipe=recipe,
+            output=target,
+            state="running",
+            parameters=parameters,
+            cells=tuple(
+                Cell(number, _title(notebook, position), _digest(notebook, position))
+                for number, position in enumerate(self._positions, 1)
+            ),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            token=token,
         )
-    known = _assigned(cells[places[0]].source)
-    unknown = sorted(set(parameters) - known)
-    if unknown:
-        raise NotebookError(
-            f"{recipe}: no such parameter: {', '.join(unknown)}",
-            remedy=f"It has: {', '.join(sorted(known)) or 'none'}.",
+        target.parent.mkdir(parents=True, exist_ok=True)
+
+    def take_up(self, former: FormerRun) -> None:
+        """Take the outputs of the cells that are done from a former run."""
+        self._first = former.first
+        self.run = replace(self.run, resumed=self._first)
+        for number, position in enumerate(_code_positions(former.notebook), 1):
+            if number < self._first:
+                cell = former.notebook.cells[position]
+                now = self._notebook.cells[self._positions[number - 1]]
+                now.update(outputs=cell.outputs, execution_count=cell.execution_count)
+                self.run = self.run.with_cell(number, state="resumed")
+        if "widgets" in former.notebook.metadata:
+            self._notebook.metadata["widgets"] = former.notebook.metadata["widgets"]
+
+    def save(self) -> None:
+        """Write the output notebook: the whole of it, or it stays what it was."""
+        self._notebook.metadata[RECORD] = to_record(self.run)
+        target = self.run.output
+        draft = target.with_name(f".{target.name}.part")
+        nbformat.write(self._notebook, draft)
+        draft.replace(target)
+
+    async def execute(self, kernel: str | None) -> NotebookRun:
+        """Execute the cells; afterwards the output notebook says all that this returns."""
+        began = time.monotonic()
+        stop = StopRequest()
+        with (
+            tempfile.TemporaryDirectory(prefix="kiwinb-run-") as scratch,
+            stop.by_signals(),
+        ):
+            records = Records(Path(scratch))
+            try:
+                async with Kernel(
+                    self._notebook,
+                    directory=self.run.recipe.resolve().parent,
+                    environment={**os.environ, **records.environment},
+                    scratch=Path(scratch),
+                    stop=stop,
+                    name=kernel,
+                    on_line=self._tell_line,
+                ) as running:
+                    failure = await self._execute_cells(running, records, stop, began)
+            finally:
+                self.run = replace(self.run, seconds=time.monotonic() - began)
+                self.save()
+        self._conclude(failure or unmet(self.run), stop.signal)
+        return self.run
+
+    async def _execute_cells(
+        self, kernel: Kernel, records: Records, stop: StopRequest, began: float
+    ) -> Failure | None:
+        for number in range(1, len(self.run.cells) + 1):
+            if stop.asked.is_set():
+                return self._failure(Ending("interrupted"), None)
+            left = None if self._limits.run is None else self._limits.run - _since(began)
+            if left is not None and left <= 0:
+                return self._failure(Ending("timeout"), None)
+            given = [limit for limit in (self._limits.cell, left) if limit is not None]
+            ending = await self._execute(number, kernel, records, min(given, default=None))
+            if ending is not None:
+                return self._failure(ending, number)
+        return None
+
+    async def _execute(
+        self, number: int, kernel: Kernel, records: Records, timeout: float | None
+    ) -> Ending | None:
+        position = self._positions[number - 1]
+        cell = self._notebook.cells[position]
+        again = number < self._first
+        before = copy.deepcopy((cell.outputs, cell.execution_count)) if again else None
+        if not again:
+            self.run = self.run.with_cell(number, state="running")
+            self.save()
+        self._current = self.run.cell(number)
+        self._watch(CellEvent(self._current, len(self.run.cells)))
+        began = time.monotonic()
+        ending = await kernel.execute(position, number, timeout)
+        expectations = records.expectations(number)
+        self.run = replace(
+            self.run,
+            expectations=(*self.run.expectations, *expectations),
+            artefacts=(*self.run.artefacts, *records.artefacts(number)),
         )
-    source = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
-    cell = nbformat.v4.new_code_cell(source, metadata={"tags": [INJECTED]})
-    following = places[0] + 1
-    if following < len(cells) and INJECTED in cells[following].metadata.get("tags", []):
-        cells[following] = cell
-    else:
-        cells.insert(following, cell)
+        held = all(item.passed for item in expectations)
+        state = "failed" if ending is not None or not held else "resumed" if again else "done"
+        if before is not None and state == "resumed":
+            cell.outputs, cell.execution_count = before
+        self.run = self.run.with_cell(number, state=state, seconds=_since(began))
+        self.save()
+        self._watch(CellEvent(self.run.cell(number), len(self.run.cells)))
+        return ending
+
+    def _tell_line(self, line: str) -> None:
+        self._watch(CellEvent(self._current, len(self.run.cells), plain_text(line)))
+
+    def _failure(self, ending: Ending, number: int | None) -> Failure:
+        cell = None if number is None else self._notebook.cells[self._positions[number - 1]]
+        return failure_of(self.run, ending, number, cell)
+
+    def _conclude(self, failure: Failure | None, signal: int | None) -> None:
+        if failure is None:
+            self.run = replace(self.run, state="passed")
+        elif failure.kind == "interrupted":
+            self.run = replace(self.run, state="interrupted", failure=failure, signal=signal)
+        else:
+            self.run = replace(self.run, state="failed", failure=failure)
+        if failure is not None and failure.cell is not None:
+            cell = nbformat.v4.new_markdown_cell(
+                annotation(failure, self.run.cell(failure.cell)), metadata={"tags": [FAILURE]}
+            )
+            self._notebook.cells.insert(self._positions[failure.cell - 1], cell)
+        self.save()
 
 
-def _assigned(source: str) -> set[str]:
-    names: set[str] = set()
-    for node in ast.parse(source).body:
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if isinstance(node, ast.AnnAssign):
-            targets = [node.target]
-        names.update(target.id for target in targets if isinstance(target, ast.Name))
-    return names
+def _since(began: float) -> float:
+    return time.monotonic() - began
 
 
-def _failed_cell(notebook: nbformat.NotebookNode) -> int:
-    for index, cell in enumerate(notebook.cells):
-        if any(out.output_type == "error" for out in cell.get("outputs", [])):
-            return index
-    return 0
+def _code_positions(notebook: nbformat.NotebookNode) -> list[int]:
+    """Positions of the cells that are executed, as nbclient chooses them."""
+    return [
+        index
+        for index, cell in enumerate(notebook.cells)
+        if cell.cell_type == "code"
+        and cell.source.strip()
+        and _SKIP not in cell.metadata.get("tags", [])
+    ]
 
 
-def _title(notebook: nbformat.NotebookNode, index: int) -> str:
-    lines = notebook.cells[index].source.strip().splitlines()
-    return lines[0] if lines else f"cell {index}"
+def _digest(notebook: nbformat.NotebookNode, position: int) -> str:
+    return source_digest(notebook.cells[position].source)
+
+
+def _title(notebook: nbformat.NotebookNode, position: int) -> str:
+    """The heading right before a cell, or its first line."""
+    if position and notebook.cells[position - 1].cell_type == "markdown":
+        lines = notebook.cells[position - 1].source.splitlines()
+        headings = [line.lstrip("#").strip() for line in lines if line.startswith("#")]
+        if headings:
+            return str(headings[-1])
+    first: str = notebook.cells[position].source.strip().splitlines()[0]
+    return first.lstrip("#% ") or first

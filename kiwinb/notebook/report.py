@@ -1,0 +1,102 @@
+"""The report of a run: the executed notebook as one HTML file that needs no network.
+
+nbconvert renders the cells. Its templates load RequireJS, MathJax and Mermaid from hosts on the
+Internet; ours leaves these out, and shows of each output its static form.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import nbformat
+from nbconvert import HTMLExporter
+
+from kiwinb.inspect.units import binary
+from kiwinb.notebook.artefacts import Collected
+from kiwinb.notebook.run_result import NotebookRun
+
+_WIDGETS = "application/vnd.jupyter.widget-view+json"
+_STYLE = re.compile(r"<style\b.*?</style>", re.DOTALL)
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_FORMS = [
+    "text/html",
+    "image/svg+xml",
+    "image/png",
+    "image/jpeg",
+    "text/markdown",
+    "text/latex",
+    "text/plain",
+]
+
+
+def write_report(file: Path, run: NotebookRun, artefacts: Sequence[Collected]) -> None:
+    """Write the report of a run, with what it came to at its head.
+
+    Args:
+        file: Where; replaced when it is there.
+        run: The run; its output notebook is read.
+        artefacts: What was collected of it; when empty, what its cells recorded is listed.
+    """
+    notebook = nbformat.read(run.output, as_version=4)
+    shown = [
+        (item.name, item.kind, item.cell, binary(item.size), item.sha256) for item in artefacts
+    ] or [(str(item.path), item.kind, item.cell, _size(item.path), "") for item in run.artefacts]
+    resources = {
+        "metadata": {"name": run.recipe.stem, "path": str(run.recipe.resolve().parent)},
+        "kiwinb": {"run": run, "artefacts": shown, "failed": _failed_cells(run)},
+    }
+    _write(file, to_html(notebook, resources))
+
+
+def to_html(notebook: nbformat.NotebookNode, resources: dict[str, object]) -> str:
+    """A notebook as HTML that refers to nothing outside of itself.
+
+    Args:
+        notebook: It is left as it is.
+        resources: What the template is given; ``kiwinb`` may hold a run for its head.
+    """
+    quiet = logging.getLogger("kiwinb.report")
+    quiet.setLevel(logging.ERROR)  # nbconvert warns of alternative texts that are missing
+    exporter = HTMLExporter(
+        template_name="lab",
+        embed_images=True,
+        exclude_anchor_links=True,
+        theme="light",
+        log=quiet,
+    )
+    exporter.raw_template = files("kiwinb.notebook").joinpath("report.html.j2").read_text()
+    html, _resources = exporter.from_notebook_node(_static(notebook), resources)
+    return _STYLE.sub(lambda style: _COMMENT.sub("", style[0]), html)
+
+
+def _static(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook with outputs that need no live kernel and no scripts from elsewhere."""
+    static = copy.deepcopy(notebook)
+    static.metadata.pop("widgets", None)
+    for cell in static.cells:
+        for out in cell.get("outputs", []):
+            data = out.get("data", {})
+            for form in [form for form in data if form not in _FORMS and len(data) > 1]:
+                del data[form]
+            data.pop(_WIDGETS, None)
+    return static
+
+
+def _failed_cells(run: NotebookRun) -> list[int]:
+    return [cell.number for cell in run.cells if cell.state == "failed"]
+
+
+def _size(path: Path) -> str:
+    return binary(path.stat().st_size) if path.exists() else "no longer there"
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.part")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(file)

@@ -1,0 +1,240 @@
+"""A kernel that executes the cells of a notebook one by one, and that can be stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import nbformat
+from jupyter_client.kernelspec import NoSuchKernel
+from jupyter_core.utils import ensure_async
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+from kiwinb.errors import NotebookError
+
+GRACE = 20.0
+"""Seconds that an interrupted cell has to clean up before its kernel is killed."""
+
+_SOCKET_PATH = 90
+"""Bytes that the path of a socket may have, the number behind it left out; see unix(7)."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a cell ended that did not run to its end.
+
+    Attributes:
+        kind: As :class:`~kiwinb.notebook.run_result.Failure` has it.
+        problem: What to tell of it; empty when the kind says all.
+    """
+
+    kind: Literal["error", "timeout", "died", "interrupted"]
+    problem: str = ""
+
+
+class StopRequest:
+    """Whether this process has been asked to stop, and by which signal."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.asked = asyncio.Event()
+        self.at_once = asyncio.Event()
+
+    def ask(self, number: int) -> None:
+        """Ask to stop; asked twice, it stops at once."""
+        if self.asked.is_set():
+            self.at_once.set()
+        self.signal = self.signal or number
+        self.asked.set()
+
+    @contextmanager
+    def by_signals(self) -> Iterator[None]:
+        """Have SIGINT, SIGTERM and SIGHUP ask, where this is the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        taken = [number for number in _SIGNALS if before[number] is not signal.SIG_IGN]
+        for number in taken:
+            loop.add_signal_handler(number, self.ask, number)
+        try:
+            yield
+        finally:
+            for number in taken:
+                loop.remove_signal_handler(number)
+                signal.signal(number, before[number])
+
+
+class Kernel:
+    """The kernel of one run; an asynchronous context manager.
+
+    Args:
+        notebook: Its cells are executed, and their outputs put into them.
+        directory: Working directory of the kernel.
+        environment: Its environment variables.
+        scratch: An empty directory for its sockets, of this user alone.
+        stop: Ends a running cell.
+        name: Of the kernel; the notebook says it when ``None``.
+        on_line: Takes the last line of what a cell prints.
+
+    Raises:
+        NotebookError: The kernel cannot be started.
+    """
+
+    def __init__(
+        self,
+        notebook: nbformat.NotebookNode,
+        *,
+        directory: Path,
+        environment: Mapping[str, str],
+        scratch: Path,
+        stop: StopRequest,
+        name: str | None = None,
+        on_line: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._client = _Client(
+            notebook,
+            kernel_name=name or "",
+            record_timing=True,
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(directory)}},
+        )
+        self._client.on_line = on_line
+        self._notebook = notebook
+        self._scratch = scratch
+        self._environment = dict(environment)
+        self._stop = stop
+        self._widgets: dict[str, Any] = _widget_state(notebook)
+
+    async def __aenter__(self) -> Kernel:
+        client = self._client
+        try:
+            manager = client.create_kernel_manager()
+            connection = self._scratch / "kernel.json"
+            manager.connection_file = str(connection)
+            if len(os.fsencode(connection)) < _SOCKET_PATH:
+                manager.transport = "ipc"  # where nobody else can listen or talk
+            await client.async_start_new_kernel(env=self._environment)
+            await client.async_start_new_kernel_client()
+        except NoSuchKernel as error:
+            raise NotebookError(
+                f"there is no kernel named {error.name}",
+                remedy="Install it, or name another with --kernel, for example python3.",
+            ) from None
+        except (RuntimeError, OSError) as error:
+            await self._end()
+            raise NotebookError(f"the kernel does not start: {error}") from None
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._end()
+
+    async def _end(self) -> None:
+        client = self._client
+        manager, channels = client.km, client.kc
+        if channels is not None:
+            channels.stop_channels()
+        if manager is not None and manager.has_kernel:
+            with suppress(RuntimeError):  # it ended by itself meanwhile
+                await ensure_async(manager.shutdown_kernel(now=True))
+            await ensure_async(manager.cleanup_resources())
+        client.kc = client.km = None
+
+    async def execute(self, index: int, number: int, timeout: float | None) -> Ending | None:
+        """Execute the cell at a position of the notebook.
+
+        Args:
+            index: The position.
+            number: Its execution count.
+            timeout: Seconds it may take.
+
+        Returns:
+            How it ended; ``None`` when it ran to its end.
+        """
+        cell = self._notebook.cells[index]
+        running = asyncio.ensure_future(
+            self._client.async_execute_cell(cell, index, execution_count=number)
+        )
+        asked = asyncio.ensure_future(self._stop.asked.wait())
+        try:
+            await asyncio.wait(
+                {running, asked}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not running.done():
+                kind: Literal["interrupted", "timeout"] = (
+                    "interrupted" if self._stop.asked.is_set() else "timeout"
+                )
+                await self._interrupt(running)
+                return Ending(kind)
+            running.result()
+        except CellExecutionError as error:
+            return Ending("error", f"{error.ename}: {error.evalue}")
+        except DeadKernelError:
+            return Ending("died")
+        finally:
+            asked.cancel()
+            self._keep_widgets()
+        return None
+
+    async def _interrupt(self, running: asyncio.Future[Any]) -> None:
+        manager = self._client.km
+        assert manager is not None
+        at_once = asyncio.ensure_future(self._stop.at_once.wait())
+        try:
+            await ensure_async(manager.interrupt_kernel())
+            await asyncio.wait(
+                {running, at_once}, timeout=GRACE, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not running.done():
+                await ensure_async(manager.shutdown_kernel(now=True))
+                running.cancel()
+            await asyncio.wait({running}, timeout=5.0)
+            if running.done() and not running.cancelled():
+                running.exception()  # KeyboardInterrupt, as we wanted
+        finally:
+            at_once.cancel()
+
+    def _keep_widgets(self) -> None:
+        """Put the widgets' state into the notebook, beside that of a former run."""
+        self._client.set_widgets_metadata()
+        state = _widget_state(self._notebook)
+        merged = {**self._widgets, **state}
+        if merged:
+            self._notebook.metadata["widgets"] = {
+                _WIDGETS: {"state": merged, "version_major": 2, "version_minor": 0}
+            }
+
+
+_WIDGETS = "application/vnd.jupyter.widget-state+json"
+
+
+def _widget_state(notebook: nbformat.NotebookNode) -> dict[str, Any]:
+    widgets = notebook.metadata.get("widgets", {}).get(_WIDGETS, {})
+    return dict(widgets.get("state", {}))
+
+
+class _Client(NotebookClient):
+    """nbclient's, which tells of lines while a cell prints them."""
+
+    on_line: Callable[[str], None]
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        if msg["msg_type"] == "stream":
+            lines = msg["content"]["text"].strip().splitlines()
+            if lines:
+                self.on_line(lines[-1])
+        return super().process_message(msg, cell, cell_index)
