@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
 
-__all__ = ["Markup", "bar", "block", "clip", "escape", "facts", "table"]
+__all__ = [
+    "Markup",
+    "bar",
+    "block",
+    "clip",
+    "escape",
+    "facts",
+    "more",
+    "picture",
+    "printable",
+    "table",
+]
 
 
 @cache
@@ -82,3 +94,28 @@ def bar(share: float) -> Markup:
 def clip(text: str, width: int = 160) -> str:
     """A text that is not longer than that."""
     return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def more(left_out: int, what: str) -> str:
+    """A line on what a table leaves out; nothing when it has all."""
+    return f'<div class="dim">and {left_out:,} more {escape(what)}</div>' if left_out > 0 else ""
+
+
+def picture(png: bytes, says: str) -> str:
+    """A picture, kept in the HTML itself.
+
+    Args:
+        png: The picture.
+        says: The same in words.
+    """
+    data = b64encode(png).decode("ascii")
+    return f'<figure><img alt="{escape(says)}" src="data:image/png;base64,{data}"></figure>'
+
+
+def printable(text: str) -> str:
+    r"""A text that can be sent: bytes of a path that are not UTF-8 become ``\xff``."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text

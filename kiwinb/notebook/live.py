@@ -11,20 +11,23 @@ from __future__ import annotations
 import logging
 import secrets
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import traitlets
 
 from kiwinb.errors import KiwinbError
+from kiwinb.notebook.frontend import is_attended
+from kiwinb.notebook.html import block, printable
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Answers a request of the front end; both are JSON objects."""
+Request = Mapping[str, Any]
+"""What the front end asks, or is answered: a JSON object."""
 
 
 class Live(anywidget.AnyWidget):
@@ -45,17 +48,47 @@ class Live(anywidget.AnyWidget):
         self,
         view: str,
         target: str,
-        state: Mapping[str, Any],
-        handler: Handler | None = None,
+        state: Request,
+        handler: Callable[[Request], Request] | None = None,
     ) -> None:
         self._handler = handler
         super().__init__(_esm=_module(view), target=target, state=dict(state))
         self.on_msg(_answer)
 
 
-def attach(owner: object, live: Live) -> None:
-    """Close a live view when the object that it shows is let go of."""
-    weakref.finalize(owner, live.close)
+class Shown(ABC):
+    """Something that a notebook shows: static facts, and a live view over them."""
+
+    view: ClassVar[str]
+    """Name of the JavaScript file with the live view."""
+
+    _live: Live | None = None
+    _target: str = ""
+
+    @abstractmethod
+    def static(self) -> tuple[str, str]:
+        """The facts as HTML and as plain text."""
+
+    @abstractmethod
+    def state(self) -> Request:
+        """What the live view shows first."""
+
+    @abstractmethod
+    def answer(self, request: Request) -> Request:
+        """Answer a request of the live view.
+
+        Raises:
+            KiwinbError: It cannot be answered; the view says why.
+        """
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What IPython shows; see :mod:`kiwinb.notebook.live`."""
+        html, text = self.static()
+        if is_attended() and self._live is None:
+            self._target = new_target()
+            self._live = Live(self.view, self._target, self.state(), _weak(self))
+            weakref.finalize(self, self._live.close)
+        return {"text/html": printable(block(html, self._target)), "text/plain": printable(text)}
 
 
 def new_target() -> str:
@@ -63,12 +96,26 @@ def new_target() -> str:
     return f"kiwinb-{secrets.token_hex(6)}"
 
 
-def _answer(live: Live, request: Mapping[str, Any], _buffers: object) -> None:
-    handler = live._handler
-    if handler is None:
+def _weak(shown: Shown) -> Callable[[Request], Request]:
+    """Its answers, without keeping it in memory."""
+    known = weakref.ref(shown)
+
+    def answer(request: Request) -> Request:
+        found = known()
+        return (
+            {"error": "This is gone; run the cell again."}
+            if found is None
+            else (found.answer(request))
+        )
+
+    return answer
+
+
+def _answer(live: Live, request: Request, _buffers: object) -> None:
+    if live._handler is None:
         return
     try:
-        answer: Mapping[str, Any] = handler(request)
+        answer = live._handler(request)
     except KiwinbError as error:
         answer = {"error": str(error)}
     except Exception as error:  # the view says so, and goes on with the next click

@@ -1,0 +1,156 @@
+"""The tree browser: directories that unfold, sizes, owners, and a look into files."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import cached_property
+from weakref import finalize
+
+import numpy as np
+import pandas as pd
+
+from kiwinb.errors import InspectError
+from kiwinb.inspect.files import files
+from kiwinb.inspect.opening import Source, opened
+from kiwinb.inspect.tree import Tree
+from kiwinb.inspect.units import binary
+from kiwinb.notebook.html import bar, escape, more, printable, table
+from kiwinb.notebook.live import Request, Shown
+from kiwinb.notebook.preview import mode_text, preview
+from kiwinb.notebook.tree_index import Integers, TreeIndex
+
+PAGE = 200
+"""Rows that are sent at a time."""
+
+_TOP = 12
+_TOP_DEPTH = 3
+
+
+class TreeBrowser(Shown):
+    """A tree to look around in.
+
+    Args:
+        tree: The tree; it is read as long as the browser is there.
+        table: Its :func:`~kiwinb.inspect.files.files`, when they are known already.
+    """
+
+    view = "tree"
+
+    def __init__(self, tree: Tree, table: pd.DataFrame | None = None) -> None:
+        self.tree = tree
+        self.files = files(tree) if table is None else table
+
+    @cached_property
+    def index(self) -> TreeIndex:
+        """The index over the files."""
+        return TreeIndex(self.files)
+
+    def __repr__(self) -> str:
+        return f"<TreeBrowser of {self.tree.name}: {self._sums}>"
+
+    def state(self) -> Request:
+        """The top of the tree, unfolded."""
+        return {
+            "title": printable(self.tree.name),
+            "sums": self._sums,
+            "top": self._describe(0, 0),
+            **self._page(self.index.children(0), 0, {"sort": "usage", "descending": True}),
+        }
+
+    def answer(self, request: Request) -> Request:
+        """Answer ``children``, ``find`` or ``preview``."""
+        operation = request.get("op")
+        if operation == "children":
+            row = int(request["row"])
+            return self._page(self.index.children(row), row, request)
+        if operation == "find":
+            found = self.index.find(str(request["text"]))
+            return {**self._page(found, None, request), "usage": self._usage(found)}
+        if operation == "preview":
+            row = int(request["row"])
+            seen = preview(self.tree, self.files.iloc[row])
+            facts = [[name, printable(value)] for name, value in seen.facts]
+            path = printable(self.index.paths[row])
+            return {"path": path, "facts": facts, "text": printable(seen.text)}
+        raise InspectError(f"a tree browser does not know {operation!r}")
+
+    def static(self) -> tuple[str, str]:
+        """The largest directories and files."""
+        index = self.index
+        total = max(1, int(index.usage[0]))
+        depth = np.fromiter((path.count("/") for path in index.paths), np.int64, len(index.paths))
+        near = np.flatnonzero(index.directory & (depth <= _TOP_DEPTH))[1:]
+        directories = index.sorted(near, "usage", descending=True)[:_TOP]
+        own = self.files["usage"].to_numpy()
+        plain = np.flatnonzero(~index.directory)
+        largest = plain[np.argsort(-own[plain], kind="stable")]
+        rows = [
+            (index.paths[row], binary(index.usage[row]), bar(index.usage[row] / total),
+             f"{index.entries[row]:,}")
+            for row in directories
+        ]  # fmt: skip
+        described = [self._describe(int(row), 0) for row in largest[:_TOP]]
+        file_rows = [
+            (index.paths[int(item["row"])], binary(int(item["usage"])), str(item["mode"]),
+             str(item["owner"]), str(item["package"]))
+            for item in described
+        ]  # fmt: skip
+        title = f"{self.tree.name}: {self._sums}"
+        html = (
+            f"<h4>{escape(title)}</h4>"
+            + table(("Largest directories", "Size", "Share", "Entries"), rows, (1, 3))
+            + table(("Largest files", "Size", "Mode", "Owner", "Package"), file_rows, (1,))
+            + more(len(largest) - _TOP, "files")
+        )
+        lines = [f"  {row[1]:>10}  {row[0]}" for row in (*rows, *file_rows)]
+        return html, "\n".join([title, *lines])
+
+    @property
+    def _sums(self) -> str:
+        return f"{len(self.files):,} entries, {binary(int(self.index.usage[0]))} on disk"
+
+    def _usage(self, rows: Integers) -> int:
+        return int(self.files["usage"].to_numpy()[rows].sum())
+
+    def _page(self, rows: Integers, parent: int | None, request: Request) -> Request:
+        by, descending = request.get("sort", "usage"), bool(request.get("descending", True))
+        offset = int(request.get("offset", 0))
+        ordered = self.index.sorted(rows, by, descending=descending)
+        page = [self._describe(int(row), parent) for row in ordered[offset : offset + PAGE]]
+        return {"rows": page, "count": len(rows)}
+
+    def _describe(self, row: int, parent: int | None) -> Request:
+        """A row for the view; its name is the whole path when it stands on its own."""
+        index, at = self.index, self._columns
+        whole = int(index.usage[parent or 0]) or 1
+        kind = at["type"][row]
+        name = index.paths[row] if parent is None else index.names[row]
+        return {
+            "row": row,
+            "name": printable(name),
+            "type": kind,
+            "usage": int(index.usage[row]),
+            "share": float(index.usage[row] / whole),
+            "entries": int(index.entries[row]) if kind == "directory" else None,
+            "mode": mode_text(kind, int(at["mode"][row])),
+            "owner": printable(at["owner"][row]),
+            "package": printable(at["package"][row]),
+            "target": printable(at["target"][row]),
+        }
+
+    @cached_property
+    def _columns(self) -> dict[str, list[str]]:
+        names = ("type", "mode", "owner", "package", "target")
+        return {name: self.files[name].tolist() for name in names}
+
+
+def browse(source: Source) -> TreeBrowser:
+    """Browse whatever has a tree: a root tree, an image, a checkpoint, a path.
+
+    Raises:
+        InspectError: It cannot be read.
+    """
+    with ExitStack() as stack:
+        browser = TreeBrowser(stack.enter_context(opened(source)))
+        finalize(browser, stack.pop_all().close)
+        return browser

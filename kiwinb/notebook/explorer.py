@@ -1,0 +1,240 @@
+"""The size explorer: where the bytes are, as a treemap, an icicle or a Pareto chart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from weakref import finalize
+
+import pandas as pd
+import squarify
+
+from kiwinb.errors import InspectError
+from kiwinb.inspect.files import files
+from kiwinb.inspect.opening import Source, opened
+from kiwinb.inspect.tree import Tree
+from kiwinb.inspect.units import binary
+from kiwinb.notebook.html import bar, escape, more, picture, printable, table
+from kiwinb.notebook.live import Request, Shown
+from kiwinb.notebook.sizes import LEVELS, Group, Sizes
+
+VIEWS = ("treemap", "icicle", "pareto")
+"""How sizes can be drawn."""
+
+_MOST = 40
+_LISTED = 100
+_HEADER = 20.0
+_ROWS = 4
+_SMALLEST = 4.0
+_STATIC_TOP = 15
+
+
+class SizeExplorer(Shown):
+    """The sizes of a tree to descend into.
+
+    Args:
+        tree: The tree.
+        table: Its :func:`~kiwinb.inspect.files.files`, when they are known already.
+        by: What the bytes are grouped by first: one of :data:`~kiwinb.notebook.sizes.LEVELS`.
+        name: What it is, for the heading.
+
+    Raises:
+        InspectError: There is no such way to group.
+    """
+
+    view = "explorer"
+
+    def __init__(
+        self,
+        tree: Tree,
+        table: pd.DataFrame | None = None,
+        *,
+        by: str = "directory",
+        name: str | None = None,
+    ) -> None:
+        if by not in LEVELS:
+            raise InspectError(
+                f"sizes cannot be grouped by {by!r}", remedy=f"Choose: {', '.join(LEVELS)}."
+            )
+        self.tree = tree
+        self.name = name or tree.name
+        self.files = files(tree) if table is None else table
+        self.by = by
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        """The sizes, grouped."""
+        return Sizes(self.tree, self.files)
+
+    @property
+    def total(self) -> int:
+        """Bytes on disk."""
+        return int(self.files["usage"].sum())
+
+    def __repr__(self) -> str:
+        return f"<SizeExplorer of {self.name}: {binary(self.total)} by {self.by}>"
+
+    def state(self) -> Request:
+        """The top."""
+        return {
+            "title": printable(self.name),
+            "total": self.total,
+            "by": self.by,
+            "levels": list(LEVELS),
+        }
+
+    def answer(self, request: Request) -> Request:
+        """Answer ``level``: the groups below one, and where each is drawn."""
+        by, at = str(request["by"]), tuple(str(key) for key in request["at"])
+        groups = self.sizes.groups(by, at)
+        usage = sum(group.usage for group in groups)
+        view = request.get("view", "treemap")
+        width, height = (
+            min(4000.0, max(100.0, float(request[key]))) for key in ("width", "height")
+        )
+        if view == "pareto":
+            boxes: Iterator[Request] = iter(())
+        elif view == "icicle":
+            boxes = self._icicle(by, at, groups, width, height)
+        else:
+            boxes = self._treemap(by, at, groups, width, height)
+        return {
+            "usage": usage,
+            "count": len(groups),
+            "groups": [_group(group, usage) for group in groups[:_LISTED]],
+            "boxes": list(boxes),
+        }
+
+    def static(self) -> tuple[str, str]:
+        """A treemap, and the largest groups."""
+        from kiwinb.inspect.plot import treemap  # matplotlib takes its time
+
+        groups = self.sizes.groups(self.by)
+        title = f"{self.name}: {binary(self.total)} by {self.by}"
+        rows = [
+            (group.key, binary(group.usage), bar(group.usage / max(1, self.total)),
+             f"{group.files:,}")
+            for group in groups[:_STATIC_TOP]
+        ]  # fmt: skip
+        drawn = ""
+        if self.total:
+            drawn = picture(
+                treemap(
+                    pd.DataFrame(
+                        {
+                            "group": [printable(group.key) for group in groups],
+                            "usage": [group.usage for group in groups],
+                        }
+                    ),
+                    title=printable(title),
+                ).png(),
+                f"Treemap of {title}",
+            )
+        html = (
+            f"<h4>{escape(title)}</h4>{drawn}"
+            + table((self.by.capitalize(), "Size", "Share", "Files"), rows, (1, 3))
+            + more(len(groups) - _STATIC_TOP, "groups")
+        )
+        return html, "\n".join([title, *(f"  {row[1]:>10}  {row[0]}" for row in rows)])
+
+    def _treemap(
+        self, by: str, at: tuple[str, ...], groups: Sequence[Group], width: float, height: float
+    ) -> Iterator[Request]:
+        for number, (group, box) in enumerate(_squares(groups, (0.0, 0.0, width, height))):
+            yield _box(group, box, number, 0)
+            left, top, wide, high = box
+            if group.leaf or not group.key or wide < 70 or high < 50:
+                continue
+            inner = (left + 3, top + _HEADER, wide - 6, high - _HEADER - 3)
+            below = self.sizes.groups(by, (*at, group.key))
+            for child, place in _squares(below, inner):
+                yield _box(child, place, number, 1)
+
+    def _icicle(
+        self, by: str, at: tuple[str, ...], groups: Sequence[Group], width: float, height: float
+    ) -> Iterator[Request]:
+        high = height / _ROWS
+        scale = width / (sum(group.usage for group in groups) or 1)
+
+        def row(
+            groups: Sequence[Group], keys: tuple[str, ...], left: float, depth: int, hue: int
+        ) -> Iterator[Request]:
+            for number, group in enumerate(_few(groups)):
+                wide = group.usage * scale
+                if wide < _SMALLEST:
+                    return
+                colour = hue if depth else number
+                yield _box(group, (left, depth * high, wide, high), colour, depth)
+                if depth + 1 < _ROWS and group.key and not group.leaf:
+                    inside = (*keys, group.key)
+                    below = self.sizes.groups(by, inside)
+                    yield from row(below, inside, left, depth + 1, colour)
+                left += wide
+
+        yield from row(groups, at, 0.0, 0, 0)
+
+
+Box = tuple[float, float, float, float]
+
+
+def _few(groups: Sequence[Group]) -> list[Group]:
+    """The largest groups that take any space; the others as one without a key."""
+    filled = [group for group in groups if group.usage > 0]
+    if len(filled) <= _MOST + 1:
+        return filled
+    rest = filled[_MOST:]
+    usage, count = sum(item.usage for item in rest), sum(item.files for item in rest)
+    return [*filled[:_MOST], Group("", f"{len(rest):,} others", usage, count, True)]
+
+
+def _squares(groups: Sequence[Group], box: Box) -> Iterator[tuple[Group, Box]]:
+    shown = _few(groups)
+    if not shown:
+        return
+    left, top, width, height = box
+    sizes = squarify.normalize_sizes([group.usage for group in shown], width, height)
+    for group, place in zip(shown, squarify.squarify(sizes, left, top, width, height), strict=True):
+        if place["dx"] >= 1 and place["dy"] >= 1:
+            yield group, (place["x"], place["y"], place["dx"], place["dy"])
+
+
+def _box(group: Group, box: Box, colour: int, depth: int) -> Request:
+    return {
+        "key": printable(group.key),
+        "label": printable(group.label),
+        "usage": group.usage,
+        "files": group.files,
+        "leaf": group.leaf,
+        "box": [round(part, 1) for part in box],
+        "colour": colour,
+        "depth": depth,
+    }
+
+
+def _group(group: Group, whole: int) -> Request:
+    return {
+        "key": printable(group.key),
+        "label": printable(group.label),
+        "usage": group.usage,
+        "files": group.files,
+        "share": group.usage / (whole or 1),
+        "leaf": group.leaf,
+    }
+
+
+def explore(source: Source, *, by: str = "directory") -> SizeExplorer:
+    """Explore the sizes of whatever has a tree: a root tree, an image, a checkpoint, a path.
+
+    Args:
+        source: What to look into.
+        by: What the bytes are grouped by first: ``directory``, ``package``, ``section``, ``type``
+            or ``extension``.
+
+    Raises:
+        InspectError: It cannot be read, or there is no such way to group.
+    """
+    with ExitStack() as stack:
+        explorer = SizeExplorer(stack.enter_context(opened(source)), by=by)
+        finalize(explorer, stack.pop_all().close)
+        return explorer

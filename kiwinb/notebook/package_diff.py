@@ -1,0 +1,187 @@
+"""What changed between two trees: tables to filter, sort and export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kiwinb.errors import InspectError
+from kiwinb.inspect.diff import Difference
+from kiwinb.inspect.units import binary, signed
+from kiwinb.notebook.html import escape, more, picture, printable, table
+from kiwinb.notebook.live import Request, Shown
+
+PAGE = 200
+"""Rows that are sent at a time."""
+
+_TOP_PACKAGES = 40
+_TOP_FILES = 15
+_SIZES = ("size_before", "size_after", "delta")
+_HEADS = {
+    "name": "Package",
+    "arch": "Arch",
+    "before": "Before",
+    "after": "After",
+    "change": "Change",
+    "size_before": "Size before",
+    "size_after": "Size after",
+    "delta": "Difference",
+    "path": "Path",
+    "what": "What",
+}
+_CHANGES = ("added", "removed", "upgraded", "downgraded", "changed")
+
+
+class DifferenceBrowser(Shown):
+    """A difference to look around in.
+
+    Args:
+        difference: The difference.
+    """
+
+    view = "difference"
+
+    def __init__(self, difference: Difference) -> None:
+        self.difference = difference
+        self.tables = {"packages": difference.packages, "files": difference.files}
+
+    def __repr__(self) -> str:
+        return f"<DifferenceBrowser of {self.difference}>"
+
+    def select(
+        self, name: str, text: str = "", change: str = "", sort: str = "", descending: bool = False
+    ) -> pd.DataFrame:
+        """Rows of a table.
+
+        Args:
+            name: ``packages`` or ``files``.
+            text: All words of it are in the name or path, or in what changed.
+            change: Only those changes.
+            sort: Column to sort by; as they are when empty.
+            descending: The largest first.
+
+        Raises:
+            InspectError: There is no such table or column.
+        """
+        if name not in self.tables:
+            raise InspectError(f"a difference has no table {name!r}")
+        rows = self.tables[name]
+        if sort and sort not in rows.columns:
+            raise InspectError(f"the table {name} has no column {sort!r}")
+        if change:
+            rows = rows[rows["change"].eq(change)]
+        for word in text.lower().split():
+            holds = pd.Series(False, index=rows.index)
+            for column in ("name", "path", "what", "before", "after"):
+                if column in rows:
+                    holds |= rows[column].str.lower().str.contains(word, regex=False)
+            rows = rows[holds]
+        if sort:
+            rows = rows.sort_values(sort, ascending=not descending, kind="stable")
+        return rows
+
+    def export(self, path: str | Path, name: str = "packages", **selection: Any) -> Path:
+        """Write rows of a table as CSV.
+
+        Args:
+            path: The file to write.
+            name: ``packages`` or ``files``.
+            **selection: As for :meth:`select`.
+        """
+        file = Path(path)
+        text = self.select(name, **selection).to_csv(index=False)
+        file.write_bytes(text.encode("utf-8", "surrogateescape"))
+        return file
+
+    def state(self) -> Request:
+        """What the tables have."""
+        return {
+            "title": printable(f"{self.difference.before} → {self.difference.after}"),
+            "summary": self.difference.summary(),
+            "tables": [
+                {
+                    "name": name,
+                    "columns": [
+                        {"key": key, "label": _HEADS[key], "number": key in _SIZES}
+                        for key in rows.columns
+                    ],
+                    "changes": _counts(rows),
+                    "count": len(rows),
+                }
+                for name, rows in self.tables.items()
+            ],
+        }
+
+    def answer(self, request: Request) -> Request:
+        """Answer ``rows`` or ``export``."""
+        rows = self.select(
+            str(request["table"]),
+            str(request.get("text", "")),
+            str(request.get("change", "")),
+            str(request.get("sort", "")),
+            bool(request.get("descending", False)),
+        )
+        if request.get("op") == "export":
+            return {"csv": printable(rows.to_csv(index=False))}
+        offset = int(request.get("offset", 0))
+        page = rows.iloc[offset : offset + PAGE]
+        delta = rows["delta"].dropna()
+        return {
+            "rows": [[_plain(value) for value in row] for row in page.itertuples(index=False)],
+            "count": len(rows),
+            "delta": int(delta.sum()) if len(delta) else None,
+        }
+
+    def static(self) -> tuple[str, str]:
+        """The summary, a picture, and what changed most."""
+        difference = self.difference
+        title = f"{difference.before} → {difference.after}"
+        parts = [f"<h4>{escape(title)}</h4>", f'<div class="note">{difference.summary()}</div>']
+        parts += _bars(difference)
+        for name, top in (("packages", _TOP_PACKAGES), ("files", _TOP_FILES)):
+            rows = self.tables[name]
+            if rows.empty:
+                continue
+            shown = _largest(rows, top)
+            columns = [key for key in rows.columns if key not in _SIZES[:2]]
+            cells = [
+                [_cell(key, value) for key, value in zip(columns, row, strict=True)]
+                for row in shown[columns].itertuples(index=False)
+            ]
+            parts.append(table([_HEADS[key] for key in columns], cells, [columns.index("delta")]))
+            parts.append(more(len(rows) - top, name))
+        return "".join(parts), str(difference)
+
+
+def _bars(difference: Difference) -> list[str]:
+    from kiwinb.inspect.plot import diff_bars  # matplotlib takes its time
+
+    try:
+        drawn = diff_bars(difference, limit=15)
+    except InspectError:  # nothing changed in size
+        return []
+    return [picture(drawn.png(), "Sizes of the packages that changed most, as bars")]
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, int]:
+    counts = rows["change"].value_counts()
+    return {change: int(counts[change]) for change in _CHANGES if change in counts}
+
+
+def _largest(rows: pd.DataFrame, top: int) -> pd.DataFrame:
+    size = rows["delta"].astype("Int64").abs().fillna(0)
+    return rows.loc[size.sort_values(ascending=False, kind="stable").index[:top]]
+
+
+def _cell(key: str, value: Any) -> str:
+    if key in _SIZES:
+        return "" if pd.isna(value) else signed(value) if key == "delta" else binary(value)
+    return str(value)
+
+
+def _plain(value: Any) -> str | int | None:
+    if isinstance(value, str):
+        return printable(value)
+    return None if pd.isna(value) else int(value)

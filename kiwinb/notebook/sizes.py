@@ -1,0 +1,136 @@
+"""Sizes to descend into: groups, what is in a group, and so on down to single files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kiwinb.errors import InspectError
+from kiwinb.inspect.breakdown import By, group_keys
+from kiwinb.inspect.tree import Tree
+from kiwinb.notebook.html import printable
+
+LEVELS: Mapping[str, tuple[By, ...]] = {
+    "directory": (),
+    "package": ("package",),
+    "section": ("section", "package"),
+    "type": ("type",),
+    "extension": ("extension",),
+}
+"""By what bytes are grouped before they are by directory, level by level."""
+
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some bytes that belong together.
+
+    Attributes:
+        key: What it is known by on its level.
+        label: What it is called.
+        usage: Bytes on disk.
+        files: Paths that are no directories.
+        leaf: There is nothing below it.
+    """
+
+    key: str
+    label: str
+    usage: int
+    files: int
+    leaf: bool
+
+
+class Sizes:
+    """The bytes of a tree, to descend into.
+
+    Args:
+        tree: The tree.
+        table: Its :func:`~kiwinb.inspect.files.files`.
+    """
+
+    def __init__(self, tree: Tree, table: pd.DataFrame) -> None:
+        self._tree = tree
+        self._table = table
+        self._paths = np.empty(len(table), object)
+        self._paths[:] = [printable(path) for path in table["path"]]
+        self._usage = table["usage"].to_numpy(np.int64)
+        self._directory = table["type"].eq("directory").to_numpy()
+        self._keys: dict[By, np.ndarray[Any, np.dtype[np.object_]]] = {}
+        self._rows = lru_cache(maxsize=256)(self._select)
+
+    def groups(self, by: str, at: Sequence[str] = ()) -> tuple[Group, ...]:
+        """The groups below a group, the largest first.
+
+        Args:
+            by: One of :data:`LEVELS`.
+            at: Keys of the groups from the top down to that one; empty for the top.
+
+        Raises:
+            InspectError: There is no such way to group, or no such group.
+        """
+        if by not in LEVELS:
+            raise InspectError(
+                f"sizes cannot be grouped by {by!r}", remedy=f"Choose: {', '.join(LEVELS)}."
+            )
+        rows = self._rows(by, tuple(at))
+        if not len(rows):
+            raise InspectError(f"there is nothing in {' / '.join(at)}")
+        keys = self._level(by, tuple(at), rows)
+        codes, names = pd.factorize(keys)
+        count = len(names)
+        usage = np.bincount(codes, self._usage[rows], count).astype(np.int64)
+        plain = np.bincount(codes, ~self._directory[rows], count).astype(np.int64)
+        lone = np.bincount(codes, minlength=count) == 1
+        by_directory = len(at) >= len(LEVELS[by])
+        here = self._prefix(by, tuple(at)) if by_directory else ""
+        found = []
+        for number in np.lexsort((np.arange(count), -usage)):
+            key = str(names[number])
+            label = key
+            if by_directory:
+                label = "(itself)" if key == here else key.rpartition("/")[2]
+            leaf = by_directory and bool(lone[number])
+            found.append(Group(key, label, int(usage[number]), int(plain[number]), leaf))
+        return tuple(found)
+
+    def _select(self, by: str, at: tuple[str, ...]) -> Rows:
+        """The rows of the table that are in a group."""
+        if not at:
+            return np.arange(len(self._paths))
+        rows = self._rows(by, at[:-1])
+        keys = self._level(by, at[:-1], rows)
+        found: Rows = rows[keys == at[-1]]
+        return found
+
+    def _level(
+        self, by: str, at: tuple[str, ...], rows: Rows
+    ) -> np.ndarray[Any, np.dtype[np.object_]]:
+        """The group of each of the rows, on the level below a group."""
+        fields = LEVELS[by]
+        if len(at) < len(fields):
+            return self._keys_of(fields[len(at)])[rows]
+        prefix = self._prefix(by, at)
+        start = len(prefix) + 1 if prefix != "/" else 1
+
+        def child(path: str) -> str:
+            end = path.find("/", start)
+            return path if end < 0 else path[:end]
+
+        keys = np.empty(len(rows), object)
+        keys[:] = [child(path) for path in self._paths[rows]]
+        return keys
+
+    def _prefix(self, by: str, at: tuple[str, ...]) -> str:
+        return at[-1] if len(at) > len(LEVELS[by]) else "/"
+
+    def _keys_of(self, by: By) -> np.ndarray[Any, np.dtype[np.object_]]:
+        if by not in self._keys:
+            keys = group_keys(self._tree, self._table, by)
+            self._keys[by] = keys.astype(str).map(printable).to_numpy(object)
+        return self._keys[by]
