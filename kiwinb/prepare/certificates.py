@@ -41,6 +41,7 @@ class ImportCertificates:
         directory.mkdir(parents=True, exist_ok=True)
         for certificate in self.certificates:
             target = directory / certificate.path.with_suffix(".crt").name
+            target.unlink(missing_ok=True)
             shutil.copyfile(certificate.path, target)
             target.chmod(0o644)
         with Chroot(context.root, log=context.log) as chroot:

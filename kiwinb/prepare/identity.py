@@ -83,7 +83,7 @@ class SetIdentity:
                 if have
                 else "Add the package tzdata.",
             )
-        localtime = root / "etc/localtime"
+        localtime = resolve_in(root, "/etc/localtime", follow_last=False)
         localtime.unlink(missing_ok=True)
         localtime.symlink_to(f"/usr/share/zoneinfo/{zone}")
         resolve_in(root, "/etc/timezone").write_text(f"{zone}\n")

@@ -146,7 +146,8 @@ def _place(root: Path, member: tarfile.TarInfo, content: IO[bytes] | None, origi
         path = resolve_in(root, member.name)
         if os.path.lexists(path) and not path.is_dir():
             raise _clash(member, origin, "it is a directory, and the tree has a file there")
-        path.mkdir(exist_ok=True)
+        if not path.is_dir():
+            _make_directories(path)
     else:
         if path.is_dir() and not path.is_symlink():
             raise _clash(member, origin, "the tree has a directory there")

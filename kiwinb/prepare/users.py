@@ -11,6 +11,7 @@ from kiwinb.description.model import User
 from kiwinb.plan.step import Output, StepContext
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.command import run
+from kiwinb.sandbox.paths import resolve_in
 
 _BACKUPS = ("passwd-", "group-", "shadow-", "gshadow-", "subuid-", "subgid-")
 
@@ -39,10 +40,10 @@ class SetupUsers:
                 groups = [_group(chroot, context.root, group) for group in user.groups]
                 self._user(chroot, context.root, user, groups)
         for name in _BACKUPS:
-            (context.root / "etc" / name).unlink(missing_ok=True)
+            resolve_in(context.root, f"/etc/{name}", follow_last=False).unlink(missing_ok=True)
 
     def _user(self, chroot: Chroot, root: Path, user: User, groups: list[str]) -> None:
-        exists = user.name in _names(root / "etc/passwd")
+        exists = user.name in _names(resolve_in(root, "/etc/passwd"))
         options: list[str] = []
         if groups:
             options += ["--gid", groups[0]]
@@ -74,7 +75,7 @@ class SetupUsers:
 def _group(chroot: Chroot, root: Path, said: str) -> str:
     """Make a group that is given as ``name`` or ``name:gid``, unless it is there."""
     name, _, number = said.partition(":")
-    if name not in _names(root / "etc/group"):
+    if name not in _names(resolve_in(root, "/etc/group")):
         chroot.run(["groupadd", *(("--gid", number) if number else ()), "--", name])
     return name
 

@@ -1,0 +1,222 @@
+"""Overlays and archives come into the tree as they are, and never get out of it."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kiwinb.errors import DescriptionError
+from kiwinb.prepare.placing import place_archive, place_directory
+
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root makes these")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    path = tmp_path / "tree"
+    (path / "etc").mkdir(parents=True)
+    return path
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> Path:
+    path = tmp_path / "root"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    path = tmp_path / "outside"
+    path.mkdir()
+    (path / "victim").write_text("untouched")
+    return path
+
+
+def _untouched(outside: Path) -> bool:
+    names = [path.name for path in outside.iterdir()]
+    return names == ["victim"] and (outside / "victim").read_text() == "untouched"
+
+
+def _archive(path: Path, *members: tarfile.TarInfo, content: bytes = b"new") -> Path:
+    with tarfile.open(path, "w") as archive:
+        for member in members:
+            member.size = len(content) if member.isreg() else 0
+            archive.addfile(member, io.BytesIO(content) if member.isreg() else None)
+    return path
+
+
+def _member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname, member.mode = kind, target, 0o644
+    member.uid, member.gid = os.getuid(), os.getgid()
+    return member
+
+
+def test_modes_times_links_and_attributes_are_kept(root: Path, overlay: Path) -> None:
+    tool = overlay / "usr/bin/tool"
+    tool.parent.mkdir(parents=True)
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o4755)
+    os.utime(tool, (1e9, 1e9))
+    os.link(tool, tool.with_name("again"))
+    (overlay / "etc").mkdir()
+    (overlay / "etc/link").symlink_to("../nowhere")
+    os.mkfifo(overlay / "etc/pipe")
+    os.setxattr(tool, "user.note", b"\xff\0kept")
+    place_directory(root, overlay)
+    placed = (root / "usr/bin/tool").stat()
+    assert stat.S_IMODE(placed.st_mode) == 0o4755
+    assert placed.st_mtime == 1e9
+    assert (root / "usr/bin/again").stat().st_ino == placed.st_ino
+    assert str((root / "etc/link").readlink()) == "../nowhere"
+    assert (root / "etc/pipe").is_fifo()
+    assert os.getxattr(root / "usr/bin/tool", "user.note") == b"\xff\0kept"
+
+
+@as_root
+def test_a_directory_belongs_to_root_and_an_archive_keeps_owners(
+    root: Path, overlay: Path, tmp_path: Path
+) -> None:
+    file = overlay / "owned"
+    file.write_text("x")
+    os.chown(file, 1234, 5678)
+    os.mknod(overlay / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    place_directory(root, overlay)
+    assert ((root / "owned").stat().st_uid, (root / "owned").stat().st_gid) == (0, 0)
+    node = (root / "null").stat()
+    assert (stat.S_ISCHR(node.st_mode), node.st_rdev) == (True, os.makedev(1, 3))
+
+    subprocess.run(["tar", "-cf", tmp_path / "root.tar", "-C", overlay, "."], check=True)
+    place_archive(root, tmp_path / "root.tar")
+    assert ((root / "owned").stat().st_uid, (root / "owned").stat().st_gid) == (1234, 5678)
+
+
+@pytest.mark.parametrize("option", ["--gzip", "--bzip2", "--xz", "--zstd"])
+def test_archives_of_each_compression(root: Path, overlay: Path, option: str) -> None:
+    (overlay / "file").write_text("packed")
+    archive = overlay.parent / "root.tar.z"
+    subprocess.run(["tar", option, "-cf", archive, "-C", overlay, "."], check=True)
+    place_archive(root, archive, "/srv")
+    assert (root / "srv/file").read_text() == "packed"
+
+
+def test_a_directory_that_is_there_keeps_its_mode(root: Path, overlay: Path) -> None:
+    (root / "etc").chmod(0o711)
+    (overlay / "etc").mkdir(mode=0o755)
+    (overlay / "etc/file").write_text("x")
+    place_directory(root, overlay)
+    assert stat.S_IMODE((root / "etc").stat().st_mode) == 0o711
+
+
+def test_a_link_to_a_directory_is_followed_inside(root: Path, overlay: Path) -> None:
+    (root / "usr/lib").mkdir(parents=True)
+    (root / "lib").symlink_to("/usr/lib")
+    (overlay / "lib").mkdir()
+    (overlay / "lib/module").write_text("x")
+    place_directory(root, overlay)
+    assert (root / "usr/lib/module").read_text() == "x"
+    assert (root / "lib").is_symlink()
+
+
+def test_a_link_to_a_directory_that_is_missing(root: Path, overlay: Path) -> None:
+    (root / "var").mkdir()
+    (root / "var/run").symlink_to("/run/deep/er")
+    (overlay / "var/run").mkdir(parents=True)
+    (overlay / "var/run/file").write_text("x")
+    place_directory(root, overlay)
+    assert (root / "run/deep/er/file").read_text() == "x"
+
+
+LINKS: list[Callable[[Path], str]] = [
+    lambda outside: str(outside),
+    lambda outside: "/../../../../.." + str(outside),
+    lambda outside: "../" * 20 + str(outside).lstrip("/"),
+]
+
+
+@pytest.mark.parametrize("target", LINKS)
+def test_never_through_a_link_of_the_tree(
+    root: Path, overlay: Path, outside: Path, target: Callable[[Path], str]
+) -> None:
+    (root / "srv").symlink_to(target(outside))
+    (overlay / "srv").mkdir()
+    (overlay / "srv/victim").write_text("attacked")
+    place_directory(root, overlay)
+    assert _untouched(outside)
+    assert (root / "srv").is_symlink()
+
+
+def test_a_link_in_the_place_of_a_file_is_replaced(
+    root: Path, overlay: Path, outside: Path
+) -> None:
+    (root / "etc/motd").symlink_to(outside / "victim")
+    (overlay / "etc").mkdir()
+    (overlay / "etc/motd").write_text("attacked")
+    place_directory(root, overlay)
+    assert _untouched(outside)
+    assert not (root / "etc/motd").is_symlink()
+
+
+def test_an_archive_that_lays_a_link_and_goes_through_it(
+    root: Path, tmp_path: Path, outside: Path
+) -> None:
+    members = (_member("out", tarfile.SYMTYPE, str(outside)), _member("out/victim"))
+    place_archive(root, _archive(tmp_path / "a.tar", *members))
+    assert _untouched(outside)
+
+
+@pytest.mark.parametrize("name", ["../outside/victim", "/etc/../../outside/victim", "/etc/motd"])
+def test_members_with_names_that_leave_the_tree(
+    root: Path, tmp_path: Path, outside: Path, name: str
+) -> None:
+    archive = _archive(tmp_path / "a.tar", _member(name))
+    with pytest.raises(DescriptionError, match="leave the root tree"):
+        place_archive(root, archive)
+    assert _untouched(outside)
+
+
+def test_a_hard_link_to_what_is_outside(root: Path, tmp_path: Path, outside: Path) -> None:
+    (root / "out").symlink_to(outside)
+    members = (_member("link", tarfile.LNKTYPE, "out/victim"), _member("link"))
+    with pytest.raises(DescriptionError):
+        place_archive(root, _archive(tmp_path / "a.tar", *members))
+    assert _untouched(outside)
+
+
+def test_a_file_where_the_tree_has_a_directory(root: Path, overlay: Path) -> None:
+    (overlay / "etc").write_text("x")
+    with pytest.raises(DescriptionError, match="the tree has a directory there") as caught:
+        place_directory(root, overlay)
+    assert "root" in str(caught.value)
+
+
+def test_a_directory_where_the_tree_has_a_file(root: Path, overlay: Path) -> None:
+    (root / "srv").write_text("x")
+    (overlay / "srv").mkdir()
+    with pytest.raises(DescriptionError, match="the tree has a file there"):
+        place_directory(root, overlay)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"\x28\xb5\x2f\xfdbroken"])
+def test_what_is_no_archive(root: Path, tmp_path: Path, content: bytes) -> None:
+    archive = tmp_path / "root.tar.gz"
+    archive.write_bytes(content)
+    with pytest.raises(DescriptionError, match="cannot be unpacked"):
+        place_archive(root, archive)
+
+
+def test_an_archive_that_was_cut_off(root: Path, tmp_path: Path) -> None:
+    archive = _archive(tmp_path / "a.tar", _member("big"), content=os.urandom(100_000))
+    subprocess.run(["gzip", "-k", archive], check=True)
+    packed = archive.with_suffix(".tar.gz")
+    packed.write_bytes(packed.read_bytes()[:50_000])
+    with pytest.raises(DescriptionError, match="cannot be unpacked"):
+        place_archive(root, packed)
