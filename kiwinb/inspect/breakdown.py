@@ -16,6 +16,7 @@ from kiwinb.inspect.databases import find_database
 from kiwinb.inspect.files import files
 from kiwinb.inspect.kinds import extensions, kinds
 from kiwinb.inspect.opening import Source, opened
+from kiwinb.inspect.remembered import remembered
 from kiwinb.inspect.tree import MOST_IN_MEMORY, Tree
 
 By = Literal["partition", "directory", "package", "section", "type", "extension"]
@@ -54,8 +55,9 @@ def breakdown(
         InspectError: It cannot be read, or there is no such ``by``.
     """
     with opened(source) as tree:
-        table = files(tree)
-        keys = group_keys(tree, table, by, depth=depth)
+        view = remembered(tree)
+        table = files(view)
+        keys = group_keys(view, table, by, depth=depth)
         summed = sum_up(table, keys)
         if compressed:
             measured = _compressed(tree, table, keys)

@@ -16,6 +16,7 @@ from kiwinb.inspect.databases.database import Package
 from kiwinb.inspect.files import files
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.package_list import SUFFIX, read_package_list
+from kiwinb.inspect.remembered import remembered
 from kiwinb.inspect.tree import Tree
 from kiwinb.inspect.units import signed
 
@@ -94,7 +95,8 @@ def diff(a: Source, b: Source) -> Difference:
     """
     if _is_list(a) or _is_list(b):
         return _packages_only(a, b)
-    with opened(a) as before, opened(b) as after:
+    with opened(a) as first, opened(b) as second:
+        before, after = remembered(first), remembered(second)
         one, other = _packages(before), _packages(after)
         left, right = files(before), files(after)
         changed = _files(before, after, left, right, _same_versions(one.packages, other.packages))

@@ -8,9 +8,9 @@ import pandas as pd
 
 from kiwinb.errors import InspectError
 from kiwinb.inspect.databases import find_database
+from kiwinb.inspect.remembered import PASSWD, remembered
 from kiwinb.inspect.tree import Tree
 
-PASSWD = "/etc/passwd"
 _MAXIMUM_LINKS = 40  # as in path_resolution(7)
 
 
@@ -26,6 +26,7 @@ def files(tree: Tree) -> pd.DataFrame:
     Raises:
         InspectError: The tree cannot be read.
     """
+    tree = remembered(tree)
     table = tree.scan()
     users = _users(tree)
     numbers = table["uid"].unique()

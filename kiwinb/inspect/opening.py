@@ -63,7 +63,7 @@ def opened(source: Source) -> Iterator[Tree]:
 
 def _in_store(prefix: str) -> Tree:
     from kiwinb.checkpoints.store import open_store
-    from kiwinb.inspect.checkpoint import CheckpointTree
+    from kiwinb.inspect.formats.checkpoint import CheckpointTree
     from kiwinb.settings import load_settings
 
     store = open_store(load_settings())
@@ -73,4 +73,10 @@ def _in_store(prefix: str) -> Tree:
             f"{'no' if not found else len(found)} checkpoints have a key that starts with {prefix}",
             remedy="See `kiwinb checkpoints list`, and give more digits of the key.",
         )
-    return CheckpointTree(store, found[0].key)
+    (checkpoint,) = found
+    if checkpoint.output != "tree":
+        raise InspectError(
+            f"the checkpoint {checkpoint.key[:12]} ({checkpoint.name}) is no root tree",
+            remedy="Name a step that leaves a tree.",
+        )
+    return CheckpointTree(store, checkpoint.key, f"{checkpoint.name} {checkpoint.key[:12]}")

@@ -183,8 +183,11 @@ def pareto(
     _binary_ticks(axes.xaxis, 0, sizes.max())
     axes.set_xlabel(f"{value} (bars)", color=_INK)
     shared = axes.twiny()
-    shares = 100 * np.cumsum(sizes) / total
-    shared.plot(shares, places, color=OKABE_ITO[5], marker="o", markersize=3.5, linewidth=1.5)
+    named = len(rows) - others
+    shares = 100 * np.cumsum(sizes)[:named] / total
+    shared.plot(
+        shares, places[:named], color=OKABE_ITO[5], marker="o", markersize=3.5, linewidth=1.5
+    )
     shared.set_xlim(0, 112)
     for place, size in zip(places, sizes, strict=True):
         shared.text(
@@ -341,7 +344,7 @@ def _draw(
                 box.height,
                 facecolor=box.colour,
                 edgecolor="white",
-                linewidth=0.8 if box.width > 0.004 * across[1] else 0,
+                linewidth=0.8 if box.width > 0.004 * across[1] else 0.3,
             )
         )
     axes.set_xlim(*across)
@@ -362,7 +365,7 @@ def _lighter(colour: _Colour, by: float) -> _Colour:
 
 
 def _write_labels(picture: Picture, axes: Axes, labels: Iterable[_LabelledBox]) -> None:
-    """Write in each box the first of its texts that fits, smaller or upright if need be, or none."""
+    """Write in each box the first of its texts that fits, or none; upright if need be."""
     picture.draw_without_rendering()  # so that the axes have their final size
     for box in labels:
         (left, bottom), (right, top) = axes.transData.transform(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from kiwinb.inspect.databases import find_database
 from kiwinb.inspect.files import files
+from kiwinb.inspect.remembered import remembered
 from kiwinb.inspect.tree import Tree
 
 MACHINE_MADE: Mapping[str, str] = {
@@ -65,6 +66,7 @@ def unowned(tree: Tree) -> pd.DataFrame:
     Raises:
         InspectError: The tree cannot be read.
     """
+    tree = remembered(tree)
     table = files(tree)
     found = table[table["package"].eq("")].reset_index(drop=True)
     database = find_database(tree)

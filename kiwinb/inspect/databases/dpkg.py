@@ -18,6 +18,8 @@ from kiwinb.packages.versions import compare_versions
 _ADMIN = "/var/lib/dpkg"
 _STATUS = f"{_ADMIN}/status"
 _STATUS_D = f"{_ADMIN}/status.d/"
+_DIVERSIONS = f"{_ADMIN}/diversions"
+_SUMS = (".md5sums", ".sha256sums")
 _EXTENDED_STATES = "/var/lib/apt/extended_states"
 _SCRIPTS = ("preinst", "postinst", "config")
 _REQUIREMENT = re.compile(
@@ -41,6 +43,7 @@ class Dpkg:
         r"/var/cache/apt(/.*)?": "cache of apt",
         r"/var/(lib|cache)/debconf(/.*)?": "answers to debconf",
         r"/var/lib/ucf(/.*)?": "state of ucf",
+        r"/etc/dpkg/origins/default": "vendor of the distribution",
         r"/etc/apt/.*": "configuration of apt",
         r"/var/lib/systemd/deb-systemd-(user-)?helper-\w+(/.*)?": "services that packages enabled",
         r"/etc/rc[0-6S]\.d/.*": "made by update-rc.d",
@@ -53,14 +56,17 @@ class Dpkg:
 
     def packages(self, tree: Tree) -> tuple[Package, ...]:
         """The installed packages, sorted by name and architecture."""
+        wanted = (*self._status_files(tree), _EXTENDED_STATES)
+        texts = _read_many(tree, [path for path in wanted if tree.exists(path)])
+        extended_states = texts.pop(_EXTENDED_STATES, None)
         found = [
             fields
-            for text in self._status_files(tree).values()
+            for text in texts.values()
             for fields in paragraphs(text)
             if fields.get("status", "installed").split()[-1:] == ["installed"]
         ]
         count = Counter(fields["package"] for fields in found)
-        automatic = _automatic(tree)
+        automatic = None if extended_states is None else _automatic(extended_states)
         packages = (_package(fields, count[fields["package"]] > 1, automatic) for fields in found)
         return tuple(sorted(packages, key=lambda package: (package.name, package.arch)))
 
@@ -70,7 +76,8 @@ class Dpkg:
         if not lists:
             yield from self._listed_by_checksums(tree)
             return
-        diverted = _diversions(_read(tree, f"{_ADMIN}/diversions"))
+        noted = _text(tree.read(_DIVERSIONS)) if tree.exists(_DIVERSIONS) else ""
+        diverted = _diversions(noted)
         for (package, _), text in lists.items():
             away = {
                 source: target for source, (target, by) in diverted.items() if by != package.name
@@ -89,16 +96,14 @@ class Dpkg:
         """Compare two versions as dpkg does."""
         return compare_versions(a, b)
 
-    def _status_files(self, tree: Tree) -> dict[str, str]:
+    def _status_files(self, tree: Tree) -> tuple[str, ...]:
         if tree.exists(_STATUS):
-            return {_STATUS: _read(tree, _STATUS)}
-        names = tree.scan()["path"].tolist()
-        paths = [
+            return (_STATUS,)
+        return tuple(
             path
-            for path in names
-            if path.startswith(_STATUS_D) and not path.endswith((".md5sums", ".sha256sums"))
-        ]
-        return {path: _text(data) for path, data in tree.read_many(paths).items()}
+            for path in tree.scan()["path"].tolist()
+            if path.startswith(_STATUS_D) and not path.endswith(_SUMS)
+        )
 
     def _info(
         self, tree: Tree, packages: Iterable[Package], kinds: Sequence[str]
@@ -111,16 +116,17 @@ class Dpkg:
                     path = f"{_ADMIN}/info/{stem}.{kind}"
                     if tree.exists(path):
                         paths[package, kind] = path
-        data = tree.read_many(list(paths.values()))
-        return {found: _text(data[path]) for found, path in paths.items()}
+        texts = _read_many(tree, list(paths.values()))
+        return {found: texts[path] for found, path in paths.items()}
 
     def _listed_by_checksums(self, tree: Tree) -> Iterator[tuple[str, list[str]]]:
         """The files of packages that are known by ``status.d`` alone."""
         if not tree.exists(_STATUS_D.rstrip("/")):
             return
-        for path, text in self._status_files(tree).items():
+        for path, text in _read_many(tree, self._status_files(tree)).items():
             name = next((fields.get("package", "") for fields in paragraphs(text)), "")
-            lines = _read(tree, f"{path}.md5sums").splitlines()
+            sums = f"{path}.md5sums"
+            lines = _text(tree.read(sums)).splitlines() if tree.exists(sums) else []
             yield name, [f"/{line[34:]}" for line in lines if len(line) > 34]
 
 
@@ -163,14 +169,12 @@ def _relations(fields: Mapping[str, str], name: str) -> Iterator[Alternatives]:
             yield found
 
 
-def _automatic(tree: Tree) -> set[str] | None:
-    """Packages that apt notes as installed for others; ``None`` where apt notes nothing."""
-    if not tree.exists(_EXTENDED_STATES):
-        return None
+def _automatic(extended_states: str) -> set[str]:
+    """Packages that apt notes as installed for others, with and without architecture."""
     marked = [
         fields
-        for fields in paragraphs(_read(tree, _EXTENDED_STATES))
-        if fields.get("auto-installed") == "1"
+        for fields in paragraphs(extended_states)
+        if fields.get("auto-installed") == "1" and "package" in fields
     ]
     names = {f"{fields['package']}:{fields.get('architecture', '')}" for fields in marked}
     return names | {fields["package"] for fields in marked}
@@ -185,8 +189,8 @@ def _diversions(text: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def _read(tree: Tree, path: str) -> str:
-    return _text(tree.read(path)) if tree.exists(path) else ""
+def _read_many(tree: Tree, paths: Sequence[str]) -> dict[str, str]:
+    return {path: _text(data) for path, data in tree.read_many(paths).items()}
 
 
 def _text(data: bytes) -> str:

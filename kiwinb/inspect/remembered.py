@@ -1,0 +1,68 @@
+"""A tree that has been listed, and whose package database has been read, all at once.
+
+Where each question to a tree costs a worker or a decompression, two of them are enough.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from kiwinb.inspect.databases import DATABASES
+from kiwinb.inspect.tree import Tree
+
+PASSWD = "/etc/passwd"
+"""Where user names are."""
+
+_KEPT = re.compile("|".join((re.escape(PASSWD), *(item.kept_in for item in DATABASES.values()))))
+
+
+class RememberedTree(Tree):
+    """A tree as it was at one time; other contents are still read from the tree itself.
+
+    Args:
+        tree: The tree; it is not closed with this one.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self.name = tree.name
+        self._tree = tree
+        self._table = tree.scan()
+        self._types = dict(zip(self._table["path"], self._table["type"], strict=True))
+        files = self._table.loc[self._table["type"].eq("file"), "path"]
+        self._contents = tree.read_many([path for path in files if _KEPT.fullmatch(path)])
+
+    def scan(self) -> pd.DataFrame:
+        """All that is in it; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
+        return self._table.copy(deep=False)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is anything at the path."""
+        return path in self._types
+
+    def read(self, path: str, limit: int | None = None) -> bytes:
+        """What is in a file; see :meth:`kiwinb.inspect.tree.Tree.read`."""
+        known = self._contents.get(path)
+        if known is None:
+            return self._tree.read(path, limit)
+        return known if limit is None else known[:limit]
+
+    def read_many(self, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """What is in several files, by path."""
+        missing = [path for path in paths if path not in self._contents]
+        read = self._tree.read_many(missing) if missing else {}
+        return {path: read[path] if path in read else self._contents[path] for path in paths}
+
+    def digests(self, paths: Sequence[str]) -> Mapping[str, str]:
+        """Digests of several files, by path."""
+        return self._tree.digests(paths)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def remembered(tree: Tree) -> RememberedTree:
+    """List a tree and read its package database, unless that was done."""
+    return tree if isinstance(tree, RememberedTree) else RememberedTree(tree)
