@@ -70,7 +70,7 @@ def info(
     elif print_yaml:
         click.echo(to_yaml(tree), nl=False)
     elif print_kiwi_env:
-        from kiwinb.prepare.scripts import profile_text, profile_variables
+        from kiwinb.prepare.profile import profile_text, profile_variables
 
         click.echo(profile_text(profile_variables(image)), nl=False)
     elif list_profiles:

@@ -28,7 +28,8 @@ from kiwinb.prepare.packages import (
     DeletePackages,
     InstallPackages,
 )
-from kiwinb.prepare.scripts import RunScript, profile_variables
+from kiwinb.prepare.profile import profile_variables
+from kiwinb.prepare.scripts import RunScript
 from kiwinb.prepare.shell import functions_text
 from kiwinb.prepare.users import SetupUsers
 
@@ -157,11 +158,11 @@ def _prepare_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[N
         yield "archives", "Unpack archives", unpack
     if inputs.sources.overlays:
         yield "overlay", "Lay the overlay over the tree", ImportOverlay(inputs.sources.overlays)
-    if single := (*packages.bootstrap.files, *packages.image.files):
-        yield "files", "Place files", PlaceFiles(tuple((item, files[item.name]) for item in single))
     if image.users:
         users = SetupUsers(image.name, image.users, state.epoch)
         yield "users", "Set up users and groups", users
+    if single := (*packages.bootstrap.files, *packages.image.files):
+        yield "files", "Place files", PlaceFiles(tuple((item, files[item.name]) for item in single))
     yield (
         "identity",
         "Set host name, locale, keyboard and time zone",
@@ -182,6 +183,10 @@ def _prepare_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[N
         yield "uninstall", "Uninstall packages", uninstall
     if packages.delete:
         yield "delete", "Delete packages", DeletePackages(manager, packages.delete, force=True)
+    if image.type.attributes.get("delta_root") == "true":
+        scripts = inputs.sources.scripts
+        yield from _script(image, scripts, state.epoch, "config-overlay.sh")
+        yield from _script(image, scripts, state.epoch, "config-host-overlay.sh", on_host=True)
     yield "cleanup", "Clean up", CleanUp(manager, state.epoch)
 
 
@@ -194,9 +199,14 @@ def _create_actions(
 
 
 def _script(
-    image: ImageDescription, scripts: Mapping[str, Source], epoch: int, name: str
+    image: ImageDescription,
+    scripts: Mapping[str, Source],
+    epoch: int,
+    name: str,
+    *,
+    on_host: bool = False,
 ) -> Iterator[Named]:
     if name in scripts:
         variables = profile_variables(image)
-        action = RunScript(name, scripts[name], functions_text(), variables, epoch)
+        action = RunScript(name, scripts[name], functions_text(), variables, epoch, on_host)
         yield name, f"Run {name}", action

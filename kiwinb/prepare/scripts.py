@@ -2,20 +2,94 @@
 
 from __future__ import annotations
 
-import shlex
+import ctypes
+import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 from kiwinb.description.model import ImageDescription
 from kiwinb.errors import CommandError, Location
-from kiwinb.plan.keys import Source
+from kiwinb.plan.keys import NOT_IN_KEY, Source
 from kiwinb.plan.step import Output, StepContext
-from kiwinb.sandbox.chroot import Chroot
+from kiwinb.prepare.profile import profile_text, profile_variables
+from kiwinb.prepare.shell import functions_text
+from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
+from kiwinb.sandbox.command import Log, execute
+from kiwinb.sandbox.mounts import MS_BIND, MS_REC, make_readonly, mount
+from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.tools import search_path
 
 FUNCTIONS = ".kconfig"
 PROFILE = ".profile"
+FOLDER = "image"
+
+_SHELLS = ("sh", "bash", "dash")
+_HOST_WRITABLE = ("/dev", "/proc", "/sys", "/tmp", "/var/tmp")
+_CLONE_NEWNS = 0x00020000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a script finds.
+
+    Attributes:
+        functions: Text of ``/.kconfig``.
+        variables: Variables of ``/.profile``; they are in its environment as well.
+        epoch: ``SOURCE_DATE_EPOCH``, in seconds since 1970-01-01 UTC.
+    """
+
+    functions: str
+    variables: Mapping[str, str]
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script of the description.
+
+    Attributes:
+        name: KIWI NG's name for it: ``config.sh`` and so on.
+        content: Its text.
+        executable: It says itself what runs it.
+        surroundings: What it finds.
+        path: Where it came from.
+    """
+
+    name: str
+    content: bytes
+    executable: bool
+    surroundings: Surroundings
+    path: Path | None = field(default=None, metadata=NOT_IN_KEY)
+
+    def interpreter(self) -> str | None:
+        """What the first line names; ``None`` when it is bash that runs the script.
+
+        As in KIWI NG a script that is not executable is one for bash. It is for something else
+        all the same if its first line names no shell.
+        """
+        if not self.content.startswith(b"#!"):
+            return None
+        words = self.content.partition(b"\n")[0][2:].decode(errors="replace").split()
+        if words and Path(words[0]).name == "env":
+            words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+        if not words or (Path(words[0]).name in _SHELLS and not self.executable):
+            return None
+        return words[0]
+
+
+def surroundings(image: ImageDescription, epoch: int) -> Surroundings:
+    """What the scripts of a description find."""
+    return Surroundings(functions_text(), profile_variables(image), epoch)
+
+
+def read_script(name: str, path: Path, given: Surroundings) -> Script:
+    """A script from its file on the host."""
+    return Script(name, path.read_bytes(), os.access(path, os.X_OK), given, path)
 
 
 @dataclass(frozen=True)
@@ -28,19 +102,21 @@ class RunScript:
     Attributes:
         name: ``config.sh`` and so on.
         script: The script.
-        functions: Text of the functions.
+        functions: Text of ``/.kconfig``.
         variables: Variables of ``/.profile``.
         epoch: ``SOURCE_DATE_EPOCH`` for the script.
+        on_host: It is a script of the host, and starts in the root tree's directory.
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     name: str
     script: Source
     functions: str
     variables: Mapping[str, str]
     epoch: int
+    on_host: bool = False
 
     def run(self, context: StepContext) -> None:
         """Run it.
@@ -48,79 +124,150 @@ class RunScript:
         Raises:
             CommandError: It ended with another exit status than 0.
         """
-        root = context.root
-        helpers = (root / FUNCTIONS, root / PROFILE)
-        helpers[0].write_text(self.functions)
-        helpers[1].write_text(profile_text(self.variables))
-        folder = root / "image"
-        made = not folder.exists()
-        folder.mkdir(exist_ok=True)
-        script = folder / self.name
-        shutil.copyfile(self.script.path, script)
-        try:
-            with Chroot(root, log=context.log) as chroot:
-                chroot.run(
-                    ["bash", f"/image/{self.name}"],
-                    env={**self.variables, "SOURCE_DATE_EPOCH": str(self.epoch)},
-                )
-        except CommandError as error:
-            raise CommandError(
-                error.argv,
-                error.status,
-                error.tail,
-                problem=f"{self.name} failed",
-                remedy="Correct the script and run again: the steps before it are kept.",
-                location=Location(self.script.path),
-            ) from None
-        finally:
-            for path in (*helpers, script):
-                path.unlink(missing_ok=True)
-            if made:
-                shutil.rmtree(folder)
+        given = Surroundings(self.functions, self.variables, self.epoch)
+        script = read_script(self.name, self.script.path, given)
+        if self.on_host:
+            run_on_host(context.root, script, context.log)
+        else:
+            run_in_tree(context.root, script, context.log)
 
 
-def profile_text(variables: Mapping[str, str]) -> str:
-    """The text of ``/.profile``: one shell assignment a line."""
-    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
+def run_in_tree(root: Path, script: Script, log: Log, *arguments: str) -> None:
+    """Run a script in a root tree.
+
+    Args:
+        root: The root tree.
+        script: The script.
+        log: Takes each line of output.
+        arguments: Its arguments.
+
+    Raises:
+        CommandError: It failed, or the tree lacks what runs it.
+    """
+    interpreter = script.interpreter()
+    _require(root, script, interpreter or "bash")
+    with _laid_out(root, script), _explained(script), Chroot(root, log=log) as chroot:
+        place = f"/{FOLDER}/{script.name}"
+        chroot.run(
+            [*(() if interpreter else ("bash",)), place, *arguments],
+            env=_variables(script),
+        )
 
 
-def profile_variables(image: ImageDescription) -> dict[str, str]:
-    """The variables that scripts see, by KIWI NG's names; those not set are left out."""
-    kind, preferences = image.type, image.preferences
-    said = {
-        "kiwi_iname": image.name,
-        "kiwi_displayname": image.displayname or image.name,
-        "kiwi_iversion": image.version,
-        "kiwi_type": kind.image,
-        "kiwi_profiles": ",".join(image.profiles),
-        "kiwi_language": ",".join(preferences.locale),
-        "kiwi_keytable": preferences.keytable,
-        "kiwi_timezone": preferences.timezone,
-        "kiwi_cmdline": kind.kernelcmdline,
-        "kiwi_firmware": kind.firmware,
-        "kiwi_filesystem": kind.filesystem,
-        "kiwi_bootloader": kind.bootloader.name if kind.bootloader else None,
-        "kiwi_splash_theme": preferences.bootsplash_theme,
-        "kiwi_loader_theme": preferences.bootloader_theme,
-        "kiwi_compressed": _flag(kind.compressed),
-        "kiwi_delete": " ".join(image.packages.delete),
-        "kiwi_uninstall": " ".join(image.packages.uninstall),
-        "kiwi_drivers": ",".join(image.drivers),
-        "kiwi_strip_delete": " ".join(image.strip.delete),
-        "kiwi_strip_tools": " ".join(image.strip.tools),
-        "kiwi_strip_libs": " ".join(image.strip.libs),
-        "kiwi_oemresizeonce": _flag(kind.oemconfig.resize_once),
-        "kiwi_oemswap": _flag(kind.oemconfig.swap),
-        "kiwi_oemswapMB": _text(kind.oemconfig.swapsize),
-        "kiwi_oemrootMB": _text(kind.oemconfig.systemsize),
-        "kiwi_oemtitle": kind.oemconfig.boot_title,
+def run_on_host(
+    root: Path, script: Script, log: Log, *arguments: str, writable: Sequence[Path] = ()
+) -> None:
+    """Run a script on the host, with the root tree as its working directory.
+
+    It sees the host, but can write only to the tree and to temporary directories, so that a path
+    that lacks its first letters does no harm.
+
+    Args:
+        root: The root tree.
+        script: The script; bash runs it.
+        log: Takes each line of output.
+        arguments: Its arguments.
+        writable: Further directories that it may write to.
+
+    Raises:
+        CommandError: It failed.
+    """
+
+    def enter() -> None:
+        _protect_host((root, *writable))
+        os.chdir(root)
+
+    host = {**os.environ, "LC_ALL": "C.UTF-8", "PATH": search_path()}
+    with _laid_out(root, script), _explained(script):
+        execute(
+            ["bash", "--norc", str(root / FOLDER / script.name), *arguments],
+            executable=shutil.which("bash", path=search_path()),
+            log=log,
+            env={**host, **_variables(script)},
+            cwd=None,
+            input=None,
+            check=True,
+            enter=enter,
+        )
+
+
+def _protect_host(writable: Sequence[Path]) -> None:
+    """In a mount namespace of its own, make all read-only but these and temporary directories."""
+    if _libc.unshare(_CLONE_NEWNS):
+        raise OSError(ctypes.get_errno(), "no mount namespace")
+    kept = [path for path in (*map(Path, _HOST_WRITABLE), *writable) if path.is_dir()]
+    for path in kept:
+        mount(path, path, None, MS_BIND | MS_REC)
+    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    for place in [Path(line.split()[4].replace("\\040", " ")) for line in lines]:
+        if not any(place.is_relative_to(path) for path in kept):
+            with suppress(OSError):  # hidden below another mount
+                make_readonly(place, recursive=False)
+
+
+def _variables(script: Script) -> dict[str, str]:
+    given = script.surroundings
+    return {**given.variables, "SOURCE_DATE_EPOCH": str(given.epoch)}
+
+
+@contextmanager
+def _laid_out(root: Path, script: Script) -> Iterator[None]:
+    """Put a script and what it finds into the tree, and take it out again."""
+    given = script.surroundings
+    folder = resolve_in(root, FOLDER)
+    made = not folder.exists()
+    folder.mkdir(exist_ok=True)
+    texts = {
+        root / FUNCTIONS: given.functions.encode(),
+        root / PROFILE: profile_text(given.variables).encode(),
+        folder / script.name: script.content,
     }
-    return {name: value for name, value in said.items() if value}
+    before = {path: path.read_bytes() for path in texts if path.is_file() and not path.is_symlink()}
+    try:
+        for path, content in texts.items():
+            path.unlink(missing_ok=True)  # never through a link
+            path.write_bytes(content)
+        (folder / script.name).chmod(0o755)
+        yield
+    finally:
+        for path in texts:
+            path.unlink(missing_ok=True)
+        if made:
+            shutil.rmtree(folder)
+        elif (own := folder / script.name) in before:
+            own.write_bytes(before[own])
 
 
-def _flag(value: bool | None) -> str | None:
-    return None if value is None else str(value).lower()
+@contextmanager
+def _explained(script: Script) -> Iterator[None]:
+    """Say of a failure that it is one of a script."""
+    try:
+        yield
+    except CommandError as error:
+        raise CommandError(
+            error.argv,
+            error.status,
+            error.tail,
+            problem=f"{script.name} failed",
+            remedy="Correct the script and run again: the steps before it are kept.",
+            location=_location(script),
+        ) from None
 
 
-def _text(value: int | None) -> str | None:
-    return None if value is None else str(value)
+def _require(root: Path, script: Script, interpreter: str) -> None:
+    """Raise an error if the tree lacks what runs the script."""
+    places = [interpreter]
+    if "/" not in interpreter:
+        places = [f"{folder}/{interpreter}" for folder in ENVIRONMENT["PATH"].split(":")]
+    if not any(resolve_in(root, place).is_file() for place in places):
+        raise CommandError(
+            [f"/{FOLDER}/{script.name}"],
+            127,
+            problem=f"{script.name} is run by {interpreter}, which is not in the root tree",
+            remedy="Add the package that has it, or start the script with another #! line.",
+            location=_location(script),
+        )
+
+
+def _location(script: Script) -> Location | None:
+    return Location(script.path) if script.path else None

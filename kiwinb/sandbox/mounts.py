@@ -52,13 +52,14 @@ def bind(source: Path, target: Path, *, readonly: bool = False, recursive: bool 
     mount(source, target, None, MS_BIND | (MS_REC if recursive else 0))
     if readonly:
         try:
-            _make_readonly(target, recursive)
+            make_readonly(target, recursive=recursive)
         except OSError:
             unmount(target)
             raise
 
 
-def _make_readonly(target: Path, recursive: bool) -> None:
+def make_readonly(target: Path, *, recursive: bool) -> None:
+    """Let nothing be written through a mount, nor with `recursive` through those below it."""
     attributes = struct.pack("=QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
     status = _libc.syscall(
         ctypes.c_long(_SYS_MOUNT_SETATTR),

@@ -7,16 +7,17 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO, ClassVar
 
 from kiwinb.create.bootloader import grub_bios
 from kiwinb.create.disk.fill import image_file
 from kiwinb.create.disk.layout import DiskLayout
-from kiwinb.create.disk.sparse import copy_data
+from kiwinb.create.disk.sparse import copy_changed, copy_data
 from kiwinb.create.disk.table import sfdisk_script
 from kiwinb.create.filesystem.spec import MIB
 from kiwinb.errors import ImageError
 from kiwinb.plan.step import Output, StepContext
+from kiwinb.prepare.scripts import Script, run_on_host
 from kiwinb.sandbox.command import run
 from kiwinb.sandbox.paths import resolve_in
 
@@ -30,6 +31,8 @@ class AssembleDisk:
         filename: Of the result.
         boot_code: Directory of the tree with GRUB's ``boot.img`` and ``core.img``; ``None`` for
             a disk that no BIOS boots.
+        edit_install: Runs on the host when all is done, with two arguments: the disk, and a file
+            with the partition that the kernel is on. What it writes to either is in the disk.
     """
 
     output: ClassVar[Output] = "files"
@@ -38,6 +41,7 @@ class AssembleDisk:
     layout: DiskLayout
     filename: str
     boot_code: str | None
+    edit_install: Script | None = None
 
     def run(self, context: StepContext) -> None:
         """Write the disk to the output directory.
@@ -79,7 +83,28 @@ class AssembleDisk:
                     sector=place,
                     room=room,
                 )
+            if self.edit_install is not None:
+                boot = layout.boot.key
+                self._edit(context, self.edit_install, file, starts[boot], sizes[boot])
             os.fsync(file.fileno())
+
+    def _edit(
+        self, context: StepContext, script: Script, disk: BinaryIO, start: int, size: int
+    ) -> None:
+        """Run ``edit_boot_install.sh``: where KIWI NG has a block device, this has a file."""
+        disk.flush()
+        path = context.output() / self.filename
+        with tempfile.TemporaryDirectory(dir=context.output()) as directory:
+            partition = Path(directory, f"{self.layout.boot.key}.img")
+            with partition.open("x+b") as file:
+                file.truncate(size)
+                copy_changed(disk.fileno(), start, file.fileno(), 0, size)
+            os.utime(partition, ns=(0, 0))
+            arguments = (str(path), str(partition))
+            run_on_host(context.root, script, context.log, *arguments, writable=(context.output(),))
+            if partition.stat().st_mtime_ns:
+                with partition.open("rb") as file:
+                    copy_changed(file.fileno(), 0, disk.fileno(), start, size)
 
     def _size(self, end: int) -> int:
         needed = -(-(end + self.layout.end_reserve) // MIB) * MIB

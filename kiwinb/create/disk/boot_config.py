@@ -12,26 +12,12 @@ from kiwinb.create.disk.fstab import fstab
 from kiwinb.create.disk.layout import DiskLayout
 from kiwinb.create.disk.resize import Resize, install_resize
 from kiwinb.plan.step import Output, StepContext
+from kiwinb.prepare.scripts import Script, run_in_tree
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.command import run
 from kiwinb.sandbox.paths import resolve_in
 
 _FSTAB = "/etc/fstab"
-
-
-@dataclass(frozen=True)
-class Script:
-    """A script of the description.
-
-    Attributes:
-        name: Of its file.
-        content: Its text.
-        executable: It says itself what runs it; otherwise bash does.
-    """
-
-    name: str
-    content: bytes
-    executable: bool
 
 
 @dataclass(frozen=True)
@@ -44,11 +30,11 @@ class BootConfig:
         persistency: How fstab names devices: ``by-uuid``, ``by-label`` or ``by-partuuid``.
         resize: What the system does to the size of its root partition.
         edit_config: Runs when the bootloader is configured, before it is put into the tree.
-        last: Run when all is done, in this order.
+        last: Run before the bootloader is put into the tree, in this order.
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     setup: BootSetup
     bootloader: str
@@ -77,10 +63,11 @@ class BootConfig:
         if self.edit_config is not None:
             spec = layout.boot.filesystem
             assert spec is not None
-            run_script(context, self.edit_config, spec.kind, str(layout.boot.number))
-        loader.install(context, self.setup)
+            arguments = (spec.kind, str(layout.boot.number))
+            run_in_tree(context.root, self.edit_config, context.log, *arguments)
         for script in self.last:
-            run_script(context, script)
+            run_in_tree(context.root, script, context.log)
+        loader.install(context, self.setup)
 
 
 def write_fstab(context: StepContext, layout: DiskLayout, persistency: str | None) -> None:
@@ -121,23 +108,3 @@ def partition_ids(layout: DiskLayout) -> Mapping[str, int]:
             name = names.get(partition.key, f"{partition.key.capitalize()}Part")
             ids[name] = partition.number
     return ids
-
-
-def run_script(context: StepContext, script: Script, *arguments: str) -> None:
-    """Run a script of the description in the tree; it does not stay there."""
-    directory = resolve_in(context.root, "/image")
-    there = directory.exists()
-    directory.mkdir(exist_ok=True)
-    place = directory / script.name
-    before = place.read_bytes() if place.exists() else None
-    place.write_bytes(script.content)
-    place.chmod(0o755)
-    start = [] if script.executable else ["bash"]
-    with Chroot(context.root, log=context.log) as chroot:
-        chroot.run([*start, f"/image/{script.name}", *arguments])
-    if before is None:
-        place.unlink(missing_ok=True)
-    else:
-        place.write_bytes(before)
-    if not there:
-        directory.rmdir()

@@ -240,11 +240,6 @@ def _refuse(kind: BuildType) -> None:
         )
     if kind.firmware not in (None, "bios", "efi", "uefi"):
         raise ImageError(f'firmware="{kind.firmware}" is not something kiwinb makes')
-    if kind.editbootinstall:
-        raise ImageError(
-            "editbootinstall needs the block devices of a mounted disk, which kiwinb does without",
-            remedy="do what it does in editbootconfig or in disk.sh",
-        )
 
 
 def partition_table(image: ImageDescription) -> Table:

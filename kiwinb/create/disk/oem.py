@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from kiwinb.create.bootloader import BOOTLOADERS
 from kiwinb.create.bootloader.setup import BootSetup
 from kiwinb.create.disk.assemble import AssembleDisk
-from kiwinb.create.disk.boot_config import BootConfig, Script
+from kiwinb.create.disk.boot_config import BootConfig
 from kiwinb.create.disk.fill import FillPartition
 from kiwinb.create.disk.fstab import device_name
 from kiwinb.create.disk.layout import (
@@ -26,6 +24,7 @@ from kiwinb.create.treewalk import MACHINERY, TEMPORARY, VIRTUAL
 from kiwinb.description.model import Bootloader, ImageDescription
 from kiwinb.errors import ImageError
 from kiwinb.plan.step import DraftStep
+from kiwinb.prepare.scripts import Script, read_script, surroundings
 
 _CONFIG = "boot-config"
 _DISK = "disk"
@@ -67,7 +66,12 @@ class OemKind:
         disk = DraftStep(
             _DISK,
             "Put the disk together",
-            AssembleDisk(layout, filename, loader.boot_code(config.setup)),
+            AssembleDisk(
+                layout,
+                filename,
+                loader.boot_code(config.setup),
+                _script(image, "edit_boot_install.sh", image.type.editbootinstall, epoch),
+            ),
             base=_CONFIG,
             needs=tuple(step.name for step in fills),
         )
@@ -122,25 +126,28 @@ def _boot_config(image: ImageDescription, layout: DiskLayout, epoch: int) -> Boo
         limit=oem.systemsize,
         filesystem=spec.kind,
     )
-    edit = kind.editbootconfig
-    last = (_script(image, name) for name in ("pre_disk_sync.sh", "disk.sh"))
+    last = (
+        _script(image, name, name, epoch)
+        for name in ("pre_disk_sync.sh", "disk.sh")
+        if (image.directory / name).is_file()
+    )
     return BootConfig(
         setup=setup,
         bootloader=settings.name,
         persistency=persistency,
         resize=resize,
-        edit_config=_script(image, edit, required=True) if edit else None,
+        edit_config=_script(image, "edit_boot_config.sh", kind.editbootconfig, epoch),
         last=tuple(script for script in last if script is not None),
     )
 
 
-def _script(image: ImageDescription, name: str, *, required: bool = False) -> Script | None:
-    path = image.directory / name
-    if not path.is_file():
-        if required:
-            raise ImageError(f"the script {name} is not in {image.directory}")
+def _script(image: ImageDescription, name: str, file: str | None, epoch: int) -> Script | None:
+    if file is None:
         return None
-    return Script(Path(name).name, path.read_bytes(), os.access(path, os.X_OK))
+    path = image.directory / file
+    if not path.is_file():
+        raise ImageError(f"the script {file} is not in {image.directory}")
+    return read_script(name, path, surroundings(image, epoch))
 
 
 def _excluded(layout: DiskLayout, partition: DiskPartition) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _PIECE = 1 << 24
+_COMPARED = 1 << 20
 
 
 def copy_data(source: Path, target: int, offset: int) -> None:
@@ -25,6 +26,23 @@ def copy_data(source: Path, target: int, offset: int) -> None:
                 start += _copy(descriptor, target, end - start, start, offset + start)
     finally:
         os.close(descriptor)
+
+
+def copy_changed(source: int, start: int, target: int, offset: int, size: int) -> None:
+    """Copy a range of bytes, and write only the pieces that differ, so that holes stay holes.
+
+    Args:
+        source: Descriptor of the file to read.
+        start: Where in it the range begins, in bytes.
+        target: Descriptor of the other one; it has all of the range already.
+        offset: Where in the other one it goes, in bytes.
+        size: Bytes to copy.
+    """
+    for at in range(0, size, _COMPARED):
+        count = min(_COMPARED, size - at)
+        data = os.pread(source, count, start + at)
+        if data != os.pread(target, count, offset + at):
+            os.pwrite(target, data, offset + at)
 
 
 def _extents(descriptor: int) -> Iterator[tuple[int, int]]:

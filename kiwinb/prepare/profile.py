@@ -1,0 +1,147 @@
+"""``/.profile``: what a description says, as variables for its scripts, by KIWI NG's names.
+
+KIWI NG documents ten of them; the others are those that its own scripts and widespread
+descriptions read: https://osinside.github.io/kiwi/concept_and_workflow/shell_scripts.html
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+from kiwinb.description.model import ImageDescription
+
+_ALIGNMENT = 1024 * 1024
+_SECTOR = 512
+_START = 2048
+"""Defaults of KIWI NG for disks: bytes, bytes, and sectors."""
+
+_ATTRIBUTES = {
+    "kiwi_bootkernel": "bootkernel",
+    "kiwi_bootprofile": "bootprofile",
+    "kiwi_btrfs_root_is_snapper_snapshot": "btrfs_root_is_snapper_snapshot",
+    "kiwi_btrfs_root_is_snapshot": "btrfs_root_is_snapper_snapshot",
+    "kiwi_gpt_hybrid_mbr": "gpt_hybrid_mbr",
+    "kiwi_hybridpersistent": "hybridpersistent",
+    "kiwi_hybridpersistent_filesystem": "hybridpersistent_filesystem",
+    "kiwi_installboot": "installboot",
+    "kiwi_ramonly": "ramonly",
+    "kiwi_target_removable": "target_removable",
+    "kiwi_wwid_wait_timeout": "wwid_wait_timeout",
+}
+"""Variables that are attributes of ``<type>`` as they are written."""
+
+_OEM = {
+    "kiwi_oembootwait": "bootwait",
+    "kiwi_oemdevicefilter": "device_filter",
+    "kiwi_oemkboot": "kiwi_initrd",
+    "kiwi_oemmultipath_scan": "multipath_scan",
+    "kiwi_oemnicfilter": "nic_filter",
+    "kiwi_oempartition_install": "partition_install",
+    "kiwi_oemramdisksize": "ramdisk_size",
+    "kiwi_oemreboot": "reboot",
+    "kiwi_oemrebootinteractive": "reboot_interactive",
+    "kiwi_oemrecovery": "recovery",
+    "kiwi_oemrecoveryID": "recoveryID",
+    "kiwi_oemrecoveryInPlace": "inplace_recovery",
+    "kiwi_oemrecoveryPartSize": "recovery_part_size",
+    "kiwi_oemresizeonce": "resize_once",
+    "kiwi_oemrootMB": "systemsize",
+    "kiwi_oemshutdown": "shutdown",
+    "kiwi_oemshutdowninteractive": "shutdown_interactive",
+    "kiwi_oemsilentboot": "silent_boot",
+    "kiwi_oemsilentinstall": "silent_install",
+    "kiwi_oemsilentverify": "silent_verify",
+    "kiwi_oemskipverify": "skip_verify",
+    "kiwi_oemswap": "swap",
+    "kiwi_oemswapMB": "swapsize",
+    "kiwi_oemtitle": "boot_title",
+    "kiwi_oemunattended": "unattended",
+    "kiwi_oemunattended_id": "unattended_id",
+    "kiwi_oemvmcp_parmfile": "vmcp_parmfile",
+}
+"""Variables that are fields of ``<oemconfig>``."""
+
+
+def profile_text(variables: Mapping[str, str]) -> str:
+    """The text of ``/.profile``: one shell assignment a line."""
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
+
+
+def profile_variables(image: ImageDescription) -> dict[str, str]:
+    """The variables that scripts see; what the description does not say is empty."""
+    said = {
+        **_image(image),
+        **_type(image),
+        **{name: image.type.attributes.get(key) for name, key in _ATTRIBUTES.items()},
+        **{name: getattr(image.type.oemconfig, key) for name, key in _OEM.items()},
+    }
+    return {name: _text(value) for name, value in said.items()}
+
+
+def _image(image: ImageDescription) -> dict[str, object]:
+    preferences = image.preferences
+    return {
+        "kiwi_iname": image.name,
+        "kiwi_displayname": image.displayname or image.name,
+        "kiwi_iversion": image.version,
+        "kiwi_profiles": ",".join(image.profiles),
+        "kiwi_language": ",".join(preferences.locale),
+        "kiwi_keytable": preferences.keytable,
+        "kiwi_timezone": preferences.timezone,
+        "kiwi_showlicense": preferences.showlicense[0] if preferences.showlicense else None,
+        "kiwi_splash_theme": preferences.bootsplash_theme,
+        "kiwi_loader_theme": preferences.bootloader_theme,
+        "kiwi_delete": " ".join(image.packages.delete),
+        "kiwi_uninstall": " ".join(image.packages.uninstall),
+        "kiwi_drivers": ",".join(image.drivers),
+        "kiwi_strip_delete": " ".join(image.strip.delete),
+        "kiwi_strip_tools": " ".join(image.strip.tools),
+        "kiwi_strip_libs": " ".join(image.strip.libs),
+        "kiwi_shasum_suffix": "sha256",
+    }
+
+
+def _type(image: ImageDescription) -> dict[str, object]:
+    kind, loader = image.type, image.type.bootloader
+    output = loader and loader.output_console
+    console = [output, (loader and loader.input_console) or output]
+    variables: dict[str, object] = {
+        "kiwi_type": kind.image,
+        "kiwi_compressed": kind.compressed,
+        "kiwi_initrd_system": kind.initrd_system,
+        "kiwi_cmdline": kind.kernelcmdline,
+        "kiwi_firmware": kind.firmware,
+        "kiwi_filesystem": kind.filesystem,
+        "kiwi_fsmountoptions": ",".join(kind.fsmountoptions),
+        "kiwi_devicepersistency": kind.devicepersistency,
+        "kiwi_bootloader": loader and loader.name,
+        "kiwi_bootloader_console": ":".join(
+            "default" if name in (None, "none") else str(name) for name in console
+        ),
+        "kiwi_boot_timeout": loader and loader.timeout,
+        "kiwi_vga": loader and loader.video_mode,
+        "kiwi_luks_empty_passphrase": kind.attributes.get("luks") == "",
+        "kiwi_align": _ALIGNMENT,
+        "kiwi_sectorsize": kind.target_blocksize or _SECTOR,
+        "kiwi_target_blocksize": kind.target_blocksize or _SECTOR,
+        "kiwi_startsector": _START if kind.disk_start_sector is None else kind.disk_start_sector,
+    }
+    if kind.image == "oem":
+        variables["kiwi_install_volid"] = kind.volid or "INSTALL"
+    if kind.image == "iso":
+        variables["kiwi_live_volid"] = kind.volid or "CDROM"
+    if kind.image == "cpio":
+        variables["kiwi_cpio_name"] = image.name
+    if kind.attributes.get("xen_server") == "true":
+        variables["kiwi_xendomain"] = "dom0"
+    if kind.systemdisk is not None and (kind.systemdisk.preferlvm or kind.filesystem != "btrfs"):
+        variables["kiwi_lvm"] = True
+        variables["kiwi_lvmgroup"] = kind.systemdisk.name or "systemVG"
+    return variables
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
