@@ -19,12 +19,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from lxml import etree
+
+from kiwinb import checks
 from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.store import Store, open_store
 from kiwinb.description.document import Document, read
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.override import Overrides, apply
+from kiwinb.description.reference import warnings
 from kiwinb.description.select import effective, select
 from kiwinb.description.show import to_xml
 from kiwinb.description.sources import read_scripts, read_sources
@@ -108,6 +112,8 @@ class Appliance:
         self.description: ImageDescription = apply(selected, self.overrides)
         self.observer = observer
         self.epoch = 0
+        self.preparing = True
+        self._warned = False
 
     @cached_property
     def store(self) -> Store:
@@ -137,13 +143,41 @@ class Appliance:
         """Read the metadata of the repositories anew, so that newer packages are seen."""
         self.plan = self._plan(refresh=True)
 
+    def check(self, target_dir: str | os.PathLike[str] | None = None) -> None:
+        """Run the checks of the description and of this host; every build does so first.
+
+        What the description says and kiwinb does not use is logged as warnings, once.
+
+        Args:
+            target_dir: Directory that the build is to write to, if that is known.
+
+        Raises:
+            CheckErrors: It cannot be built, or not here; says all that was found.
+        """
+        if not self._warned:
+            self._warned = True
+            tree = self._effective()
+            for kind in tree.iterfind("preferences/type"):
+                for name, value in self.description.type.attributes.items():
+                    kind.set(name, value)  # what overrides say, too
+            for warning in warnings(tree):
+                log.warning("%s", warning)
+        checks.check(
+            self.document,
+            self.description,
+            self.settings,
+            target_dir,
+            preparing=self.preparing,
+        )
+
     def effective(self) -> str:
         """The description as XML, with nothing but what the selected image is made of."""
+        return to_xml(self._effective())
+
+    def _effective(self) -> etree._ElementTree:
         image = self.description
-        return to_xml(
-            effective(
-                self.document, profiles=image.profiles, type=image.type.image, arch=image.arch
-            )
+        return effective(
+            self.document, profiles=image.profiles, type=image.type.image, arch=image.arch
         )
 
     def explain(self) -> tuple[StepForecast, ...]:
@@ -165,6 +199,7 @@ class Appliance:
             ImageError: No step that leaves a tree has that name.
             KiwinbError: A step failed.
         """
+        self.check()
         names = [step.name for step in self.steps if step.output == "tree"]
         if name not in names:
             raise ImageError(f"no step '{name}'", remedy=f"Its steps are: {', '.join(names)}.")
@@ -176,13 +211,15 @@ class Appliance:
         """Turn the description into an unpacked root tree; only what has to run runs.
 
         Raises:
-            CheckError: It cannot be built here.
+            CheckErrors: It cannot be built here.
             KiwinbError: A step failed; what ran before it is kept.
         """
+        self.check()
         return self.run_until(self.plan.prepare[-1].name)
 
     def build(self, target_dir: str | os.PathLike[str] = "out") -> Image:
         """Prepare and create in one go; see :meth:`prepare` and :meth:`RootTree.create`."""
+        self.check(target_dir)
         return RootTree(self, self.plan.prepare[-1]).create(target_dir)
 
     def _run(self, targets: Sequence[str]) -> Mapping[str, Checkpoint]:
@@ -272,6 +309,7 @@ class RootTree:
             KiwinbError: A step failed, or the results cannot be delivered.
         """
         appliance = self.appliance
+        appliance.check(target_dir)
         results = appliance.plan.results
         found = appliance._run(sorted({result.step for result in results}))
         outputs = {
@@ -337,6 +375,7 @@ def open_root(
     scripts = read_scripts(appliance.description, appliance.settings.cache)
     steps = (taken, *seal((leave_out_description(taken),), before=(taken,)))
     appliance.epoch = prepared.epoch
+    appliance.preparing = False
     appliance.plan = plan_create(appliance.description, scripts, prepared.epoch, steps)
     return RootTree(appliance, steps[-1])
 
