@@ -48,6 +48,7 @@ def prepare(
 ) -> None:
     """Turn a description into an unpacked root tree."""
     appliance = open_appliance(options, description, overrides)
+    appliance.check(root)
     with step_progress(options.console, verbose=options.verbose) as appliance.observer:
         tree = appliance.prepare()
         path = tree.export(root, replace=allow_existing_root)
@@ -98,6 +99,7 @@ def build(
 ) -> None:
     """Prepare and create in one go."""
     appliance = open_appliance(options, description, overrides)
+    appliance.check(target_dir)
     with step_progress(options.console, verbose=options.verbose) as appliance.observer:
         image = appliance.build(target_dir)
     _show(options, image)

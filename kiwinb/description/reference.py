@@ -37,11 +37,9 @@ class Unused:
     value: str | None = None
 
     def __str__(self) -> str:
-        what = f"<{self.element}>"
-        if self.attribute is not None:
-            what = f"{self.attribute} of {what}"
+        what = self.attribute or "this"
         if self.value is not None:
-            what = f'the value "{self.value}" of {what}'
+            what = f'{self.attribute}="{self.value}"' if self.attribute else f'"{self.value}"'
         return f"{self.location}: {what} is valid, but kiwinb does not use it yet"
 
 
@@ -52,6 +50,17 @@ def usage(tree: etree._ElementTree) -> tuple[Unused, ...]:
         tree: A document as it was read.
     """
     return tuple(_unused(tree.getroot(), element_rules()["image"]))
+
+
+def warnings(tree: etree._ElementTree) -> tuple[str, ...]:
+    """What :func:`usage` finds, said once for each element, attribute or value."""
+    places: dict[tuple[str, str | None, str | None], list[Unused]] = {}
+    for item in usage(tree):
+        places.setdefault((item.element, item.attribute, item.value), []).append(item)
+    return tuple(
+        f"{first}{f' (nor in {len(more)} places more)' if more else ''}"
+        for first, *more in places.values()
+    )
 
 
 def _unused(element: etree._Element, rule: ElementRule) -> Iterator[Unused]:

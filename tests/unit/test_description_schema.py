@@ -2,6 +2,8 @@
 
 import copy
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,8 @@ import pytest
 from lxml import etree
 
 from kiwinb.description.document import read
-from kiwinb.description.reference import markdown, usage
-from kiwinb.description.schema.rules import element_rules, source
+from kiwinb.description.reference import markdown, usage, warnings
+from kiwinb.description.schema.rules import ElementRule, element_rules, source
 from kiwinb.errors import DescriptionError
 
 ROOT = Path(__file__).parents[2]
@@ -90,3 +92,69 @@ def test_the_verdict_is_that_of_relax_ng(tmp_path: Path) -> None:
         verdicts.append((ours, schema.validate(plain), text))
     assert [text for ours, theirs, text in verdicts if ours != theirs] == []
     assert {ours for ours, _theirs, _text in verdicts} == {True, False}
+
+
+def test_reference_has_every_published_element_and_attribute() -> None:
+    sections = (ROOT / "docs/schema.md").read_text().split("\n## ")
+    for name, known in PUBLISHED.items():
+        own = [text for text in sections if text.startswith(f"`<{name}>`")]
+        assert own, name
+        for attribute in known.get("attributes", {}):
+            rows = [re.search(rf"^\| `{re.escape(attribute)}`.*$", text, re.M) for text in own]
+            found = [row[0] for row in rows if row]
+            assert found, f"{attribute} of {name}"
+            assert all(re.search(r"\| (honoured|accepted) \|", row) for row in found)
+
+
+def test_everything_that_is_not_used_is_warned_of_once() -> None:
+    tree = read(DATA / "descriptions/everything").tree
+    said = {(item.element, item.attribute) for item in usage(tree)}
+    root = element_rules()["image"]
+    unused = set(_unused(tree.getroot(), root))
+    assert unused
+    assert unused <= said
+    lines = warnings(tree)
+    assert len(lines) == len(set(lines))
+    assert all(re.match(r".+/config\.xml:\d+: <.+>: .+ is valid, but kiwinb", x) for x in lines)
+
+
+def _unused(element: etree._Element, rule: ElementRule) -> Iterator[tuple[str, str | None]]:
+    """Elements and attributes here whose rule says that they are accepted only."""
+    if rule.state == "accepted":
+        yield rule.name, None
+        return
+    for name, known in rule.attributes.items():
+        if known.state == "accepted" and element.get(name) is not None:
+            yield rule.name, name
+    for child in element.iterchildren("*"):
+        if (known_child := rule.children.get(str(child.tag))) is not None:
+            yield from _unused(child, element_rules()[known_child.rule])
+
+
+def test_the_description_of_everything_has_everything_that_is_not_used() -> None:
+    tree = read(DATA / "descriptions/everything").tree
+    present = {
+        (str(item.tag), name)
+        for item in tree.getroot().iter("*")
+        for name in (None, *map(str, item.attrib))
+    }
+    missing = {
+        (rule.name, name)
+        for rule in element_rules().values()
+        for name, state in (
+            (None, rule.state),
+            *((item.name, item.state) for item in rule.attributes.values()),
+        )
+        if state == "accepted"
+    } - present
+    assert missing == set()
+
+
+def test_one_warning_stands_for_many_places(tmp_path: Path) -> None:
+    text = (DATA / "descriptions/server/config.xml").read_text()
+    names = "".join(f'<package name="p{n}" bootinclude="true"/>\n' for n in range(5))
+    marked = text.replace("</image>", f'<packages type="image">{names}</packages></image>')
+    (tmp_path / "config.xml").write_text(marked)
+    found = [line for line in warnings(read(tmp_path).tree) if "bootinclude" in line]
+    assert len(found) == 1
+    assert "4 places more" in found[0]
