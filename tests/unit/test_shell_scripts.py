@@ -1,0 +1,208 @@
+"""Scripts of a description: what runs them, what they find, and what they leave."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kiwinb.description.model import (
+    Bootloader,
+    BuildType,
+    ImageDescription,
+    OemConfig,
+    Packages,
+    Preferences,
+    Strip,
+)
+from kiwinb.description.sources import Sources
+from kiwinb.errors import CommandError
+from kiwinb.packages.manager import RepositoryState
+from kiwinb.plan.build import BuildInputs, plan_build
+from kiwinb.plan.keys import Source
+from kiwinb.prepare.profile import profile_text, profile_variables
+from kiwinb.prepare.scripts import Script, Surroundings
+
+IMAGE = ImageDescription(
+    name="it's",
+    directory=Path(),
+    file=Path("config.xml"),
+    arch="x86_64",
+    type=BuildType("tbz"),
+    preferences=Preferences(packagemanager="apt"),
+)
+DOCUMENTED = {
+    "kiwi_compressed",
+    "kiwi_delete",
+    "kiwi_drivers",
+    "kiwi_iname",
+    "kiwi_iversion",
+    "kiwi_keytable",
+    "kiwi_language",
+    "kiwi_profiles",
+    "kiwi_timezone",
+    "kiwi_type",
+}
+
+
+def test_nothing_is_left(tree):
+    tree.write("/image/notes", "stay")
+    before = tree.files("/")
+    lines = tree.script('ls -a / /image; echo "$x $SOURCE_DATE_EPOCH"; cat /.profile', {"x": "y z"})
+    assert {".kconfig", ".profile", "config.sh", "notes"} <= set(lines)
+    assert lines[-2:] == ["y z 1600000000", "x='y z'"]
+    assert tree.files("/") == before
+
+
+def test_own_files_are_not_written_through_links(tree, tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("precious")
+    for name in (".kconfig", ".profile"):
+        (tree.root / name).symlink_to(outside)
+    tree.sh("true")
+    assert outside.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("first", "mode", "interpreter"),
+    [
+        ("", 0o644, None),
+        ("", 0o755, None),
+        ("#!/bin/bash", 0o644, None),
+        ("#!/bin/sh", 0o644, None),
+        ("#!/bin/sh -e", 0o755, "/bin/sh"),
+        ("#!/bin/bash", 0o755, "/bin/bash"),
+        ("#! /usr/bin/python3", 0o644, "/usr/bin/python3"),
+        ("#!/usr/bin/env -S A=b python3 -I", 0o644, "python3"),
+        ("#!/usr/bin/env bash", 0o644, None),
+        ("#!", 0o755, None),
+    ],
+)
+def test_interpreter(first, mode, interpreter):
+    given = Surroundings("", {}, 0)
+    script = Script("config.sh", f"{first}\nx\n".encode(), bool(mode & 0o100), given)
+    assert script.interpreter() == interpreter
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o755])
+def test_first_line_says_what_runs_it(tree, mode):
+    assert tree.script("#!/usr/bin/env cat\nthis\n", mode=mode) == ["#!/usr/bin/env cat", "this"]
+    assert tree.script("#!/bin/sh\necho ${BASH_VERSION:+bash}\n") == ["bash"]
+
+
+def test_missing_interpreter(tree):
+    with pytest.raises(CommandError, match=r"run by /usr/bin/perl, which is not in the root tree"):
+        tree.script("#!/usr/bin/perl\n")
+    (tree.root / "usr/bin/bash").unlink()
+    with pytest.raises(CommandError, match="run by bash, which is not in the root tree"):
+        tree.script("true\n")
+
+
+def test_host_script_writes_to_the_tree_only(tree, tmp_path):
+    mine = Path(os.environ.get("TMPDIR", "/tmp"))
+    there = Path(__file__).parent / "written-by-a-script"
+    lines = tree.script(
+        "set -e; . ./.profile; pwd; touch srv; echo $x; test -d /proc/self\n"
+        f"test -e {__file__}; touch {there} 2>/dev/null || echo protected\n"
+        ". ./.kconfig; baseStripMans || echo refused\n",
+        {"x": "y"},
+        on_host=True,
+    )
+    assert lines[:2] == [str(tree.root), "y"]
+    if not there.is_relative_to(mine):
+        assert "protected" in lines
+    assert not there.exists()
+    assert lines[-1] == "refused"
+    assert tree.has("/srv")
+    assert not tree.has("/.kconfig")
+    assert not tree.has("/image")
+
+
+def test_failing_host_script(tree):
+    with pytest.raises(CommandError, match=r"config\.sh failed \(exit status 4\)[^|]*\| why"):
+        tree.script("echo why; exit 4", on_host=True)
+
+
+def test_variables_for_a_shell():
+    image = replace(
+        IMAGE,
+        profiles=("a", "b"),
+        drivers=("x/*", "y"),
+        packages=Packages(delete=("p", "q")),
+        strip=Strip(delete=("usr/share/doc",), tools=("ls", "cat"), libs=("libx",)),
+        preferences=Preferences(version="2.0.0", locale=("de_DE", "en_US"), keytable="de"),
+        type=BuildType(
+            "oem",
+            compressed=True,
+            attributes={"luks": "", "ramonly": "true"},
+            bootloader=Bootloader(timeout=3, output_console="serial"),
+            oemconfig=OemConfig(systemsize=2048, reboot=False),
+        ),
+    )
+    variables = profile_variables(image)
+    assert set(variables) >= DOCUMENTED
+    assert (
+        variables
+        | {
+            "kiwi_bootloader": "grub2",
+            "kiwi_bootloader_console": "serial:serial",
+            "kiwi_boot_timeout": "3",
+            "kiwi_compressed": "true",
+            "kiwi_delete": "p q",
+            "kiwi_drivers": "x/*,y",
+            "kiwi_iname": "it's",
+            "kiwi_install_volid": "INSTALL",
+            "kiwi_iversion": "2.0.0",
+            "kiwi_language": "de_DE,en_US",
+            "kiwi_luks_empty_passphrase": "true",
+            "kiwi_oemreboot": "false",
+            "kiwi_oemrootMB": "2048",
+            "kiwi_profiles": "a,b",
+            "kiwi_ramonly": "true",
+            "kiwi_strip_delete": "usr/share/doc",
+            "kiwi_strip_libs": "libx",
+            "kiwi_strip_tools": "ls cat",
+            "kiwi_timezone": "",
+        }
+        == variables
+    )
+    assert "kiwi_iname='it'\"'\"'s'\n" in profile_text(variables)
+
+
+def test_variables_are_there_when_nothing_is_said():
+    variables = profile_variables(IMAGE)
+    assert set(variables) >= DOCUMENTED
+    assert variables["kiwi_language"] == ""
+    assert variables["kiwi_bootloader_console"] == "default:default"
+
+
+@pytest.mark.parametrize("delta", ["true", "false"])
+def test_places_of_the_scripts(delta):
+    names = (
+        "post_bootstrap.sh",
+        "config.sh",
+        "config-overlay.sh",
+        "config-host-overlay.sh",
+        "images.sh",
+    )
+    scripts = {name: Source(name, Path(name)) for name in names}
+    image = replace(
+        IMAGE,
+        packages=Packages(delete=("p",)),
+        type=BuildType("tbz", attributes={"delta_root": delta}),
+    )
+    state = RepositoryState(digests=(), epoch=0, metadata=Path())
+    plan = plan_build(image, BuildInputs(Sources(scripts=scripts), (), state))
+    overlay = ["config-overlay.sh", "config-host-overlay.sh"] if delta == "true" else []
+    assert [step.name for step in plan.prepare] == [
+        "bootstrap",
+        "post_bootstrap.sh",
+        "identity",
+        "config.sh",
+        "delete",
+        *overlay,
+        "cleanup",
+    ]
+    assert plan.create[0].name == "images.sh"
