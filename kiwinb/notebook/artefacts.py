@@ -113,9 +113,9 @@ def collect(
                 copy = target
             else:
                 copy = placement.add_copy(name, artefact.path)
-            collected.append(
-                Collected(name, artefact.kind, copy.stat().st_size, sha256_of(copy), artefact.cell)
-            )
+            collected.append(_collected(name, artefact.kind, copy, artefact.cell))
+        made = placement.add_made(REPORT, lambda path: report(path, tuple(collected)))
+        collected.append(_collected(REPORT, "report", made, None))
         manifest = {**run, "artefacts": [asdict(item) for item in collected]}
         placement.add_text(MANIFEST, json.dumps(manifest, indent=2, default=str) + "\n")
     for name in before - {item.name for item in collected}:

@@ -1,0 +1,155 @@
+"""The files that tell of a run: JUnit XML, HTML report, artefacts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from junitparser import Error, Failure, JUnitXml, Skipped
+from recipes import EXPECT, write_recipe
+
+from kiwinb.notebook.artefacts import MANIFEST
+from kiwinb.notebook.run import run_notebook
+from kiwinb.notebook.run_outcome import OutcomeFiles, write_outcome
+from kiwinb.notebook.run_result import NotebookRun
+
+RECIPE = (
+    EXPECT + "size: int = 1",
+    "# Outputs\n\n$x^2$ in a formula",
+    "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
+    "import ipywidgets\nfrom IPython.display import HTML, Javascript\n"
+    "display(ipywidgets.IntSlider(), HTML('<b id=\"mine\">bold</b>'), Javascript('1'))",
+    "from kiwinb.notebook.artefacts import record, record_image\nfrom pathlib import Path\n"
+    "Path('disk.raw').write_bytes(b'disk'); record_image(Path('disk.raw'))\n"
+    "Path('note.txt').write_text('x'); record('note.txt', 'note')\n"
+    "expect('size', '< 4 \\x01', '1', True); expect('boots', 'login:', 'panic', False)",
+    "print('\\x1b[1mlast \\x00 words\\x1b[0m')\nraise RuntimeError('<broken> & gone')",
+    "1",
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> NotebookRun:
+    directory = tmp_path_factory.mktemp("run")
+    recipe = write_recipe(directory / "recipe.ipynb", *RECIPE)
+    return run_notebook(recipe, output=directory / "out.ipynb", parameters={"size": 3})
+
+
+def test_junit_is_read_back_by_a_parser(run: NotebookRun, tmp_path: Path) -> None:
+    write_outcome(run, OutcomeFiles(junit=tmp_path / "junit.xml"))
+    [suite] = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
+    assert (suite.name, suite.tests, suite.failures, suite.errors, suite.skipped) == (
+        "recipe",
+        9,
+        2,
+        0,
+        1,
+    )
+    assert {item.name: item.value for item in suite.properties()}["parameter:size"] == "3"
+    cases = {case.name: case for case in suite}
+    assert list(cases)[3] == "[4] import ipywidgets"
+    assert all(case.time is not None for case in suite)
+    failed = cases["[6] print('\\x1b[1mlast \\x00 words\\x1b[0m')"]
+    [result] = failed.result
+    assert isinstance(result, Failure)
+    assert result.message == "RuntimeError: <broken> & gone"
+    assert "raise RuntimeError" in result.text
+    assert failed.system_out == "last \ufffd words"
+    assert isinstance(cases["[7] 1"].result[0], Skipped)
+    assert cases["[5] size"].is_passed
+    unmet = cases["[5] boots"].result[0]
+    assert isinstance(unmet, Failure)
+    assert unmet.message == "boots: expected login:, measured panic"
+
+
+def test_junit_tells_errors_from_failures(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.ipynb", "import os; os.kill(os.getpid(), 9)")
+    died = run_notebook(recipe, output=tmp_path / "o.ipynb")
+    write_outcome(died, OutcomeFiles(junit=tmp_path / "junit.xml"))
+    [suite] = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
+    assert suite.errors == 1
+    assert isinstance(next(iter(suite)).result[0], Error)
+
+
+class _References(HTMLParser):
+    """Collects what a page loads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = ("src", "data", "href") if tag in ("link", "object") else ("src",)
+        self.loaded += [value or "" for name, value in attrs if name in names]
+
+
+def test_report_needs_no_network_and_tells_all(run: NotebookRun, tmp_path: Path) -> None:
+    write_outcome(run, OutcomeFiles(report=tmp_path / "report.html"))
+    text = (tmp_path / "report.html").read_text()
+    references = _References()
+    references.feed(text)
+    assert all(item.startswith("data:") for item in references.loaded)
+    assert set(re.findall(r"https?://[^/\"'\s)]+", text)) <= {"http://www.w3.org"}  # XML names
+    assert "widget-view" not in text
+    for told in (
+        "recipe.ipynb",
+        "RuntimeError: &lt;broken&gt; &amp; gone",
+        "login:",
+        "does not hold",
+        "disk.raw",
+        "note.txt",
+        '<b id="mine">bold</b>',
+        "data:image/png;base64",
+        "<h2>Parameters</h2>",
+    ):
+        assert told in text, told
+
+
+def test_artefacts_are_collected_with_a_manifest(run: NotebookRun, tmp_path: Path) -> None:
+    directory = tmp_path / "artefacts"
+    (tmp_path / "artefacts").mkdir()
+    (directory / "of-somebody-else").touch()
+    collected = write_outcome(run, OutcomeFiles(artefacts=directory))
+    manifest = json.loads((directory / MANIFEST).read_text())
+    assert (manifest["state"], manifest["parameters"]) == ("failed", {"size": "3"})
+    found = {(item["name"], item["kind"], item["cell"]) for item in manifest["artefacts"]}
+    assert found == {
+        ("disk.raw", "image", 5),
+        ("note.txt", "note", 5),
+        ("out.ipynb", "notebook", None),
+        ("junit.xml", "junit", None),
+        ("report.html", "report", None),
+    }
+    for item in manifest["artefacts"]:
+        data = (directory / item["name"]).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (item["size"], item["sha256"])
+    assert len(collected) == 5
+    sha256 = next(item.sha256 for item in collected if item.kind == "image")
+    assert sha256 in (directory / "report.html").read_text()
+
+
+def test_artefacts_of_the_last_run_are_replaced(tmp_path: Path) -> None:
+    source = "from kiwinb.notebook.artefacts import record\nopen('{0}', 'w').close(); record('{0}')"
+    directory = tmp_path / "artefacts"
+    for name in ("one", "two"):
+        recipe = write_recipe(tmp_path / "r.ipynb", source.format(name))
+        done = run_notebook(recipe, output=tmp_path / "o.ipynb")
+        write_outcome(done, OutcomeFiles(artefacts=directory))
+    assert not (directory / "one").exists()
+    assert (directory / "two").exists()
+
+
+def test_artefacts_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    recipe = write_recipe(
+        tmp_path / "r.ipynb",
+        "import os\nfrom kiwinb.notebook.artefacts import record\n"
+        "for n in 'ab':\n    os.mkdir(n); open(f'{n}/x', 'w').write(n); record(f'{n}/x')",
+    )
+    done = run_notebook(recipe, output=tmp_path / "o.ipynb")
+    write_outcome(done, OutcomeFiles(artefacts=tmp_path / "artefacts"))
+    assert (tmp_path / "artefacts/x").read_text() == "a"
+    assert (tmp_path / "artefacts/cell-1-x").read_text() == "b"
