@@ -15,12 +15,15 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lxml import etree
 
+import kiwinb
 from kiwinb import checks
 from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.runner import run_steps
@@ -34,7 +37,9 @@ from kiwinb.description.show import to_xml
 from kiwinb.description.sources import read_scripts, read_sources
 from kiwinb.errors import CheckError, ImageError
 from kiwinb.inspect.treescan import Entry
+from kiwinb.notebook import reprs
 from kiwinb.notebook.artefacts import record_image
+from kiwinb.notebook.frontend import in_notebook
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import InstalledPackage
 from kiwinb.packages.mirrors import resolve
@@ -54,6 +59,11 @@ from kiwinb.results.deliver import StepFiles, deliver
 from kiwinb.results.record import BuildResult
 from kiwinb.sandbox.worker import Report
 from kiwinb.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from kiwinb.inspect.tree import Tree
+    from kiwinb.notebook.browser import TreeBrowser
+    from kiwinb.notebook.explorer import SizeExplorer
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +97,7 @@ class Appliance:
         kiwi_file: Name of the description file, when there are several.
         overrides: What is to be different from the description.
         settings: Settings of this host; the user's own when ``None``.
-        observer: Told what happens to each step.
+        observer: Told what happens to each step; in a notebook, a live panel when ``None``.
 
     Raises:
         DescriptionError: The description cannot be read or is not valid.
@@ -103,7 +113,7 @@ class Appliance:
         kiwi_file: str | None = None,
         overrides: Overrides | None = None,
         settings: Settings | None = None,
-        observer: Observer = ignore,
+        observer: Observer | None = None,
     ) -> None:
         self.settings = settings or load_settings()
         self.document: Document = read(Path(path), kiwi_file=kiwi_file)
@@ -114,6 +124,12 @@ class Appliance:
         self.epoch = 0
         self.preparing = True
         self._warned = False
+
+    def __repr__(self) -> str:
+        return reprs.facts_text("Appliance", reprs.appliance_facts(self))
+
+    def _repr_html_(self) -> str:
+        return reprs.facts_html("Appliance", reprs.appliance_facts(self))
 
     @cached_property
     def store(self) -> Store:
@@ -135,9 +151,9 @@ class Appliance:
         return self._plan(refresh=False)
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> reprs.Steps:
         """All steps of prepare and create, in order."""
-        return self.plan.steps
+        return reprs.Steps(self.plan.steps)
 
     def refresh(self) -> None:
         """Read the metadata of the repositories anew, so that newer packages are seen."""
@@ -180,16 +196,16 @@ class Appliance:
             self.document, profiles=image.profiles, type=image.type.image, arch=image.arch
         )
 
-    def explain(self) -> tuple[StepForecast, ...]:
+    def explain(self) -> reprs.Explanation:
         """For each step, whether it will run, and which of its inputs changed since it last did."""
-        history = self.store.history
-        return tuple(
+        history, steps = self.store.history, self.steps
+        return reprs.Explanation(
             StepForecast(
                 step,
                 self.store.holds(step.key),
-                history.changes(self.description.name, step, self.steps),
+                history.changes(self.description.name, step, steps),
             )
-            for step in self.steps
+            for step in steps
         )
 
     def run_until(self, name: str) -> RootTree:
@@ -224,10 +240,20 @@ class Appliance:
 
     def _run(self, targets: Sequence[str]) -> Mapping[str, Checkpoint]:
         try:
-            return run_steps(self.store, self.steps, self.host, self.observer, targets=targets)
+            with self._watched(targets) as observer:
+                return run_steps(self.store, self.steps, self.host, observer, targets=targets)
         finally:
             held = [step for step in self.steps if self.store.holds(step.key)]
             self.store.history.remember(self.description.name, held)
+
+    def _watched(self, targets: Sequence[str]) -> AbstractContextManager[Observer]:
+        if self.observer is not None:
+            return nullcontext(self.observer)
+        if not in_notebook():
+            return nullcontext(ignore)
+        from kiwinb.notebook.panel import watch  # the command line needs no widgets
+
+        return watch(self.description.name, self.steps, targets, self.store)
 
     def _plan(self, *, refresh: bool) -> BuildPlan:
         image = self.description
@@ -253,7 +279,7 @@ class Appliance:
         return plan_build(image, BuildInputs(sources, repositories, state))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RootTree:
     """A root tree in the checkpoint store.
 
@@ -265,6 +291,16 @@ class RootTree:
     appliance: Appliance
     step: Step
 
+    def __repr__(self) -> str:
+        return reprs.facts_text(self._title, reprs.root_facts(self))
+
+    def _repr_html_(self) -> str:
+        return reprs.facts_html(self._title, reprs.root_facts(self))
+
+    @property
+    def _title(self) -> str:
+        return f"Root tree of {self.appliance.description.name}"
+
     def packages(self) -> tuple[InstalledPackage, ...]:
         """The packages in its database, sorted by name."""
         manager = self.appliance.description.preferences.packagemanager or ""
@@ -273,6 +309,22 @@ class RootTree:
     def files(self) -> tuple[Entry, ...]:
         """All its files, sorted by path."""
         return self.appliance.store.scan(self.step.key, contents=False)
+
+    def tree(self) -> Tree:
+        """The tree to look into; see :mod:`kiwinb.inspect.tree`."""
+        from kiwinb.inspect.formats.checkpoint import CheckpointTree
+
+        appliance = self.appliance
+        name = f"{appliance.description.name} after {self.step.name}"
+        return CheckpointTree(appliance.store, self.step.key, name)
+
+    def browse(self) -> TreeBrowser:
+        """Browse its files; see :func:`kiwinb.browse`."""
+        return kiwinb.browse(self)
+
+    def explore(self, *, by: str = "directory") -> SizeExplorer:
+        """Explore its sizes; see :func:`kiwinb.explore`."""
+        return kiwinb.explore(self, by=by)
 
     def export(self, directory: str | os.PathLike[str], *, replace: bool = False) -> Path:
         """Write it to a directory, as KIWI NG's ``--root`` has it.
@@ -323,7 +375,7 @@ class RootTree:
         return image
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Image:
     """An image that was delivered into a target directory.
 
@@ -335,10 +387,32 @@ class Image:
     description: ImageDescription
     result: BuildResult
 
+    def __repr__(self) -> str:
+        return reprs.facts_text(self._title, reprs.image_facts(self))
+
+    def _repr_html_(self) -> str:
+        return reprs.image_html(self._title, self)
+
+    @property
+    def _title(self) -> str:
+        return f"Image {self.result.image.result_name}"
+
     @property
     def path(self) -> Path:
         """The image file itself."""
         return self.result.directory / self.result.files[0].filename
+
+    def tree(self) -> Tree:
+        """The tree in it to look into; nothing is mounted."""
+        return kiwinb.open_tree(self.path)
+
+    def browse(self) -> TreeBrowser:
+        """Browse its files; see :func:`kiwinb.browse`."""
+        return kiwinb.browse(self)
+
+    def explore(self, *, by: str = "directory") -> SizeExplorer:
+        """Explore its sizes; see :func:`kiwinb.explore`."""
+        return kiwinb.explore(self, by=by)
 
 
 def open_root(
@@ -346,7 +420,7 @@ def open_root(
     *,
     overrides: Overrides | None = None,
     settings: Settings | None = None,
-    observer: Observer = ignore,
+    observer: Observer | None = None,
 ) -> RootTree:
     """Open a root tree that :meth:`RootTree.export` wrote, to create an image from it.
 
@@ -356,7 +430,7 @@ def open_root(
         directory: The root directory.
         overrides: In place of those it was prepared with.
         settings: Settings of this host; the user's own when ``None``.
-        observer: Told what happens to each step.
+        observer: Told what happens to each step; in a notebook, a live panel when ``None``.
 
     Raises:
         ImageError: It is no prepared root tree.

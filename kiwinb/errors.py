@@ -63,6 +63,10 @@ class KiwinbError(Exception):
         text = f"{self.location}: {self.problem}" if self.location else self.problem
         return f"{text}\n  {self.remedy}" if self.remedy else text
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: the message says it all."""
+        return f"{type(self).__name__}: {self}".splitlines()
+
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), dict(self.__dict__), self.args)
 

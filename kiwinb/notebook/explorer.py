@@ -26,7 +26,8 @@ _MOST = 40
 _LISTED = 100
 _HEADER = 20.0
 _ROWS = 4
-_SMALLEST = 4.0
+_DOMINANT = 0.6  # of all: then colours tell apart what is in it
+_SMALLEST = 3.0
 _STATIC_TOP = 15
 
 
@@ -87,7 +88,7 @@ class SizeExplorer(Shown):
     def answer(self, request: Request) -> Request:
         """Answer ``level``: the groups below one, and where each is drawn."""
         by, at = str(request["by"]), tuple(str(key) for key in request["at"])
-        groups = self.sizes.groups(by, at)
+        groups = [group for group in self.sizes.groups(by, at) if group.usage > 0]
         usage = sum(group.usage for group in groups)
         view = request.get("view", "treemap")
         width, height = (
@@ -148,8 +149,9 @@ class SizeExplorer(Shown):
                 continue
             inner = (left + 3, top + _HEADER, wide - 6, high - _HEADER - 3)
             below = self.sizes.groups(by, (*at, group.key))
-            for child, place in _squares(below, inner):
-                yield _box(child, place, number, 1)
+            alone = group.usage > _DOMINANT * sum(item.usage for item in groups)
+            for second, (child, place) in enumerate(_squares(below, inner)):
+                yield _box(child, place, second if alone else number, 1)
 
     def _icicle(
         self, by: str, at: tuple[str, ...], groups: Sequence[Group], width: float, height: float
@@ -195,7 +197,7 @@ def _squares(groups: Sequence[Group], box: Box) -> Iterator[tuple[Group, Box]]:
     left, top, width, height = box
     sizes = squarify.normalize_sizes([group.usage for group in shown], width, height)
     for group, place in zip(shown, squarify.squarify(sizes, left, top, width, height), strict=True):
-        if place["dx"] >= 1 and place["dy"] >= 1:
+        if min(place["dx"], place["dy"]) >= _SMALLEST:
             yield group, (place["x"], place["y"], place["dx"], place["dy"])
 
 

@@ -94,7 +94,7 @@ class Sizes:
             key = str(names[number])
             label = key
             if by_directory:
-                label = "(itself)" if key == here else key.rpartition("/")[2]
+                label = "(the directory itself)" if key == here else key.rpartition("/")[2]
             leaf = by_directory and bool(lone[number])
             found.append(Group(key, label, int(usage[number]), int(plain[number]), leaf))
         return tuple(found)

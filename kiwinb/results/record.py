@@ -87,7 +87,7 @@ class DeliveredFile:
     inode: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BuildResult:
     """What a build left in a target directory.
 
@@ -100,6 +100,16 @@ class BuildResult:
     directory: Path
     image: ImageFacts
     files: tuple[DeliveredFile, ...]
+
+    def __repr__(self) -> str:
+        from kiwinb.notebook.reprs import results_text
+
+        return results_text(self)
+
+    def _repr_html_(self) -> str:
+        from kiwinb.notebook.reprs import results_html
+
+        return results_html(self)
 
     def path(self, tag: str) -> Path:
         """Path of the file with a tag.
