@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from kiwinb.description.model import User
+from kiwinb.errors import ImageError
 from kiwinb.plan.step import Output, StepContext
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.command import run
@@ -34,7 +35,17 @@ class SetupUsers:
     epoch: int
 
     def run(self, context: StepContext) -> None:
-        """Make them."""
+        """Make them.
+
+        Raises:
+            ImageError: The tree has no ``useradd``.
+        """
+        if not resolve_in(context.root, "/usr/sbin/useradd").exists():
+            raise ImageError(
+                "the root tree has no useradd, so users cannot be set up",
+                remedy="Add the package that has it: passwd (Debian), shadow (SUSE, Arch, Alpine) "
+                "or shadow-utils (Fedora).",
+            )
         with Chroot(context.root, log=context.log) as chroot:
             for user in self.users:
                 groups = [_group(chroot, context.root, group) for group in user.groups]

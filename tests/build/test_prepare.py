@@ -1,0 +1,195 @@
+"""Everything that prepare does with a description, seen in the tree that it leaves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_build import settings
+
+from kiwinb.appliance import Appliance
+from kiwinb.inspect.treescan import Entry
+
+pytestmark = pytest.mark.build
+
+DESCRIPTION = """\
+<image schemaversion="8.5" name="Test_Image" id="4711">
+  <description type="system">
+    <author>A. Author</author><contact>author@example.org</contact>
+    <specification>All that prepare does</specification>
+  </description>
+  <profiles>
+    <profile name="special" description="Selected"/>
+    <profile name="other" description="Not selected"/>
+  </profiles>
+  <preferences>
+    <version>1.0.0</version>
+    <packagemanager>apt</packagemanager>
+    <locale>de_DE,en_US</locale>
+    <keytable>de-latin1</keytable>
+    <timezone>Europe/Berlin</timezone>
+    <type image="tbz"/>
+  </preferences>
+  <users>
+    <user name="root" password="*" pwdformat="encrypted" shell="/bin/sh"/>
+    <user name="operator" id="1500" groups="staff:50,crew:1600,adm" home="/srv/operator"
+        realname="The Operator" shell="/bin/bash" password="secret" pwdformat="plain"/>
+    <user name="daemon" shell="/bin/false"/>
+  </users>
+  <users profiles="other"><user name="nobody-else"/></users>
+  <repository type="apt-deb" alias="debian" distribution="bookworm" components="main"
+      imageinclude="true">
+    <source path="mirror:debian"/>
+  </repository>
+  <packages type="bootstrap">
+    <package name="ca-certificates"/><package name="passwd"/>
+  </packages>
+  <packages type="image">
+    <package name="tzdata"/><package name="locales"/><package name="less"/>
+    <package name="netcat-openbsd"/>
+    <package name="hello" arch="never"/>
+    <archive name="tools.tar.xz" target_dir="/opt/tools"/>
+    <file name="token" target="/etc/secret/token" owner="operator:crew" permissions="0640"/>
+  </packages>
+  <packages type="image" profiles="other"><package name="cowsay"/></packages>
+  <packages type="delete"><package name="less"/></packages>
+  <packages type="uninstall"><package name="netcat-openbsd"/></packages>
+  <certificates target_distribution="debian"><certificate name="own.pem"/></certificates>
+</image>
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Entry | str]]:
+    """Entries of the tree by path, and the text of small files below ``/etc`` and ``/srv``."""
+    directory = tmp_path_factory.mktemp("prepare")
+    description = directory / "description"
+    _write(description)
+    appliance = Appliance(description, profiles=["special"], settings=settings(directory))
+    appliance.prepare()
+    key = appliance.plan.prepare[-1].key
+    root = directory / "root"
+    appliance.store.export_tree(key, root)
+    found: dict[str, Entry | str] = {}
+    for entry in appliance.store.scan(key):
+        path = entry.path.decode()
+        found[path] = entry
+        if entry.kind == "file" and path.startswith(("etc/", "srv/", "opt/")):
+            found["text:" + path] = (root / path).read_bytes().decode("utf-8", "replace")
+    appliance.store.remove_exported(root)
+    yield found
+    appliance.store.remove([step.key for step in appliance.steps])
+
+
+def _write(description: Path) -> None:
+    for path, text in {
+        "config.xml": DESCRIPTION,
+        "root/etc/motd": "from root\n",
+        "root/etc/issue": "from root\n",
+        "special/etc/issue": "from the profile\n",
+        "other/etc/issue": "from another profile\n",
+        "token": "abc\n",
+        "post_bootstrap.sh": "test ! -e /usr/bin/less; echo post_bootstrap >> /srv/order\n",
+        "config.sh": (
+            "set -e\ntest -x /usr/bin/less\ntest -d ~operator\n. /.profile\n"
+            'echo "config $kiwi_iname $kiwi_profiles" >> /srv/order\n'
+        ),
+    }.items():
+        (description / path).parent.mkdir(parents=True, exist_ok=True)
+        (description / path).write_text(text)
+    packed = description.parent / "packed"
+    (packed / "bin").mkdir(parents=True)
+    (packed / "bin/tool").write_text("#!/bin/sh\n")
+    (packed / "bin/tool").chmod(0o755)
+    archive = ["tar", "-C", packed, "--owner=12", "--group=34", "-cJf"]
+    subprocess.run([*archive, description / "tools.tar.xz", "bin"], check=True)
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "365"),
+            *("-subj", "/CN=Own CA", "-keyout", os.devnull, "-out", description / "own.pem"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
+def _lines(tree: dict[str, Entry | str], path: str) -> list[str]:
+    text = tree[f"text:{path}"]
+    assert isinstance(text, str)
+    return text.splitlines()
+
+
+def test_users_and_groups(tree: dict[str, Entry | str]) -> None:
+    passwd = _lines(tree, "etc/passwd")
+    assert "operator:x:1500:50:The Operator:/srv/operator:/bin/bash" in passwd
+    assert any(line.startswith("daemon:") and line.endswith(":/bin/false") for line in passwd)
+    assert any(line.startswith("root:") and line.endswith(":/bin/sh") for line in passwd)
+    assert not any(line.startswith("nobody-else:") for line in passwd)
+    groups = _lines(tree, "etc/group")
+    assert "crew:x:1600:operator" in groups
+    assert "adm:x:4:operator" in groups
+    shadow = dict(line.split(":", 2)[:2] for line in _lines(tree, "etc/shadow"))
+    assert shadow["root"] == "*"
+    salt = shadow["operator"].split("$")[2]
+    openssl = ["openssl", "passwd", "-6", "-salt", salt, "secret"]
+    assert shadow["operator"] == subprocess.check_output(openssl, text=True).strip()
+    home = tree["srv/operator"]
+    assert isinstance(home, Entry)
+    assert (home.uid, home.gid) == (1500, 50)
+
+
+def test_overlays_of_root_and_of_the_selected_profile(tree: dict[str, Entry | str]) -> None:
+    assert _lines(tree, "etc/motd") == ["from root"]
+    assert _lines(tree, "etc/issue") == ["from the profile"]
+
+
+def test_archives_and_files(tree: dict[str, Entry | str]) -> None:
+    tool, token = tree["opt/tools/bin/tool"], tree["etc/secret/token"]
+    assert isinstance(tool, Entry)
+    assert isinstance(token, Entry)
+    assert (tool.uid, tool.gid, tool.mode) == (12, 34, 0o755)
+    assert (token.uid, token.gid, token.mode) == (1500, 1600, 0o640)
+
+
+def test_identity(tree: dict[str, Entry | str]) -> None:
+    assert _lines(tree, "etc/hostname") == ["test-image"]
+    assert _lines(tree, "etc/ImageID") == ["4711"]
+    assert _lines(tree, "etc/default/locale") == ["LANG=de_DE.UTF-8"]
+    assert _lines(tree, "etc/vconsole.conf") == ["KEYMAP=de-latin1"]
+    localtime = tree["etc/localtime"]
+    assert isinstance(localtime, Entry)
+    assert localtime.target == b"/usr/share/zoneinfo/Europe/Berlin"
+
+
+def test_scripts_ran_in_order_and_left_nothing(tree: dict[str, Entry | str]) -> None:
+    assert _lines(tree, "srv/order") == ["post_bootstrap", "config Test_Image special"]
+    assert not {".kconfig", ".profile", "image"} & set(tree)
+
+
+def test_packages_were_deleted_and_left_out(tree: dict[str, Entry | str]) -> None:
+    for gone in ("usr/bin/less", "usr/bin/nc.openbsd", "usr/games/cowsay", "usr/bin/hello"):
+        assert gone not in tree
+
+
+def test_the_certificate_is_trusted(tree: dict[str, Entry | str]) -> None:
+    assert "usr/local/share/ca-certificates/own.crt" in tree
+    assert "etc/ssl/certs/own.pem" in tree
+
+
+def test_no_traces_of_the_build(tree: dict[str, Entry | str]) -> None:
+    for gone in (
+        "etc/passwd-",
+        "etc/.pwd.lock",
+        "usr/sbin/policy-rc.d",
+        "var/cache/apt/pkgcache.bin",
+    ):
+        assert gone not in tree
+
+
+def test_the_image_has_its_own_repositories(tree: dict[str, Entry | str]) -> None:
+    sources = [path for path in tree if path.startswith("text:etc/apt/sources.list.d/")]
+    assert len(sources) == 1
+    assert "bookworm" in str(tree[sources[0]])
