@@ -74,7 +74,7 @@ def extensions(files: pd.DataFrame) -> pd.Series:
 
 
 _SHARED = re.compile(r"\.so(\.[0-9][\w.]*)?$")
-_EXTENSION = re.compile(r"(?<=.)(\.[A-Za-z][\w+-]{0,9})?(\.[A-Za-z0-9][\w+-]{0,9})$")
+_EXTENSION = re.compile(r"(?<=.)(\.[A-Za-z][\w+-]{0,9})?(\.[A-Za-z][\w+-]{0,9})$")
 
 
 def extension(name: str) -> str:
@@ -85,6 +85,4 @@ def extension(name: str) -> str:
     if match is None:
         return "(none)"
     before, last = (match[1] or "").lower(), match[2].lower()
-    if last[1:].isdecimal():
-        return before or "(none)"
     return before + last if _COMPRESSED.match(last) else last
