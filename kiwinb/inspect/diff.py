@@ -165,9 +165,11 @@ def diff_packages(
         old, new = one.get((name, arch), {}), other.get((name, arch), {})
         gone = [old[version] for version in old if version not in new]
         come = [new[version] for version in new if version not in old]
-        if len(gone) == len(come) == 1 and (sign := order(gone[0].version, come[0].version)):
-            change: PackageChange = "upgraded" if sign < 0 else "downgraded"
-            rows.append(_row(gone[0], come[0], change))
+        if len(gone) == len(come) == 1:
+            sign = order(gone[0].version, come[0].version)
+            if sign:  # otherwise two spellings of one version
+                change: PackageChange = "upgraded" if sign < 0 else "downgraded"
+                rows.append(_row(gone[0], come[0], change))
             continue
         rows += [_row(item, None, "removed") for item in gone]
         rows += [_row(None, item, "added") for item in come]
