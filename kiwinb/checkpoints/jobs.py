@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import stat
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from kiwinb.inspect.treescan import Entry, compare, from_json, scan, to_json
 from kiwinb.plan.keys import Digest, digest
 from kiwinb.plan.step import Action, HostPaths, Output, StepContext
 from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE
+from kiwinb.sandbox.shield import shield_host
 from kiwinb.sandbox.worker import Report
 
 BACKENDS: Mapping[BackendName, Backend] = {"overlay": Overlay(), "copy": Copies()}
@@ -92,6 +94,8 @@ class StepJob:
 def run_step(job: StepJob, report: Report) -> Checkpoint:
     """Run the action, and commit what it leaves."""
     began = time.monotonic()
+    store = job.tree.mnt.parent
+    shield_host((store, job.host.cache, Path(tempfile.gettempdir())))
     backend = BACKENDS[job.tree.backend]
     place = make_place(job.tree.mnt)
     directory = job.draft.directory

@@ -60,12 +60,21 @@ def bind(source: Path, target: Path, *, readonly: bool = False, recursive: bool 
 
 def make_readonly(target: Path, *, recursive: bool) -> None:
     """Let nothing be written through a mount, nor with `recursive` through those below it."""
-    attributes = struct.pack("=QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+    _set_attributes(target, _AT_RECURSIVE if recursive else 0, setting=_MOUNT_ATTR_RDONLY)
+
+
+def make_writable(target: Path) -> None:
+    """Take back what :func:`make_readonly` did to a mount."""
+    _set_attributes(target, 0, clearing=_MOUNT_ATTR_RDONLY)
+
+
+def _set_attributes(target: Path, flags: int, *, setting: int = 0, clearing: int = 0) -> None:
+    attributes = struct.pack("=QQQQ", setting, clearing, 0, 0)
     status = _libc.syscall(
         ctypes.c_long(_SYS_MOUNT_SETATTR),
         ctypes.c_int(_AT_FDCWD),
         os.fsencode(target),
-        ctypes.c_uint(_AT_RECURSIVE if recursive else 0),
+        ctypes.c_uint(flags),
         attributes,
         ctypes.c_size_t(len(attributes)),
     )
