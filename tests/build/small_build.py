@@ -78,6 +78,7 @@ def build(directory: Path, events: list[StepEvent] | None = None) -> tuple[Appli
 def digests(directory: Path) -> str:
     """SHA-256 of the list of the prepared tree and of the image, one a line."""
     appliance, image = build(directory)
+    appliance.prepare()
     tree = to_json(appliance.store.scan(appliance.plan.prepare[-1].key))
     return "".join(
         f"{hashlib.sha256(data).hexdigest()}\n" for data in (tree.encode(), image.path.read_bytes())

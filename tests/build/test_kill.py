@@ -1,0 +1,78 @@
+"""SIGKILL at any moment of prepare and of create: the next run completes with the same result."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+from small_build import PROGRAM
+from store_program import accounts
+
+pytestmark = pytest.mark.build
+
+KILLS = 20
+_FORGET = """
+import sys
+from pathlib import Path
+from kiwinb.appliance import Appliance
+from small_build import settings
+place = Path(sys.argv[1])
+appliance = Appliance(place / "description", settings=settings(place))
+first = getattr(appliance.plan, sys.argv[2])[int(sys.argv[3])]
+steps = appliance.steps
+appliance.store.remove([step.key for step in steps[steps.index(first):]])
+"""
+
+
+def _traces(mark: str) -> list[str]:
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if f"KIWINB_TEST_MARK={mark}\0".encode() in (process / "environ").read_bytes():
+                found.append(f"process {process.name}")
+        except OSError:
+            continue
+    return found
+
+
+def _left(directory: Path) -> list[str]:
+    """Mounts and loop devices of what is in the directory."""
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    loops = [f.read_text().strip() for f in Path("/sys/block").glob("loop*/loop/backing_file")]
+    return [line for line in (*mounts, *loops) if str(directory) in line]
+
+
+@pytest.mark.parametrize(("stage", "type"), [("prepare", "tbz"), ("create", "oem")])
+@pytest.mark.timeout(2400)
+def test_killed_at_any_moment(stage: str, type: str) -> None:
+    seed = int(os.environ.get("KIWINB_TEST_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"KIWINB_TEST_SEED={seed}")
+    dice = random.Random(seed)
+    account = accounts()[0]
+    with account.directory() as directory:
+        account.run(PROGRAM, "write", str(directory), type)
+        account.run(PROGRAM, "run", str(directory))
+        expected = account.run(PROGRAM, "show", str(directory))
+        seconds = []
+        for first in range(3):
+            account.run(_FORGET, str(directory), stage, str(first))
+            began = time.monotonic()
+            account.run(PROGRAM, "run", str(directory))
+            seconds.append(time.monotonic() - began)
+        for kill in range(KILLS):
+            first = dice.randrange(3)
+            account.run(_FORGET, str(directory), stage, str(first))
+            mark = f"{seed}-{kill}"
+            process = account.start(PROGRAM, "run", str(directory), mark=mark)
+            time.sleep(dice.uniform(0.2, seconds[first]))
+            process.kill()
+            process.communicate()
+            deadline = time.monotonic() + 10
+            while _traces(mark) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert _traces(mark) == []
+            assert _left(directory) == []
+            assert account.run(PROGRAM, "show", str(directory)) == expected, f"kill {kill}"
