@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kiwinb import expect
     from kiwinb.appliance import Appliance
     from kiwinb.inspect.diff import diff
     from kiwinb.inspect.formats import open_tree
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Appliance", "__version__", "browse", "diff", "explore", "open_tree"]
+__all__ = ["Appliance", "__version__", "browse", "diff", "expect", "explore", "open_tree"]
 
 _HOMES = {
     "Appliance": "kiwinb.appliance",
@@ -26,6 +27,8 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     if name in _HOMES:  # imported on demand: workers and `kiwinb --version` need none of it
         return getattr(import_module(_HOMES[name]), name)
+    if name == "expect":
+        return import_module("kiwinb.expect")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

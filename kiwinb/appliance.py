@@ -36,12 +36,10 @@ from kiwinb.description.select import effective, select
 from kiwinb.description.show import to_xml
 from kiwinb.description.sources import read_scripts, read_sources
 from kiwinb.errors import CheckError, ImageError
-from kiwinb.inspect.treescan import Entry
 from kiwinb.notebook import reprs
 from kiwinb.notebook.artefacts import record_image
 from kiwinb.notebook.frontend import in_notebook
 from kiwinb.packages import MANAGERS
-from kiwinb.packages.manager import InstalledPackage
 from kiwinb.packages.mirrors import resolve
 from kiwinb.plan.build import BuildInputs, BuildPlan, plan_build, plan_create
 from kiwinb.plan.progress import Observer, ignore
@@ -57,10 +55,12 @@ from kiwinb.prepared import (
 )
 from kiwinb.results.deliver import StepFiles, deliver
 from kiwinb.results.record import BuildResult
-from kiwinb.sandbox.worker import Report
 from kiwinb.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from kiwinb.inspect.breakdown import By
     from kiwinb.inspect.tree import Tree
     from kiwinb.notebook.browser import TreeBrowser
     from kiwinb.notebook.explorer import SizeExplorer
@@ -301,14 +301,29 @@ class RootTree:
     def _title(self) -> str:
         return f"Root tree of {self.appliance.description.name}"
 
-    def packages(self) -> tuple[InstalledPackage, ...]:
-        """The packages in its database, sorted by name."""
-        manager = self.appliance.description.preferences.packagemanager or ""
-        return self.appliance.store.in_tree(self.step.key, _installed, manager)
+    def files(self) -> pd.DataFrame:
+        """All that is in it; see :func:`kiwinb.inspect.files.files`."""
+        from kiwinb.inspect.files import files
 
-    def files(self) -> tuple[Entry, ...]:
-        """All its files, sorted by path."""
-        return self.appliance.store.scan(self.step.key, contents=False)
+        return files(self.tree())
+
+    def packages(self) -> pd.DataFrame:
+        """The packages in it, and why they are there; see :mod:`kiwinb.inspect.packages`."""
+        return _packages(self.tree(), self.appliance.description)
+
+    def unowned(self) -> pd.DataFrame:
+        """What no package has; see :func:`kiwinb.inspect.unowned.unowned`."""
+        from kiwinb.inspect.unowned import unowned
+
+        return unowned(self.tree())
+
+    def breakdown(
+        self, by: By = "directory", *, depth: int = 1, compressed: bool = False
+    ) -> pd.DataFrame:
+        """Where its bytes are; see :func:`kiwinb.inspect.breakdown.breakdown`."""
+        from kiwinb.inspect.breakdown import breakdown
+
+        return breakdown(self.tree(), by, depth=depth, compressed=compressed)
 
     def tree(self) -> Tree:
         """The tree to look into; see :mod:`kiwinb.inspect.tree`."""
@@ -402,6 +417,44 @@ class Image:
         """The image file itself."""
         return self.result.directory / self.result.files[0].filename
 
+    def files(self) -> pd.DataFrame:
+        """All that is in it; see :func:`kiwinb.inspect.files.files`."""
+        from kiwinb.inspect.files import files
+
+        with self.tree() as tree:
+            return files(tree)
+
+    def packages(self) -> pd.DataFrame:
+        """The packages in it, and why they are there; see :mod:`kiwinb.inspect.packages`."""
+        with self.tree() as tree:
+            return _packages(tree, self.description)
+
+    def unowned(self) -> pd.DataFrame:
+        """What no package has; see :func:`kiwinb.inspect.unowned.unowned`."""
+        from kiwinb.inspect.unowned import unowned
+
+        with self.tree() as tree:
+            return unowned(tree)
+
+    def breakdown(
+        self, by: By = "directory", *, depth: int = 1, compressed: bool = False
+    ) -> pd.DataFrame:
+        """Where its bytes are; see :func:`kiwinb.inspect.breakdown.breakdown`."""
+        from kiwinb.inspect.breakdown import breakdown
+
+        return breakdown(self, by, depth=depth, compressed=compressed)
+
+    def parts(self) -> pd.DataFrame:
+        """What each byte of a disk image is for, partition by partition.
+
+        Raises:
+            InspectError: It is no disk with partitions.
+        """
+        with self.tree() as tree:
+            from kiwinb.inspect.breakdown import parts
+
+            return parts(tree)
+
     def tree(self) -> Tree:
         """The tree in it to look into; nothing is mounted."""
         return kiwinb.open_tree(self.path)
@@ -454,5 +507,7 @@ def open_root(
     return RootTree(appliance, steps[-1])
 
 
-def _installed(root: Path, manager: str, _report: Report) -> tuple[InstalledPackage, ...]:
-    return MANAGERS[manager].installed(root)
+def _packages(tree: Tree, image: ImageDescription) -> pd.DataFrame:
+    from kiwinb.inspect.packages import named_in, packages
+
+    return packages(tree, named_in(image))

@@ -22,7 +22,7 @@ import operator
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
@@ -37,6 +37,7 @@ from kiwinb.inspect.databases import find_database
 from kiwinb.inspect.databases.database import Package
 from kiwinb.inspect.files import files, resolver
 from kiwinb.inspect.opening import Source, opened
+from kiwinb.inspect.remembered import RememberedTree, remembered
 from kiwinb.inspect.tree import Tree
 from kiwinb.inspect.units import binary
 from kiwinb.inspect.unowned import unowned
@@ -106,6 +107,24 @@ class Expectations:
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
+    _trees: dict[object, RememberedTree] = field(default_factory=dict, repr=False)
+    _opened: ExitStack = field(default_factory=ExitStack, repr=False)
+
+    def tree(self, source: Source) -> RememberedTree:
+        """The tree of a source; each is read once in a block.
+
+        Raises:
+            InspectError: It cannot be read.
+        """
+        place = os.fspath(source) if isinstance(source, str | os.PathLike) else id(source)
+        if place not in self._trees:
+            self._trees[place] = remembered(self._opened.enter_context(opened(source)))
+        return self._trees[place]
+
+    def close(self) -> None:
+        """Let go of the trees."""
+        self._trees.clear()
+        self._opened.close()
 
     @property
     def passed(self) -> bool:
@@ -157,6 +176,7 @@ def all() -> Iterator[Expectations]:
         yield found
     finally:
         _open.reset(token)
+        found.close()
         _show(found)
     found.check()
 
@@ -221,7 +241,7 @@ def package(
     Raises:
         ExpectationError: It is not, or in another version.
     """
-    with opened(source) as tree:
+    with _tree(source) as tree:
         database = find_database(tree)
         found = database.packages(tree) if database else ()
     versions = [item.version for item in found if name in (item.name, item.label)]
@@ -251,7 +271,7 @@ def no_package(source: Source, name: str = "*", *, section: str | None = None) -
     """
     if name == "*" and section is None:
         raise InspectError("no package is named", remedy="Give a name, a pattern or a section.")
-    with opened(source) as tree:
+    with _tree(source) as tree:
         database = find_database(tree)
         installed = database.packages(tree) if database else ()
     found = [
@@ -288,7 +308,7 @@ def file(
     Raises:
         ExpectationError: It is not there, or is not so.
     """
-    with opened(source) as tree:
+    with _tree(source) as tree:
         row = _find(tree, path, follow=target is None)
         expected, measured, passed = ["there"], ["there"], row is not None
         if row is None:
@@ -328,7 +348,7 @@ def no_file(source: Source, path: str) -> Outcome:
     Raises:
         ExpectationError: There is; tells what, and how much it takes.
     """
-    with opened(source) as tree:
+    with _tree(source) as tree:
         table = files(tree)
         at = path
         if not any(sign in path for sign in "*?["):
@@ -352,7 +372,7 @@ def no_unowned(source: Source, under: str = "/", *, ignore: Sequence[str] = ()) 
     Raises:
         ExpectationError: There are others; tells which.
     """
-    with opened(source) as tree:
+    with _tree(source) as tree:
         table = unowned(tree)
     prefix = f"{under.rstrip('/')}/"
     keep = [
@@ -473,13 +493,23 @@ def _measure_size(source: Source | HasPath) -> tuple[str, int]:
     place = source.path if isinstance(source, HasPath) else source
     if isinstance(place, str | os.PathLike) and Path(place).is_file():
         return Path(place).name, Path(place).stat().st_size
-    with opened(place) as tree:
+    with _tree(place) as tree:
         return tree.name, int(files(tree)["usage"].sum())
 
 
 def _resolved(table: pd.DataFrame) -> Any:
     links = table[table["type"].eq("symlink")]
     return resolver(dict(zip(links["path"], links["target"], strict=True)))
+
+
+@contextmanager
+def _tree(source: Source) -> Iterator[Tree]:
+    together = _open.get()
+    if together is not None:
+        yield together.tree(source)
+    else:
+        with opened(source) as tree:
+            yield remembered(tree)
 
 
 def _find(tree: Tree, path: str, *, follow: bool) -> pd.Series | None:

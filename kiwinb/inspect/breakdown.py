@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -28,10 +28,33 @@ COLUMNS = ("group", "files", "size", "usage", "compressed", "share")
 """Columns of :func:`breakdown`."""
 
 UNOWNED = "(no package)"
+NO_PARTITION = "(no partition)"
 LEVEL = 3
 """Level of zstd that is measured with."""
 
 _PIECE = 16 << 20
+
+
+@runtime_checkable
+class HasParts(Protocol):
+    """A tree that is put together from partitions."""
+
+    def parts(self) -> pd.DataFrame:
+        """What each byte of the disk is for."""
+        ...
+
+
+def parts(tree: Tree) -> pd.DataFrame:
+    """What each byte of a disk is for: its partitions, what is between them, and what is free.
+
+    Columns are those of :meth:`kiwinb.inspect.formats.disk.DiskTree.parts`.
+
+    Raises:
+        InspectError: It is no disk with partitions.
+    """
+    if isinstance(tree, HasParts):
+        return tree.parts()
+    raise InspectError(f"{tree.name} has no partitions", remedy="Give a disk image.")
 
 
 def breakdown(
@@ -46,8 +69,9 @@ def breakdown(
 
     Args:
         source: What to look into.
-        by: ``partition``, ``directory``, ``package``, ``section`` (of packages), ``type`` (what
-            files are for, by path) or ``extension``.
+        by: ``partition`` (of files; :func:`parts` tells all bytes of a disk), ``directory``,
+            ``package``, ``section`` (of packages), ``type`` (what files are for, by path) or
+            ``extension``.
         depth: Parts of a directory's path that make a group: 2 for ``/usr/share``.
         compressed: Read all files and compress them.
 
@@ -57,7 +81,7 @@ def breakdown(
     with opened(source) as tree:
         view = remembered(tree)
         table = files(view)
-        keys = group_keys(view, table, by, depth=depth)
+        keys = group_keys(tree if by == "partition" else view, table, by, depth=depth)
         summed = sum_up(table, keys)
         if compressed:
             measured = _compressed(tree, table, keys)
@@ -96,7 +120,17 @@ def group_keys(tree: Tree, table: pd.DataFrame, by: By, *, depth: int = 1) -> pd
 
 
 def _partitions(tree: Tree, table: pd.DataFrame) -> pd.Series:
-    return pd.Series(tree.name, index=table.index, dtype=object)
+    """The partition of each row, by the innermost mount point above it."""
+    found = pd.Series(NO_PARTITION, index=table.index, dtype=object)
+    if not isinstance(tree, HasParts):
+        return found
+    stretches = tree.parts()
+    mounted = stretches[stretches["mountpoint"].str.startswith("/")]
+    for row in mounted.sort_values("mountpoint", key=lambda points: points.str.len()).itertuples():
+        point = str(row.mountpoint).rstrip("/")
+        inside = table["path"].str.startswith(f"{point}/") | table["path"].eq(point)
+        found[inside] = f"{row.number} {row.role} {row.mountpoint}"
+    return found
 
 
 def directories(table: pd.DataFrame, depth: int = 1, under: str = "/") -> pd.Series:

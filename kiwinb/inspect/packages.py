@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Literal
 
 import pandas as pd
 
+from kiwinb.description.model import ImageDescription
 from kiwinb.errors import InspectError
 from kiwinb.inspect.databases import find_database
 from kiwinb.inspect.databases.database import Alternatives, Package, PackageDatabase, Requirement
@@ -111,6 +113,21 @@ def packages(tree: Tree, named: Mapping[str, Iterable[str]] | None = None) -> pd
         columns=list(COLUMNS),
     )
     return table.astype({"installed_size": "int64"})
+
+
+def named_in(image: ImageDescription) -> dict[str, tuple[str, ...]]:
+    """The packages that a description names, by section, for :func:`packages`.
+
+    What may stand behind a name, as in ``name=1.2``, ``name/suite`` and ``name:arch``, is left out.
+    """
+    sections = {
+        "bootstrap": image.packages.bootstrap.packages,
+        "image": image.packages.image.packages,
+    }
+    return {
+        section: tuple(re.split("[=/:]", name, maxsplit=1)[0] for name in names)
+        for section, names in sections.items()
+    }
 
 
 def chain(
