@@ -1,0 +1,209 @@
+"""``kiwinb inspect``: what is in a root tree or an image, and what differs between two.
+
+pandas takes its time to be imported, so it is, and all that needs it, when a command runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+from kiwinb.cli.context import GlobalOptions, pass_options
+from kiwinb.cli.terminal import print_json
+from kiwinb.inspect.units import binary, signed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Form = Literal["text", "json", "csv"]
+F = TypeVar("F", bound=Callable[..., Any])
+
+BY = ("partition", "directory", "package", "section", "type", "extension")
+_SIZES = ("size", "allocated", "usage", "installed_size", "compressed", "size_before", "size_after")
+
+
+@click.group("inspect")
+def group() -> None:
+    """Look into a root tree, a checkpoint or an image; nothing is mounted.
+
+    A PATH is a directory, an image of any known format, or the beginning of the key of a
+    checkpoint.
+    """
+
+
+def _with_form(command: F) -> F:
+    """The options ``--json`` and ``--csv``."""
+    for name in ("json", "csv"):
+        command = click.option(
+            f"--{name}", "form", flag_value=name, help=f"Print {name.upper()}, sizes in bytes."
+        )(command)
+    return command
+
+
+@group.command()
+@click.argument("path")
+@_with_form
+@pass_options
+def files(options: GlobalOptions, path: str, form: Form | None) -> None:
+    """List all that is in PATH: sizes, owners, and the package each belongs to."""
+    from kiwinb.inspect.files import files
+    from kiwinb.inspect.opening import opened
+
+    with opened(path) as tree:
+        table = files(tree)
+    shown = ["path", "type", "size", "usage", "mode", "owner", "package"]
+    _print(options, table, form, shown)
+
+
+@group.command()
+@click.argument("path")
+@click.option("--why", metavar="NAME", help="Print the way by which this package came in.")
+@_with_form
+@pass_options
+def packages(options: GlobalOptions, path: str, why: str | None, form: Form | None) -> None:
+    """List the packages in PATH: how large they are, and why they are there."""
+    from kiwinb.inspect.opening import opened
+    from kiwinb.inspect.packages import chain, packages
+
+    with opened(path) as tree:
+        if why is not None:
+            steps = [str(step) for step in chain(tree, why)]
+            if _form(options, form) == "json":
+                print_json(steps)
+            else:
+                click.echo("\n".join((why, *(f"  {step}" for step in steps))))
+            return
+        table = packages(tree)
+    _print(options, table, form, ["name", "version", "arch", "installed_size", "section", "why"])
+
+
+@group.command()
+@click.argument("path")
+@click.option("--all", "everything", is_flag=True, help="Those that programs make, too.")
+@_with_form
+@pass_options
+def unowned(options: GlobalOptions, path: str, everything: bool, form: Form | None) -> None:
+    """List what is in PATH and belongs to no package."""
+    from kiwinb.inspect.opening import opened
+    from kiwinb.inspect.unowned import unowned
+
+    with opened(path) as tree:
+        table = unowned(tree)
+    if not everything:
+        table = table[table["reason"].eq("")]
+    _print(options, table, form, ["path", "type", "usage", "mode", "owner", "reason"])
+
+
+@group.command()
+@click.argument("path")
+@click.option("--by", type=click.Choice(BY), default="directory", help="What to group by.")
+@click.option("--depth", type=click.IntRange(1), default=1, help="Parts of a directory's path.")
+@click.option("--compressed", is_flag=True, help="Compress all files, to measure what is left.")
+@click.option("--plot", type=click.Path(dir_okay=False), help="Write a treemap to this PNG file.")
+@_with_form
+@pass_options
+def breakdown(
+    options: GlobalOptions,
+    path: str,
+    by: Literal["partition", "directory", "package", "section", "type", "extension"],
+    depth: int,
+    compressed: bool,
+    plot: str | None,
+    form: Form | None,
+) -> None:
+    """Sum up the bytes in PATH."""
+    from kiwinb.inspect.breakdown import breakdown
+
+    table = breakdown(path, by, depth=depth, compressed=compressed)
+    if plot is not None:
+        from kiwinb.inspect.plot import treemap
+
+        treemap(table).savefig(plot, format="png")
+    shown = ["group", "files", "size", "usage", "share"]
+    _print(options, table, form, [*shown, "compressed"] if compressed else shown)
+
+
+@group.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--files", "of_files", is_flag=True, help="List files in place of packages.")
+@_with_form
+@pass_options
+def diff(options: GlobalOptions, a: str, b: str, of_files: bool, form: Form | None) -> None:
+    """Say what changed from A to B; both may also be .packages files."""
+    from kiwinb.inspect.diff import diff
+
+    found = diff(a, b)
+    match _form(options, form):
+        case "json":
+            print_json(
+                {
+                    "before": found.before,
+                    "after": found.after,
+                    "usage": found.usage,
+                    "packages": _records(found.packages),
+                    "files": _records(found.files),
+                }
+            )
+        case "csv":
+            _print(options, found.files if of_files else found.packages, "csv", [])
+        case "text":
+            click.echo(found)
+            if of_files:
+                _print(options, found.files, "text", ["path", "change", "what", "delta"])
+            else:
+                shown = ["name", "arch", "before", "after", "change", "delta"]
+                _print(options, found.packages, "text", shown)
+
+
+def _form(options: GlobalOptions, form: Form | None) -> Form:
+    return form or ("json" if options.json else "text")
+
+
+def _print(
+    options: GlobalOptions, table: pd.DataFrame, form: Form | None, shown: list[str]
+) -> None:
+    """Print a table.
+
+    Args:
+        options: The global ones.
+        table: The table.
+        form: What the command was told.
+        shown: Columns that text shows; JSON and CSV have all.
+    """
+    match _form(options, form):
+        case "json":
+            print_json(_records(table))
+        case "csv":
+            table.to_csv(sys.stdout, index=False, errors="surrogateescape")
+        case "text":
+            columns = [[name, *map(_text_of(name), table[name])] for name in shown]
+            right = [name in (*_SIZES, "delta", "share", "files") for name in shown]
+            widths = [max(map(len, column)) for column in columns]
+            for row in zip(*columns, strict=True):
+                cells = (
+                    cell.rjust(width) if is_right else cell.ljust(width)
+                    for cell, width, is_right in zip(row, widths, right, strict=True)
+                )
+                click.echo("  ".join(cells).rstrip())
+
+
+def _text_of(column: str) -> Callable[[Any], str]:
+    if column in _SIZES:
+        return lambda value: binary(value)
+    if column == "delta":
+        return lambda value: signed(value) if value == value else ""
+    if column == "share":
+        return lambda value: f"{value:.1%}"
+    if column == "mode":
+        return lambda value: f"{value:04o}"
+    return lambda value: str(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows, as JSON can have them: no NA, whole numbers whole."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
