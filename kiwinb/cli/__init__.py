@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 
 from kiwinb import __version__
-from kiwinb.cli import checkpoints, description, result, run, system
+from kiwinb.cli import checkpoints, description, inspect, result, run, system
 from kiwinb.cli.context import GlobalOptions
 from kiwinb.errors import KiwinbError
 
@@ -86,6 +86,7 @@ def app(
 app.add_command(checkpoints.group)
 app.add_command(description.description)
 app.add_command(description.image)
+app.add_command(inspect.group)
 app.add_command(result.result)
 app.add_command(run.run)
 app.add_command(system.system)
