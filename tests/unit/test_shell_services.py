@@ -35,6 +35,14 @@ def test_enable_and_disable(units):
     assert units.has("/etc/systemd/system/a.service")
 
 
+def test_other_name_of_a_service(units):
+    alias = units.root / "etc/systemd/system/other.service"
+    alias.parent.mkdir(parents=True, exist_ok=True)
+    alias.symlink_to("/usr/lib/systemd/system/a.service")
+    units.sh("baseInsertService other")
+    assert units.files(WANTS) == {"a.service"}
+
+
 def test_what_is_not_there_is_passed_over(units):
     assert units.sh("baseInsertService none; baseService none off") == [
         "baseSystemdCall: there is no service none in the tree: not done: systemctl enable",

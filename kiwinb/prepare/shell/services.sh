@@ -38,6 +38,11 @@ baseSystemdCall() {
     local name=${1:?baseSystemdCall needs a service} unit
     shift
     unit=$(baseSystemdServiceInstalled "$name")
+    if [ -L "$unit" ] && [[ $unit != *@.* ]]; then
+        # Debian's sshd.service is another name of ssh.service, which systemctl does not enable.
+        unit=$(realpath "$unit")
+        name=${unit##*/}
+    fi
     if [[ $unit == *.mount ]]; then
         systemctl "$@" "${name%.mount}.mount"
     elif [[ -n $unit || -n $(baseSysVServiceInstalled "$name") ]]; then
