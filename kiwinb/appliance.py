@@ -40,6 +40,12 @@ from kiwinb.notebook import reprs
 from kiwinb.notebook.artefacts import record_image
 from kiwinb.notebook.frontend import in_notebook
 from kiwinb.packages import MANAGERS
+from kiwinb.packages.manager import (
+    AvailablePackage,
+    PackageManager,
+    RepositoryState,
+    ResolvedRepository,
+)
 from kiwinb.packages.mirrors import resolve
 from kiwinb.plan.build import BuildInputs, BuildPlan, plan_build, plan_create
 from kiwinb.plan.progress import Observer, ignore
@@ -196,6 +202,27 @@ class Appliance:
             self.document, profiles=image.profiles, type=image.type.image, arch=image.arch
         )
 
+    def forecast_packages(self) -> tuple[AvailablePackage, ...]:
+        """The packages that the image gets, dependencies included, before anything is installed.
+
+        Raises:
+            CheckErrors: It cannot be built here.
+            PackageError: A package is not there, or they do not go together.
+        """
+        self.check()
+        packages = self.description.packages
+        manager = MANAGERS[self.description.preferences.packagemanager or ""]
+        repositories, state = self._repositories(manager, refresh=False)
+        return manager.forecast(
+            repositories,
+            state,
+            self.host,
+            (*packages.bootstrap.packages, *packages.image.packages),
+            collections=packages.image.collections,
+            ignore=packages.image.ignore,
+            recommended=packages.image.plus_recommended,
+        )
+
     def explain(self) -> reprs.Explanation:
         """For each step, whether it will run, and which of its inputs changed since it last did."""
         history, steps = self.store.history, self.steps
@@ -263,11 +290,7 @@ class Appliance:
                 f"packages cannot be installed with {name or 'no package manager'} yet",
                 remedy=f"Set <packagemanager> to one of: {', '.join(sorted(MANAGERS))}.",
             )
-        manager = MANAGERS[name]
-        repositories = tuple(
-            resolve(repository, self.settings, image.directory) for repository in image.repositories
-        )
-        state = manager.refresh(repositories, self.host, force=refresh)
+        repositories, state = self._repositories(MANAGERS[name], refresh=refresh)
         age = time.time() - state.read_at
         if age > STALE:
             log.warning(
@@ -277,6 +300,13 @@ class Appliance:
         sources = read_sources(image, self.settings.cache)
         self.epoch = state.epoch
         return plan_build(image, BuildInputs(sources, repositories, state))
+
+    def _repositories(
+        self, manager: PackageManager, *, refresh: bool
+    ) -> tuple[tuple[ResolvedRepository, ...], RepositoryState]:
+        image = self.description
+        found = tuple(resolve(item, self.settings, image.directory) for item in image.repositories)
+        return found, manager.refresh(found, self.host, force=refresh)
 
 
 @dataclass(frozen=True, repr=False)

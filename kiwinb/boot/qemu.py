@@ -183,7 +183,7 @@ def _command(
         program,
         *("-nodefaults", "-no-reboot", "-display", "none", "-vga", "none"),
         *("-machine", "q35", "-m", f"{memory}M", "-smp", str(min(2, os.cpu_count() or 1))),
-        *_accelerator(program),
+        *accelerator(program),
         *("-drive", drive + ("" if keep_changes else ",snapshot=on")),
         *("-device", "virtio-rng-pci", "-serial", "stdio"),
         *(("-nic", "user,model=virtio-net-pci") if network else ("-nic", "none")),
@@ -204,7 +204,7 @@ def _uefi(scratch: Path) -> tuple[str, ...]:
 
 
 @cache
-def _accelerator(program: str) -> tuple[str, ...]:
+def accelerator(program: str) -> tuple[str, ...]:
     """KVM if a machine really comes up with it, else emulation.
 
     That the device can be opened says little: in a nested guest it may be there and of no use.

@@ -14,6 +14,18 @@ from kiwinb.settings import load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_ADD_REPO = (
+    click.option(
+        "--add-repo", multiple=True, metavar="REPO", help=f"Add a repository: {REPOSITORY_FORMAT}"
+    ),
+    click.option(
+        "--add-repo-credentials",
+        multiple=True,
+        metavar="USER:PASSWORD",
+        help="For each --add-repo; or a file that holds them.",
+    ),
+    click.option("--ignore-repos", is_flag=True, help="Leave out the description's repositories."),
+)
 _OVERRIDES = (
     click.option(
         "--set-repo", metavar="REPO", help=f"Replace the first repository: {REPOSITORY_FORMAT}"
@@ -21,16 +33,7 @@ _OVERRIDES = (
     click.option(
         "--set-repo-credentials", metavar="USER:PASSWORD", help="For --set-repo; or a file."
     ),
-    click.option(
-        "--add-repo", multiple=True, metavar="REPO", help="Add a repository; as --set-repo."
-    ),
-    click.option(
-        "--add-repo-credentials",
-        multiple=True,
-        metavar="USER:PASSWORD",
-        help="For each --add-repo.",
-    ),
-    click.option("--ignore-repos", is_flag=True, help="Leave out the description's repositories."),
+    *_ADD_REPO,
     click.option(
         "--ignore-repos-used-for-build",
         is_flag=True,
@@ -70,9 +73,16 @@ def override_options(command: F) -> F:
     return command
 
 
+def repository_options(command: F) -> F:
+    """Give a command the options that add repositories, or leave those of the description out."""
+    for option in reversed(_ADD_REPO):
+        command = option(command)
+    return command
+
+
 def open_appliance(options: GlobalOptions, description: str, given: dict[str, Any]) -> Appliance:
     """The appliance that the options mean."""
-    clear_cache = given.pop("clear_cache")
+    clear_cache = given.pop("clear_cache", False)
     appliance = Appliance(
         description,
         profiles=options.profiles,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -81,14 +82,14 @@ def show(options: GlobalOptions, key: str) -> None:
 
 @group.command()
 @click.option("--limit", help="Size to come below, for example 20G; the setting when not given.")
-def gc(limit: str | None) -> None:
+@pass_options
+def gc(options: GlobalOptions, limit: str | None) -> None:
     """Evict the least recently used checkpoints, and what builds that died left behind."""
     store = _open()
     size = store.limit if limit is None else parse_size(limit)
     if limit is not None and size is None:
         raise click.BadParameter(f"{limit!r} is no size such as 20G", param_hint="--limit")
-    for item in store.gc(size):
-        click.echo(f"evicted {item.key[:12]} {item.name} ({binary(item.bytes)})")
+    _show_removed(options, "evicted", store.gc(size))
 
 
 @group.command()
@@ -111,10 +112,19 @@ def verify(options: GlobalOptions) -> None:
 
 @group.command()
 @click.argument("keys", nargs=-1, required=True)
-def remove(keys: tuple[str, ...]) -> None:
+@pass_options
+def remove(options: GlobalOptions, keys: tuple[str, ...]) -> None:
     """Remove checkpoints by what their KEYS begin with, and those that build on them."""
     store = _open()
-    store.remove([_find(store, key).key for key in keys])
+    _show_removed(options, "removed", store.remove([_find(store, key).key for key in keys]))
+
+
+def _show_removed(options: GlobalOptions, what: str, items: Sequence[Checkpoint]) -> None:
+    if options.json:
+        print_json([asdict(item) for item in items])
+        return
+    for item in items:
+        click.echo(f"{what} {item.key[:12]} {item.name} ({binary(item.bytes)})")
 
 
 def _text(table: Table) -> str:

@@ -22,6 +22,7 @@ class GlobalOptions:
         verbose: Show the output of running commands.
         json: Print results as JSON.
         console: For progress and messages: standard error.
+        output: For results: standard output.
     """
 
     profiles: tuple[str, ...]
@@ -32,6 +33,7 @@ class GlobalOptions:
     verbose: bool
     json: bool
     console: Console
+    output: Console
 
 
 pass_options = click.make_pass_decorator(GlobalOptions)

@@ -105,6 +105,39 @@ def build(
     _show(options, image)
 
 
+@system.command()
+@click.option(
+    "--root",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The root tree that `prepare` wrote.",
+)
+@click.option("--add-package", multiple=True, metavar="NAME", help="Install a package.")
+@click.option("--delete-package", multiple=True, metavar="NAME", help="Remove a package.")
+@pass_options
+def update(
+    options: GlobalOptions,
+    root: Path,
+    add_package: tuple[str, ...],
+    delete_package: tuple[str, ...],
+) -> None:
+    """Change the packages of a root tree; with no package named, bring all up to date."""
+    from kiwinb.update import update_root
+
+    with step_progress(options.console, verbose=options.verbose) as observer:
+        path = update_root(
+            root,
+            add=add_package,
+            delete=delete_package,
+            settings=load_settings(cache=options.cache),
+            observer=observer,
+        )
+    if options.json:
+        print_json({"root": path})
+    else:
+        click.echo(path)
+
+
 def _show(options: GlobalOptions, image: Image) -> None:
     if options.json:
         print_json({"image": image.path, "files": image.result.paths()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from kiwinb.cli.logs import STEPS
 from kiwinb.plan.progress import Observer, StepEvent
+
+log = logging.getLogger(STEPS)
 
 _MARKS = {"held": "=", "done": "+", "failed": "!"}
 
@@ -25,7 +29,12 @@ def step_progress(console: Console, *, verbose: bool) -> Iterator[Observer]:
         verbose: Show the output of running commands, too.
     """
     if not console.is_terminal:
-        yield lambda event: _print(console, event, verbose=verbose)
+
+        def tell(event: StepEvent) -> None:
+            _log(event)
+            _print(console, event, verbose=verbose)
+
+        yield tell
         return
     with Progress(
         SpinnerColumn(),
@@ -39,6 +48,7 @@ def step_progress(console: Console, *, verbose: bool) -> Iterator[Observer]:
         tasks: dict[str, TaskID] = {}
 
         def observe(event: StepEvent) -> None:
+            _log(event)
             name = event.step.name
             if event.state == "running":
                 if name not in tasks:
@@ -55,6 +65,15 @@ def step_progress(console: Console, *, verbose: bool) -> Iterator[Observer]:
             _print(bars.console, event, verbose=verbose)
 
         yield observe
+
+
+def _log(event: StepEvent) -> None:
+    """Log what happens to a step; lines that it prints are of the level DEBUG."""
+    name = event.step.name
+    if event.line is not None:
+        log.debug("%s: %s", name, event.line)
+    elif event.fraction is None:
+        log.info("%s: %s (%s)", name, event.state, event.step.title)
 
 
 def _print(console: Console, event: StepEvent, *, verbose: bool) -> None:

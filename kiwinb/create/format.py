@@ -103,7 +103,7 @@ def plan_format(image: ImageDescription, step: str, filename: str) -> ImagePlan:
         )
     form = FORMATS[wanted]
     target = f"{image.result_name}.{form.suffix}"
-    options = _merged(form.options, image.type.formatoptions)
+    options = merged_options(form.options, image.type.formatoptions)
     action = ConvertDisk(step, filename, target, form.name, options)
     return ImagePlan(
         (DraftStep(FORMAT, f"Convert the disk to {wanted}", action, needs=(step,)),),
@@ -111,7 +111,7 @@ def plan_format(image: ImageDescription, step: str, filename: str) -> ImagePlan:
     )
 
 
-def _merged(ours: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, ...]:
+def merged_options(ours: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, ...]:
     """Options with those of the description in place of ours of the same name."""
     merged = {option.partition("=")[0]: option for option in (*ours, *given)}
     return tuple(merged.values())

@@ -1,13 +1,15 @@
-"""A description as text: XML, YAML, and how two of them differ.
+"""A description as text: XML, YAML, TOML, and how two of them differ.
 
-YAML names things the way KIWI NG's own conversion does: an attribute is ``@name``, the text of
-an element that has attributes is ``#text``, and an element that occurs several times is a list.
+YAML and TOML name things the way KIWI NG's own conversion does: an attribute is ``@name``, the
+text of an element that has attributes is ``#text``, and an element that occurs several times is a
+list.
 """
 
 from __future__ import annotations
 
 import difflib
 
+import tomli_w
 import yaml
 from lxml import etree
 
@@ -29,8 +31,18 @@ def to_xml(tree: etree._ElementTree) -> str:
 
 def to_yaml(tree: etree._ElementTree) -> str:
     """The document as YAML; ends with a line end."""
+    return yaml.safe_dump(to_data(tree), sort_keys=False, allow_unicode=True, width=100)
+
+
+def to_data(tree: etree._ElementTree) -> dict[str, Node]:
+    """The document as plain data, named as YAML names it."""
     root = without_bases(tree.getroot())
-    return yaml.safe_dump({tag(root): _node(root)}, sort_keys=False, allow_unicode=True, width=100)
+    return {tag(root): _node(root)}
+
+
+def to_toml(tree: etree._ElementTree) -> str:
+    """The document as TOML; an element with nothing in it is an empty text."""
+    return tomli_w.dumps({name: _without_none(node) for name, node in to_data(tree).items()})
 
 
 def diff(old: etree._ElementTree, new: etree._ElementTree) -> str:
@@ -67,3 +79,11 @@ def _node(element: etree._Element, outer: etree._Element | None = None) -> Node:
     if text:
         node["#text"] = text
     return node
+
+
+def _without_none(node: Node | list[Node]) -> object:
+    if isinstance(node, dict):
+        return {name: _without_none(item) for name, item in node.items()}
+    if isinstance(node, list):
+        return [_without_none(item) for item in node]
+    return node or ""

@@ -94,6 +94,25 @@ class InstalledPackage:
     source_version: str = ""
 
 
+@dataclass(frozen=True)
+class AvailablePackage:
+    """A package of a repository that a build would install.
+
+    Attributes:
+        name: Package name.
+        version: Full version as the package manager prints it.
+        arch: Architecture in the package manager's terms.
+        size: Of the package file, in bytes.
+        sha256: Of the package file; empty when the repository does not say it.
+    """
+
+    name: str
+    version: str
+    arch: str
+    size: int
+    sha256: str = ""
+
+
 class PackageManager(Protocol):
     """One package manager; each is one module, registered in ``kiwinb.packages``."""
 
@@ -137,6 +156,37 @@ class PackageManager(Protocol):
         recommended: bool = False,
     ) -> None:
         """Install packages into a tree that was bootstrapped.
+
+        Raises:
+            PackageError: A package is not there or cannot be installed.
+        """
+        ...
+
+    def upgrade(
+        self,
+        context: StepContext,
+        repositories: Sequence[ResolvedRepository],
+        state: RepositoryState,
+    ) -> None:
+        """Bring all packages of a tree up to date.
+
+        Raises:
+            PackageError: A package cannot be installed.
+        """
+        ...
+
+    def forecast(
+        self,
+        repositories: Sequence[ResolvedRepository],
+        state: RepositoryState,
+        host: HostPaths,
+        packages: Sequence[str],
+        *,
+        collections: Sequence[str] = (),
+        ignore: Sequence[str] = (),
+        recommended: bool = False,
+    ) -> tuple[AvailablePackage, ...]:
+        """Say which packages an empty tree gets, sorted by name; runs outside of any sandbox.
 
         Raises:
             PackageError: A package is not there or cannot be installed.

@@ -73,6 +73,28 @@ class InstallPackages:
 
 
 @dataclass(frozen=True)
+class UpgradePackages:
+    """Bring all packages of the tree up to date.
+
+    Attributes:
+        manager: Name of the package manager.
+        repositories: Where packages come from.
+        state: What these hold.
+    """
+
+    output: ClassVar[Output] = "tree"
+    revision: ClassVar[int] = 1
+
+    manager: str
+    repositories: tuple[ResolvedRepository, ...]
+    state: RepositoryState
+
+    def run(self, context: StepContext) -> None:
+        """Upgrade them."""
+        MANAGERS[self.manager].upgrade(context, self.repositories, self.state)
+
+
+@dataclass(frozen=True)
 class DeletePackages:
     """Remove packages from the tree.
 

@@ -5,17 +5,26 @@ The host's apt resolves and downloads; dpkg of the tree installs, so the tree ne
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from kiwinb.errors import CommandError, PackageError
 from kiwinb.packages import dpkg
 from kiwinb.packages.apt import cleanup, image, metadata
-from kiwinb.packages.apt.bootstrap import bootstrap
+from kiwinb.packages.apt.bootstrap import ESSENTIAL, bootstrap
 from kiwinb.packages.apt.config import DPKG_OPTIONS
+from kiwinb.packages.apt.pool import Download
 from kiwinb.packages.apt.session import Session, local_session, opened, session
 from kiwinb.packages.apt.session import dpkg as run_dpkg
-from kiwinb.packages.manager import InstalledPackage, RepositoryState, ResolvedRepository
+from kiwinb.packages.manager import (
+    AvailablePackage,
+    InstalledPackage,
+    RepositoryState,
+    ResolvedRepository,
+)
 from kiwinb.plan.step import HostPaths, StepContext
 from kiwinb.sandbox.chroot import Chroot
 
@@ -65,6 +74,49 @@ class Apt:
                 apt.install(names)
         cleanup.settle(context.root, context.log)
 
+    def upgrade(
+        self,
+        context: StepContext,
+        repositories: Sequence[ResolvedRepository],
+        state: RepositoryState,
+    ) -> None:
+        """Bring all packages up to date; some may have to come or go for that."""
+        with session(context, repositories, state) as apt:
+            apt.install(())
+        cleanup.settle(context.root, context.log)
+
+    def forecast(
+        self,
+        repositories: Sequence[ResolvedRepository],
+        state: RepositoryState,
+        host: HostPaths,
+        packages: Sequence[str],
+        *,
+        collections: Sequence[str] = (),
+        ignore: Sequence[str] = (),
+        recommended: bool = False,
+    ) -> tuple[AvailablePackage, ...]:
+        """Have apt resolve the essential packages and the given ones for an empty tree."""
+        with tempfile.TemporaryDirectory() as scratch:
+            status = Path(scratch, "var/lib/dpkg/status")
+            status.parent.mkdir(parents=True)
+            status.touch()
+            context = StepContext(
+                root=Path(scratch),
+                out=None,
+                inputs={},
+                host=host,
+                log=lambda line: None,
+                progress=lambda fraction: None,
+                rootless=os.geteuid() != 0,
+            )
+            with session(
+                context, repositories, state, ignore=ignore, recommends=recommended
+            ) as apt:
+                names = [name for name in packages if name not in ignore]
+                found = apt.resolve([ESSENTIAL, *names, *_tasks(apt, collections)])
+        return tuple(sorted(map(_available, found), key=lambda item: item.name))
+
     def remove(self, context: StepContext, packages: Sequence[str], *, force: bool) -> None:
         """Purge packages: just these when forced, else with all that hangs on them."""
         there = {package.name for package in self.installed(context.root)}
@@ -103,6 +155,11 @@ class Apt:
         """What ``dpkg --verify`` finds changed."""
         with Chroot(context.root) as chroot:
             return chroot.run(["dpkg", "--verify"], check=False)
+
+
+def _available(download: Download) -> AvailablePackage:
+    name, version, arch = unquote(download.filename.removesuffix(".deb")).split("_", 2)
+    return AvailablePackage(name, version, arch, download.size, download.sha256 or "")
 
 
 def _tasks(apt: Session, collections: Sequence[str]) -> list[str]:

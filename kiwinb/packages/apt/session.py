@@ -65,12 +65,15 @@ class Session:
     def resolve(self, names: Sequence[str]) -> tuple[Download, ...]:
         """What has yet to be in the directory of archives to install packages.
 
+        Args:
+            names: Of the packages; no name at all means what is newer of the installed ones.
+
         Raises:
             PackageError: Names are unknown, or the packages do not go together.
         """
         lines: list[str] = []
         try:
-            output = apt(self.config, ["apt-get", "install", "--print-uris", *names], lines.append)
+            output = apt(self.config, ["apt-get", *_job(names), "--print-uris"], lines.append)
         except CommandError as error:
             if missing := missing_names(lines):
                 raise missing_packages(missing, self.known_names()) from error
@@ -84,6 +87,9 @@ class Session:
     def fetch(self, names: Sequence[str]) -> None:
         """Have all that installing packages takes in the directory of archives.
 
+        Args:
+            names: As for :meth:`resolve`.
+
         Raises:
             PackageError: Names are unknown, or the packages do not go together.
             RepositoryError: Something cannot be downloaded.
@@ -94,12 +100,15 @@ class Session:
             size = sum(download.size for download in missing) / 1e6
             self.context.log(f"downloading {len(missing)} packages ({size:.1f} MB)")
             try:
-                self._run(["apt-get", "install", "--download-only", *names])
+                self._run(["apt-get", *_job(names), "--download-only"])
             finally:
                 self._pool.keep(missing, self.archives)
 
     def install(self, names: Sequence[str]) -> None:
         """Install packages with dpkg in the tree.
+
+        Args:
+            names: As for :meth:`resolve`.
 
         Raises:
             PackageError: Names are unknown, or the packages do not go together or fail.
@@ -120,7 +129,7 @@ class Session:
         with opened(self.context) as chroot:
             chroot.bind(self.archives, ARCHIVES, readonly=False)
             inside = f"Dir::Cache::archives={self.context.root}{ARCHIVES}/"
-            self._run(["apt-get", "install", "--no-download", "-o", inside, *names], follow)
+            self._run(["apt-get", *_job(names), "--no-download", "-o", inside], follow)
 
     def purge(self, names: Sequence[str]) -> None:
         """Purge packages, what depends on them, and what nothing needs any more."""
@@ -146,6 +155,10 @@ class Session:
                 + "\n".join(f"  | {line}" for line in error.tail),
                 remedy="The lines above are the last ones of dpkg and of the maintainer scripts.",
             ) from error
+
+
+def _job(names: Sequence[str]) -> list[str]:
+    return ["install", *names] if names else ["dist-upgrade"]
 
 
 @contextmanager

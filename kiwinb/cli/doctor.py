@@ -1,0 +1,55 @@
+"""``kiwinb doctor``: what this host lacks, and how to get it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from kiwinb.cli.context import GlobalOptions, pass_options
+from kiwinb.cli.terminal import print_json
+from kiwinb.errors import HostError
+from kiwinb.settings import load_settings
+
+_STYLES = {"ok": "green", "note": "yellow", "missing": "red"}
+
+
+@click.command()
+@click.option("--description", metavar="DIR", help="Look at what this description needs.")
+@pass_options
+def doctor(options: GlobalOptions, description: str | None) -> None:
+    """Say what this host lacks to build images; the exit status is 8 when builds would fail."""
+    from kiwinb.doctor import examine
+
+    found = examine(
+        description,
+        profiles=options.profiles,
+        type=options.type,
+        arch=options.arch,
+        kiwi_file=options.kiwi_file,
+        settings=load_settings(cache=options.cache),
+    )
+    if options.json:
+        print_json(
+            {
+                "ready": found.ready,
+                "description": found.description,
+                "findings": [asdict(item) for item in found.findings],
+                "install": found.install,
+                "suggest": found.suggest,
+            }
+        )
+    elif options.output.is_terminal:
+        table = Table("", "needed", "found", box=None)
+        for item in found.findings:
+            state = Text(item.state, style=_STYLES[item.state])
+            table.add_row(state, Text(item.area), Text(item.what))
+        options.output.print(table, highlight=False)
+        for line in found.summary():
+            options.output.print(line, markup=False, highlight=False, soft_wrap=True)
+    else:
+        click.echo(str(found))
+    if not found.ready:
+        raise HostError(f"this host lacks {len(found.missing)} things that builds need")

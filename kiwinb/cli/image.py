@@ -1,0 +1,183 @@
+"""``kiwinb image``: what a description means, and the size of a finished disk."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from kiwinb.appliance import Appliance
+from kiwinb.cli.build_options import open_appliance, repository_options
+from kiwinb.cli.context import GlobalOptions, pass_options
+from kiwinb.cli.terminal import print_json
+from kiwinb.description.model import ImageDescription
+from kiwinb.description.select import effective
+from kiwinb.description.show import to_toml, to_xml, to_yaml
+from kiwinb.inspect.units import binary
+from kiwinb.prepared import PREPARED
+
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_WRITERS = {"xml": to_xml, "yaml": to_yaml, "toml": to_toml}
+
+
+@click.group()
+def image() -> None:
+    """Look at the image that a description means, and resize a finished one."""
+
+
+@image.command()
+@click.option("--description", required=True, help="The description directory, or its file.")
+@click.option("--list-profiles", is_flag=True, help="List the profiles.")
+@click.option("--print-kiwi-env", is_flag=True, help="Print the variables that scripts see.")
+@click.option("--print-xml", "form", flag_value="xml", help="Print the description as XML.")
+@click.option("--print-yaml", "form", flag_value="yaml", help="Print it as YAML.")
+@click.option("--print-toml", "form", flag_value="toml", help="Print it as TOML.")
+@click.option(
+    "--resolve-package-list",
+    is_flag=True,
+    help="List all packages that the image gets, dependencies included.",
+)
+@repository_options
+@pass_options
+def info(
+    options: GlobalOptions,
+    /,
+    description: str,
+    list_profiles: bool,
+    print_kiwi_env: bool,
+    form: str | None,
+    resolve_package_list: bool,
+    add_repo: tuple[str, ...],
+    add_repo_credentials: tuple[str, ...],
+    ignore_repos: bool,
+) -> None:
+    """Say what a description is about."""
+    appliance = open_appliance(
+        options,
+        description,
+        {
+            "add_repo": add_repo,
+            "add_repo_credentials": add_repo_credentials,
+            "ignore_repos": ignore_repos,
+        },
+    )
+    if form is not None:
+        _print_description(options, appliance, form)
+    elif print_kiwi_env:
+        _print_environment(options, appliance.description)
+    elif list_profiles:
+        _print_profiles(options, appliance.description)
+    elif resolve_package_list:
+        _print_packages(options, appliance)
+    elif options.json:
+        print_json(asdict(appliance.description))
+    else:
+        _print_facts(appliance.description)
+
+
+@image.command()
+@click.option(
+    "--target-dir",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Directory of the result files.",
+)
+@click.option("--size", required=True, help="New size in bytes, or with a unit: 500m, 20g.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Root tree it was created from; says the options of the disk format.",
+)
+@pass_options
+def resize(options: GlobalOptions, target_dir: Path, size: str, root: Path | None) -> None:
+    """Make a disk image larger; the first boot takes the space that is gained."""
+    from kiwinb.results.resize import resize as resize_disk
+
+    format_options = _described(root).type.formatoptions if root else ()
+    result = resize_disk(target_dir, _bytes(size), options=format_options)
+    if options.json:
+        print_json([asdict(file) for file in result.files])
+        return
+    for file in result.files:
+        if file.tag.startswith("disk_"):
+            click.echo(f"{file.tag}: {result.directory / file.filename} ({binary(file.size)})")
+
+
+def _described(root: Path) -> ImageDescription:
+    return Appliance(root / PREPARED).description
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d+)([kmgt]?)", text.strip().lower())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is no size such as 20g", param_hint="--size")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _print_description(options: GlobalOptions, appliance: Appliance, form: str) -> None:
+    tree = effective(
+        appliance.document, profiles=options.profiles, type=options.type, arch=options.arch
+    )
+    click.echo(_WRITERS[form](tree), nl=False)
+
+
+def _print_environment(options: GlobalOptions, image: ImageDescription) -> None:
+    from kiwinb.prepare.profile import profile_text, profile_variables
+
+    variables = profile_variables(image)
+    if options.json:
+        print_json(variables)
+    else:
+        click.echo(profile_text(variables), nl=False)
+
+
+def _print_profiles(options: GlobalOptions, image: ImageDescription) -> None:
+    if options.json:
+        selected = {"selected": image.profiles}
+        print_json({"profiles": [asdict(item) for item in image.all_profiles], **selected})
+        return
+    for profile in image.all_profiles:
+        mark = "*" if profile.name in image.profiles else " "
+        click.echo(f"{mark} {profile.name}: {profile.description}")
+
+
+def _print_packages(options: GlobalOptions, appliance: Appliance) -> None:
+    found = appliance.forecast_packages()
+    if options.json:
+        print_json([asdict(item) for item in found])
+        return
+    if not options.output.is_terminal:
+        for item in found:
+            click.echo(f"{item.name}|{item.version}|{item.arch}|{item.size}|{item.sha256}")
+        return
+    table = Table("package", "version", "architecture", box=None)
+    table.add_column("size", justify="right")
+    for item in found:
+        table.add_row(item.name, item.version, item.arch, binary(item.size))
+    table.add_row(f"{len(found)} packages", "", "", binary(sum(item.size for item in found)))
+    options.output.print(table, highlight=False)
+
+
+def _print_facts(image: ImageDescription) -> None:
+    about = image.information
+    facts = {
+        "name": image.name,
+        "version": image.version,
+        "about": about.specification,
+        "author": ", ".join(about.author),
+        "contact": ", ".join(about.contact),
+        "license": ", ".join(about.license),
+        "architecture": image.arch,
+        "type": image.type.image,
+        "profiles": ", ".join(image.profiles),
+        "package manager": image.preferences.packagemanager,
+        "repositories": ", ".join(item.alias or item.path for item in image.repositories),
+        "packages": len(image.packages.bootstrap.packages) + len(image.packages.image.packages),
+        "result files": f"{image.result_name}.*",
+    }
+    for name, value in facts.items():
+        if value not in ("", None):
+            click.echo(f"{name}: {value}")

@@ -1,0 +1,92 @@
+"""Where the log goes: standard error, a file, a socket."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from pathlib import Path
+
+from rich.console import Console
+
+from kiwinb.errors import HostError
+
+STEPS = "kiwinb.steps"
+"""Logger of what steps do and print; files and sockets get it, the terminal shows it otherwise."""
+
+_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+_STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
+
+
+def start_logging(
+    console: Console, level: int, *, file: Path | None = None, socket_path: Path | None = None
+) -> None:
+    """Send what kiwinb logs to the places that the command line names.
+
+    Args:
+        console: Gets what is at least of the level.
+        level: As :mod:`logging` counts.
+        file: Gets everything, at its end.
+        socket_path: A Unix socket that listens; gets everything, a line each.
+
+    Raises:
+        HostError: The file or the socket cannot be opened.
+    """
+    logger = logging.getLogger("kiwinb")
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+        old.close()
+    shown = _ConsoleHandler(console)
+    shown.setLevel(level)
+    logger.addHandler(shown)
+    further: list[logging.Handler] = []
+    try:
+        if file is not None:
+            further.append(logging.FileHandler(file, encoding="utf-8"))
+        if socket_path is not None:
+            further.append(_SocketHandler(socket_path))
+    except OSError as error:
+        raise HostError(
+            f"the log cannot be written to {error.filename or socket_path}: {error.strerror}",
+            remedy="Name another file, or have something listen on the socket first.",
+        ) from None
+    for handler in further:
+        handler.setFormatter(logging.Formatter(_FORMAT))
+        logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if further else level)
+
+
+class _ConsoleHandler(logging.Handler):
+    """Writes records to a console, above the progress bars that it may show."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name != STEPS:
+            self._console.print(
+                f"{record.levelname}: {record.getMessage()}",
+                style=_STYLES.get(record.levelno, ""),
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+class _SocketHandler(logging.Handler):
+    """Writes records to a Unix stream socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.connect(str(path))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._socket.sendall(f"{self.format(record)}\n".encode())
+        except OSError:
+            self.handleError(record)
+
+    def close(self) -> None:
+        self._socket.close()
+        super().close()

@@ -1,0 +1,112 @@
+"""Give the disk images of a build a new size; what is gained is free for the first boot to take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from kiwinb.create.format import FORMATS, merged_options
+from kiwinb.errors import ImageError
+from kiwinb.inspect.units import binary
+from kiwinb.results.deliver import checksum_line
+from kiwinb.results.place import Placement, copy_sparse, sha256_of
+from kiwinb.results.record import RECORD, BuildResult, DeliveredFile, list_results, to_text
+from kiwinb.sandbox.command import run
+
+_RAW = ".raw"
+_SECTOR = 512
+_GPT = b"EFI PART"
+
+
+def resize(target_dir: Path, size: int, *, options: Sequence[str] = ()) -> BuildResult:
+    """Make the disks of a build larger, in all formats that it delivered.
+
+    The partition table is moved along: a GPT has a copy of itself at the end of the disk.
+
+    Args:
+        target_dir: Directory of the result files.
+        size: The new size in bytes.
+        options: Options of the formats other than raw, as ``formatoptions`` says them.
+
+    Raises:
+        ImageError: There is no disk, or it is larger than that already.
+    """
+    found = list_results(target_dir)
+    raw = next((file for file in found.files if file.filename.endswith(_RAW)), None)
+    if raw is None:
+        raise ImageError(
+            f"{target_dir} has no disk image to resize",
+            remedy="Only images of type oem are disks.",
+        )
+    source = target_dir / raw.filename
+    if size < source.stat().st_size:
+        raise ImageError(
+            f"{raw.filename} has {binary(source.stat().st_size)}, and cannot become smaller",
+            remedy="Name a larger size, or set <size> in the description and create it anew.",
+        )
+    if size % _SECTOR:
+        raise ImageError(f"a disk has whole sectors, and {size} is no multiple of {_SECTOR}")
+
+    with Placement(target_dir) as placement:
+        grown = placement.add_made(raw.filename, lambda path: _grow(source, path, size))
+        paths = {raw.filename: grown}
+        for file in found.files:
+            if (name := _format_of(file)) is not None:
+                convert = partial(_convert, grown, name=name, options=options)
+                paths[file.filename] = placement.add_made(file.filename, convert)
+        files = tuple(
+            _recorded(file, paths[file.filename]) if file.filename in paths else file
+            for file in found.files
+        )
+        result = BuildResult(target_dir, found.image, files)
+        for file in files:
+            if file.filename in paths and file.shasum:
+                placement.add_text(f"{file.filename}.sha256", checksum_line(file))
+        placement.add_text(RECORD, to_text(result))
+    return result
+
+
+def _grow(source: Path, target: Path, size: int) -> None:
+    copy_sparse(source, target)
+    os.truncate(target, size)
+    with target.open("rb") as disk:
+        disk.seek(_SECTOR)
+        first = disk.read(len(_GPT))
+        disk.seek(4096)
+        large = disk.read(len(_GPT)) == _GPT
+    if first == _GPT:
+        run(["sfdisk", "--quiet", "--relocate", "gpt-bak-std", target])
+    elif large:
+        raise ImageError(
+            "disks with sectors of 4096 bytes are not resized",
+            remedy="Set <size> in the description and create the image anew.",
+        )
+
+
+def _format_of(file: DeliveredFile) -> str | None:
+    """The format that a delivered disk has, if it is another one than raw."""
+    for name, known in FORMATS.items():
+        if file.filename.endswith(f".{known.suffix}"):
+            return name
+    return None
+
+
+def _convert(raw: Path, target: Path, name: str, options: Sequence[str]) -> None:
+    known = FORMATS[name]
+    merged = merged_options(known.options, tuple(options))
+    said = ("-o", ",".join(merged)) if merged else ()
+    run(["qemu-img", "convert", "-f", "raw", "-O", known.name, *said, raw, target])
+
+
+def _recorded(file: DeliveredFile, path: Path) -> DeliveredFile:
+    status = path.stat()
+    return replace(
+        file,
+        size=status.st_size,
+        sha256=sha256_of(path),
+        mtime_ns=status.st_mtime_ns,
+        inode=status.st_ino,
+    )
