@@ -17,11 +17,31 @@ import click
 from rich.console import Console
 
 from kiwinb import __version__
-from kiwinb.cli import checkpoints, description, inspect, result, run, system
+from kiwinb.cli import (
+    checkpoints,
+    completion,
+    description,
+    image,
+    inspect,
+    result,
+    run,
+    system,
+)
+from kiwinb.cli import doctor as doctor_command
 from kiwinb.cli.context import GlobalOptions
+from kiwinb.cli.logs import start_logging
 from kiwinb.errors import KiwinbError
 
 FILE = click.Path(path_type=Path)
+
+
+def _no_screen(_context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        raise click.UsageError(
+            "--debug-run-scripts-in-screen is not available: scripts run in a sandbox without a "
+            "terminal. Put `set -x` into the script and use --debug to see all it does; the steps "
+            "before it are kept, so running again starts with the script."
+        )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -33,11 +53,48 @@ FILE = click.Path(path_type=Path)
 @click.option("--config", type=FILE, help="Settings file to read.")
 @click.option("--setenv", multiple=True, help="Set an environment variable, NAME=VALUE.")
 @click.option("--temp-dir", type=FILE, help="Directory of temporary files.")
-@click.option("--logfile", type=FILE, help="Write the log to this file.")
-@click.option("--loglevel", type=int, default=logging.WARNING, help="10 debug … 40 error.")
+@click.option("--logfile", type=FILE, help="Write all of the log to this file.")
+@click.option("--logsocket", type=FILE, help="Write all of the log to this Unix socket.")
+@click.option(
+    "--loglevel",
+    type=int,
+    default=logging.WARNING,
+    show_default=True,
+    help="Show what is at least of this level: 10 debug, 20 information, 30 warning, 40 error.",
+)
 @click.option("--debug", is_flag=True, help="Log everything, show the output of commands.")
 @click.option("--color-output", is_flag=True, help="Colours even when there is no terminal.")
 @click.option("--json", is_flag=True, help="Print the result as JSON on standard output.")
+@click.option(
+    "--debug-run-scripts-in-screen",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_no_screen,
+    help="Not available: scripts run without a terminal.",
+)
+@click.option(
+    "--show-completion",
+    type=completion.shells(),
+    is_flag=False,
+    flag_value="",
+    expose_value=False,
+    is_eager=True,
+    callback=completion.show,
+    metavar="[SHELL]",
+    help="Print the completion script of your shell, or of bash, zsh or fish.",
+)
+@click.option(
+    "--install-completion",
+    type=completion.shells(),
+    is_flag=False,
+    flag_value="",
+    expose_value=False,
+    is_eager=True,
+    callback=completion.install,
+    metavar="[SHELL]",
+    help="Install it.",
+)
 @click.version_option(__version__, prog_name="kiwinb", message="%(prog)s %(version)s")
 @click.pass_context
 def app(
@@ -51,6 +108,7 @@ def app(
     setenv: tuple[str, ...],
     temp_dir: Path | None,
     logfile: Path | None,
+    logsocket: Path | None,
     loglevel: int,
     debug: bool,
     color_output: bool,
@@ -66,11 +124,10 @@ def app(
         os.environ["KIWINB_CONFIG"] = str(config)
     if temp_dir is not None:
         os.environ["TMPDIR"] = str(temp_dir)
-    logging.basicConfig(
-        level=logging.DEBUG if debug else loglevel,
-        filename=logfile,
-        format="%(asctime)s %(levelname)s %(message)s" if logfile else "%(levelname)s: %(message)s",
-    )
+    terminal = color_output or None
+    console = Console(stderr=True, force_terminal=terminal)
+    level = logging.DEBUG if debug else loglevel
+    start_logging(console, level, file=logfile, socket_path=logsocket)
     context.obj = GlobalOptions(
         profiles=profile,
         type=image_type,
@@ -79,13 +136,15 @@ def app(
         cache=shared_cache_dir,
         verbose=debug,
         json=json,
-        console=Console(stderr=True, force_terminal=color_output or None),
+        console=console,
+        output=Console(force_terminal=terminal),
     )
 
 
 app.add_command(checkpoints.group)
 app.add_command(description.description)
-app.add_command(description.image)
+app.add_command(doctor_command.doctor)
+app.add_command(image.image)
 app.add_command(inspect.group)
 app.add_command(result.result)
 app.add_command(run.run)
