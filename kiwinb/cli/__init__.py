@@ -154,11 +154,17 @@ app.add_command(system.system)
 def main() -> NoReturn:
     """Run the command line and exit."""
     try:
-        app(prog_name="kiwinb")
+        status = app(prog_name="kiwinb", standalone_mode=False)
     except KiwinbError as error:
         print(f"kiwinb: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
         print("kiwinb: interrupted; run again to go on from the last checkpoint", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
-    sys.exit(0)
+    except OSError as error:
+        print(f"kiwinb: {error}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
