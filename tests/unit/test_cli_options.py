@@ -1,0 +1,88 @@
+"""The command line has KIWI NG's commands and options, and docs/cli.md says what it has."""
+
+from pathlib import Path
+
+import click
+import pytest
+
+from kiwinb import errors
+from kiwinb.cli import app
+from kiwinb.cli.reference import exit_statuses, markdown
+
+ROOT = Path(__file__).parents[2]
+
+BUILD = """
+--add-bootstrap-package --add-container-label --add-package --add-repo --add-repo-credentials
+--allow-existing-root --ca-cert --ca-target-distribution --clear-cache --delete-package --help
+--ignore-repos --ignore-repos-used-for-build --set-container-derived-from --set-container-tag
+--set-release-version --set-repo --set-repo-credentials --set-type-attr --signing-key
+--description
+"""
+KIWI = {
+    "": """--color-output --config --debug --debug-run-scripts-in-screen --help
+        --install-completion --kiwi-file --logfile --loglevel --logsocket --profile --setenv
+        --shared-cache-dir --show-completion --target-arch --temp-dir --type --version""",
+    "system prepare": f"{BUILD} --root",
+    "system build": f"{BUILD} --target-dir",
+    "system create": "--help --signing-key --root --target-dir",
+    "system update": "--add-package --delete-package --help --root",
+    "result list": "--help --target-dir",
+    "result bundle": """--bundle-format --help --no-compress --package-as-rpm --zsync-source
+        --bundle-dir --id --target-dir""",
+    "image info": """--add-repo --add-repo-credentials --help --ignore-repos --list-profiles
+        --print-kiwi-env --print-toml --print-xml --print-yaml --resolve-package-list
+        --description""",
+    "image resize": "--help --root --size --target-dir",
+}
+"""KIWI NG's options, by command."""
+
+OURS = {"": {"--json"}}
+"""Options that these commands have besides."""
+
+
+def _command(words: str) -> click.Command:
+    command: click.Command = app
+    for word in words.split():
+        assert isinstance(command, click.Group)
+        command = command.commands[word]
+    return command
+
+
+@pytest.mark.parametrize("words", KIWI)
+def test_options_are_those_of_kiwi(words: str) -> None:
+    command = _command(words)
+    context = click.Context(command, help_option_names=["-h", "--help"])
+    names = {name for item in command.get_params(context) for name in getattr(item, "opts", ())}
+    long = {name for name in names if name.startswith("--")}
+    assert long == {*KIWI[words].split()} | OURS.get(words, set())
+
+
+def test_every_option_has_a_help_text() -> None:
+    def commands(group: click.Group) -> list[click.Command]:
+        found: list[click.Command] = [group]
+        for item in group.commands.values():
+            found += commands(item) if isinstance(item, click.Group) else [item]
+        return found
+
+    for command in commands(app):
+        assert command.help
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert option.help, f"{command.name} {option.name}"
+
+
+def test_the_reference_is_what_the_commands_say() -> None:
+    assert (ROOT / "docs/cli.md").read_text() == markdown(), (
+        "python -m kiwinb.cli.reference > docs/cli.md writes it anew"
+    )
+
+
+def test_the_reference_has_each_exit_status() -> None:
+    kinds = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.KiwinbError)
+    ]
+    assert {kind.exit_status for kind in kinds} | {0, 2, 130} == {*exit_statuses()}
+    own = [kind.exit_status for kind in kinds if "exit_status" in vars(kind)]
+    assert len(own) == len(set(own))
