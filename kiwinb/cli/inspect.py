@@ -180,7 +180,8 @@ def _print(
         case "csv":
             table.to_csv(sys.stdout, index=False, errors="surrogateescape")
         case "text":
-            columns = [[name, *map(_text_of(name), table[name])] for name in shown]
+            plain = _plain(table[shown])
+            columns = [[name, *map(_text_of(name), plain[name])] for name in shown]
             right = [name in (*_SIZES, "delta", "share", "files") for name in shown]
             widths = [max(map(len, column)) for column in columns]
             for row in zip(*columns, strict=True):
@@ -193,9 +194,9 @@ def _print(
 
 def _text_of(column: str) -> Callable[[Any], str]:
     if column in _SIZES:
-        return lambda value: binary(value)
+        return lambda value: "" if value is None else binary(value)
     if column == "delta":
-        return lambda value: signed(value) if value == value else ""
+        return lambda value: "" if value is None else signed(value)
     if column == "share":
         return lambda value: f"{value:.1%}"
     if column == "mode":
@@ -204,6 +205,10 @@ def _text_of(column: str) -> Callable[[Any], str]:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows, as JSON can have them: no NA, whole numbers whole."""
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    rows = _plain(table).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with ``None`` for what is not known, and whole numbers whole."""
+    return table.astype(object).where(table.notna(), None)
