@@ -8,6 +8,7 @@ finds the HTML by a class of its own, and replaces it by something that can be c
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 import weakref
@@ -127,4 +128,6 @@ def _answer(live: Live, request: Request, _buffers: object) -> None:
 @cache
 def _module(view: str) -> str:
     folder = files("kiwinb.notebook") / "js"
-    return "\n".join((folder / f"{name}.js").read_text("utf-8") for name in ("mount", view))
+    style = json.dumps((folder / "live.css").read_text("utf-8"))
+    scripts = [(folder / f"{name}.js").read_text("utf-8") for name in ("mount", view)]
+    return "\n".join([f"const STYLE = {style};", *scripts])

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
-from IPython.display import display, update_display
+from IPython.display import DisplayHandle
 
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import KiwinbError, StoreError
@@ -247,7 +247,8 @@ def watch(
     """
     panel = Panel(name, _needed(steps, targets), store)
     target = new_target()
-    shown = display(_bundle(panel, target), raw=True, display_id=True)
+    shown = DisplayHandle()
+    shown.display(_bundle(panel, target), raw=True)
     with _Ticker(panel, target) as ticker:
 
         def observe(event: StepEvent) -> None:
@@ -255,7 +256,7 @@ def watch(
                 moved = panel.observe(event)
                 ticker.changed.set()
             if moved:  # also kept in the notebook, should the kernel die
-                update_display(_bundle(panel, target), raw=True, display_id=shown.display_id)
+                shown.update(_bundle(panel, target), raw=True)
 
         error: BaseException | None = None
         try:
@@ -263,7 +264,7 @@ def watch(
         except BaseException as caught:
             error = caught
         panel.end(error)
-    update_display(_bundle(panel, target), raw=True, display_id=shown.display_id)
+    shown.update(_bundle(panel, target), raw=True)
     if isinstance(error, KeyboardInterrupt):
         raise Stopped(panel.note) from None
     if error is not None:

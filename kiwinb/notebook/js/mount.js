@@ -1,7 +1,10 @@
 // Takes over every element that has the class which the kernel named, now and whenever one
-// appears. The elements hold the static form; where no kernel is, they keep it.
+// appears. The elements hold the static form; where no kernel is, they keep it. The kernel puts
+// the text of live.css in front, as STYLE.
 
 function initialize({ model }) {
+  if (!document.getElementById("kiwinb-live"))
+    document.head.append(h("style", { id: "kiwinb-live" }, STYLE));
   const elements = document.getElementsByClassName(model.get("target"));
   const ask = asker(model);
   const look = () => {
