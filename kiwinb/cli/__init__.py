@@ -23,6 +23,7 @@ from kiwinb.cli import (
     description,
     image,
     inspect,
+    matrix,
     result,
     run,
     system,
@@ -146,6 +147,7 @@ app.add_command(description.description)
 app.add_command(doctor_command.doctor)
 app.add_command(image.image)
 app.add_command(inspect.group)
+app.add_command(matrix.matrix)
 app.add_command(result.result)
 app.add_command(run.run)
 app.add_command(system.system)

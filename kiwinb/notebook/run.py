@@ -59,6 +59,7 @@ def run_notebook(
     resume: bool = False,
     kernel: str | None = None,
     token: str = "",
+    stop_file: Path | None = None,
 ) -> NotebookRun:
     """Execute a notebook from top to bottom, saving the output notebook around each cell.
 
@@ -77,6 +78,7 @@ def run_notebook(
             beginning when there is no output notebook.
         kernel: Name of the kernel; the notebook says it when ``None``.
         token: Only a run with the same token is resumed.
+        stop_file: Its appearance interrupts the run, as SIGTERM does.
 
     Returns:
         The run, whether it passed or not.
@@ -103,7 +105,7 @@ def run_notebook(
                 return replace(former.run, resumed=former.first)
             session.take_up(former)
     session.save()
-    return _complete(session.execute(kernel))
+    return _complete(session.execute(kernel, stop_file))
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
@@ -194,7 +196,7 @@ class _Session:
         nbformat.write(self._notebook, draft)
         draft.replace(target)
 
-    async def execute(self, kernel: str | None) -> NotebookRun:
+    async def execute(self, kernel: str | None, stop_file: Path | None) -> NotebookRun:
         """Execute the cells; afterwards the output notebook says all that this returns."""
         began = time.monotonic()
         stop = StopRequest()
@@ -204,15 +206,18 @@ class _Session:
         ):
             records = Records(Path(scratch))
             try:
-                async with Kernel(
-                    self._notebook,
-                    directory=self.run.recipe.resolve().parent,
-                    environment={**os.environ, **records.environment},
-                    scratch=Path(scratch),
-                    stop=stop,
-                    name=kernel,
-                    on_line=self._tell_line,
-                ) as running:
+                async with (
+                    stop.by_file(stop_file),
+                    Kernel(
+                        self._notebook,
+                        directory=self.run.recipe.resolve().parent,
+                        environment={**os.environ, **records.environment},
+                        scratch=Path(scratch),
+                        stop=stop,
+                        name=kernel,
+                        on_line=self._tell_line,
+                    ) as running,
+                ):
                     failure = await self._execute_cells(running, records, stop, began)
             finally:
                 self.run = replace(self.run, seconds=time.monotonic() - began)

@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from kiwinb.errors import NotebookError
 GRACE = 20.0
 """Seconds that an interrupted cell has to clean up before its kernel is killed."""
 
+_POLL = 0.5
 _SOCKET_PATH = 90
 """Bytes that the path of a socket may have, the number behind it left out; see unix(7)."""
 
@@ -50,12 +51,33 @@ class StopRequest:
         self.asked = asyncio.Event()
         self.at_once = asyncio.Event()
 
-    def ask(self, number: int) -> None:
-        """Ask to stop; asked twice, it stops at once."""
+    def ask(self, number: int | None = None) -> None:
+        """Ask to stop; asked twice, it stops at once.
+
+        Args:
+            number: Of the signal that asks.
+        """
         if self.asked.is_set():
             self.at_once.set()
         self.signal = self.signal or number
         self.asked.set()
+
+    @asynccontextmanager
+    async def by_file(self, file: Path | None) -> AsyncIterator[None]:
+        """Have the appearance of a file ask."""
+        if file is None:
+            yield
+            return
+        watching = asyncio.ensure_future(self._wait_for(file))
+        try:
+            yield
+        finally:
+            watching.cancel()
+
+    async def _wait_for(self, file: Path) -> None:
+        while not file.exists():
+            await asyncio.sleep(_POLL)
+        self.ask()
 
     @contextmanager
     def by_signals(self) -> Iterator[None]:

@@ -1,0 +1,119 @@
+"""``kiwinb matrix``: recipes times parameters, in parallel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.table import Table
+
+from kiwinb.cli.context import GlobalOptions, pass_options
+from kiwinb.cli.terminal import print_json
+from kiwinb.errors import MatrixError
+from kiwinb.inspect.units import binary
+
+if TYPE_CHECKING:
+    from kiwinb.notebook.matrix_cell import Outcome
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("file", metavar="MATRIX", type=FILE)
+@click.option(
+    "-o", "--output", type=FILE, help="Directory of all results; out/NAME when not given."
+)
+@click.option("-j", "--jobs", type=click.IntRange(1), help="How many cells run at once here.")
+@click.option("--scheduler", metavar="URL", help="Run on the Dask cluster of this scheduler.")
+@click.option("--resume", is_flag=True, help="Go on; cells that passed do not run again.")
+@click.option("--list", "list_", is_flag=True, help="Show the cells and exit.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="How long a notebook cell may take.")
+@click.option("--run-timeout", type=float, metavar="SECONDS", help="How long a recipe may take.")
+@click.option("-k", "--kernel", help="Name of the kernel; the notebooks' own when not given.")
+@pass_options
+def matrix(
+    options: GlobalOptions,
+    /,
+    file: Path,
+    output: Path | None,
+    jobs: int | None,
+    scheduler: str | None,
+    resume: bool,
+    list_: bool,
+    timeout: float | None,
+    run_timeout: float | None,
+    kernel: str | None,
+) -> None:
+    """Run the recipes of the TOML file MATRIX with all their parameters, and compare them.
+
+    Exit status: 0 when all cells passed, 16 when one did not or MATRIX is wrong, 130 or 143 when
+    it was interrupted.
+    """
+    from kiwinb.notebook.matrix import read_matrix
+
+    read = read_matrix(file)
+    if list_:
+        if options.json:
+            print_json([vars(cell) for cell in read.cells])
+        else:
+            click.echo("\n".join(cell.name for cell in read.cells))
+        return
+
+    from kiwinb.notebook.matrix_pool import open_pool
+    from kiwinb.notebook.matrix_run import MatrixOptions, run_matrix
+    from kiwinb.notebook.matrix_summary import HTML, JSON, write_summary
+    from kiwinb.notebook.run import Limits
+
+    directory = output or Path("out") / file.stem
+    count = len(read.cells)
+    ended: list[Outcome] = []
+
+    def show(outcome: Outcome) -> None:
+        ended.append(outcome)
+        mark = "+" if outcome.run.passed else "!"
+        text = f"{mark} [{len(ended)}/{count}] {outcome.name}: {_told(outcome)}"
+        options.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    processes = min(count, jobs or os.cpu_count() or 1)
+    where = scheduler or f"{processes} processes"
+    options.console.print(f"{count} cells, on {where}", highlight=False)
+    with open_pool(processes, scheduler) as pool:
+        wanted = MatrixOptions(Limits(timeout, run_timeout), kernel, resume)
+        outcomes = run_matrix(read, directory, pool, wanted, show)
+    write_summary(directory.absolute(), read, outcomes)
+    options.console.print(_table(outcomes))
+    if options.json:
+        click.echo((directory / JSON).read_text(), nl=False)
+    else:
+        click.echo(directory / HTML)
+    failed = [outcome.name for outcome in outcomes if not outcome.run.passed]
+    if failed:
+        raise MatrixError(
+            f"{len(failed)} of {count} cells did not pass: {', '.join(failed)}",
+            remedy="See their reports, and go on with --resume.",
+        )
+
+
+def _told(outcome: Outcome) -> str:
+    failure = outcome.run.failure
+    if failure is None:
+        return f"passed ({outcome.run.seconds:.1f} s, {outcome.host})"
+    return f"{outcome.run.state}: {failure.problem.splitlines()[0]}"
+
+
+def _table(outcomes: Sequence[Outcome]) -> Table:
+    table = Table("Cell", "State", box=None, pad_edge=False)
+    for name in ("Time", "Image", "On disk", "Packages"):
+        table.add_column(name, justify="right")
+    for outcome in outcomes:
+        table.add_row(
+            outcome.name,
+            outcome.run.state,
+            f"{outcome.run.seconds:.1f} s",
+            *("" if size is None else binary(size) for size in (outcome.size, outcome.usage)),
+            str(len(outcome.packages) or ""),
+        )
+    return table

@@ -1,0 +1,120 @@
+"""Run the cells of a matrix in parallel, and write down what came of them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Executor, Future, as_completed
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from kiwinb.errors import MatrixError
+from kiwinb.notebook.matrix import Matrix
+from kiwinb.notebook.matrix_cell import Job, Outcome, lost, run_cell
+from kiwinb.notebook.run import Limits
+from kiwinb.sandbox.worker import exit_on_termination
+
+_STATE = "matrix.json"
+_STOP = ".stop"
+
+
+@dataclass(frozen=True)
+class MatrixOptions:
+    """How the cells are run.
+
+    Attributes:
+        limits: How long each may take.
+        kernel: Name of the kernel; each notebook says its own when ``None``.
+        resume: Go on with what the directory holds: cells that passed do not run again.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    kernel: str | None = None
+    resume: bool = False
+
+
+def run_matrix(
+    matrix: Matrix,
+    directory: Path,
+    pool: Executor,
+    options: MatrixOptions | None = None,
+    on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+) -> tuple[Outcome, ...]:
+    """Run all cells; one that fails does not stop the others.
+
+    An interrupt or SIGTERM ends the cells that run cleanly, and takes the others back.
+
+    Args:
+        matrix: The matrix.
+        directory: Each cell has a directory in it, of its name. The workers of a cluster have to
+            see it at the same place.
+        pool: Runs the cells; see :func:`~.matrix_pool.open_pool`.
+        options: How they are run.
+        on_outcome: Told of each cell when it ends.
+
+    Returns:
+        What came of the cells, in their order.
+
+    Raises:
+        MatrixError: There is nothing to go on with.
+    """
+    options = options or MatrixOptions()
+    directory = directory.absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    stop_file = directory / _STOP
+    stop_file.unlink(missing_ok=True)
+    token = _token(directory, options.resume)
+    jobs = [
+        Job(
+            replace(cell, recipe=cell.recipe.absolute()),
+            directory / cell.name,
+            token,
+            options.limits,
+            options.kernel,
+            stop_file,
+        )
+        for cell in matrix.cells
+    ]
+    outcomes: dict[str, Outcome] = {}
+    futures: dict[Future[Outcome], Job] = {}
+    with exit_on_termination():
+        try:
+            for job in jobs:
+                futures[pool.submit(run_cell, job)] = job
+            for future in as_completed(futures):
+                outcome = _result(future, futures[future])
+                outcomes[outcome.name] = outcome
+                on_outcome(outcome)
+        except BaseException:
+            stop_file.touch()
+            for future in futures:
+                future.cancel()
+            for future in as_completed(futures):
+                with suppress(Exception, CancelledError):
+                    future.result()
+            raise
+    return tuple(outcomes[job.cell.name] for job in jobs)
+
+
+def _result(future: Future[Outcome], job: Job) -> Outcome:
+    try:
+        return future.result()
+    except (Exception, CancelledError) as error:  # its workers died, or could not start it
+        return lost(job, f"{type(error).__name__}: {error}")
+
+
+def _token(directory: Path, resume: bool) -> str:
+    state = directory / _STATE
+    if resume:
+        try:
+            return str(json.loads(state.read_bytes())["token"])
+        except (OSError, ValueError, LookupError, TypeError):
+            raise MatrixError(
+                f"there is no run of a matrix in {directory} to go on with",
+                remedy="Run it without --resume.",
+            ) from None
+    token = uuid.uuid4().hex
+    state.write_text(json.dumps({"format": 1, "token": token}) + "\n")
+    return token

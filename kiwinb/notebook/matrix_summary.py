@@ -1,0 +1,129 @@
+"""The summary of a matrix: JSON, and a notebook that compares its cells, also as HTML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from kiwinb.notebook.junit import write_junit
+from kiwinb.notebook.matrix import Matrix
+from kiwinb.notebook.matrix_cell import Outcome
+from kiwinb.notebook.report import to_html
+from kiwinb.notebook.run import read_notebook, run_notebook
+
+JSON = "summary.json"
+NOTEBOOK = "summary.ipynb"
+HTML = "summary.html"
+JUNIT = "junit.xml"
+
+_READ = """\
+import json
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from kiwinb.inspect.units import binary
+
+with open("summary.json") as file:
+    cells = json.load(file)["cells"]
+frame = pd.DataFrame(cells).set_index("name")
+parameters = pd.DataFrame([cell["parameters"] for cell in cells], index=frame.index)
+table = frame[["state", "seconds", "size", "usage"]].round({"seconds": 1})
+for column in ("size", "usage"):
+    table[column] = table[column].map(binary, na_action="ignore").fillna("")
+table["packages"] = frame["packages"].map(len)
+table.join(parameters.fillna(""), rsuffix=" (parameter)")
+"""
+_PLOT = """\
+measured = frame.dropna(subset=["size"])
+figure, axes = plt.subplots(1, 2, sharey=True, figsize=(10, 1 + 0.4 * len(frame)))
+axes[0].barh(measured.index, measured["usage"] / 2**20, color="#0072B2")
+axes[0].set_xlabel("image, MiB on disk")
+axes[1].barh(frame.index, frame["seconds"], color="#E69F00")
+axes[1].set_xlabel("time, s")
+axes[1].invert_yaxis()
+figure.tight_layout()
+plt.show()
+"""
+_PACKAGES = """\
+versions = pd.DataFrame({cell["name"]: cell["packages"] for cell in cells if cell["packages"]})
+differing = versions[versions.nunique(axis=1, dropna=False) > 1] if len(versions) else versions
+print(f"{len(versions)} packages, {len(differing)} of them differ")
+differing.fillna("—").sort_index()
+"""
+_FAILED = """\
+failed = frame.loc[frame["state"] != "passed", ["state", "problem", "directory"]]
+failed if len(failed) else "All cells passed."
+"""
+
+
+def write_summary(directory: Path, matrix: Matrix, outcomes: Sequence[Outcome]) -> None:
+    """Write the summary into the directory of a matrix.
+
+    Args:
+        directory: The directory.
+        matrix: The matrix.
+        outcomes: What came of its cells.
+
+    Raises:
+        KiwinbError: The notebook cannot be executed.
+    """
+    data = {
+        "format": 1,
+        "matrix": str(matrix.file),
+        "cells": [_record(outcome, directory) for outcome in outcomes],
+    }
+    (directory / JSON).write_text(json.dumps(data, indent=2, default=str) + "\n")
+    write_junit(directory / JUNIT, [(outcome.name, outcome.run) for outcome in outcomes])
+    draft = directory / f".{NOTEBOOK}"
+    nbformat.write(_notebook(matrix), draft)
+    try:
+        run = run_notebook(draft, output=directory / NOTEBOOK)
+    finally:
+        draft.unlink()
+    if error := run.error():
+        raise error
+    name = matrix.file.stem
+    html = to_html(read_notebook(directory / NOTEBOOK), {"metadata": {"name": name}})
+    (directory / HTML).write_text(html, encoding="utf-8")
+
+
+def _record(outcome: Outcome, directory: Path) -> Mapping[str, Any]:
+    run = outcome.run
+    return {
+        "name": outcome.name,
+        "recipe": str(run.recipe),
+        "parameters": dict(run.parameters),
+        "state": run.state,
+        "seconds": run.seconds,
+        "resumed": run.resumed,
+        "host": outcome.host,
+        "image": outcome.image,
+        "size": outcome.size,
+        "usage": outcome.usage,
+        "packages": dict(outcome.packages),
+        "problem": "" if run.failure is None else run.failure.problem,
+        "directory": str(directory / outcome.name),
+    }
+
+
+def _notebook(matrix: Matrix) -> nbformat.NotebookNode:
+    parts = (
+        (f"# The matrix {matrix.file.name}\n\nSizes, times and packages of its cells.", _READ),
+        ("## Sizes and times", _PLOT),
+        ("## Packages that differ", _PACKAGES),
+        ("## What did not pass", _FAILED),
+    )
+    notebook: nbformat.NotebookNode = nbformat.v4.new_notebook(
+        cells=[
+            cell
+            for text, code in parts
+            for cell in (nbformat.v4.new_markdown_cell(text), nbformat.v4.new_code_cell(code))
+        ],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+    )
+    return notebook
