@@ -9,7 +9,6 @@ from pathlib import Path
 
 from kiwinb.checkpoints.locks import locked
 from kiwinb.errors import KiwinbError
-from kiwinb.inspect.package_list import SUFFIX, read_package_list
 from kiwinb.notebook.matrix import MatrixCell
 from kiwinb.notebook.parameters import recipe_parameters
 from kiwinb.notebook.run import Limits, read_notebook, run_notebook
@@ -116,6 +115,8 @@ def _measured(name: str, run: NotebookRun) -> Outcome:
 
 def _packages(image: Path) -> dict[str, str]:
     """Those of the list that the build left beside its image, if it left one."""
+    from kiwinb.inspect.package_list import SUFFIX, read_package_list  # imports pandas
+
     lists = [file for file in image.parent.glob(f"*{SUFFIX}") if image.name.startswith(file.stem)]
     if not lists:
         return {}
