@@ -7,23 +7,18 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TypeAlias
 
 from kiwinb.checkpoints.checkpoint import Checkpoint
+from kiwinb.checkpoints.store import open_store
 from kiwinb.errors import InspectError, StoreError
+from kiwinb.inspect.formats import HasTree, open_tree
+from kiwinb.inspect.formats.checkpoint import CheckpointTree
 from kiwinb.inspect.tree import Tree
 from kiwinb.plan.step import Step
+from kiwinb.settings import load_settings
 
 _KEY = re.compile(r"[0-9a-f]{6,64}")
-
-
-@runtime_checkable
-class HasTree(Protocol):
-    """What a tree can be taken from: a ``RootTree``, an ``Image``."""
-
-    def tree(self) -> Tree:
-        """Its tree."""
-        ...
 
 
 Source: TypeAlias = HasTree | Tree | Checkpoint | Step | str | os.PathLike[str]
@@ -48,8 +43,6 @@ def opened(source: Source) -> Iterator[Tree]:
         if not path.exists() and _KEY.fullmatch(os.fspath(source)):
             yield _in_store(os.fspath(source))
             return
-        from kiwinb.inspect.formats import open_tree
-
         with open_tree(source) as tree:
             yield tree
     elif hasattr(source, "scan") and hasattr(source, "read_many"):
@@ -62,10 +55,6 @@ def opened(source: Source) -> Iterator[Tree]:
 
 
 def _in_store(prefix: str) -> Tree:
-    from kiwinb.checkpoints.store import open_store
-    from kiwinb.inspect.formats.checkpoint import CheckpointTree
-    from kiwinb.settings import load_settings
-
     store = open_store(load_settings())
     found = [item for item in store.list() if item.key.startswith(prefix)]
     if len(found) != 1:
