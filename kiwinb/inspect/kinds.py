@@ -9,6 +9,7 @@ import pandas as pd
 
 KINDS: Mapping[str, str] = {
     "kernel module": r"/lib/modules/.*\.ko(?:\.\w+)?$",
+    "bootloader": r"^/boot/(?:grub2?|efi|loader)/|^/usr/lib/(?:grub|shim|syslinux)/|^/efi/",
     "kernel and initrd": r"^/boot/|/vmlinuz[^/]*$",
     "firmware": r"/lib/firmware/",
     "documentation": r"^/usr/(?:local/)?share/(?:doc|man|info|gtk-doc|help|lintian|doc-base)/",

@@ -2,7 +2,7 @@
 
 Its lines are as :func:`kiwinb.create.metadata.package_line` writes them, after KIWI NG's
 documentation: ``name|epoch|version|release|arch|disturl|license``, with ``None`` for what is not
-known.
+known. Where versions have releases in a field of their own, they are those of RPM.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kiwinb.errors import InspectError
 from kiwinb.inspect.databases.database import Package
+from kiwinb.packages.rpm_versions import compare_rpm_versions
 from kiwinb.packages.versions import compare_versions
 
 SUFFIX = ".packages"
@@ -58,4 +59,5 @@ def read_package_list(path: Path) -> PackageList:
         full = (f"{epoch}:" if epoch else "") + version + (f"-{release}" if release else "")
         label = f"{name}:{arch}" if count[name] > 1 else name
         packages.append(Package(name, full, arch, label, None))
-    return PackageList(tuple(packages), compare_versions)
+    has_releases = any(release for _, _, _, release, *_ in rows)
+    return PackageList(tuple(packages), compare_rpm_versions if has_releases else compare_versions)

@@ -124,6 +124,14 @@ def test_lists_of_packages(tmp_path):
     assert "not compared" in found.summary()
 
 
+def test_lists_of_rpm_packages_are_in_the_order_of_rpm(tmp_path):
+    for name, version in (("a", "1.0a"), ("b", "1.0^git")):
+        line = f"zypper|None|{version}|1.1|x86_64|obs|GPL\n"
+        (tmp_path / f"{name}.packages").write_text(line)
+    found = diff(tmp_path / "a.packages", tmp_path / "b.packages")
+    assert found.packages["change"].tolist() == ["downgraded"]
+
+
 def test_a_list_and_a_tree(tmp_path):
     path = tmp_path / "a.packages"
     path.write_text("bash|None|5.1|None|amd64|None|None\n")
