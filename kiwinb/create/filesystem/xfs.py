@@ -49,7 +49,7 @@ from kiwinb.create.filesystem.xfs_inode import (
     symlink_block,
 )
 from kiwinb.create.filesystem.xfs_space import BLOCK, INODE_SHARE, Space
-from kiwinb.errors import CommandError, ImageError
+from kiwinb.errors import ImageError
 from kiwinb.inspect.treescan import Entry
 from kiwinb.sandbox.command import run
 
@@ -105,24 +105,21 @@ class Xfs:
             return ",".join(left)
 
         inodes = chosen(_INODES)
-        try:
-            run(
-                [
-                    "mkfs.xfs",
-                    *("-f", "-K", "-q"),
-                    *("-m", ",".join(filter(None, (f"uuid={spec.uuid}", chosen(_METADATA))))),
-                    *(("-i", inodes) if inodes else ()),
-                    *(("-L", spec.label) if spec.label else ()),
-                    *(("-s", f"size={spec.sector_size}") if spec.sector_size != 512 else ()),
-                    *spec.options,
-                    str(image),
-                ],
-                log=watch.log,
-            )
-        except CommandError as error:
-            if any(word in str(error).lower() for word in ("too small", "must be larger than")):
-                raise FilesystemFull(error.problem) from error
-            raise
+        if image.stat().st_size < _SMALLEST:
+            raise FilesystemFull(f"XFS needs {_SMALLEST // MIB} MiB at least")
+        run(
+            [
+                "mkfs.xfs",
+                *("-f", "-K", "-q"),
+                *("-m", ",".join(filter(None, (f"uuid={spec.uuid}", chosen(_METADATA))))),
+                *(("-i", inodes) if inodes else ()),
+                *(("-L", spec.label) if spec.label else ()),
+                *(("-s", f"size={spec.sector_size}") if spec.sector_size != 512 else ()),
+                *spec.options,
+                str(image),
+            ],
+            log=watch.log,
+        )
 
 
 class _Filler:
