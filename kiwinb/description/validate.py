@@ -222,7 +222,7 @@ def _allowed(datatype: Datatype) -> str:
 def _nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like this one, if one is like it."""
     by_folded = {other.lower(): other for other in known}
-    near = difflib.get_close_matches(name.lower(), by_folded, n=1, cutoff=0.7)
+    near = difflib.get_close_matches(name.lower(), by_folded, n=1, cutoff=0.65)
     return by_folded[near[0]] if near else None
 
 
