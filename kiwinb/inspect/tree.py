@@ -7,12 +7,14 @@ of the tree (``/etc/motd``); bytes that are not UTF-8 are in it by ``surrogatees
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
 import pandas as pd
+
+from kiwinb.errors import InspectError
 
 KINDS = ("file", "directory", "symlink", "fifo", "socket", "char", "block")
 """What the column ``type`` can say."""
@@ -23,6 +25,13 @@ NUMBERS = ("size", "allocated", "mode", "uid", "gid", "links", "inode", "mtime")
 COLUMNS = ("path", "type", *NUMBERS, "target")
 """All columns of :meth:`Tree.scan`."""
 
+MOST_IN_MEMORY = 1 << 30
+"""Bytes that :meth:`Tree.read` returns at most."""
+
+PLAIN_DIGEST = 1 << 28
+"""Up to this size in bytes a digest is the SHA-256 of the content; see :func:`digest`."""
+
+_ZEROS = bytes(1 << 16)
 _PARENT: Mapping[str, Any] = {"type": "directory", "mode": 0o755, "links": 1, "target": ""}
 
 
@@ -56,7 +65,8 @@ class Tree(Protocol):
             limit: Read that many bytes at most.
 
         Raises:
-            InspectError: There is no file at the path.
+            InspectError: There is no file at the path, or more than :data:`MOST_IN_MEMORY` in it
+                and no limit is given.
         """
         ...
 
@@ -73,15 +83,16 @@ class Tree(Protocol):
         return {path: self.read(path) for path in paths}
 
     def digests(self, paths: Sequence[str]) -> Mapping[str, str]:
-        """A digest of what is in each of the files, by path: equal for equal contents.
+        """A digest of what is in each of the files, by path; see :func:`digest`.
 
         Raises:
             InspectError: There is no file at one of the paths.
         """
-        return {path: hashlib.sha256(self.read(path)).hexdigest() for path in paths}
+        return {path: digest((content := self.read(path),), len(content)) for path in paths}
 
     def close(self) -> None:
         """Let go of files and memory; it cannot be read any more."""
+        return
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +106,94 @@ class Tree(Protocol):
         self.close()
 
 
-def table(columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> pd.DataFrame:
+class Hole(int):
+    """Bytes of zeros that are not stored, by their number, as a piece of a content."""
+
+
+def joined(pieces: Iterable[bytes | Hole], size: int, path: str) -> bytes:
+    """A content, put together from its pieces.
+
+    Args:
+        pieces: From the start on; together at least ``size`` bytes.
+        size: Bytes wanted.
+        path: Of the file, for errors.
+
+    Raises:
+        InspectError: It is larger than :data:`MOST_IN_MEMORY`.
+    """
+    if size > MOST_IN_MEMORY:
+        raise InspectError(
+            f"{path} is too large to be read at once: {size} bytes",
+            remedy=f"Read a part of it: with limit={MOST_IN_MEMORY} or less.",
+        )
+    found = bytearray()
+    for piece in pieces:
+        room = size - len(found)
+        found += bytes(min(piece, room)) if isinstance(piece, Hole) else piece[:room]
+        if len(found) >= size:
+            break
+    return bytes(found)
+
+
+def digest(pieces: Iterable[bytes | Hole], size: int) -> str:
+    """A digest of a content: equal for equal contents, wherever they are kept.
+
+    It is the SHA-256, in hexadecimal, of the content. Of a content larger than
+    :data:`PLAIN_DIGEST` it is that of the content with zeros left out, so that a sparse file of
+    terabytes is no trouble: of each block of 64 KiB that is not all zeros, its number as 8 bytes,
+    little endian, and the block; then the size likewise.
+
+    Args:
+        pieces: The content from the start on; what is beyond ``size`` does not count.
+        size: Its length in bytes.
+    """
+    hasher = hashlib.sha256()
+    left = size
+    if size <= PLAIN_DIGEST:
+        for piece in pieces:
+            data = bytes(min(piece, left)) if isinstance(piece, Hole) else piece[:left]
+            hasher.update(data)
+            left -= len(data)
+        return hasher.hexdigest()
+    block, at = len(_ZEROS), 0
+    rest = bytearray()
+    for piece in pieces:
+        if isinstance(piece, Hole):
+            hole = min(piece, size - at - len(rest))
+            if rest:  # fill up the block that was begun
+                fill = min(hole, block - len(rest))
+                rest += bytes(fill)
+                hole -= fill
+                if len(rest) == block:
+                    _block(hasher, at, bytes(rest))
+                    at += block
+                    rest.clear()
+            whole = hole - hole % block
+            at += whole
+            rest += bytes(hole - whole)
+            continue
+        rest += piece[: size - at - len(rest)]
+        whole = len(rest) - len(rest) % block
+        for start in range(0, whole, block):
+            _block(hasher, at + start, bytes(rest[start : start + block]))
+        at += whole
+        del rest[:whole]
+    _block(hasher, at, bytes(rest))
+    hasher.update(size.to_bytes(8, "little"))
+    return hasher.hexdigest()
+
+
+def _block(hasher: hashlib._Hash, at: int, data: bytes) -> None:
+    if data != _ZEROS[: len(data)]:
+        hasher.update((at // len(_ZEROS)).to_bytes(8, "little"))
+        hasher.update(data)
+
+
+def table(
+    columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any] | pd.Categorical],
+    *,
+    complete: bool = False,
+) -> pd.DataFrame:
     """Make the table that :meth:`Tree.scan` returns.
 
     Directories that hold a path but are not listed, the root included, are added: mode 0755, of
@@ -104,6 +202,7 @@ def table(columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> pd.Dat
     Args:
         columns: All of :data:`COLUMNS` by name; ``inode`` may be left out if there are no hard
             links.
+        complete: All those directories are listed; not looking for them saves time.
     """
     given = pd.DataFrame(
         {
@@ -115,7 +214,9 @@ def table(columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> pd.Dat
     )
     if "inode" not in columns:
         given.insert(len(COLUMNS) - 3, "inode", np.arange(len(given), dtype=np.int64))
-    missing = _missing_parents(given["path"].tolist(), given["type"].eq("directory").tolist())
+    missing: list[str] = []
+    if not complete:
+        missing = _missing_parents(given["path"].tolist(), given["type"].eq("directory").tolist())
     if missing:
         first = int(given["inode"].max()) + 1 if len(given) else 0
         added = pd.DataFrame({"path": pd.Series(missing, dtype=object)}).assign(**_PARENT)

@@ -1,0 +1,172 @@
+"""Open a root tree, whatever it is kept in, without mounting it and without being root.
+
+A format is known by its content, not by the name of its file. To add one, write a module with a
+class that derives from :class:`~kiwinb.inspect.formats.indexed.IndexedTree`, and register it in
+:data:`FORMATS`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from kiwinb.checkpoints.store import Store
+from kiwinb.errors import HostError, InspectError
+from kiwinb.inspect.formats import partitions, unpack
+from kiwinb.inspect.formats.archive import CpioTree, TarTree
+from kiwinb.inspect.formats.btrfs import BtrfsTree
+from kiwinb.inspect.formats.checkpoint import CheckpointTree, OwnedDirectoryTree
+from kiwinb.inspect.formats.container import ContainerTree
+from kiwinb.inspect.formats.directory import DirectoryTree
+from kiwinb.inspect.formats.disk import DiskTree
+from kiwinb.inspect.formats.erofs import ErofsTree
+from kiwinb.inspect.formats.ext import ExtTree
+from kiwinb.inspect.formats.fat import FatTree
+from kiwinb.inspect.formats.indexed import IndexedTree
+from kiwinb.inspect.formats.iso9660 import IsoTree
+from kiwinb.inspect.formats.signatures import identify
+from kiwinb.inspect.formats.squashfs import SquashfsTree
+from kiwinb.inspect.formats.window import Window, reading
+from kiwinb.inspect.formats.xfs import XfsTree
+from kiwinb.inspect.tree import Tree
+from kiwinb.plan.keys import Digest
+from kiwinb.prepared import is_prepared
+from kiwinb.sandbox.privilege import detect
+
+_MOST_NESTED = 3
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of a file that holds a tree.
+
+    Attributes:
+        what: It, with an article.
+        probe: Whether a file looks like it.
+        open: Opens it.
+    """
+
+    what: str
+    probe: Callable[[Window], bool]
+    open: Callable[[Window, str], IndexedTree]
+
+
+def _tar(window: Window, name: str) -> IndexedTree:
+    return ContainerTree.of_archive(window, name) or TarTree(window, name)
+
+
+FORMATS: Mapping[str, Format] = {
+    "iso9660": Format(IsoTree.what, IsoTree.probe, IsoTree),
+    "squashfs": Format(SquashfsTree.what, SquashfsTree.probe, SquashfsTree),
+    "erofs": Format(ErofsTree.what, ErofsTree.probe, ErofsTree),
+    "xfs": Format(XfsTree.what, XfsTree.probe, XfsTree),
+    "btrfs": Format(BtrfsTree.what, BtrfsTree.probe, BtrfsTree),
+    "ext": Format(ExtTree.what, ExtTree.probe, ExtTree),
+    "cpio": Format(CpioTree.what, CpioTree.probe, CpioTree),
+    "vfat": Format(FatTree.what, FatTree.probe, FatTree),
+    "tar": Format("a tar archive", TarTree.probe, _tar),
+}
+"""Formats by name, in the order in which they are tried."""
+
+_FILESYSTEMS = ("squashfs", "erofs", "xfs", "btrfs", "ext", "vfat", "iso9660")
+
+
+@runtime_checkable
+class HasTree(Protocol):
+    """What has a tree of its own, as :class:`kiwinb.RootTree` has."""
+
+    def tree(self) -> Tree:
+        """The tree."""
+        ...
+
+
+Source = str | os.PathLike[str] | HasTree | tuple[Store, Digest]
+
+
+def open_tree(source: Source) -> Tree:
+    """Open a root tree.
+
+    Args:
+        source: A directory; a file with a disk (raw, qcow2, vmdk, vdi, vhdx, vhd), a file system
+            (ext2, ext3, ext4, xfs, btrfs, FAT, squashfs, erofs, ISO 9660), a container image (OCI,
+            ``docker save``) or an archive (tar, cpio), compressed or not; a directory with an OCI
+            layout; a root tree of kiwinb; or a store and the key of a tree in it.
+
+    Raises:
+        InspectError: It is not there, of no known format, encrypted or damaged.
+    """
+    if isinstance(source, tuple):
+        return CheckpointTree(*source)
+    if isinstance(source, HasTree):
+        return source.tree()
+    path = Path(source)
+    try:
+        if path.is_dir():
+            return _open_directory(path)
+        if not path.is_file() and not path.is_block_device():
+            problem = "is no file or directory" if path.exists() else "is not there"
+            raise InspectError(f"{path} {problem}", remedy="Name an image or a directory.")
+        window = Window.of(path)
+        if path.is_block_device():
+            window = Window(window.file, 0, window.file.seek(0, os.SEEK_END))
+    except OSError as error:
+        raise InspectError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        return _open_window(window, path)
+    except BaseException:
+        window.close()
+        raise
+
+
+def _open_directory(path: Path) -> Tree:
+    if ContainerTree.probe_directory(path):
+        return ContainerTree.of_directory(path)
+    if os.geteuid() and is_prepared(path):  # its files may belong to subordinate ids
+        try:
+            privilege = detect()
+        except HostError:
+            return DirectoryTree(path)
+        if privilege.rootless and privilege.owns(path.stat().st_uid):
+            return OwnedDirectoryTree(path, privilege)
+    return DirectoryTree(path)
+
+
+def _open_window(window: Window, path: Path) -> Tree:
+    name = str(path)
+    if kind := unpack.virtual_format(window):
+        window.close()
+        window = unpack.plain_disk(path, kind)
+    for _level in range(_MOST_NESTED):
+        if not unpack.compression(window):
+            break
+        packed, window = window, unpack.decompressed(window, name)
+        packed.close()
+    known = _open_known(window, name, FORMATS)
+    if known is not None:
+        return known
+    if partitions.probe(window):
+        return DiskTree(window, name, _open_filesystem)
+    if found := identify(window):
+        signature, _volume = found
+        raise InspectError(f"{name} is {signature.what}", remedy=signature.remedy)
+    if not window.size:
+        raise InspectError(f"{name} is empty", remedy="Get or make it anew.")
+    raise InspectError(
+        f"{name} is of no format that is known here; it begins with {window.peek(0, 8).hex(' ')}",
+        remedy="Known are disks, " + ", ".join(FORMATS) + ", and container images.",
+    )
+
+
+def _open_filesystem(window: Window, name: str) -> IndexedTree | None:
+    return _open_known(window, name, {kind: FORMATS[kind] for kind in _FILESYSTEMS})
+
+
+def _open_known(window: Window, name: str, formats: Mapping[str, Format]) -> IndexedTree | None:
+    for item in formats.values():
+        with reading(name, item.what):
+            if item.probe(window):
+                return item.open(window, name)
+    return None

@@ -1,0 +1,354 @@
+"""Archives: tar and cpio.
+
+``allocated`` of a file is what its content takes in the archive before compression: whole blocks
+of 512 bytes in tar, of 4 in cpio.
+"""
+
+from __future__ import annotations
+
+import stat
+import tarfile
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from kiwinb.inspect.formats.indexed import Facts, IndexedTree, Rows
+from kiwinb.inspect.formats.window import DamagedError, Window
+from kiwinb.inspect.tree import Hole
+
+_MODES = {
+    tarfile.REGTYPE: stat.S_IFREG,
+    tarfile.AREGTYPE: stat.S_IFREG,
+    tarfile.CONTTYPE: stat.S_IFREG,
+    tarfile.GNUTYPE_SPARSE: stat.S_IFREG,
+    tarfile.DIRTYPE: stat.S_IFDIR,
+    tarfile.SYMTYPE: stat.S_IFLNK,
+    tarfile.FIFOTYPE: stat.S_IFIFO,
+    tarfile.CHRTYPE: stat.S_IFCHR,
+    tarfile.BLKTYPE: stat.S_IFBLK,
+}
+
+
+def clean(name: str) -> str:
+    """A name in an archive as a path from ``/`` on; ``..`` never leaves the root."""
+    parts: list[str] = []
+    for part in name.split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+class Member(NamedTuple):
+    """An entry of an archive.
+
+    Attributes:
+        path: From ``/`` on.
+        facts: What is known of it.
+        place: Where its content is.
+        link: Path of the entry that it is a hard link to; empty when it is none.
+    """
+
+    path: str
+    facts: Facts
+    place: Stored | None
+    link: str = ""
+
+
+class Stored(NamedTuple):
+    """Where a content is.
+
+    Attributes:
+        window: The archive.
+        runs: Stretches of data: place in the file, place in the archive, bytes.
+        size: Bytes of the content, holes included.
+    """
+
+    window: Window
+    runs: tuple[tuple[int, int, int], ...]
+    size: int
+
+    def pieces(self) -> Iterator[bytes | Hole]:
+        """The content."""
+        at = 0
+        for start, place, length in self.runs:
+            if start < at:
+                raise DamagedError("the pieces of a sparse file overlap")
+            if start > at:
+                yield Hole(start - at)
+            yield from self.window.pieces(place, length)
+            at = start + length
+        if at < self.size:
+            yield Hole(self.size - at)
+
+
+class _WindowFile:
+    """A window as a file for :mod:`tarfile`."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._at = 0
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._window.size - self._at, 0)
+        found = self._window.peek(self._at, left if size < 0 else size)
+        self._at += len(found)
+        return found
+
+    def seek(self, at: int, whence: int = 0) -> int:
+        self._at = at if whence == 0 else at + (self._at if whence == 1 else self._window.size)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+
+def tar_members(window: Window) -> Iterator[Member]:
+    """The entries of a tar archive, in its order."""
+    file = cast(BinaryIO, _WindowFile(window))
+    with tarfile.open(fileobj=file, mode="r:", errors="surrogateescape") as archive:
+        while (info := archive.next()) is not None:
+            archive.members.clear()  # type: ignore[attr-defined]  # or it keeps them all
+            if info.type == tarfile.LNKTYPE:
+                yield Member(
+                    clean(info.name), _tar_facts(info, stat.S_IFREG), None, clean(info.linkname)
+                )
+                continue
+            kind = _MODES.get(info.type)
+            if kind is None:
+                kind = stat.S_IFREG  # as POSIX says
+            yield Member(clean(info.name), _tar_facts(info, kind), _tar_place(window, info, kind))
+
+
+def _tar_facts(info: tarfile.TarInfo, kind: int) -> Facts:
+    mode = kind | info.mode & 0o7777
+    target = b""
+    if kind == stat.S_IFLNK:
+        target = info.linkname.encode("utf-8", "surrogateescape")
+        mode = kind | 0o777  # what it is on Linux, whatever the archive says
+    size = info.size if kind == stat.S_IFREG else 0
+    if info.type == tarfile.LNKTYPE:
+        size = 0
+    stored = sum(length for _at, length in _sparse(info)) if info.sparse is not None else size
+    allocated = -(-stored // 512) * 512
+    links = 2 if kind == stat.S_IFDIR else 1
+    return Facts(mode, info.uid, info.gid, links, size, allocated, 0, int(info.mtime // 1), target)
+
+
+def _sparse(info: tarfile.TarInfo) -> Sequence[tuple[int, int]]:
+    """The stretches of data of a sparse file: place in it and bytes."""
+    return cast(Sequence[tuple[int, int]], info.sparse)
+
+
+def _tar_place(window: Window, info: tarfile.TarInfo, kind: int) -> Stored | None:
+    if kind != stat.S_IFREG:
+        return None
+    if info.sparse is None:
+        runs: tuple[tuple[int, int, int], ...] = ((0, info.offset_data, info.size),)
+    else:
+        at = info.offset_data
+        found = []
+        for start, length in _sparse(info):
+            if length:
+                found.append((start, at, length))
+            at += length
+        runs = tuple(found)
+    end = max((place + length for _start, place, length in runs), default=0)
+    if end > window.size:
+        raise DamagedError(f"it ends early, within {info.name}")
+    return Stored(window, runs, info.size)
+
+
+def cpio_members(window: Window) -> Iterator[Member]:
+    """The entries of the cpio archives (``newc``) that follow one another in a file."""
+    at = 0
+    first: dict[tuple[int, ...], str] = {}
+    waiting: dict[tuple[int, ...], list[tuple[str, Facts]]] = {}
+    archive = 0
+    while True:
+        header = window.peek(at, 110)
+        if not header.strip(b"\0"):
+            following = _next_archive(window, at)
+            if following is None:
+                break
+            at = following
+            continue
+        if header[:6] not in (b"070701", b"070702") or len(header) < 110:
+            if archive:
+                break  # a further archive, compressed: that is another one
+            raise DamagedError(f"there is no entry at byte {at}")
+        (number, mode, uid, gid, links, mtime, size, major, minor, _r, _s, length, _sum) = (
+            int(header[6 + 8 * index : 14 + 8 * index], 16) for index in range(13)
+        )
+        if not 0 < length <= 65536:
+            raise DamagedError(f"the entry at byte {at} has an impossible name")
+        name = window.read(at + 110, length).split(b"\0")[0].decode("utf-8", "surrogateescape")
+        data = at + 110 + length + 3 & ~3
+        at = data + size + 3 & ~3
+        if name == "TRAILER!!!":
+            archive += 1
+            continue
+        if data + size > window.size:
+            raise DamagedError(f"it ends early, within {name}")
+        kind = stat.S_IFMT(mode)
+        target = window.read(data, min(size, 65536)) if kind == stat.S_IFLNK else b""
+        facts = Facts(mode, uid, gid, links, size, size + 3 & ~3, 0, mtime, target)
+        path = clean(name)
+        place = Stored(window, ((0, data, size),), size) if kind == stat.S_IFREG else None
+        key = (archive, major, minor, number)
+        if links < 2 or kind == stat.S_IFDIR:
+            yield Member(path, facts, place)
+        elif key in first:
+            yield Member(path, facts, None, first[key])
+        elif size or kind != stat.S_IFREG:  # the last one of a file's hard links has its content
+            first[key] = path
+            yield Member(path, facts, place)
+            for other, own in waiting.pop(key, ()):
+                yield Member(other, own, None, path)
+        else:
+            waiting.setdefault(key, []).append((path, facts))
+    for entries in waiting.values():  # hard links of an empty file
+        first_path, facts = entries[0]
+        yield Member(first_path, facts, Stored(window, (), 0))
+        for other, own in entries[1:]:
+            yield Member(other, own, None, first_path)
+
+
+def _next_archive(window: Window, at: int) -> int | None:
+    """Where the zeros end that fill up an archive."""
+    at = at + 3 & ~3
+    while block := window.peek(at, 65536):
+        stripped = block.lstrip(b"\0")
+        if stripped:
+            return at + len(block) - len(stripped)
+        at += len(block)
+    return None
+
+
+class MemberTree(IndexedTree):
+    """A tree out of entries that follow one another; a later one replaces an earlier one."""
+
+    what = "an archive"
+
+    def _members(self) -> Iterator[Member]:
+        raise NotImplementedError
+
+    def _list(self, rows: Rows) -> None:
+        fill(rows, apply(self._members(), {}))
+
+    def _pieces(self, place: Any, size: int) -> Iterator[bytes | Hole]:
+        stored: Stored = place
+        return stored.pieces()
+
+
+Entries = dict[str, tuple[Facts, Stored | None]]
+"""Entries by path; the inode says which are hard links of one another."""
+
+
+def apply(members: Iterable[Member], entries: Entries) -> Entries:
+    """Put the entries of an archive over those that are there."""
+    number = max((facts.inode for facts, _place in entries.values()), default=0)
+    replaced = False
+    for member in members:
+        number += 1
+        facts, place = member.facts._replace(inode=number), member.place
+        if member.link:
+            known = entries.get(member.link)
+            if known is None:
+                raise DamagedError(
+                    f"{member.path} is a hard link to {member.link}, which is not there"
+                )
+            facts, place = known
+        old = entries.get(member.path)
+        if old and stat.S_ISDIR(old[0].mode) and not stat.S_ISDIR(facts.mode):
+            replaced = True
+        entries[member.path] = facts, place
+    if replaced:
+        files = {path for path, (facts, _) in entries.items() if not stat.S_ISDIR(facts.mode)}
+        without(entries, files, files)
+    return entries
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """The directories that hold a path, the nearest first; the root is not among them."""
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
+def without(entries: Entries, doomed: Collection[str], kept: Collection[str] = ()) -> None:
+    """Take paths away with all that is in them.
+
+    Args:
+        entries: From these.
+        doomed: What goes, with all that is in it.
+        kept: Of that, what stays itself while what is in it goes.
+    """
+    for path in list(entries):
+        if (path in doomed and path not in kept) or any(a in doomed for a in ancestors(path)):
+            del entries[path]
+
+
+def fill(rows: Rows, entries: Entries) -> None:
+    """Note entries, hard links counted."""
+    count: dict[int, int] = {}
+    for facts, _place in entries.values():
+        count[facts.inode] = count.get(facts.inode, 0) + 1
+    inner: dict[str, int] = {}
+    for path, (facts, _place) in entries.items():
+        if stat.S_ISDIR(facts.mode) and path != "/":
+            parent = path.rpartition("/")[0] or "/"
+            inner[parent] = inner.get(parent, 0) + 1
+    for path, (facts, place) in entries.items():
+        links = 2 + inner.get(path, 0) if stat.S_ISDIR(facts.mode) else count[facts.inode]
+        rows.add(path, facts._replace(links=links), place)
+
+
+class TarTree(MemberTree):
+    """A tar archive."""
+
+    what = "a tar archive"
+
+    def __init__(self, window: Window, name: str) -> None:
+        super().__init__(name)
+        self._window = window
+
+    @staticmethod
+    def probe(window: Window) -> bool:
+        """Whether it looks like one: the first header has the right checksum."""
+        header = window.peek(0, 512)
+        if len(header) < 512 or not header.strip(b"\0"):
+            return False
+        with suppress(ValueError):
+            said = int(header[148:156].strip(b" \0") or b"x", 8)
+            return said == sum(header[:148]) + 8 * 32 + sum(header[156:])
+        return False
+
+    def _members(self) -> Iterator[Member]:
+        return tar_members(self._window)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._window.close()
+
+
+class CpioTree(MemberTree):
+    """A cpio archive of the format ``newc``, as initrds are."""
+
+    what = "a cpio archive"
+
+    def __init__(self, window: Window, name: str) -> None:
+        super().__init__(name)
+        self._window = window
+
+    @staticmethod
+    def probe(window: Window) -> bool:
+        """Whether it looks like one."""
+        return window.peek(0, 6) in (b"070701", b"070702")
+
+    def _members(self) -> Iterator[Member]:
+        return cpio_members(self._window)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._window.close()

@@ -1,0 +1,119 @@
+"""A tree in the checkpoint store, seen by a worker: owners are those inside of the tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from kiwinb.checkpoints.store import Store
+from kiwinb.inspect.formats.directory import DirectoryTree
+from kiwinb.inspect.tree import Tree
+from kiwinb.plan.keys import Digest
+from kiwinb.sandbox.privilege import Privilege
+from kiwinb.sandbox.worker import Report, call
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A method of a :class:`DirectoryTree` and what it takes."""
+
+    name: str
+    method: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+class _WorkerTree(Tree):
+    """A tree that only a worker sees as it is."""
+
+    def _ask(self, method: Callable[..., R], *arguments: Any) -> R:
+        raise NotImplementedError
+
+    def scan(self) -> pd.DataFrame:
+        """All that is in it; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
+        return self._ask(DirectoryTree.scan)
+
+    def read(self, path: str, limit: int | None = None) -> bytes:
+        """What is in a file; see :meth:`kiwinb.inspect.tree.Tree.read`."""
+        return self._ask(DirectoryTree.read, path, limit)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is anything at the path."""
+        return self._ask(DirectoryTree.exists, path)
+
+    def read_many(self, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """What is in several files, by one worker."""
+        return self._ask(DirectoryTree.read_many, tuple(paths))
+
+    def digests(self, paths: Sequence[str]) -> Mapping[str, str]:
+        """Digests of several files, by one worker."""
+        return self._ask(DirectoryTree.digests, tuple(paths))
+
+
+class CheckpointTree(_WorkerTree):
+    """A tree of the checkpoint store. It cannot change, so its table is read once.
+
+    Args:
+        store: The store.
+        key: Of a tree in it.
+        name: What it is; the key's beginning when not given.
+    """
+
+    def __init__(self, store: Store, key: Digest, name: str = "") -> None:
+        self.store = store
+        self.key = key
+        self.name = name or f"checkpoint {key[:12]}"
+
+    @cached_property
+    def _table(self) -> pd.DataFrame:
+        return super().scan()
+
+    @cached_property
+    def _paths(self) -> frozenset[str]:
+        return frozenset(self._table["path"])
+
+    def scan(self) -> pd.DataFrame:
+        """All that is in it; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
+        return self._table.copy(deep=False)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is anything at the path."""
+        return path in self._paths
+
+    def _ask(self, method: Callable[..., R], *arguments: Any) -> R:
+        request = _Call(self.name, method, arguments)
+        found: R = self.store.in_tree(self.key, _in_tree, request)
+        return found
+
+
+class OwnedDirectoryTree(_WorkerTree):
+    """A directory whose files belong to the user's subordinate ids, seen as from inside.
+
+    Args:
+        path: The directory.
+        privilege: How a worker becomes the root of its user namespace.
+    """
+
+    def __init__(self, path: Path, privilege: Privilege) -> None:
+        self.path = path.absolute()
+        self.privilege = privilege
+        self.name = str(path)
+
+    def _ask(self, method: Callable[..., R], *arguments: Any) -> R:
+        job = (self.path, _Call(self.name, method, arguments))
+        found: R = call(_in_directory, job, privilege=self.privilege)
+        return found
+
+
+def _in_tree(root: Path, request: _Call, _report: Report) -> Any:
+    return request.method(DirectoryTree(root, request.name), *request.arguments)
+
+
+def _in_directory(job: tuple[Path, _Call], report: Report) -> Any:
+    return _in_tree(*job, report)

@@ -1,0 +1,279 @@
+"""A tree in a directory of this host."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kiwinb.errors import InspectError
+from kiwinb.inspect.formats.indexed import KIND_OF
+from kiwinb.inspect.formats.window import PIECE
+from kiwinb.inspect.tree import KINDS, Hole, Tree, digest, joined, table
+from kiwinb.sandbox.devices import read_device
+
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_TYPE = 0o170000
+_KIND = pd.CategoricalDtype(list(KINDS))
+_LOW = (1 << 64) - 1
+_SEARCH = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class DirectoryTree(Tree):
+    """A tree in a directory; each call sees it as it is then.
+
+    What is mounted in it is not of the tree: a mount point is listed and not entered. Stand-ins
+    for device nodes (:mod:`kiwinb.sandbox.devices`) are listed as the devices.
+
+    Args:
+        path: The directory.
+        name: What it is; its path when not given.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], name: str = "") -> None:
+        self.path = Path(path)
+        self.name = name or str(path)
+
+    def scan(self) -> pd.DataFrame:
+        """All that is in it; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
+        try:
+            return _scan(os.fspath(self.path.absolute()))
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def read(self, path: str, limit: int | None = None) -> bytes:
+        """What is in a file; see :meth:`kiwinb.inspect.tree.Tree.read`."""
+        with self._file(path) as file:
+            size = os.fstat(file).st_size
+            wanted = size if limit is None else min(size, limit)
+            return joined(_pieces(file, wanted), wanted, path)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is anything at the path."""
+        try:
+            parent, name = self._parent(path)
+        except OSError:
+            return False
+        try:
+            os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except OSError:
+            return False
+        finally:
+            os.close(parent)
+        return True
+
+    def digests(self, paths: Sequence[str]) -> Mapping[str, str]:
+        """Digests of several files; hard links are read once."""
+        known: dict[tuple[int, int], str] = {}
+        found = {}
+        for path in paths:
+            with self._file(path) as file:
+                status = os.fstat(file)
+                inode = (status.st_dev, status.st_ino)
+                if inode not in known:
+                    known[inode] = digest(_pieces(file, status.st_size), status.st_size)
+                found[path] = known[inode]
+        return found
+
+    def _parent(self, path: str) -> tuple[int, str]:
+        """The open directory that holds a path, and its name there; no links are followed."""
+        *parents, name = path.strip("/").split("/")
+        at = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        for part in parents:
+            try:
+                inner = os.open(_inside(part), _SEARCH, dir_fd=at)
+            finally:
+                os.close(at)
+            at = inner
+        return at, _inside(name) if name else "."
+
+    def _file(self, path: str) -> _OpenFile:
+        try:
+            parent, name = self._parent(path)
+            try:
+                file = os.open(name, _OPEN, dir_fd=parent)
+            finally:
+                os.close(parent)
+        except OSError as error:
+            if isinstance(error, PermissionError):
+                raise self._unreadable(error) from error
+            raise self._no_file(path) from error
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise self._no_file(path)
+        return _OpenFile(file)
+
+    def _no_file(self, path: str) -> InspectError:
+        return InspectError(
+            f"{self.name} has no file {path}",
+            remedy="Paths are those that scan() lists; symbolic links are not followed.",
+        )
+
+    def _unreadable(self, error: OSError) -> InspectError:
+        remedy = "Check that the directory is there."
+        if isinstance(error, PermissionError):
+            remedy = "Run as root, or as the user whose tree it is."
+        return InspectError(f"cannot read {self.name}: {error}", remedy=remedy)
+
+
+class _OpenFile:
+    """A descriptor as a context."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __enter__(self) -> int:
+        return self._descriptor
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self._descriptor)
+
+
+def _inside(part: str) -> str:
+    if part in ("", ".", ".."):
+        raise FileNotFoundError(part)
+    return part
+
+
+def _pieces(file: int, size: int) -> Iterator[bytes | Hole]:
+    at = 0
+    while at < size:
+        try:
+            data = os.lseek(file, at, os.SEEK_DATA)
+        except OSError:  # a hole to the end; or it shrank meanwhile
+            data = size
+        if data > at:
+            yield Hole(min(data, size) - at)
+            at = data
+        if at >= size:
+            return
+        end = min(os.lseek(file, at, os.SEEK_HOLE), size)
+        while at < end:
+            piece = os.pread(file, min(PIECE, end - at), at)
+            if not piece:
+                return
+            yield piece
+            at += len(piece)
+
+
+def _scan(top: str) -> pd.DataFrame:
+    """List a directory; nothing but numbers and text is kept of an entry, for speed."""
+    first = Path(top).stat()
+    paths = ["/"]
+    numbers: list[int] = [*first]  # type: ignore[list-item]  # it is a sequence of numbers
+    blocks = [first.st_blocks]
+    targets: dict[int, str] = {}
+    devices: dict[int, str] = {}
+    mounts = _Mounts(top)
+    device = first.st_dev
+    todo = [""]
+    add_path, add_numbers, add_blocks = paths.append, numbers.extend, blocks.append
+    is_link, is_directory, is_file, mask = stat.S_IFLNK, stat.S_IFDIR, stat.S_IFREG, _TYPE
+    while todo:
+        parent = todo.pop()
+        try:
+            listing = os.open(top + parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:  # it went away meanwhile
+            continue
+        inner = []
+        try:
+            with os.scandir(listing) as entries:
+                for entry in entries:
+                    name = entry.name
+                    path = f"{parent}/{name}"
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                        mode = status.st_mode & mask
+                        if mode == is_file:
+                            if not status.st_size and (found := _stand_in(top + path, status)):
+                                devices[len(paths)] = found
+                        elif mode == is_directory:
+                            if status.st_dev == device or path not in mounts.points:
+                                inner.append(path)
+                        elif mode == is_link:
+                            targets[len(paths)] = os.readlink(name, dir_fd=listing)
+                    except FileNotFoundError:
+                        continue
+                    add_path(path)
+                    add_numbers(status)  # type: ignore[arg-type]  # it is a sequence of numbers
+                    add_blocks(status.st_blocks)
+        finally:
+            os.close(listing)
+        inner.sort(reverse=True)  # nearly in the order of the table
+        todo += inner
+    return _table(paths, numbers, blocks, targets, devices)
+
+
+def _stand_in(path: str, status: os.stat_result) -> str:
+    found = read_device(path, status)
+    return "" if found is None else "char" if found.kind == "c" else "block"
+
+
+def _table(
+    paths: list[str],
+    numbers: list[int],
+    blocks: list[int],
+    targets: dict[int, str],
+    devices: dict[int, str],
+) -> pd.DataFrame:
+    try:
+        facts = np.fromiter(numbers, np.int64, len(numbers))
+    except OverflowError:  # of an inode number
+        facts = np.fromiter((n & _LOW for n in numbers), np.uint64, len(numbers)).view(np.int64)
+    facts = facts.reshape(len(paths), -1)
+    modes = facts[:, stat.ST_MODE]
+    kinds = np.zeros(len(paths), np.int8)
+    for mode, kind in KIND_OF.items():
+        kinds[(modes & _TYPE) == mode] = KINDS.index(kind)
+    for number, kind in devices.items():
+        kinds[number] = KINDS.index(kind)
+    target = [""] * len(paths)
+    for number, text in targets.items():
+        target[number] = text
+    return table(
+        {
+            "path": paths,
+            "type": pd.Categorical.from_codes(kinds, dtype=_KIND),
+            "size": np.where(kinds == KINDS.index("file"), facts[:, stat.ST_SIZE], 0),
+            "allocated": np.fromiter(blocks, np.int64, len(blocks)) * 512,
+            "mode": modes & 0o7777,
+            "uid": facts[:, stat.ST_UID],
+            "gid": facts[:, stat.ST_GID],
+            "links": facts[:, stat.ST_NLINK],
+            "inode": facts[:, stat.ST_INO],
+            "mtime": facts[:, stat.ST_MTIME],
+            "target": target,
+        },
+        complete=True,
+    )
+
+
+class _Mounts:
+    """Where file systems are mounted below a directory."""
+
+    def __init__(self, top: str) -> None:
+        self._top = os.path.realpath(top).rstrip("/")
+
+    @cached_property
+    def points(self) -> frozenset[str]:
+        """Paths from the directory on."""
+        found = set()
+        with suppress(OSError):
+            lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+            for line in lines:
+                point = os.fsdecode(_unescaped(line.split()[4]))
+                if point.startswith(f"{self._top}/"):
+                    found.add(point[len(self._top) :])
+        return frozenset(found)
+
+
+def _unescaped(text: bytes) -> bytes:
+    """Undo the octal escapes of mountinfo."""
+    first, *others = text.split(b"\\")
+    return first + b"".join(bytes([int(part[:3], 8)]) + part[3:] for part in others)
