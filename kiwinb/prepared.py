@@ -89,7 +89,8 @@ def write_prepared(
         image.type.editbootinstall,
         loader.grub_template if loader else None,
     )
-    for name in (*SCRIPTS, *filter(None, named)):
+    keys = (key for item in image.repositories for key in item.signing if "://" not in key)
+    for name in (*SCRIPTS, *filter(None, named), *keys):
         source = image.directory / name
         if source.is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

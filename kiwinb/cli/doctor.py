@@ -52,4 +52,5 @@ def doctor(options: GlobalOptions, description: str | None) -> None:
     else:
         click.echo(str(found))
     if not found.ready:
-        raise HostError(f"this host lacks {len(found.missing)} things that builds need")
+        areas = ", ".join(dict.fromkeys(item.area for item in found.missing))
+        raise HostError(f"builds would fail on this host for want of: {areas}")

@@ -22,7 +22,7 @@ from kiwinb.checks.host import HostFacts, filesystem_of
 from kiwinb.description.select import select
 from kiwinb.errors import KiwinbError
 from kiwinb.sandbox.tools import TOOLS
-from kiwinb.settings import Settings
+from kiwinb.settings import Settings, load_settings
 
 KIWI = (
     "repositories_configured",
@@ -404,3 +404,12 @@ def test_file_system_of_a_place_that_is_not_there_yet(tmp_path: Path) -> None:
     assert filesystem_of(Path("/mnt/my"), mounts) == "xfs"
     assert filesystem_of(Path("/mnt/my stick/a/b"), mounts) == "vfat"
     assert filesystem_of(Path("/mnt"), tmp_path / "none") is None
+
+
+def test_the_settings_name_checks_to_disable(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('disabled-checks = ["image_version_provided"]\n')
+    assert load_settings({}, file=file).disabled_checks == ("image_version_provided",)
+    file.write_text("disabled-checks = true\n")
+    with pytest.raises(KiwinbError, match="disabled-checks is to be a list"):
+        load_settings({}, file=file)
