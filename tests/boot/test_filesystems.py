@@ -1,0 +1,101 @@
+"""Root file systems other than ext4: the same tree on XFS and on btrfs, booted on a larger disk."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kiwinb.appliance import Appliance
+from kiwinb.boot.qemu import boot
+from kiwinb.settings import Settings, load_settings
+
+pytestmark = [pytest.mark.build, pytest.mark.boot]
+
+DESCRIPTION = """\
+<image schemaversion="8.5" name="filesystems">
+  <description type="system">
+    <author>A. Author</author><contact>author@example.org</contact>
+    <specification>A system that boots from any file system</specification>
+  </description>
+  <preferences>
+    <version>1.0.0</version>
+    <packagemanager>apt</packagemanager>
+    <type image="oem" kernelcmdline="console=ttyS0" {attributes}>
+      <bootloader name="grub2" timeout="1" input_console="serial" output_console="serial"/>
+      <oemconfig><oem-resize>true</oem-resize>{oem}</oemconfig>
+    </type>
+  </preferences>
+  <users><user name="root" groups="root" password="secret" pwdformat="plain"/></users>
+  <repository type="apt-deb" alias="debian" distribution="bookworm" components="main">
+    <source path="mirror:debian"/>
+  </repository>
+  <packages type="bootstrap"><package name="passwd"/></packages>
+  <packages type="image">
+    <package name="dbus"/>
+    <package name="fdisk"/>
+    <package name="grub-efi-amd64-bin"/>
+    <package name="grub-pc-bin"/>
+    <package name="grub2-common"/>
+    <package name="initramfs-tools"/>
+    <package name="libpam-systemd"/>
+    <package name="linux-image-cloud-amd64"/>
+    <package name="systemd-sysv"/>
+    <package name="udev"/>
+  </packages>
+</image>
+"""
+LARGER = 1 << 30
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """One store for all images here: their packages are installed once."""
+    place = tmp_path_factory.mktemp("filesystems")
+    return Settings(store=place / "store", cache=load_settings().cache)
+
+
+def build(directory: Path, store: Settings, attributes: str, oem: str = "") -> Path:
+    (directory / "description").mkdir()
+    text = DESCRIPTION.format(attributes=attributes, oem=oem)
+    (directory / "description/config.xml").write_text(text)
+    image = Appliance(directory / "description", settings=store).build(directory / "out").path
+    subprocess.run(["qemu-img", "resize", "-q", "-f", kind(image), image, f"+{LARGER}"], check=True)
+    return image
+
+
+def kind(image: Path) -> str:
+    return "qcow2" if image.suffix == ".qcow2" else "raw"
+
+
+def test_xfs_boots_under_uefi_with_swap_and_more_partitions(
+    store: Settings, tmp_path: Path
+) -> None:
+    image = build(
+        tmp_path,
+        store,
+        'filesystem="xfs" firmware="efi" efipartsize="40" format="qcow2" spare_part="16" '
+        'spare_part_fs="ext4" spare_part_mountpoint="/srv"',
+        oem="<oem-swap>true</oem-swap><oem-swapsize>64</oem-swapsize>",
+    )
+    with boot(image, firmware="uefi", log=tmp_path / "console.log") as console:
+        console.login("root", "secret")
+        state = console.run("systemctl is-system-running --wait", timeout=300)
+        assert (state.output, console.run("systemctl --failed --plain").status) == ("running", 0)
+        assert console.run("findmnt -no FSTYPE /").output == "xfs"
+        assert console.run("findmnt -no FSTYPE /srv").output == "ext4"
+        assert console.run("swapon --show=SIZE --noheadings").output.strip() == "64M"
+        assert "root=UUID=" in console.run("cat /proc/cmdline").output
+        assert int(console.run("df --output=size -B1 / | tail -1").output) > LARGER
+        assert console.run("touch /root/it-is-writable; sync").status == 0
+
+
+def test_btrfs_boots_under_bios_from_an_mbr(store: Settings, tmp_path: Path) -> None:
+    image = build(tmp_path, store, 'filesystem="btrfs" firmware="bios"')
+    with boot(image, firmware="bios", log=tmp_path / "console.log") as console:
+        console.login("root", "secret")
+        state = console.run("systemctl is-system-running --wait", timeout=300)
+        assert (state.output, console.run("systemctl --failed --plain").status) == ("running", 0)
+        assert console.run("findmnt -no FSTYPE /").output == "btrfs"
+        assert "root=UUID=" in console.run("cat /proc/cmdline").output
+        assert int(console.run("df --output=size -B1 / | tail -1").output) > LARGER
+        assert console.run("touch /root/it-is-writable; sync").status == 0

@@ -1,0 +1,140 @@
+"""File systems made of a tree are mounted by the kernel, compared with it, written to and grown."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+from made_filesystem import MIB, make, make_larger_tree
+from odd_tree import at
+
+from kiwinb.create.filesystem.tree import Content
+from kiwinb.create.treewalk import select
+from kiwinb.inspect.treescan import Entry, compare, scan
+from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE
+
+pytestmark = [
+    pytest.mark.build,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts these file systems"),
+]
+
+_MOUNT_NAMESPACE = 0x20000
+KINDS = ("ext2", "ext3", "ext4", "xfs", "btrfs")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = make_larger_tree(tmp_path_factory.mktemp("mount") / "tree")
+    (tree / "22-pieces").chmod(0o600)
+    for path in (tree / "with-11", tree / "22-pieces"):
+        for name in os.listxattr(path):  # ext4 keeps less than others
+            os.removexattr(path, name)
+    os.removexattr(tree / "remote", "trusted.note", follow_symlinks=False)
+    # What a node is when it was made in a user namespace.
+    (tree / "nodes/tty").touch()
+    (tree / "nodes/tty").chmod(0o620)
+    os.setxattr(tree / "nodes/tty", DEVICE_ATTRIBUTE, b"c:4:300")
+    return tree
+
+
+@pytest.fixture(scope="module", autouse=True)
+def namespace() -> Iterator[None]:
+    """Mounts of these tests are seen by nobody else, who would keep them in use."""
+    library = ctypes.CDLL(None, use_errno=True)
+    before, directory = os.open("/proc/self/ns/mnt", os.O_RDONLY), Path.cwd()
+    assert library.unshare(_MOUNT_NAMESPACE) == 0, os.strerror(ctypes.get_errno())
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    yield
+    assert library.setns(before, _MOUNT_NAMESPACE) == 0, os.strerror(ctypes.get_errno())
+    os.chdir(directory)
+    os.close(before)
+
+
+@contextmanager
+def mounted(image: Path, options: str) -> Iterator[Path]:
+    """The image, on a loop device of its own."""
+    directory = image.with_name("mounted")
+    directory.mkdir(exist_ok=True)
+    argv = ["losetup", "--find", "--show", image]
+    loop = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    try:
+        subprocess.run(["mount", "-o", options, loop, directory], check=True)
+        try:
+            yield directory
+        finally:
+            subprocess.run(["umount", directory], check=True)
+    finally:
+        subprocess.run(["losetup", "--detach", loop], check=True)
+
+
+def comparable(entries: tuple[Entry, ...]) -> list[Entry]:
+    """Without what XFS shows twice, and mke2fs makes."""
+    return [
+        replace(entry, xattrs=tuple(x for x in entry.xattrs if not x[0].startswith("trusted.SGI")))
+        for entry in entries
+        if entry.path != b"lost+found"
+    ]
+
+
+def modified(root: Path, content: Content) -> dict[bytes, int]:
+    paths = (entry.path for entry in content.entries)
+    return {path: os.lstat(at(root, path)).st_mtime_ns for path in paths}
+
+
+def check(image: Path, kind: str) -> None:
+    argv = {
+        "xfs": ["xfs_repair", "-n", "-f", image],
+        "btrfs": ["btrfs", "check", "--check-data-csum", image],
+    }.get(kind, ["e2fsck", "-f", "-n", image])
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_kernel_sees_the_tree(tree: Path, tmp_path: Path, kind: str) -> None:
+    image = tmp_path / "image"
+    content = make(tree, image, kind)
+    check(image, kind)
+    with mounted(image, "ro,nouuid" if kind == "xfs" else "ro") as root:
+        assert not compare(comparable(select(tree, contents=True)), comparable(scan(root)))
+        seconds = 10**9 if kind in ("ext2", "ext3") else 1  # small inodes have no nanoseconds
+        times = {entry.path: content.modified_ns(entry) for entry in content.entries}
+        assert times.keys() >= {b"old", b"a/file"}
+        found = modified(root, content)
+        wrong = {path for path in times if times[path] // seconds != found[path] // seconds}
+        assert not wrong
+        assert (root / "sparse").stat().st_blocks * 512 <= 8192
+
+
+@pytest.mark.parametrize("kind", ["xfs", "btrfs"])
+def test_the_kernel_writes_to_it_and_grows_it(tree: Path, tmp_path: Path, kind: str) -> None:
+    image = tmp_path / "image"
+    make(tree, image, kind)
+    with image.open("r+b") as file:
+        file.truncate(image.stat().st_size + 256 * MIB)
+    with mounted(image, "nouuid" if kind == "xfs" else "rw") as root:
+        before = os.statvfs(root)
+        grow = {"xfs": ["xfs_growfs"], "btrfs": ["btrfs", "filesystem", "resize", "max"]}[kind]
+        subprocess.run([*grow, root], check=True, stdout=subprocess.PIPE)
+        subprocess.run(["cp", "-a", "/usr/share/zoneinfo", root / "copied"], check=True)
+        subprocess.run(["rm", "-r", root / "with-1500", root / "600-pieces"], check=True)
+        for number in range(600):
+            (root / "with-480" / f"new-{number}").touch()
+            (root / "with-11" / f"new-{number}").symlink_to("elsewhere")
+        (root / "large").write_bytes(b"l" * (200 * MIB))
+        os.setxattr(root / "with-12", "user.new", b"n" * 300)
+        after = os.statvfs(root)
+        assert after.f_blocks * after.f_frsize > before.f_blocks * before.f_frsize + 200 * MIB
+    check(image, kind)
+    with mounted(image, "ro,nouuid" if kind == "xfs" else "ro") as root:
+        assert not compare(scan(Path("/usr/share/zoneinfo")), scan(root / "copied"))
+        assert len(list((root / "with-480").iterdir())) == 1080
