@@ -26,6 +26,7 @@ _MOST = 40
 _LISTED = 100
 _HEADER = 20.0
 _ROWS = 4
+_LARGE = 0.15
 _DOMINANT = 0.6  # of all: then colours tell apart what is in it
 _SMALLEST = 3.0
 _STATIC_TOP = 15
@@ -111,7 +112,7 @@ class SizeExplorer(Shown):
         """A treemap, and the largest groups."""
         from kiwinb.inspect.plot import treemap  # matplotlib takes its time
 
-        groups = self.sizes.groups(self.by)
+        groups = self._telling()
         title = f"{self.name}: {binary(self.total)} by {self.by}"
         rows = [
             (group.key, binary(group.usage), bar(group.usage / max(1, self.total)),
@@ -138,6 +139,22 @@ class SizeExplorer(Shown):
             + more(len(groups) - _STATIC_TOP, "groups")
         )
         return html, "\n".join([title, *(f"  {row[1]:>10}  {row[0]}" for row in rows)])
+
+    def _telling(self) -> list[Group]:
+        """The groups of the static form: a directory with most of it all is no answer."""
+        known: list[tuple[tuple[str, ...], Group]] = [
+            ((group.key,), group) for group in self.sizes.groups(self.by) if group.usage > 0
+        ]
+        while self.by == "directory" and known:
+            largest = max(known, key=lambda item: item[1].usage)
+            at, group = largest
+            alone = group.leaf or (len(at) > 1 and at[-1] == at[-2])
+            if alone or group.usage < _LARGE * self.total or len(known) > _MOST:
+                break
+            known.remove(largest)
+            below = self.sizes.groups(self.by, at)
+            known += [((*at, child.key), child) for child in below if child.usage > 0]
+        return sorted((group for _at, group in known), key=lambda group: -group.usage)
 
     def _treemap(
         self, by: str, at: tuple[str, ...], groups: Sequence[Group], width: float, height: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -94,7 +95,7 @@ class Sizes:
             key = str(names[number])
             label = key
             if by_directory:
-                label = "(the directory itself)" if key == here else key.rpartition("/")[2]
+                label = "(the directory itself)" if key == here else key[len(here) :].strip("/")
             leaf = by_directory and bool(lone[number])
             found.append(Group(key, label, int(usage[number]), int(plain[number]), leaf))
         return tuple(found)
@@ -115,7 +116,7 @@ class Sizes:
         fields = LEVELS[by]
         if len(at) < len(fields):
             return self._keys_of(fields[len(at)])[rows]
-        prefix = self._prefix(by, at)
+        prefix = self._start(by, at, rows)
         start = len(prefix) + 1 if prefix != "/" else 1
 
         def child(path: str) -> str:
@@ -125,6 +126,15 @@ class Sizes:
         keys = np.empty(len(rows), object)
         keys[:] = [child(path) for path in self._paths[rows]]
         return keys
+
+    def _start(self, by: str, at: tuple[str, ...], rows: Rows) -> str:
+        """The directory whose entries are told apart: the deepest that holds all of the rows."""
+        prefix = self._prefix(by, at)
+        if not len(rows):
+            return prefix
+        first, last = (self._paths[row].rpartition("/")[0] or "/" for row in (rows[0], rows[-1]))
+        common = posixpath.commonpath((first, last))
+        return common if len(common) > len(prefix) else prefix
 
     def _prefix(self, by: str, at: tuple[str, ...]) -> str:
         return at[-1] if len(at) > len(LEVELS[by]) else "/"

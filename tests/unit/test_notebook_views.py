@@ -154,7 +154,12 @@ def test_descending(explorer: SizeExplorer) -> None:
     packages = explorer.sizes.groups("package")
     assert [group.key for group in packages] == ["big", "(no package)"]
     inside = explorer.sizes.groups("package", ("big",))
-    assert [(group.key, group.usage) for group in inside] == [("/usr", 16384)]
+    assert [(group.key, group.label, group.usage) for group in inside] == [
+        ("/usr/bin", "usr/bin", 12288),
+        ("/usr/share", "usr/share", 4096),
+    ]
+    (documents,) = explorer.sizes.groups("package", ("big", "/usr/share"))
+    assert documents.label == "doc/big" and documents.usage == 4096
     with pytest.raises(InspectError):
         explorer.sizes.groups("colour")
     with pytest.raises(InspectError):

@@ -84,7 +84,7 @@ function mount(element, model, ask) {
         "fill-opacity": [0.34, 0.26, 0.2, 0.14][item.depth], stroke: "var(--jp-layout-color1, #fff)", "stroke-width": item.depth ? 0.8 : 2 });
       group.append(draw("title", {}, whole), rect);
       const lines = view === "treemap" && !item.depth && height > 50 && !item.leaf
-        ? [`${item.label}  ${binary(item.usage)}`] : [item.label, binary(item.usage)];
+        ? [entire(`${item.label}  ${binary(item.usage)}`, wide - 8) || item.label] : [item.label, binary(item.usage)];
       group.append(...write(lines, x + 4, y + 14, wide - 8, height - 4, item.depth === 0));
       return group;
     });
@@ -96,7 +96,7 @@ function mount(element, model, ask) {
     const label = 220, right = 70, step = (HEIGHT - 30) / top.length, most = top[0].usage;
     const wide = width - label - right;
     let sum = 0;
-    const points = [], marks = [];
+    const points = [], marks = [], labels = [];
     for (const share of [0, 0.25, 0.5, 0.75, 1]) {
       const x = label + share * wide;
       marks.push(draw("line", { x1: x, x2: x, y1: 16, y2: HEIGHT, stroke: "var(--line)" }),
@@ -113,18 +113,22 @@ function mount(element, model, ask) {
       }
       bar.append(draw("title", {}, `${group.label}\n${binary(group.usage)}, ${(group.share * 100).toFixed(1)} %, all up to here ${(sum * 100).toFixed(1)} %`),
         draw("rect", { x: label, y: y + step * 0.12, width: size, height: step * 0.76, fill: COLOURS[4] }),
-        draw("text", { x: label - 6, y: y + step / 2 + 4, "text-anchor": "end" }, cut(group.label, label - 10)),
-        draw("text", { x: label + size + 4, y: y + step / 2 + 4, class: "small" }, binary(group.usage)));
+        draw("text", { x: label - 6, y: y + step / 2 + 4, "text-anchor": "end" }, cut(group.label, label - 10)));
+      labels.push(draw("text", { x: label + size + 4, y: y + step / 2 + 4, class: "small halo" }, binary(group.usage)));
       marks.push(bar);
     });
     marks.push(draw("polyline", { points: points.join(" "), fill: "none", stroke: COLOURS[5], "stroke-width": 2, "pointer-events": "none" }),
       ...points.map((point) => { const [cx, cy] = point.split(","); return draw("circle", { cx, cy, r: 3, fill: COLOURS[5], "pointer-events": "none" }); }),
+      ...labels,
       draw("text", { x: width - 4, y: 11, "text-anchor": "end", class: "small", fill: COLOURS[5] }, "together"));
     return marks;
   }
 
-  const letter = 6.6;
-  function cut(text, width) {
+  // Widths of letters, at most, in pixels.
+  const LETTER = 6.6, STRONG = 7.4;
+  const entire = (text, width) => text.length * STRONG <= width ? text : "";
+
+  function cut(text, width, letter = LETTER) {
     const most = Math.floor(width / letter);
     return text.length <= most ? text : most < 4 ? "" : `${text.slice(0, most - 1)}…`;
   }
@@ -132,7 +136,7 @@ function mount(element, model, ask) {
   function write(lines, x, y, width, height, strong) {
     const made = [];
     lines.forEach((line, index) => {
-      const text = cut(line, width);
+      const text = index && line.length * 6.2 > width ? "" : cut(line, width, strong && !index ? STRONG : LETTER);
       if (!text || 14 * (index + 1) > height) return;
       made.push(draw("text", { x, y: y + 14 * index, class: index ? "small" : strong ? "strong" : "" }, text));
     });

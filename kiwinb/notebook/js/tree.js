@@ -108,7 +108,7 @@ function mount(element, model, ask) {
       onclick: (event) => { event.stopPropagation(); filter.value = `package:${item.package}`; show(); } }, item.package) : "";
     const row = h("tr", { onclick: () => look(row, item) },
       h("td", { style: `padding-left:${depth * 16 + 4}px` }, name),
-      h("td.number", {}, h("span.bar", {}, filled), ` ${binary(item.usage)}`),
+      h("td.number", {}, h("span.bar", {}, filled), h("span.amount", {}, binary(item.usage))),
       h("td.number", {}, item.entries === null ? "" : item.entries.toLocaleString("en")),
       h("td", {}, h("code", {}, item.mode)), h("td", {}, item.owner), h("td", {}, owned));
     row.dataset.row = item.row;
