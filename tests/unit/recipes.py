@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
@@ -20,6 +21,23 @@ def write_recipe(path: Path, *sources: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     return path
+
+
+class _References(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = ("src", "data", "href") if tag in ("link", "object") else ("src",)
+        self.loaded += [value or "" for name, value in attrs if name in names]
+
+
+def loaded(html: str) -> list[str]:
+    """What a page loads that is not in it; links that a reader may follow are not among it."""
+    references = _References()
+    references.feed(html)
+    return [item for item in references.loaded if not item.startswith("data:")]
 
 
 EXPECT = """\

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
-from recipes import EXPECT, write_recipe
+from recipes import EXPECT, loaded, write_recipe
 
 from kiwinb.notebook.artefacts import MANIFEST
 from kiwinb.notebook.run import run_notebook
@@ -75,24 +74,10 @@ def test_junit_tells_errors_from_failures(tmp_path: Path) -> None:
     assert isinstance(next(iter(suite)).result[0], Error)
 
 
-class _References(HTMLParser):
-    """Collects what a page loads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loaded: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        names = ("src", "data", "href") if tag in ("link", "object") else ("src",)
-        self.loaded += [value or "" for name, value in attrs if name in names]
-
-
 def test_report_needs_no_network_and_tells_all(run: NotebookRun, tmp_path: Path) -> None:
     write_outcome(run, OutcomeFiles(report=tmp_path / "report.html"))
     text = (tmp_path / "report.html").read_text()
-    references = _References()
-    references.feed(text)
-    assert all(item.startswith("data:") for item in references.loaded)
+    assert loaded(text) == []
     assert set(re.findall(r"https?://[^/\"'\s)]+", text)) <= {"http://www.w3.org"}  # XML names
     assert "widget-view" not in text
     for told in (

@@ -1,0 +1,66 @@
+"""Each shipped recipe passes headless, as CI runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from junitparser import JUnitXml
+
+from kiwinb.notebook.parameters import recipe_parameters
+
+sys.path.append(str(Path(__file__).parents[1] / "unit"))
+from recipes import loaded
+
+RECIPES = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+pytestmark = pytest.mark.build
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
+def test_recipe_passes(recipe: Path, tmp_path: Path) -> None:
+    notebook = nbformat.read(recipe, as_version=4)
+    out = tmp_path / "artefacts"
+    places: list[str | Path] = []
+    if any(item.name == "target_dir" for item in recipe_parameters(notebook, recipe)):
+        places = ["-p", "target_dir", out]
+    junit, report = tmp_path / "junit.xml", tmp_path / "report.html"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "kiwinb", "--json", "run", recipe, *places),
+            *("-o", tmp_path / recipe.name, "--artefacts", out),
+            *("--junit", junit, "--report", report),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    assert len(run["cells"]) == len(code) + (1 if places else 0)
+    assert {cell["state"] for cell in run["cells"]} == {"done"}
+    if any("expect." in cell.source for cell in code):
+        assert run["expectations"]
+    assert all(item["passed"] for item in run["expectations"])
+
+    [suite] = JUnitXml.fromfile(str(junit))
+    assert suite.tests == len(run["cells"]) + len(run["expectations"])
+    assert (suite.failures, suite.errors, suite.skipped) == (0, 0, 0)
+
+    text = report.read_text()
+    assert loaded(text) == []
+    assert all(item["what"].split()[0] in text for item in run["expectations"])
+
+    manifest = json.loads((out / "manifest.json").read_text())
+    kinds = {item["name"]: item["kind"] for item in manifest["artefacts"]}
+    assert kinds[recipe.name] == "notebook"
+    images = [Path(item["path"]).name for item in run["artefacts"] if item["kind"] == "image"]
+    assert all(kinds[name] == "image" and (out / name).stat().st_size for name in images)
+    if places:
+        assert images
+        assert "kiwi.result.json" in kinds
