@@ -49,7 +49,7 @@ RECORD_VARIABLE = "KIWINB_RECORD_EXPECTATIONS"
 Size: TypeAlias = int | str
 """Bytes, or text such as ``400 MiB``."""
 
-_SHOWN = 5
+_SHOWN = 3
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,

@@ -24,6 +24,7 @@ MACHINE_MADE: Mapping[str, str] = {
     r"/usr/lib/locale(/.*)?": "compiled locales",
     r"/boot/(initrd|initramfs).*|/initrd\.img(\.old)?|/vmlinuz(\.old)?": "initrd and kernel links",
     r"/boot/grub2?(/.*)?|/(boot/)?efi(/.*)?|/etc/default/grub": "bootloader",
+    r"/image(/.*)?": "description of the image",
     r"/usr/lib/kiwinb(/.*)?|/usr/lib/systemd/system/kiwinb-.*|/config\.partids": "made by kiwinb",
     r"(/usr)?/lib/modules/[^/]+/modules\..*": "made by depmod",
     r"/etc/ssh/ssh_host_.*": "host keys of SSH",

@@ -47,6 +47,7 @@ class Dpkg:
         r"/etc/apt/.*": "configuration of apt",
         r"/var/lib/systemd/deb-systemd-(user-)?helper-\w+(/.*)?": "services that packages enabled",
         r"/etc/rc[0-6S]\.d/.*": "made by update-rc.d",
+        r"/etc/runit/runsvdir/default/.*": "made by update-service",
         r"/etc/pam\.d/common-.*|/var/lib/pam(/.*)?": "made by pam-auth-update",
     }
 
