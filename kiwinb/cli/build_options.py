@@ -93,5 +93,6 @@ def open_appliance(options: GlobalOptions, description: str, given: dict[str, An
         settings=load_settings(cache=options.cache),
     )
     if clear_cache:
+        appliance.check()
         appliance.refresh()
     return appliance
