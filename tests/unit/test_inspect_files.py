@@ -180,5 +180,5 @@ def test_three_hundred_thousand_files_take_seconds():
     tree.exists = set(scanned["path"]).__contains__
     began = time.process_time()
     table = files(tree)
-    assert time.process_time() - began < 6  # 1.5 s where nothing else runs
+    assert time.process_time() - began < 3  # it is 0.7 s
     assert table["package"].ne("").sum() >= 300_000
