@@ -15,8 +15,8 @@ def markdown() -> str:
         "",
         "<!-- Written by python -m kiwinb.checks.reference; change the checks instead. -->",
         "",
-        "They run before anything is built, and all that they find is told at once, with file, line,",
-        "element, remedy and the name of the check; the exit status is 4. In Python,",
+        "They run before anything is built, and all that they find is told at once, with file,",
+        "line, element, remedy and the name of the check; the exit status is 4. In Python,",
         "`Appliance.check()` runs them. Most have the names that KIWI NG has for them. One that is",
         "wrong about your image is left out with a line in the settings file:",
         "",
@@ -29,7 +29,7 @@ def markdown() -> str:
     ]
     for name, run in CHECKS.items():
         why = (run.__doc__ or "").strip().partition("\n")[0]
-        lines.append(f"| `{name}` | {why.replace('<', '&lt;').replace('>', '&gt;')} |")
+        lines.append(f"| `{name}` | {why.replace('``', '`')} |")
     lines += ["", "Not needed:", ""]
     lines += [f"- `{name}`: {why}." for name, why in NOT_NEEDED.items()]
     return "\n".join([*lines, ""])
