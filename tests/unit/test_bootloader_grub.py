@@ -1,0 +1,182 @@
+"""GRUB's texts, and its boot code in a disk. Whether they boot, ``tests/boot`` tells."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+from descriptions import document
+
+from kiwinb.create.bootloader.grub_bios import install, master_boot_record, placed_core
+from kiwinb.create.bootloader.grub_config import (
+    defaults,
+    environment_block,
+    menu,
+    terminal_commands,
+)
+from kiwinb.create.bootloader.kernel import Kernel, find_kernel
+from kiwinb.create.bootloader.setup import BootSetup
+from kiwinb.create.disk.layout import lay_out
+from kiwinb.description.model import Bootloader, ConfigOption
+from kiwinb.description.select import select
+from kiwinb.errors import ImageError
+
+LIBRARY = Path("/usr/lib/grub/i386-pc")
+KERNEL = Kernel("6.1.0-1", "vmlinuz-6.1.0-1", "initrd.img-6.1.0-1")
+
+
+def setup(directory: Path, attributes: str, bootloader: str = "") -> BootSetup:
+    preferences = (
+        "<preferences><version>1.0.0</version><packagemanager>apt</packagemanager>"
+        f'<type image="oem" {attributes}><bootloader name="grub2" {bootloader}/></type>'
+        "</preferences>"
+    )
+    image = select(document(directory, preferences=preferences), arch="x86_64")
+    assert image.type.bootloader is not None
+    return BootSetup(
+        layout=lay_out(image),
+        settings=image.type.bootloader,
+        title="It's mine",
+        kernel_options="root=UUID=1 ro quiet",
+        arch="x86_64",
+        bios=True,
+        efi=False,
+        secure=False,
+        initrd=True,
+        epoch=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "commands"),
+    [
+        (Bootloader(), ["terminal_output console", "terminal_input console"]),
+        (
+            Bootloader(input_console="serial", output_console="serial"),
+            [
+                "serial --unit=0 --speed=115200 --word=8 --parity=no --stop=1",
+                "terminal_output serial",
+                "terminal_input serial",
+            ],
+        ),
+        (
+            Bootloader(
+                input_console="console serial",
+                output_console="gfxterm serial",
+                serial_line="--unit=1 --speed=9600",
+                video_mode="1024x768",
+            ),
+            [
+                "serial --unit=1 --speed=9600",
+                "set gfxmode=1024x768",
+                "insmod all_video",
+                "insmod gfxterm",
+                "loadfont $prefix/fonts/unicode.pf2",
+                "terminal_output gfxterm serial",
+                "terminal_input console serial",
+            ],
+        ),
+        (Bootloader(input_console="none", output_console="none"), []),
+    ],
+)
+def test_consoles(settings: Bootloader, commands: list[str]) -> None:
+    assert terminal_commands(settings) == commands
+
+
+@pytest.mark.parametrize(
+    ("attributes", "lines"),
+    [
+        (
+            'filesystem="xfs" firmware="efi" bootpartition="true"',
+            ["insmod part_gpt", "insmod xfs", "  linux /vmlinuz-6.1.0-1 root=UUID=1 ro quiet"],
+        ),
+        (
+            'filesystem="btrfs" firmware="bios"',
+            ["insmod part_msdos", "insmod btrfs", "  initrd /boot/initrd.img-6.1.0-1"],
+        ),
+    ],
+)
+def test_the_menu(tmp_path: Path, attributes: str, lines: list[str]) -> None:
+    given = setup(tmp_path, attributes, 'timeout="3" timeout_style="hidden"')
+    text = menu(given, KERNEL)
+    (tmp_path / "grub.cfg").write_text(text)
+    subprocess.run(["grub-script-check", tmp_path / "grub.cfg"], check=True)
+    assert {*lines, "set timeout=3", "set timeout_style=hidden"} <= set(text.splitlines())
+    assert given.layout.boot.filesystem is not None
+    assert text.count(
+        f"search --no-floppy --fs-uuid --set=root {given.layout.boot.filesystem.uuid}"
+    )
+
+
+def test_defaults_keep_what_else_is_there(tmp_path: Path) -> None:
+    given = setup(tmp_path, 'filesystem="ext4"', 'input_console="serial" output_console="serial"')
+    text = defaults(given, 'GRUB_TIMEOUT=99\n# a remark\nGRUB_DISABLE_OS_PROBER="true"\n')
+    (tmp_path / "grub").write_text(text)
+    names = ("TIMEOUT", "DISTRIBUTOR", "CMDLINE_LINUX", "TERMINAL_INPUT", "DISABLE_OS_PROBER")
+    shown = "; ".join(f'echo "$GRUB_{name}"' for name in names)
+    done = subprocess.run(
+        ["sh", "-c", f". {tmp_path}/grub; {shown}"], stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["10", "It's mine", "quiet", "serial", "true"]
+    assert text.startswith('GRUB_TIMEOUT="10"\n# a remark\n')
+
+
+def test_the_environment_block(tmp_path: Path) -> None:
+    place = tmp_path / "grubenv"
+    place.write_bytes(environment_block((ConfigOption("saved", "one"), ConfigOption("none"))))
+    argv = ["grub-editenv", place, "list"]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == "saved=one\nnone=\n"
+
+
+def test_boot_code_leaves_the_partition_table(tmp_path: Path) -> None:
+    core = tmp_path / "core.img"
+    modules = ("biosdisk", "part_msdos", "btrfs", "search_fs_uuid")
+    subprocess.run(
+        ["grub-mkimage", "-O", "i386-pc", "-p", "/boot/grub", "-o", core, *modules], check=True
+    )
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(2 << 20))
+    subprocess.run(["sfdisk", "-q", disk], input=b"start=2048, bootable\n", check=True)
+    before = disk.read_bytes()
+    boot = (LIBRARY / "boot.img").read_bytes()
+    with disk.open("r+b") as file:
+        install(file, boot=boot, core=core.read_bytes(), sector=1, room=2047)
+    after = disk.read_bytes()
+    assert after[0x1B8:0x200] == before[0x1B8:0x200]
+    assert after[:0x03] == boot[:0x03]
+    assert struct.unpack_from("<Q", after, 0x5C) == (1,)
+    sectors = -(-core.stat().st_size // 512)
+    assert struct.unpack_from("<QH", after, 1024 - 12) == (2, sectors - 1)
+    assert after[1024 : 512 + core.stat().st_size] == core.read_bytes()[512:]
+    assert not any(after[512 * (1 + sectors) :])
+
+
+def test_boot_code_that_does_not_fit() -> None:
+    boot = bytearray(510) + b"\x55\xaa"
+    core = bytearray(1024)
+    struct.pack_into("<QHH", core, 500, 0, 0, 0x820)
+    with pytest.raises(ImageError, match="core has 2 sectors, and there are 1"):
+        install(io.BytesIO(bytes(4096)), boot=bytes(boot), core=bytes(core), sector=1, room=1)
+    with pytest.raises(ImageError, match="not a boot sector"):
+        master_boot_record(bytes(512), bytes(512), 1)
+    with pytest.raises(ImageError, match="does not start with a block list"):
+        placed_core(bytes(2048), 1)
+
+
+def test_the_newest_kernel(tmp_path: Path) -> None:
+    boot = tmp_path / "boot"
+    boot.mkdir()
+    with pytest.raises(ImageError, match="no kernel in /boot"):
+        find_kernel(tmp_path, initrd=True)
+    for version in ("6.9.3-amd64", "6.10.1-amd64"):
+        (boot / f"vmlinuz-{version}").touch()
+    with pytest.raises(ImageError, match=r"no initrd for the kernel 6\.10\.1-amd64"):
+        find_kernel(tmp_path, initrd=True)
+    (boot / "initrd.img-6.10.1-amd64").touch()
+    assert find_kernel(tmp_path, initrd=True) == Kernel(
+        "6.10.1-amd64", "vmlinuz-6.10.1-amd64", "initrd.img-6.10.1-amd64"
+    )

@@ -1,0 +1,99 @@
+"""Disks in other formats, read back by qemu-img; and copies with holes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from descriptions import document
+from odd_tree import run_action
+
+from kiwinb.create.disk.sparse import copy_data
+from kiwinb.create.format import FORMATS, ConvertDisk, plan_format
+from kiwinb.description.select import select
+from kiwinb.errors import ImageError
+
+MIB = 1 << 20
+
+
+def planned(directory: Path, attributes: str) -> ConvertDisk | None:
+    preferences = (
+        "<preferences><version>1.0.0</version><packagemanager>apt</packagemanager>"
+        f'<type image="oem" filesystem="ext4" {attributes}/></preferences>'
+    )
+    image = select(document(directory, preferences=preferences))
+    steps = plan_format(image, "disk", "disk.raw").steps
+    if not steps:
+        return None
+    action = steps[0].action
+    assert isinstance(action, ConvertDisk)
+    return action
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """The directory of a raw disk of 40 MiB with something at both ends."""
+    (tmp_path / "disk").mkdir()
+    with (tmp_path / "disk/disk.raw").open("wb") as file:
+        file.write(b"first" * 1000)
+        file.truncate(40 * MIB)
+        file.seek(-5, os.SEEK_END)
+        file.write(b"last.")
+    return tmp_path / "disk"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_formats(tmp_path: Path, disk: Path, name: str) -> None:
+    action = planned(tmp_path, f'format="{name}"')
+    assert action is not None
+    out = run_action(action, tmp_path, tmp_path / "out", disk=disk)
+    (made,) = out.iterdir()
+    assert made.suffix == f".{FORMATS[name].suffix}"
+    argv = ["qemu-img", "info", "--output=json", "-f", FORMATS[name].name, made]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
+    facts = json.loads(done.stdout)
+    assert facts["virtual-size"] >= 40 * MIB
+    same = ["qemu-img", "compare", "-f", "raw", "-F", FORMATS[name].name, disk / "disk.raw", made]
+    subprocess.run(same, check=True, stdout=subprocess.PIPE)
+
+
+def test_options_of_a_format(tmp_path: Path, disk: Path) -> None:
+    options = 'format="vmdk" formatoptions="subformat=streamOptimized"'
+    action = planned(tmp_path, options)
+    assert action is not None
+    assert action.options == ("subformat=streamOptimized",)
+    out = run_action(action, tmp_path, tmp_path / "out", disk=disk)
+    (made,) = out.iterdir()
+    assert b'createType="streamOptimized"' in made.read_bytes()[: 64 << 10]
+
+
+def test_what_is_no_format(tmp_path: Path) -> None:
+    assert planned(tmp_path, "") is None
+    with pytest.raises(ImageError, match="the disk format ova is not something"):
+        planned(tmp_path, 'format="ova"')
+
+
+@pytest.mark.parametrize("target", ["here", "/dev/shm"])
+def test_holes_stay_holes(tmp_path: Path, target: str) -> None:
+    """Also between file systems, where the kernel cannot copy by itself."""
+    source = tmp_path / "source"
+    with source.open("wb") as file:
+        for at in (0, 20 * MIB, 33 * MIB + 4096):
+            file.seek(at)
+            file.write(b"%d" % at * 1000)
+        file.truncate(64 * MIB)
+    place = tmp_path if target == "here" else Path(target)
+    copy = place / f"kiwinb-copy-{os.getpid()}"
+    try:
+        with copy.open("wb") as file:
+            file.truncate(65 * MIB)
+            copy_data(source, file.fileno(), MIB)
+        data = copy.read_bytes()
+        assert data[:MIB] == bytes(MIB)
+        assert data[MIB:] == source.read_bytes()
+        assert copy.stat().st_blocks * 512 < MIB
+    finally:
+        copy.unlink()
