@@ -127,13 +127,37 @@ def breakdown(
 
 
 @group.command()
+@click.argument("path")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False),
+    help="The file; compressed if it ends in .gz.",
+)
+def mtree(path: str, output: str | None) -> None:
+    """Write down all that is in PATH with its digests, in the format that mtree reads.
+
+    What is written can be given to `kiwinb inspect diff` when PATH is gone.
+    """
+    from kiwinb.inspect.mtree import lines, write
+    from kiwinb.inspect.opening import opened
+
+    if output is not None:
+        click.echo(write(path, output))
+        return
+    with opened(path) as tree:
+        for line in lines(tree):
+            click.echo(line)
+
+
+@group.command()
 @click.argument("a")
 @click.argument("b")
 @click.option("--files", "of_files", is_flag=True, help="List files in place of packages.")
 @_with_form
 @pass_options
 def diff(options: GlobalOptions, a: str, b: str, of_files: bool, form: Form | None) -> None:
-    """Say what changed from A to B; both may also be .packages files."""
+    """Say what changed from A to B; both may also be .packages or mtree files."""
     from kiwinb.inspect.diff import diff
 
     found = diff(a, b)

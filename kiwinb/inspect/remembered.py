@@ -28,11 +28,13 @@ class RememberedTree(Tree):
 
     def __init__(self, tree: Tree) -> None:
         self.name = tree.name
+        self.has_contents = tree.has_contents
         self._tree = tree
         self._table = tree.scan()
         self._types = dict(zip(self._table["path"], self._table["type"], strict=True))
         files = self._table.loc[self._table["type"].eq("file"), "path"]
-        self._contents = tree.read_many([path for path in files if _KEPT.fullmatch(path)])
+        kept = [path for path in files if tree.has_contents and _KEPT.fullmatch(path)]
+        self._contents = tree.read_many(kept)
 
     def scan(self) -> pd.DataFrame:
         """All that is in it; see :meth:`kiwinb.inspect.tree.Tree.scan`."""

@@ -40,9 +40,11 @@ class Tree(Protocol):
 
     Attributes:
         name: What it is, for headings.
+        has_contents: What is in its files can be read; of a list of files it cannot.
     """
 
     name: str
+    has_contents: bool = True
 
     def scan(self) -> pd.DataFrame:
         """All that is in it, one row per path, sorted by path, the root ``/`` included.

@@ -14,4 +14,6 @@ DATABASES: Mapping[str, PackageDatabase] = {"dpkg": Dpkg()}
 
 def find_database(tree: Tree) -> PackageDatabase | None:
     """The package database of a tree; ``None`` when it has none that is known."""
+    if not tree.has_contents:
+        return None
     return next((found for found in DATABASES.values() if found.present(tree)), None)

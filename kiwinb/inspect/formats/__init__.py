@@ -27,6 +27,7 @@ from kiwinb.inspect.formats.ext import ExtTree
 from kiwinb.inspect.formats.fat import FatTree
 from kiwinb.inspect.formats.indexed import IndexedTree
 from kiwinb.inspect.formats.iso9660 import IsoTree
+from kiwinb.inspect.formats.mtree import MtreeTree
 from kiwinb.inspect.formats.signatures import identify
 from kiwinb.inspect.formats.squashfs import SquashfsTree
 from kiwinb.inspect.formats.window import Window, reading
@@ -68,6 +69,7 @@ FORMATS: Mapping[str, Format] = {
     "cpio": Format(CpioTree.what, CpioTree.probe, CpioTree),
     "vfat": Format(FatTree.what, FatTree.probe, FatTree),
     "tar": Format("a tar archive", TarTree.probe, _tar),
+    "mtree": Format(MtreeTree.what, MtreeTree.probe, MtreeTree),
 }
 """Formats by name, in the order in which they are tried."""
 
@@ -92,8 +94,9 @@ def open_tree(source: Source) -> Tree:
     Args:
         source: A directory; a file with a disk (raw, qcow2, vmdk, vdi, vhdx, vhd), a file system
             (ext2, ext3, ext4, xfs, btrfs, FAT, squashfs, erofs, ISO 9660), a container image (OCI,
-            ``docker save``) or an archive (tar, cpio), compressed or not; a directory with an OCI
-            layout; a root tree of kiwinb; or a store and the key of a tree in it.
+            ``docker save``), an archive (tar, cpio) or a list of files (mtree), compressed or not;
+            a directory with an OCI layout; a root tree of kiwinb; or a store and the key of a tree
+            in it.
 
     Raises:
         InspectError: It is not there, of no known format, encrypted or damaged.

@@ -1,0 +1,239 @@
+"""Lists of files in the format of mtree(5): those of BSD, bsdtar and ``kiwinb inspect mtree``.
+
+A list has sizes, owners, modes, times and digests, but no contents. What differs between two trees
+is found from their lists alone, so nobody has to keep images to compare with.
+
+Both forms are read: paths in full (``./etc/motd``), and names within the directory that was
+entered last, which ``..`` leaves. Words and escapes follow mtree(5) and vis(3) of FreeBSD and
+libarchive.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from kiwinb.errors import InspectError
+from kiwinb.inspect.formats.archive import clean
+from kiwinb.inspect.formats.indexed import Facts, IndexedTree, Rows
+from kiwinb.inspect.formats.window import DamagedError, UnsupportedError, Window
+from kiwinb.inspect.tree import Hole
+
+SIGNATURE = "#mtree"
+"""What bsdtar and kiwinb begin a list with."""
+
+TYPES: Mapping[str, int] = {
+    "file": stat.S_IFREG,
+    "dir": stat.S_IFDIR,
+    "link": stat.S_IFLNK,
+    "fifo": stat.S_IFIFO,
+    "socket": stat.S_IFSOCK,
+    "char": stat.S_IFCHR,
+    "block": stat.S_IFBLK,
+}
+"""Values of the keyword ``type``."""
+
+BLOCK = 4096
+"""Bytes of a block. A list does not say what files take on disk, so whole blocks are assumed."""
+
+_DIGESTS = ("sha256", "sha256digest")
+_MOST = 256 << 20
+_PROBED = 4096
+_ENTRY = re.compile(rb"[^\s=]+\s(.*\s)?(type|mode|size|uid|time)=\S")
+_ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|M[-^].|M\^?.|\^.|.)", re.DOTALL)
+_PLAIN_ESCAPES = {
+    b"a": b"\a", b"b": b"\b", b"E": b"\x1b", b"f": b"\f", b"n": b"\n",
+    b"r": b"\r", b"s": b" ", b"t": b"\t", b"v": b"\v",
+}  # fmt: skip
+
+Words = dict[str, str]
+
+
+class MtreeTree(IndexedTree):
+    """The list of a tree: what is in its files is not there, but for their digests."""
+
+    what = "a list of files (mtree)"
+    has_contents = False
+
+    def __init__(self, window: Window, name: str) -> None:
+        super().__init__(name)
+        self._window = window
+
+    @staticmethod
+    def probe(window: Window) -> bool:
+        """Whether it looks like one: by its first line that is neither empty nor a comment."""
+        begin = window.peek(0, _PROBED)
+        if begin.startswith(SIGNATURE.encode()):
+            return True
+        if b"\0" in begin:
+            return False
+        for line in begin.splitlines():
+            if line.strip() and not line.lstrip().startswith(b"#"):
+                return line.startswith(b"/set ") or bool(_ENTRY.match(line))
+        return False
+
+    def _list(self, rows: Rows) -> None:
+        entries = read_entries(self._window)
+        counts: dict[int, int] = {}
+        for facts, _digest in entries.values():
+            if facts.inode:
+                counts[facts.inode] = counts.get(facts.inode, 0) + 1
+        free = max(counts, default=0)
+        for path, (facts, digest) in entries.items():
+            inode, links = facts.inode, facts.links
+            if not inode:
+                free += 1
+                inode = free
+            elif not stat.S_ISDIR(facts.mode):
+                links = max(links, counts[inode])
+            rows.add(path, facts._replace(inode=inode, links=links), digest)
+
+    def _pieces(self, place: Any, size: int) -> Iterator[bytes | Hole]:
+        raise UnsupportedError(
+            "what is in files is not in it",
+            "Open the tree or the image that the list was made of.",
+        )
+
+    def digests(self, paths: Sequence[str]) -> Mapping[str, str]:
+        """The SHA-256 digests that the list has.
+
+        Raises:
+            InspectError: There is no file at one of the paths, or the list has no SHA-256 of it.
+        """
+        found = {path: self._find(path)[0] for path in paths}
+        for path, digest in found.items():
+            if not digest:
+                raise InspectError(
+                    f"{self.name} has no SHA-256 of {path}, so contents cannot be compared",
+                    remedy="Write it anew by `kiwinb inspect mtree`, or by bsdtar with "
+                    "--options='mtree:all'.",
+                )
+        return found
+
+    def close(self) -> None:
+        """Close the file."""
+        self._window.close()
+
+
+def read_entries(window: Window) -> dict[str, tuple[Facts, str]]:
+    """What a list has: facts by path, each with its SHA-256 or an empty text.
+
+    The inode is 0 where the list does not say which paths are hard links of one another.
+    """
+    if window.size > _MOST:
+        raise DamagedError(f"it is larger than {_MOST >> 20} MiB")
+    defaults: Words = {}
+    entries: dict[str, tuple[Facts, str]] = {}
+    numbers: dict[tuple[str, str], int] = {}
+    at: list[str] = []
+    for number, line in _lines(window.read(0, window.size)):
+        name, *rest = line.split()
+        words = _words(rest)
+        if name == b"/set":
+            defaults |= words
+        elif name == b"/unset":
+            for word in rest:
+                defaults.pop(word.decode("ascii", "replace"), None)
+        elif name.startswith(b"/"):
+            continue  # a command that is not known here
+        elif name == b"..":
+            del at[-1:]
+        else:
+            path = _decoded(name).decode("utf-8", "surrogateescape")
+            words = defaults | words
+            if "/" in path:
+                full = clean(path)
+            else:
+                full = clean("/".join((*at, path)))
+                if words.get("type") == "dir":
+                    at.append(path)
+            try:
+                entries[full] = _entry(words, numbers)
+            except ValueError as error:
+                raise DamagedError(f"line {number}: {error}") from error
+    return entries
+
+
+def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Lines with something on them, each with its number; continued ones are put together."""
+    begun = b""
+    for number, raw in enumerate(content.split(b"\n"), 1):
+        line = raw.rstrip(b"\r")
+        if not begun and line.lstrip().startswith(b"#"):
+            continue
+        if line.endswith(b"\\") and not line.endswith(b"\\\\"):
+            begun += line[:-1] + b" "
+            continue
+        whole = (begun + line).strip()
+        begun = b""
+        if whole:
+            yield number, whole
+
+
+def _words(words: Sequence[bytes]) -> Words:
+    found: Words = {}
+    for word in words:
+        key, _, value = word.partition(b"=")
+        found[key.decode("ascii", "replace")] = value.decode("utf-8", "surrogateescape")
+    return found
+
+
+def _entry(words: Words, numbers: dict[tuple[str, str], int]) -> tuple[Facts, str]:
+    kind = TYPES.get(words.get("type", "file"))
+    if kind is None:
+        raise ValueError(f"there is no type {words['type']!r}")
+    if kind == stat.S_IFLNK:
+        permissions = 0o777  # what it is on Linux, whatever the list says
+    else:
+        permissions = _number(words, "mode", 0o755 if kind == stat.S_IFDIR else 0o644, base=8)
+    size = _number(words, "size", 0) if kind == stat.S_IFREG else 0
+    links = _number(words, "nlink", 1)
+    inode = 0
+    if "inode" in words and kind != stat.S_IFDIR and links > 1:
+        inode = numbers.setdefault((words.get("resdevice", ""), words["inode"]), len(numbers) + 1)
+    target = words.get("link", "") if kind == stat.S_IFLNK else ""
+    facts = Facts(
+        mode=kind | permissions & 0o7777,
+        uid=_number(words, "uid", 0),
+        gid=_number(words, "gid", 0),
+        links=links,
+        size=size,
+        allocated=-(-size // BLOCK) * BLOCK or (BLOCK if kind == stat.S_IFDIR else 0),
+        inode=inode,
+        mtime=_number({"time": words.get("time", "0").partition(".")[0]}, "time", 0),
+        target=_decoded(target.encode("utf-8", "surrogateescape")),
+    )
+    digest = next((words[name].lower() for name in _DIGESTS if name in words), "")
+    if digest and not re.fullmatch("[0-9a-f]{64}", digest):
+        raise ValueError(f"{digest!r} is no SHA-256")
+    return facts, digest
+
+
+def _number(words: Words, name: str, default: int, base: int = 10) -> int:
+    if name not in words:
+        return default
+    try:
+        return int(words[name], base)
+    except ValueError:
+        raise ValueError(f"{name}={words[name]} is no number") from None
+
+
+def _decoded(name: bytes) -> bytes:
+    r"""A name without its escapes: ``\040`` and the others of vis(3)."""
+    return _ESCAPE.sub(lambda found: _character(found[1]), name) if b"\\" in name else name
+
+
+def _character(code: bytes) -> bytes:
+    if len(code) == 3 and code.isdigit():
+        return bytes([int(code, 8)])
+    if code in _PLAIN_ESCAPES:
+        return _PLAIN_ESCAPES[code]
+    if code.startswith(b"M-"):
+        return bytes([code[2] | 0x80])
+    if code.startswith(b"M^") and len(code) == 3:
+        return bytes([code[2] & 0x1F | 0x80])
+    if code.startswith(b"^") and len(code) == 2:
+        return bytes([code[1] & 0x1F if code[1] != ord("?") else 0x7F])
+    return code
