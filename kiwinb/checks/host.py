@@ -14,7 +14,7 @@ from kiwinb.description.model import ImageDescription
 from kiwinb.sandbox.tools import TOOLS, search_path
 from kiwinb.settings import Settings
 
-_OTHER_TOOLS = ("cryptsetup", "tagmedia")
+_OTHER_TOOLS = ("cryptsetup", "implantisomd5", "tagmedia")
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 

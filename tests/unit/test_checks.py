@@ -18,7 +18,7 @@ from kiwinb.checks import (
     make_subject,
     problems,
 )
-from kiwinb.checks.host import HostFacts, filesystem_of
+from kiwinb.checks.host import HostFacts, filesystem_of, gather
 from kiwinb.checks.reference import markdown
 from kiwinb.description.select import select
 from kiwinb.errors import KiwinbError
@@ -421,3 +421,30 @@ def test_the_reference_is_what_the_checks_say() -> None:
     assert file.read_text() == markdown(), (
         "python -m kiwinb.checks.reference > docs/checks.md writes it anew"
     )
+
+
+def test_facts_are_gathered_of_the_host_as_far_as_the_image_needs_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, said in (
+        ("tagmedia", "tagmedia 6.3"),
+        ("cryptsetup", "  -c, --cipher=STRING   cipher\n      --key-size=BITS"),
+        ("implantisomd5", ""),
+    ):
+        (tools / name).write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\n")
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    settings = Settings(store=tmp_path / "store", cache=tmp_path / "cache")
+    plain = Case().write(tmp_path).image
+    facts = gather(plain, settings)
+    assert facts.tools >= {"tagmedia", "cryptsetup", "implantisomd5", "cp", "tar"}
+    assert (facts.tagmedia, facts.luks_options, facts.target) == (None, None, None)
+
+    kind = _type('filesystem="ext4" luks="x" mediacheck="true"', LUKS.format("--cipher"))
+    facts = gather(Case(kind).write(tmp_path).image, settings, tmp_path / "a/b")
+    assert facts.tagmedia == (6, 3)
+    assert facts.luks_options == {"-c", "--cipher", "--key-size"}
+    assert facts.target == tmp_path / "a/b"
+    assert facts.target_filesystem == filesystem_of(tmp_path)
