@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -26,6 +25,7 @@ T = TypeVar("T")
 ATTEMPTS = 4
 """How often a call is begun when its process dies each time: as often as Dask does."""
 
+_PRELOADED = ["kiwinb.notebook.matrix_cell", "kiwinb.notebook.report"]
 _PR_SET_PDEATHSIG = 1
 
 
@@ -78,10 +78,11 @@ def open_pool(processes: int, scheduler: str | None) -> Iterator[Executor]:
 
 
 def _call(fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
     for _attempt in range(ATTEMPTS):
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_child, args=(sender, os.getpid(), fn, args, kwargs))
+        process = context.Process(target=_child, args=(sender, fn, args, kwargs))
         process.start()
         sender.close()
         try:
@@ -110,14 +111,14 @@ def _call(fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 def _child(
     sender: Connection,
-    parent: int,
     fn: Callable[..., object],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> None:
     signal.signal(signal.SIGINT, lambda _number, _frame: None)  # the parent says when to stop
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
         return
     try:
         answer: tuple[str, object] = ("result", fn(*args, **kwargs))

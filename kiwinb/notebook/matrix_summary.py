@@ -32,11 +32,12 @@ with open("summary.json") as file:
     cells = json.load(file)["cells"]
 frame = pd.DataFrame(cells).set_index("name")
 parameters = pd.DataFrame([cell["parameters"] for cell in cells], index=frame.index)
+parameters = parameters.drop(columns="target_dir", errors="ignore").fillna("")
 table = frame[["state", "seconds", "size", "usage"]].round({"seconds": 1})
 for column in ("size", "usage"):
     table[column] = table[column].map(binary, na_action="ignore").fillna("")
 table["packages"] = frame["packages"].map(len)
-table.join(parameters.fillna(""), rsuffix=" (parameter)")
+pd.concat([table, parameters], axis=1)
 """
 _PLOT = """\
 measured = frame.dropna(subset=["size"])
