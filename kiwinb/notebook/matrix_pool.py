@@ -6,10 +6,11 @@ process that ran it dies.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -26,7 +27,6 @@ ATTEMPTS = 4
 """How often a call is begun when its process dies each time: as often as Dask does."""
 
 _PRELOADED = ["kiwinb.notebook.matrix_cell", "kiwinb.notebook.report"]
-_PR_SET_PDEATHSIG = 1
 
 
 class LocalPool(Executor):
@@ -116,13 +116,18 @@ def _child(
     kwargs: dict[str, Any],
 ) -> None:
     signal.signal(signal.SIGINT, lambda _number, _frame: None)  # the parent says when to stop
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():
-        return
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         answer: tuple[str, object] = ("result", fn(*args, **kwargs))
     except Exception as error:
         answer = ("error", error)
     with suppress(BrokenPipeError):
         sender.send(answer)
+
+
+def _end_with_parent() -> None:
+    """Have this process clean up and end when the one that wants its result is gone."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)

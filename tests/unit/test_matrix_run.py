@@ -134,7 +134,10 @@ def test_resume_runs_what_did_not_pass(
     assert log.read_text() == "3 first\n"
 
 
-def test_a_signal_ends_all_of_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 128 + signal.SIGINT), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals, status: int) -> None:
     write_recipe(
         tmp_path / "a.ipynb",
         "n: int = 0",
@@ -142,21 +145,19 @@ def test_a_signal_ends_all_of_it(tmp_path: Path) -> None:
     )
     file = tmp_path / "m.toml"
     file.write_text('[[recipe]]\npath = "a.ipynb"\n[parameters]\nn = [1, 2, 3]\n')
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kiwinb", "matrix", file, "-j", "2", "-o", tmp_path / "out"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-m", "kiwinb", "matrix", file, "-j", "2", "-o", tmp_path / "out"]
+    with (tmp_path / "err").open("w") as err:
+        process = subprocess.Popen(command, stderr=err)
     deadline = time.monotonic() + 60
     while len(list(tmp_path.glob("pid*"))) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    _out, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGINT
-    assert "Traceback" not in err
-    assert psutil.wait_procs(children, timeout=10)[1] == []
+    process.send_signal(number)
+    process.wait(timeout=60)
+    assert process.returncode == status
+    assert "Traceback" not in (tmp_path / "err").read_text()
+    assert psutil.wait_procs(children, timeout=30)[1] == []
     assert len(list(tmp_path.glob("pid*"))) == 2
     saved = nbformat.read(tmp_path / "out/a--n=1/a.ipynb", as_version=4)
     assert saved.metadata["kiwinb"]["state"] == "interrupted"
