@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from kiwinb.create.archive import CpioKind, TarballKind
 from kiwinb.create.container import ContainerKind
 from kiwinb.create.disk.oem import OemKind
+from kiwinb.create.filesystem_image import FilesystemKind
 from kiwinb.create.kind import ImageKind
 
 IMAGE_KINDS: Mapping[str, ImageKind] = {
@@ -15,5 +16,6 @@ IMAGE_KINDS: Mapping[str, ImageKind] = {
     "oci": ContainerKind("oci"),
     "oem": OemKind(),
     "tbz": TarballKind(),
+    **{name: FilesystemKind(name) for name in ("btrfs", "ext2", "ext3", "ext4", "xfs")},
 }
 """Image kinds by what the ``image`` attribute of a ``<type>`` calls them."""

@@ -196,7 +196,7 @@ def lay_out(image: ImageDescription) -> DiskLayout:
         start=(kind.disk_start_sector or 2048) if sector == 512 else MIB // sector,
         sector_size=sector,
         partitions=partitions,
-        size=_disk_size(kind),
+        size=disk_size(kind),
         extended=extended and len(partitions) > 4,
     )
 
@@ -393,7 +393,8 @@ def _root_size(kind: BuildType) -> int | None:
     return oem.systemsize * MIB if oem.systemsize and oem.resize is False else None
 
 
-def _disk_size(kind: BuildType) -> DiskSize:
+def disk_size(kind: BuildType) -> DiskSize:
+    """What ``<size>`` says."""
     if kind.size is None:
         return DiskSize()
     unit = MIB * (1024 if kind.size.unit == "G" else 1)
