@@ -15,15 +15,11 @@ https://papermill.readthedocs.io/en/latest/usage-parameterize.html.
 from __future__ import annotations
 
 import ast
-import datetime
 import io
 import math
 import re
 import tokenize
-import types
-import typing
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,41 +28,18 @@ import nbformat
 import yaml
 
 from kiwinb.errors import NotebookError
+from kiwinb.notebook.parameters_types import (
+    as_type,
+    is_of,
+    plain,
+    readings,
+    type_named,
+    type_of,
+    type_of_default,
+)
 
 PARAMETERS = "parameters"
 INJECTED = "injected-parameters"
-
-_TYPES: dict[str, Any] = {
-    "Any": Any,
-    "None": type(None),
-    "Path": Path,
-    "pathlib.Path": Path,
-    "bool": bool,
-    "dict": dict,
-    "float": float,
-    "int": int,
-    "list": list,
-    "set": set,
-    "str": str,
-    "tuple": tuple,
-    **{
-        f"{prefix}{name}": value
-        for prefix in ("", "typing.")
-        for name, value in {
-            "Dict": dict,
-            "List": list,
-            "Literal": typing.Literal,
-            "Mapping": dict,
-            "Optional": typing.Optional,
-            "Sequence": list,
-            "Set": set,
-            "Tuple": tuple,
-            "Union": typing.Union,
-        }.items()
-    },
-}
-_TRUE = ("true", "yes", "on", "1")
-_FALSE = ("false", "no", "off", "0")
 
 
 @dataclass(frozen=True)
@@ -179,7 +152,7 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
             f"the parameters in {where} are no mapping of names to values",
             remedy="Write them as NAME: VALUE, one a line.",
         )
-    return {name: _plain(value) for name, value in data.items()}
+    return {name: plain(value) for name, value in data.items()}
 
 
 def inject(notebook: nbformat.NotebookNode, values: Mapping[str, Any]) -> None:
@@ -222,11 +195,11 @@ def _parse(source: str) -> Iterator[Parameter]:
         default = ast.get_source_segment(source, value) or ""
         type_name, type_ = "", Any
         if annotation is not None:
-            type_name, type_ = ast.unparse(annotation), _type(annotation)
+            type_name, type_ = ast.unparse(annotation), type_of(annotation)
         elif written:
-            type_name, type_ = written, _type_named(written)
+            type_name, type_ = written, type_named(written)
         else:
-            type_ = _type_of_default(value)
+            type_ = type_of_default(value)
             type_name = "" if type_ is Any else type_.__name__
         for target in targets:
             if isinstance(target, ast.Name):
@@ -249,143 +222,21 @@ def _split_comment(comment: str) -> tuple[str, str]:
     return (match["type"], match["help"]) if match else ("", comment)
 
 
-def _type_named(text: str) -> Any:
-    try:
-        return _type(ast.parse(text, mode="eval").body)
-    except SyntaxError:
-        return Any
-
-
-def _type(node: ast.expr) -> Any:
-    """The type that an annotation means, as far as it is one of those that can be checked."""
-    if isinstance(node, ast.Constant):
-        if node.value is None:
-            return type(None)
-        return _type_named(node.value) if isinstance(node.value, str) else Any
-    if isinstance(node, ast.Name | ast.Attribute):
-        return _TYPES.get(ast.unparse(node), Any)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return typing.Union[_type(node.left), _type(node.right)]  # noqa: UP007 - made at run time
-    if isinstance(node, ast.Subscript):
-        base = _type(node.value)
-        inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        if base is typing.Literal:
-            values = tuple(item.value for item in inner if isinstance(item, ast.Constant))
-            return typing.Literal[values] if values else Any
-        if base is Any:
-            return Any
-        arguments = tuple(
-            ... if isinstance(item, ast.Constant) and item.value is ... else _type(item)
-            for item in inner
-        )
-        try:
-            return base[arguments if len(arguments) > 1 else arguments[0]]
-        except TypeError:
-            return Any
-    return Any
-
-
-def _type_of_default(node: ast.expr) -> Any:
-    try:
-        value = ast.literal_eval(node)
-    except (ValueError, SyntaxError):
-        return Any
-    return Any if value is None else type(value)
-
-
 # --- values ---
 
 
 def _value(parameter: Parameter, given: Any, recipe: Path) -> Any:
     value = given.text if isinstance(given, Given) else given
     if isinstance(given, Given):
-        for candidate in _readings(parameter.type, given.text):
-            if _is_of(candidate, parameter.type):
-                return _as_type(candidate, parameter.type)
-    elif _is_of(value, parameter.type):
-        return _as_type(value, parameter.type)
+        for candidate in readings(parameter.type, given.text):
+            if is_of(candidate, parameter.type):
+                return as_type(candidate, parameter.type)
+    elif is_of(value, parameter.type):
+        return as_type(value, parameter.type)
     raise NotebookError(
         f"{recipe}: the parameter {parameter.name} is to be {parameter.type_name}, not {value!r}",
         remedy=f"Its default is {parameter.default}.",
     )
-
-
-def _readings(type_: Any, text: str) -> Iterator[Any]:
-    """What a text of the command line may mean, the likeliest first."""
-    allowed = _alternatives(type_)
-    if str in allowed and not set(allowed) - {str, type(None)}:
-        if type(None) in allowed and text == "None":
-            yield None
-        yield text
-        return
-    if bool in allowed and text.lower() in (*_TRUE, *_FALSE):
-        yield text.lower() in _TRUE
-    if type_ is Any and text.lower() in ("true", "false"):
-        yield text.lower() == "true"
-    with suppress(ValueError, SyntaxError):
-        yield ast.literal_eval(text)
-    if type_ is not Any:
-        with suppress(yaml.YAMLError):
-            yield _plain(yaml.safe_load(text))
-    yield text
-
-
-def _alternatives(type_: Any) -> tuple[Any, ...]:
-    if typing.get_origin(type_) in (typing.Union, types.UnionType):
-        return typing.get_args(type_)
-    return (type_,)
-
-
-def _is_of(value: Any, type_: Any) -> bool:
-    if type_ is Any:
-        return True
-    origin, arguments = typing.get_origin(type_), typing.get_args(type_)
-    if origin in (typing.Union, types.UnionType):
-        return any(_is_of(value, item) for item in arguments)
-    if origin is typing.Literal:
-        return any(value == item and type(value) is type(item) for item in arguments)
-    kind = origin or type_
-    if kind is Path:
-        return isinstance(value, str | Path)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind in (tuple, set):  # YAML and TOML have lists alone
-        kind = (kind, list)
-    if not isinstance(value, kind):
-        return False
-    if isinstance(value, dict) and len(arguments) == 2:
-        return all(
-            _is_of(key, arguments[0]) and _is_of(item, arguments[1]) for key, item in value.items()
-        )
-    if isinstance(value, list | tuple | set) and arguments:
-        if origin is tuple and arguments[-1] is not ...:
-            return len(value) == len(arguments) and all(map(_is_of, value, arguments))
-        return all(_is_of(item, arguments[0]) for item in value)
-    return True
-
-
-def _as_type(value: Any, type_: Any) -> Any:
-    """The value as the notebook is to have it."""
-    for item in _alternatives(type_):
-        kind = typing.get_origin(item) or item
-        if kind is float and isinstance(value, int) and int not in _alternatives(type_):
-            return float(value)
-        if kind in (tuple, set) and isinstance(value, list):
-            return kind(value)
-        if kind is Path and isinstance(value, str) and str not in _alternatives(type_):
-            return Path(value)
-    return value
-
-
-def _plain(value: Any) -> Any:
-    """YAML's data with dates as the text that they are written in."""
-    if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value.isoformat() if isinstance(value, datetime.date) else value
 
 
 def literal(value: Any) -> str:
