@@ -10,13 +10,13 @@ from kiwinb.description.model import ImageDescription
 from kiwinb.sandbox.tools import TOOLS
 
 _MAKERS: Mapping[str, tuple[str, ...]] = {
-    "btrfs": ("mkfs.btrfs",),
+    "btrfs": ("mke2fs",),  # libext2fs, which comes with it, sums what is written
     "ext2": ("mke2fs",),
     "ext3": ("mke2fs",),
     "ext4": ("mke2fs",),
     "fat16": ("mkfs.vfat", "mcopy"),
     "fat32": ("mkfs.vfat", "mcopy"),
-    "xfs": ("mkfs.xfs", "xfs_repair"),
+    "xfs": ("mkfs.xfs", "mke2fs"),
 }
 """Tools that make a file system, by its name."""
 
