@@ -50,6 +50,7 @@ from kiwinb.packages.mirrors import resolve
 from kiwinb.plan.build import BuildInputs, BuildPlan, plan_build, plan_create
 from kiwinb.plan.progress import Observer, ignore
 from kiwinb.plan.step import HostPaths, Step, seal
+from kiwinb.prepare.base_container import find_base_container, plan_import
 from kiwinb.prepared import (
     PREPARED,
     Prepared,
@@ -299,7 +300,8 @@ class Appliance:
             )
         sources = read_sources(image, self.settings.cache)
         self.epoch = state.epoch
-        return plan_build(image, BuildInputs(sources, repositories, state))
+        base = find_base_container(image, self.settings.cache)
+        return plan_build(image, BuildInputs(sources, repositories, state, base))
 
     def _repositories(
         self, manager: PackageManager, *, refresh: bool
@@ -530,7 +532,9 @@ def open_root(
     )
     taken = imported(appliance.store.import_tree(root))
     scripts = read_scripts(appliance.description, appliance.settings.cache)
-    steps = (taken, *seal((leave_out_description(taken),), before=(taken,)))
+    base = find_base_container(appliance.description, appliance.settings.cache)
+    first = seal((plan_import(base),)) if base else ()
+    steps = (*first, taken, *seal((leave_out_description(taken),), before=(taken,)))
     appliance.epoch = prepared.epoch
     appliance.preparing = False
     appliance.plan = plan_create(appliance.description, scripts, prepared.epoch, steps)

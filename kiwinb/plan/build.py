@@ -17,6 +17,7 @@ from kiwinb.errors import ImageError
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
 from kiwinb.plan.keys import Source
 from kiwinb.plan.step import Action, DraftStep, Step, seal
+from kiwinb.prepare.base_container import ImportBaseContainer, plan_base_container
 from kiwinb.prepare.certificates import ImportCertificates
 from kiwinb.prepare.cleanup import CleanUp
 from kiwinb.prepare.identity import SetIdentity
@@ -45,11 +46,13 @@ class BuildInputs:
         sources: Overlays, scripts and archives of the description directory.
         repositories: The repositories, resolved.
         state: What the repositories hold.
+        base: The container that the root tree starts from, if it does.
     """
 
     sources: Sources
     repositories: tuple[ResolvedRepository, ...]
     state: RepositoryState
+    base: ImportBaseContainer | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,9 @@ def plan_build(image: ImageDescription, inputs: BuildInputs) -> BuildPlan:
     Raises:
         ImageError: No such kind of image is known, or it cannot be what the description asks.
     """
-    prepare = seal(_chain(_prepare_actions(image, inputs)))
+    start = plan_base_container(inputs.base) if inputs.base else ()
+    after = start[-1].name if start else None
+    prepare = seal((*start, *_chain(_prepare_actions(image, inputs), after=after)))
     return plan_create(image, inputs.sources.scripts, inputs.state.epoch, prepare)
 
 
@@ -125,12 +130,16 @@ def _prepare_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[N
     build = tuple(item for item in inputs.repositories if item.used_for_build)
     state, files = inputs.state, inputs.sources.files
     packages = image.packages
+    names = packages.image.packages
 
-    yield (
-        "bootstrap",
-        "Bootstrap the root tree",
-        Bootstrap(manager, build, state, packages.bootstrap.packages),
-    )
+    if inputs.base is not None:
+        names = tuple(dict.fromkeys((*packages.bootstrap.packages, *names)))
+    else:
+        yield (
+            "bootstrap",
+            "Bootstrap the root tree",
+            Bootstrap(manager, build, state, packages.bootstrap.packages),
+        )
     yield from _script(image, inputs.sources.scripts, state.epoch, "post_bootstrap.sh")
     for number, section in enumerate(image.certificates):
         sources = tuple(files[name] for name in section.names)
@@ -139,7 +148,7 @@ def _prepare_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[N
             "Add CA certificates",
             ImportCertificates(section.target_distribution, sources),
         )
-    if packages.image.packages or packages.image.collections:
+    if names or packages.image.collections:
         yield (
             "packages",
             "Install the image packages",
@@ -147,7 +156,7 @@ def _prepare_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[N
                 manager,
                 build,
                 state,
-                packages.image.packages,
+                names,
                 packages.image.collections,
                 packages.image.ignore,
                 packages.image.plus_recommended,

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
-from kiwinb.create.container_base import BASE_CONTAINER, import_base, read_base, unpack_base
+from kiwinb.create.container_base import (
+    BASE_CONTAINER,
+    import_base,
+    local_archive,
+    read_base,
+    unpack_base,
+)
+from kiwinb.description.fingerprint import FingerprintCache, fingerprint
+from kiwinb.description.model import ImageDescription
 from kiwinb.plan.keys import Source
 from kiwinb.plan.step import DraftStep, Output, StepContext
 
@@ -43,21 +52,42 @@ class UnpackBaseContainer:
         unpack_base(base, context.root, context.progress)
 
 
-def plan_base_container(
-    source: Source, reference: str | None = None, tree: str = "base"
-) -> tuple[DraftStep, DraftStep]:
+def find_base_container(
+    image: ImageDescription, cache_dir: Path | None = None
+) -> ImportBaseContainer | None:
+    """Find and digest the base container that a description names; ``None`` if it names none.
+
+    Args:
+        image: The effective description.
+        cache_dir: Keeps digests of files that do not change between builds.
+
+    Raises:
+        RepositoryError: It is not a local file, or not there.
+        DescriptionError: It cannot be read.
+    """
+    if image.type.derived_from is None:
+        return None
+    path, reference = local_archive(image.type.derived_from, image.directory)
+    path = path.absolute()
+    with FingerprintCache(cache_dir / "fingerprints.sqlite" if cache_dir else None) as cache:
+        return ImportBaseContainer(Source(fingerprint(path, cache), path), reference)
+
+
+def plan_base_container(base: ImportBaseContainer, tree: str = "base") -> tuple[DraftStep, ...]:
     """The steps that start a root tree from a base container.
 
     Args:
-        source: The archive, as :func:`kiwinb.create.container_base.local_archive` finds it.
-        reference: Which image in it.
+        base: The first of them.
         tree: Name for the step that leaves the tree.
     """
     return (
-        DraftStep(
-            BASE_CONTAINER, "Import the base container", ImportBaseContainer(source, reference)
-        ),
+        plan_import(base),
         DraftStep(
             tree, "Unpack the base container", UnpackBaseContainer(), needs=(BASE_CONTAINER,)
         ),
     )
+
+
+def plan_import(base: ImportBaseContainer) -> DraftStep:
+    """The step that others read the base container from."""
+    return DraftStep(BASE_CONTAINER, "Import the base container", base)

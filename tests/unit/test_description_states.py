@@ -37,6 +37,7 @@ from kiwinb.packages.manager import RepositoryState
 from kiwinb.packages.mirrors import resolve
 from kiwinb.plan.build import BuildInputs, plan_build
 from kiwinb.plan.keys import Source
+from kiwinb.prepare.base_container import find_base_container
 from kiwinb.settings import Settings
 
 DATA = Path(__file__).parents[1] / "data/descriptions"
@@ -209,8 +210,9 @@ def _state(document: Document) -> object:
         repositories = tuple(
             resolve(item, settings, image.directory) for item in image.repositories
         )
-        plan = plan_build(image, BuildInputs(given, repositories, state))
-    except (KiwinbError, KeyError) as error:
+        base = find_base_container(image)
+        plan = plan_build(image, BuildInputs(given, repositories, state, base))
+    except KiwinbError as error:
         return str(error)
     return [step.key for step in plan.steps], plan.results, repositories
 
