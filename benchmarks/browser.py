@@ -114,10 +114,10 @@ def main() -> None:
         results: dict[str, Mapping[str, float]] = {"kernel": in_kernel(directory / "tree")}
         if not options.no_chromium:
             results["chromium"] = in_chromium(directory)
-    text = json.dumps(results, indent=2)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n")
+        text = json.dumps(results, indent=2)
+        print(text, flush=True)
+        if options.json:
+            options.json.write_text(text + "\n")
 
 
 if __name__ == "__main__":
