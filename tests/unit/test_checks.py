@@ -20,6 +20,9 @@ from kiwinb.checks import (
 )
 from kiwinb.checks.host import HostFacts, filesystem_of, gather
 from kiwinb.checks.reference import markdown
+from kiwinb.checks.requirements import install_command, tools_for
+from kiwinb.create import IMAGE_KINDS
+from kiwinb.create.filesystem import FILESYSTEMS
 from kiwinb.description.select import select
 from kiwinb.errors import KiwinbError
 from kiwinb.sandbox.tools import TOOLS
@@ -448,3 +451,16 @@ def test_facts_are_gathered_of_the_host_as_far_as_the_image_needs_them(
     assert facts.luks_options == {"-c", "--cipher", "--key-size"}
     assert facts.target == tmp_path / "a/b"
     assert facts.target_filesystem == filesystem_of(tmp_path)
+
+
+@pytest.mark.parametrize("kind", IMAGE_KINDS)
+@pytest.mark.parametrize("filesystem", sorted({*FILESYSTEMS} - {"swap", "fat16", "fat32"}))
+def test_tools_that_are_needed_are_tools_that_are_known(
+    kind: str, filesystem: str, tmp_path: Path
+) -> None:
+    oem = "<oemconfig><oem-swap>true</oem-swap></oemconfig>"
+    more = f'filesystem="{filesystem}" firmware="efi" bootpartition="true" derived_from="x"'
+    image = Case(_type(f'{more} format="qcow2"', oem, kind)).write(tmp_path).image
+    needed = tools_for(image)
+    assert {*needed} <= {*TOOLS}
+    assert install_command(needed).startswith("sudo apt-get install ")
