@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import cached_property
+from typing import Any
 from weakref import finalize
 
 import numpy as np
@@ -78,8 +79,7 @@ class TreeBrowser(Shown):
         """The largest directories and files."""
         index = self.index
         total = max(1, int(index.usage[0]))
-        depth = np.fromiter((path.count("/") for path in index.paths), np.int64, len(index.paths))
-        near = np.flatnonzero(index.directory & (depth <= _TOP_DEPTH))[1:]
+        near = np.flatnonzero(index.directory & (index.depth <= _TOP_DEPTH))[1:]
         directories = index.sorted(near, "usage", descending=True)[:_TOP]
         own = self.files["usage"].to_numpy()
         plain = np.flatnonzero(~index.directory)
@@ -124,7 +124,7 @@ class TreeBrowser(Shown):
         index, at = self.index, self._columns
         whole = int(index.usage[parent or 0]) or 1
         kind = at["type"][row]
-        name = index.paths[row] if parent is None else index.names[row]
+        name = index.paths[row] if parent is None else index.name(row)
         return {
             "row": row,
             "name": printable(name),
@@ -139,9 +139,9 @@ class TreeBrowser(Shown):
         }
 
     @cached_property
-    def _columns(self) -> dict[str, list[str]]:
+    def _columns(self) -> dict[str, np.ndarray[Any, np.dtype[np.object_]]]:
         names = ("type", "mode", "owner", "package", "target")
-        return {name: self.files[name].tolist() for name in names}
+        return {name: self.files[name].to_numpy(object) for name in names}
 
 
 def browse(source: Source) -> TreeBrowser:

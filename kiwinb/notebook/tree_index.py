@@ -31,17 +31,17 @@ class TreeIndex:
         """The path of each row."""
         return self.files["path"].tolist()
 
-    @cached_property
-    def names(self) -> list[str]:
-        """The last part of each path."""
-        return [path.rpartition("/")[2] or "/" for path in self.paths]
+    def name(self, row: int) -> str:
+        """The last part of a path."""
+        return self.paths[row].rpartition("/")[2] or "/"
 
     @cached_property
     def parents(self) -> Integers:
         """The row of the directory that each row is in; of ``/``, its own."""
         rows = {path: row for row, path in enumerate(self.paths)}
-        found = (rows[path.rpartition("/")[0] or "/"] for path in self.paths)
-        return np.fromiter(found, np.int64, len(rows))
+        rows[""] = 0
+        found = [rows[path.rpartition("/")[0]] for path in self.paths]
+        return np.array(found, np.int64)
 
     @cached_property
     def usage(self) -> Integers:
@@ -57,6 +57,13 @@ class TreeIndex:
     def directory(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Whether each row is a directory."""
         return self.files["type"].eq("directory").to_numpy()
+
+    @cached_property
+    def depth(self) -> Integers:
+        """How many directories each row is in."""
+        depth = np.array([path.count("/") for path in self.paths], np.int64)
+        depth[0] = 0  # the root, which ends in its only slash
+        return depth
 
     def row(self, path: str) -> int:
         """The row of a path.
@@ -89,7 +96,9 @@ class TreeIndex:
                 continue
             wanted = word.lower()
             if "*" in wanted or "?" in wanted:
-                candidates = self._lower if "/" in wanted else [name.lower() for name in self.names]
+                candidates = self._lower
+                if "/" not in wanted:
+                    candidates = [path.rpartition("/")[2] for path in self._lower]
                 matched = set(fnmatch.filter(set(candidates), wanted))
                 found = (path in matched for path in candidates)
             else:
@@ -100,7 +109,7 @@ class TreeIndex:
     def sorted(self, rows: Integers, by: Sort, *, descending: bool) -> Integers:
         """The rows in another order; those that are equal stay by path."""
         if by == "name":
-            order = np.argsort(np.array([self.names[row] for row in rows], object), kind="stable")
+            order = np.argsort(np.array([self.name(row) for row in rows], object), kind="stable")
         elif by == "usage":
             order = np.argsort(-self.usage[rows] if descending else self.usage[rows], kind="stable")
             return rows[order]
@@ -120,13 +129,6 @@ class TreeIndex:
         return np.array(self.paths, object)
 
     @cached_property
-    def _depth(self) -> Integers:
-        found = (path.count("/") for path in self.paths)
-        depth = np.fromiter(found, np.int64, len(self.paths))
-        depth[0] = 0  # the root, which ends in its only slash
-        return depth
-
-    @cached_property
     def _by_parent(self) -> tuple[Integers, Integers]:
         inside = np.arange(1, len(self.files))
         order = inside[np.argsort(self.parents[1:], kind="stable")]
@@ -135,9 +137,9 @@ class TreeIndex:
 
     def _summed(self, own: Integers) -> Integers:
         total = own.copy()
-        by_depth = np.argsort(-self._depth, kind="stable")
-        borders = np.flatnonzero(np.diff(self._depth[by_depth])) + 1
+        by_depth = np.argsort(-self.depth, kind="stable")
+        borders = np.flatnonzero(np.diff(self.depth[by_depth])) + 1
         for rows in np.split(by_depth, borders):
-            if self._depth[rows[0]]:
+            if self.depth[rows[0]]:
                 np.add.at(total, self.parents[rows], total[rows])
         return total
