@@ -1,5 +1,6 @@
 """Root file systems other than ext4: the same tree on XFS and on btrfs, booted on a larger disk."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -59,6 +60,9 @@ def build(directory: Path, store: Settings, attributes: str, oem: str = "") -> P
     text = DESCRIPTION.format(attributes=attributes, oem=oem)
     (directory / "description/config.xml").write_text(text)
     image = Appliance(directory / "description", settings=store).build(directory / "out").path
+    argv = ["qemu-img", "info", "--output=json", image]
+    facts = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True).stdout)
+    assert facts["virtual-size"] < LARGER  # so that a larger root has grown
     subprocess.run(["qemu-img", "resize", "-q", "-f", kind(image), image, f"+{LARGER}"], check=True)
     return image
 
@@ -99,3 +103,22 @@ def test_btrfs_boots_under_bios_from_an_mbr(store: Settings, tmp_path: Path) -> 
         assert "root=UUID=" in console.run("cat /proc/cmdline").output
         assert int(console.run("df --output=size -B1 / | tail -1").output) > LARGER
         assert console.run("touch /root/it-is-writable; sync").status == 0
+
+
+def test_ext4_boots_under_bios_from_a_boot_partition_by_label(
+    store: Settings, tmp_path: Path
+) -> None:
+    image = build(
+        tmp_path,
+        store,
+        'filesystem="ext4" firmware="bios" efiparttable="gpt" bootpartition="true" '
+        'bootfilesystem="ext2" bootpartsize="120" rootfs_label="TOP" devicepersistency="by-label"',
+    )
+    with boot(image, firmware="bios", log=tmp_path / "console.log") as console:
+        console.login("root", "secret")
+        state = console.run("systemctl is-system-running --wait", timeout=300)
+        assert (state.output, console.run("systemctl --failed --plain").status) == ("running", 0)
+        assert console.run("findmnt -no FSTYPE,LABEL /").output.split() == ["ext4", "TOP"]
+        assert console.run("findmnt -no FSTYPE,LABEL /boot").output.split() == ["ext2", "BOOT"]
+        assert "root=LABEL=TOP" in console.run("cat /proc/cmdline").output
+        assert int(console.run("df --output=size -B1 / | tail -1").output) > LARGER
