@@ -15,6 +15,7 @@ TOOLS: Mapping[str, str] = {
     "dpkg": "dpkg",
     "dpkg-deb": "dpkg",
     "fdisk": "fdisk",
+    "fsck.erofs": "erofs-utils",
     "grub-mkimage": "grub-common",
     "mcopy": "mtools",
     "mke2fs": "e2fsprogs",

@@ -27,6 +27,7 @@ _HEADER = 101
 _KEY = struct.Struct("<QBQ")
 _ITEM = struct.Struct("<QBQII")
 _POINTER = struct.Struct("<QBQQQ")
+_ROOT_BACKREF = 144
 _INODE_ITEM, _DIR_ITEM, _DIR_INDEX, _EXTENT_DATA, _ROOT_ITEM, _CHUNK_ITEM = 1, 84, 96, 108, 132, 228
 _TOP_TREE, _FIRST_INODE = 5, 256
 _INLINE, _REGULAR, _PREALLOCATED = 0, 1, 2
@@ -74,6 +75,7 @@ class BtrfsTree(InodeTree):
         (self._device,) = struct.unpack_from("<Q", head, 0xC9)
         self._starts: list[int] = []
         self._chunks: list[tuple[int, int, int]] = []
+        self._parents: set[tuple[int, int]] = set()
         self._subvolumes: dict[int, _Contents] = {}
         self._blocks: dict[int, tuple[int, bytes]] = {}
         (size,) = struct.unpack_from("<I", head, 0xA0)
@@ -177,7 +179,9 @@ class BtrfsTree(InodeTree):
         (root,) = struct.unpack_from("<Q", self._super, 0x50)
         found: dict[int, int] = {}
         for key, item in self._items(root):
-            if key[1] == _ROOT_ITEM:
+            if key[1] == _ROOT_BACKREF:
+                self._parents.add((key[0], key[2]))
+            elif key[1] == _ROOT_ITEM:
                 (found[key[0]],) = struct.unpack_from("<Q", item, 176)
             elif key[:2] == (6, _DIR_ITEM):
                 for name, target in _names_in(item):
@@ -227,13 +231,18 @@ class BtrfsTree(InodeTree):
         subvolume, number = place
         for name, (target, kind, _) in self._contents(subvolume).names.get(number, ()):
             if kind == _ROOT_ITEM:
-                if target in self._roots:
+                if target in self._roots and (target, subvolume) in self._parents:
                     yield name, (target, _FIRST_INODE)
+                else:  # a snapshot has an empty directory where the original has a subvolume
+                    yield name, (subvolume, -target)
             else:
                 yield name, (subvolume, target)
 
     def _facts(self, place: Any) -> Facts:
         subvolume, number = place
+        if number < 0:
+            mode = stat.S_IFDIR | 0o555
+            return Facts(mode, 0, 0, 1, 0, 0, _numbered(subvolume, number + (1 << 43)), 0)
         item = self._contents(subvolume).inodes.get(number)
         if item is None:
             raise DamagedError(f"there is no inode {number}")
@@ -248,7 +257,7 @@ class BtrfsTree(InodeTree):
                 :size
             ]
         if subvolume != self._top[0]:
-            number |= subvolume << _SUBVOLUME_BITS
+            number = _numbered(subvolume, number)
         allocated = -(-stored // self._sector) * self._sector
         return Facts(mode, uid, gid, links, size, allocated, number, mtime, target)
 
@@ -296,6 +305,10 @@ class BtrfsTree(InodeTree):
     def close(self) -> None:
         """Close the file."""
         self._window.close()
+
+
+def _numbered(subvolume: int, number: int) -> int:
+    return (number | subvolume << _SUBVOLUME_BITS) & (1 << 63) - 1
 
 
 def _names_in(item: bytes) -> Iterator[tuple[bytes, Key]]:

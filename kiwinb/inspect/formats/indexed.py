@@ -92,7 +92,7 @@ class Rows:
         """
         kind = KIND_OF.get(stat.S_IFMT(facts.mode))
         if kind is None:
-            raise DamagedError(f"{path} is of no known type (mode {facts.mode:#o})")
+            raise DamagedError(f"{path[:200]} is of no known type (mode {facts.mode:#o})")
         if len(self.path) >= _MOST_ENTRIES:
             raise DamagedError(f"it has more than {_MOST_ENTRIES} entries")
         self.path.append(path)
@@ -249,9 +249,9 @@ class InodeTree(IndexedTree):
             names: set[bytes] = set()
             for name, place in self._names(directory):
                 if not name or b"/" in name or b"\0" in name or name in (b".", b".."):
-                    raise DamagedError(f"{parent or '/'} holds the impossible name {name!r}")
+                    raise DamagedError(f"{parent or '/'} holds the impossible name {name[:60]!r}")
                 if name in names:
-                    raise DamagedError(f"{parent or '/'} holds the name {name!r} twice")
+                    raise DamagedError(f"{parent or '/'} holds the name {name[:60]!r} twice")
                 names.add(name)
                 facts = known.get(place)
                 if facts is None:
