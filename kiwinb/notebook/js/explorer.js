@@ -81,7 +81,7 @@ function mount(element, model, ask) {
       }
       const whole = `${item.depth && view === "treemap" ? `${above.label} › ` : ""}${item.label}\n${binary(item.usage)}, ${(item.usage / level.usage * 100).toFixed(1)} %, ${item.files.toLocaleString("en")} files`;
       const rect = draw("rect", { x, y, width: wide, height, fill: COLOURS[item.colour % COLOURS.length],
-        "fill-opacity": [0.34, 0.26, 0.2, 0.14][item.depth], stroke: "var(--jp-layout-color1, #fff)", "stroke-width": item.depth ? 0.8 : 2 });
+        "fill-opacity": [0.34, 0.26, 0.2, 0.14][item.depth] * (item.colour % COLOURS.length === 7 ? 0.5 : 1), stroke: "var(--jp-layout-color1, #fff)", "stroke-width": item.depth ? 0.8 : 2 });
       group.append(draw("title", {}, whole), rect);
       const lines = view === "treemap" && !item.depth && height > 50 && !item.leaf
         ? [entire(`${item.label}  ${binary(item.usage)}`, wide - 8) || item.label] : [item.label, binary(item.usage)];
