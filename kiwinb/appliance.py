@@ -36,8 +36,8 @@ from kiwinb.description.select import effective, select
 from kiwinb.description.show import to_xml
 from kiwinb.description.sources import read_scripts, read_sources
 from kiwinb.errors import CheckError, ImageError
+from kiwinb.headless.artefacts import record_image
 from kiwinb.notebook import reprs
-from kiwinb.notebook.artefacts import record_image
 from kiwinb.notebook.frontend import in_notebook
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import (

@@ -14,7 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from kiwinb.notebook.run_result import CellEvent, NotebookRun
+    from kiwinb.headless.result import CellEvent, NotebookRun
 
 _MARKS = {"running": ">", "resumed": "=", "done": "+", "failed": "!"}
 

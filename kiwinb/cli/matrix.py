@@ -16,7 +16,7 @@ from kiwinb.errors import MatrixError
 from kiwinb.inspect.units import binary
 
 if TYPE_CHECKING:
-    from kiwinb.notebook.matrix_cell import Outcome
+    from kiwinb.matrix.cell import Outcome
 
 FILE = click.Path(path_type=Path)
 
@@ -52,7 +52,7 @@ def matrix(
     Exit status: 0 when all cells passed, 16 when one did not or MATRIX is wrong, 130 or 143 when
     it was interrupted.
     """
-    from kiwinb.notebook.matrix import read_matrix
+    from kiwinb.matrix.matrix import read_matrix
 
     read = read_matrix(file)
     if list_:
@@ -62,10 +62,10 @@ def matrix(
             click.echo("\n".join(cell.name for cell in read.cells))
         return
 
-    from kiwinb.notebook.matrix_pool import open_pool
-    from kiwinb.notebook.matrix_run import MatrixOptions, run_matrix
-    from kiwinb.notebook.matrix_summary import HTML, JSON, write_summary
-    from kiwinb.notebook.run import Limits
+    from kiwinb.headless.run import Limits
+    from kiwinb.matrix.pool import open_pool
+    from kiwinb.matrix.run import MatrixOptions, run_matrix
+    from kiwinb.matrix.summary import HTML, JSON, write_summary
 
     directory = output or Path("out") / file.stem
     count = len(read.cells)

@@ -15,7 +15,7 @@ from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json
 
 if TYPE_CHECKING:
-    from kiwinb.notebook.parameters import Parameter
+    from kiwinb.headless.parameters import Parameter
 
 FILE = click.Path(path_type=Path)
 
@@ -72,15 +72,15 @@ def run(
     12 when a cell failed or the kernel died, 14 when an expectation does not hold, 15 when it took
     too long, 130 or 143 when it was interrupted, 2 when it was called wrongly.
     """
-    from kiwinb.notebook.parameters import (
+    from kiwinb.headless.outcome import OutcomeFiles, write_outcome
+    from kiwinb.headless.parameters import (
         Given,
         parse_yaml,
         read_parameter_file,
         recipe_parameters,
     )
-    from kiwinb.notebook.run import Limits, read_notebook, run_notebook
-    from kiwinb.notebook.run_outcome import OutcomeFiles, write_outcome
-    from kiwinb.notebook.run_result import to_record
+    from kiwinb.headless.result import to_record
+    from kiwinb.headless.run import Limits, read_notebook, run_notebook
 
     if help_notebook:
         _show_parameters(options, recipe, recipe_parameters(read_notebook(recipe), recipe))

@@ -14,9 +14,9 @@ import pytest
 from distributed import LocalCluster
 from small_build import write_description
 
-from kiwinb.notebook.matrix import read_matrix
-from kiwinb.notebook.matrix_pool import open_pool
-from kiwinb.notebook.matrix_run import run_matrix
+from kiwinb.matrix.matrix import read_matrix
+from kiwinb.matrix.pool import open_pool
+from kiwinb.matrix.run import run_matrix
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
 from recipes import write_recipe

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from junitparser import JUnitXml
 
-from kiwinb.notebook.parameters import recipe_parameters
+from kiwinb.headless.parameters import recipe_parameters
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
 from recipes import loaded

@@ -205,7 +205,7 @@ def test_they_are_recorded_for_the_runner(tmp_path, monkeypatch):
 
 
 def test_the_runner_reads_what_is_recorded(tmp_path, monkeypatch):
-    from kiwinb.notebook.run_records import EXPECTATIONS_VARIABLE, Records
+    from kiwinb.headless.records import EXPECTATIONS_VARIABLE, Records
 
     assert expect.RECORD_VARIABLE == EXPECTATIONS_VARIABLE
     records = Records(tmp_path)

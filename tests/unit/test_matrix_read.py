@@ -8,7 +8,7 @@ import pytest
 from recipes import write_recipe
 
 from kiwinb.errors import KiwinbError, MatrixError
-from kiwinb.notebook.matrix import read_matrix
+from kiwinb.matrix.matrix import read_matrix
 
 BASE = '[[recipe]]\npath = "a.ipynb"\n'
 AXES = '[parameters]\nn = [1, 2]\nmode = ["x", "y"]\n'

@@ -16,16 +16,16 @@ import pytest
 from junitparser import JUnitXml
 from recipes import write_recipe
 
-from kiwinb.notebook.matrix import read_matrix
-from kiwinb.notebook.matrix_pool import LocalPool
-from kiwinb.notebook.matrix_run import MatrixOptions, run_matrix
+from kiwinb.matrix.matrix import read_matrix
+from kiwinb.matrix.pool import LocalPool
+from kiwinb.matrix.run import MatrixOptions, run_matrix
 
 RECIPE = (
     "n: int = 0\ntarget_dir = 'out'",
     """\
 import os
 from pathlib import Path
-from kiwinb.notebook.artefacts import record_image
+from kiwinb.headless.artefacts import record_image
 with open("log", "a") as log:
     log.write(f"{n} first\\n")
 out = Path(target_dir)

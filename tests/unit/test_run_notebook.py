@@ -9,8 +9,8 @@ import pytest
 from recipes import EXPECT, write_recipe
 
 from kiwinb.errors import ExpectationError, NotebookError, NotebookTimeout
-from kiwinb.notebook.run import Limits, run_notebook
-from kiwinb.notebook.run_result import CellEvent
+from kiwinb.headless.result import CellEvent
+from kiwinb.headless.run import Limits, run_notebook
 
 
 def test_parameters_are_injected_and_images_are_reported(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_parameters_are_injected_and_images_are_reported(tmp_path: Path) -> None
         "size: int = 1\nname = 'small'",
         "# Build",
         "from pathlib import Path\n"
-        "from kiwinb.notebook.artefacts import record_image\n"
+        "from kiwinb.headless.artefacts import record_image\n"
         "record_image(Path(f'{name}-{size}.raw'))",
     )
     events: list[CellEvent] = []
@@ -151,7 +151,7 @@ def test_it_runs_from_within_a_notebook(tmp_path: Path) -> None:
     inner = write_recipe(tmp_path / "inner.ipynb", "print('inner')")
     recipe = write_recipe(
         tmp_path / "r.ipynb",
-        "from pathlib import Path\nfrom kiwinb.notebook.run import run_notebook\n"
+        "from pathlib import Path\nfrom kiwinb.headless.run import run_notebook\n"
         f"run = run_notebook(Path({str(inner)!r}), output=Path({str(tmp_path / 'i.ipynb')!r}))\n"
         "assert run.passed",
     )

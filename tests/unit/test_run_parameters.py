@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from kiwinb.errors import NotebookError
-from kiwinb.notebook.parameters import (
+from kiwinb.headless.parameters import (
     INJECTED,
     Given,
     inject,

@@ -9,8 +9,8 @@ import pytest
 from recipes import EXPECT, write_recipe
 
 from kiwinb.errors import NotebookError
-from kiwinb.notebook.run import run_notebook
-from kiwinb.notebook.run_result import CellEvent
+from kiwinb.headless.result import CellEvent
+from kiwinb.headless.run import run_notebook
 
 CELLS = (
     "count = 0\nimport random",
@@ -61,7 +61,7 @@ def test_a_run_that_passed_is_not_run_again(tmp_path: Path) -> None:
 def test_it_runs_again_from_the_cell_whose_artefact_is_gone(tmp_path: Path) -> None:
     recipe = write_recipe(
         tmp_path / "r.ipynb",
-        "from kiwinb.notebook.artefacts import record",
+        "from kiwinb.headless.artefacts import record",
         "open('made', 'w').close(); record('made')",
     )
     output = tmp_path / "o.ipynb"

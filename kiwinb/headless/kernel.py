@@ -35,7 +35,7 @@ class Ending:
     """How a cell ended that did not run to its end.
 
     Attributes:
-        kind: As :class:`~kiwinb.notebook.run_result.Failure` has it.
+        kind: As :class:`~kiwinb.headless.result.Failure` has it.
         problem: What to tell of it; empty when the kind says all.
     """
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kiwinb.errors import MatrixError
-from kiwinb.notebook.matrix import Matrix
-from kiwinb.notebook.matrix_cell import Job, Outcome, lost, run_cell
-from kiwinb.notebook.run import Limits
+from kiwinb.headless.run import Limits
+from kiwinb.matrix.cell import Job, Outcome, lost, run_cell
+from kiwinb.matrix.matrix import Matrix
 from kiwinb.sandbox.worker import exit_on_termination
 
 _STATE = "matrix.json"

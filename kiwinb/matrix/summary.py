@@ -9,11 +9,11 @@ from typing import Any
 
 import nbformat
 
-from kiwinb.notebook.junit import write_junit
-from kiwinb.notebook.matrix import Matrix
-from kiwinb.notebook.matrix_cell import Outcome
-from kiwinb.notebook.report import to_html
-from kiwinb.notebook.run import read_notebook, run_notebook
+from kiwinb.headless.junit import write_junit
+from kiwinb.headless.report import to_html
+from kiwinb.headless.run import read_notebook, run_notebook
+from kiwinb.matrix.cell import Outcome
+from kiwinb.matrix.matrix import Matrix
 
 JSON = "summary.json"
 NOTEBOOK = "summary.ipynb"

@@ -17,12 +17,11 @@ from typing import Any
 import nbformat
 
 from kiwinb.errors import NotebookError
-from kiwinb.notebook.parameters import inject, literal, recipe_parameters, resolve
-from kiwinb.notebook.resume import FAILURE, RECORD, FormerRun, check_unchanged, read_former
-from kiwinb.notebook.run_failure import annotation, failure_of, unmet
-from kiwinb.notebook.run_kernel import Ending, Kernel, StopRequest
-from kiwinb.notebook.run_records import Records
-from kiwinb.notebook.run_result import (
+from kiwinb.headless.failure import annotation, failure_of, unmet
+from kiwinb.headless.kernel import Ending, Kernel, StopRequest
+from kiwinb.headless.parameters import inject, literal, recipe_parameters, resolve
+from kiwinb.headless.records import Records
+from kiwinb.headless.result import (
     Cell,
     CellEvent,
     Failure,
@@ -32,6 +31,7 @@ from kiwinb.notebook.run_result import (
     source_digest,
     to_record,
 )
+from kiwinb.headless.resume import FAILURE, RECORD, FormerRun, check_unchanged, read_former
 
 _SKIP = "skip-execution"
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from kiwinb.notebook.run_result import Cell, Expectation, Failure, NotebookRun
+from kiwinb.headless.result import Cell, Expectation, Failure, NotebookRun
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

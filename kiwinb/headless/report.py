@@ -16,9 +16,9 @@ from pathlib import Path
 import nbformat
 from nbconvert import HTMLExporter
 
+from kiwinb.headless.artefacts import Collected
+from kiwinb.headless.result import NotebookRun
 from kiwinb.inspect.units import binary
-from kiwinb.notebook.artefacts import Collected
-from kiwinb.notebook.run_result import NotebookRun
 
 _WIDGETS = "application/vnd.jupyter.widget-view+json"
 _STYLE = re.compile(r"<style\b.*?</style>", re.DOTALL)
@@ -69,7 +69,7 @@ def to_html(notebook: nbformat.NotebookNode, resources: dict[str, object]) -> st
         theme="light",
         log=quiet,
     )
-    exporter.raw_template = files("kiwinb.notebook").joinpath("report.html.j2").read_text()
+    exporter.raw_template = files("kiwinb.headless").joinpath("report.html.j2").read_text()
     html, _resources = exporter.from_notebook_node(_static(notebook), resources)
     return _STYLE.sub(lambda style: _COMMENT.sub("", style[0]), html)
 

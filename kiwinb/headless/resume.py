@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 
 from kiwinb.errors import NotebookError
-from kiwinb.notebook.run_result import Cell, NotebookRun, from_record
+from kiwinb.headless.result import Cell, NotebookRun, from_record
 
 RECORD = "kiwinb"
 """Key in the metadata of the output notebook that holds the record of the run."""

@@ -28,7 +28,7 @@ import nbformat
 import yaml
 
 from kiwinb.errors import NotebookError
-from kiwinb.notebook.parameters_types import (
+from kiwinb.headless.parameter_types import (
     as_type,
     is_of,
     plain,

@@ -241,8 +241,8 @@ def _short(value: Any) -> str:
 
 
 def _check(cells: Iterable[MatrixCell]) -> None:
-    from kiwinb.notebook.parameters import recipe_parameters, resolve
-    from kiwinb.notebook.run import read_notebook
+    from kiwinb.headless.parameters import recipe_parameters, resolve
+    from kiwinb.headless.run import read_notebook
 
     known: dict[Path, Any] = {}
     for cell in cells:

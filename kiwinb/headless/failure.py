@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import nbformat
 
-from kiwinb.notebook.run_kernel import Ending
-from kiwinb.notebook.run_result import Cell, Failure, NotebookRun, plain_text
+from kiwinb.headless.kernel import Ending
+from kiwinb.headless.result import Cell, Failure, NotebookRun, plain_text
 
 _TAIL = 20
 

@@ -26,7 +26,7 @@ T = TypeVar("T")
 ATTEMPTS = 4
 """How often a call is begun when its process dies each time: as often as Dask does."""
 
-_PRELOADED = ["kiwinb.notebook.matrix_cell", "kiwinb.notebook.report"]
+_PRELOADED = ["kiwinb.matrix.cell", "kiwinb.headless.report"]
 
 
 class LocalPool(Executor):

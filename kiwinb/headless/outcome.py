@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kiwinb.notebook.artefacts import Artefact, Collected, collect, with_results
-from kiwinb.notebook.junit import write_junit
-from kiwinb.notebook.run_result import NotebookRun
+from kiwinb.headless.artefacts import Artefact, Collected, collect, with_results
+from kiwinb.headless.junit import write_junit
+from kiwinb.headless.result import NotebookRun
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def write_outcome(run: NotebookRun, files: OutcomeFiles) -> tuple[Collected, ...
     """
     suite = [(run.recipe.stem, run)]
     collected: tuple[Collected, ...] = ()
-    from kiwinb.notebook.report import write_report  # nbconvert takes long to import
+    from kiwinb.headless.report import write_report  # nbconvert takes long to import
 
     if files.artefacts is not None:
         with tempfile.TemporaryDirectory(prefix="kiwinb-run-") as scratch:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from kiwinb.checkpoints.locks import locked
 from kiwinb.errors import KiwinbError
-from kiwinb.notebook.matrix import MatrixCell
-from kiwinb.notebook.parameters import recipe_parameters
-from kiwinb.notebook.run import Limits, read_notebook, run_notebook
-from kiwinb.notebook.run_outcome import OutcomeFiles, write_outcome
-from kiwinb.notebook.run_result import Failure, NotebookRun
+from kiwinb.headless.outcome import OutcomeFiles, write_outcome
+from kiwinb.headless.parameters import recipe_parameters
+from kiwinb.headless.result import Failure, NotebookRun
+from kiwinb.headless.run import Limits, read_notebook, run_notebook
+from kiwinb.matrix.matrix import MatrixCell
 
 TARGET_DIR = "target_dir"
 """The parameter that says where a recipe delivers its image."""

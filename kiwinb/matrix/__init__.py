@@ -1,0 +1,1 @@
+"""Recipes times parameters, run in parallel and compared."""
