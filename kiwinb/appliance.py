@@ -1,4 +1,4 @@
-"""The Python interface: an appliance, its root tree and its image.
+"""The Python interface: an appliance, of which a root tree is prepared and an image created.
 
 ::
 
@@ -19,11 +19,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lxml import etree
 
-import kiwinb
 from kiwinb import checks
 from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.runner import run_steps
@@ -36,7 +34,7 @@ from kiwinb.description.select import effective, select
 from kiwinb.description.show import to_xml
 from kiwinb.description.sources import read_scripts, read_sources
 from kiwinb.errors import CheckError, ImageError
-from kiwinb.headless.artefacts import record_image
+from kiwinb.image import Image
 from kiwinb.notebook import reprs
 from kiwinb.notebook.frontend import in_notebook
 from kiwinb.packages import MANAGERS
@@ -51,26 +49,9 @@ from kiwinb.plan.build import BuildInputs, BuildPlan, plan_build, plan_create
 from kiwinb.plan.progress import Observer, ignore
 from kiwinb.plan.step import HostPaths, Step, seal
 from kiwinb.prepare.base_container import find_base_container, plan_import
-from kiwinb.prepared import (
-    PREPARED,
-    Prepared,
-    imported,
-    is_prepared,
-    leave_out_description,
-    read_prepared,
-    write_prepared,
-)
-from kiwinb.results.deliver import StepFiles, deliver
-from kiwinb.results.record import BuildResult
+from kiwinb.prepared import PREPARED, imported, leave_out_description, read_prepared
+from kiwinb.root_tree import RootTree
 from kiwinb.settings import Settings, load_settings
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from kiwinb.inspect.breakdown import By
-    from kiwinb.inspect.tree import Tree
-    from kiwinb.notebook.browser import TreeBrowser
-    from kiwinb.notebook.explorer import SizeExplorer
 
 log = logging.getLogger(__name__)
 
@@ -311,195 +292,6 @@ class Appliance:
         return found, manager.refresh(found, self.host, force=refresh)
 
 
-@dataclass(frozen=True, repr=False)
-class RootTree:
-    """A root tree in the checkpoint store.
-
-    Attributes:
-        appliance: What it was made from.
-        step: The step that left it.
-    """
-
-    appliance: Appliance
-    step: Step
-
-    def __repr__(self) -> str:
-        return reprs.facts_text(self._title, reprs.root_facts(self))
-
-    def _repr_html_(self) -> str:
-        return reprs.facts_html(self._title, reprs.root_facts(self))
-
-    @property
-    def _title(self) -> str:
-        return f"Root tree of {self.appliance.description.name}"
-
-    def files(self) -> pd.DataFrame:
-        """All that is in it; see :func:`kiwinb.inspect.files.files`."""
-        from kiwinb.inspect.files import files
-
-        return files(self.tree())
-
-    def packages(self) -> pd.DataFrame:
-        """The packages in it, and why they are there; see :mod:`kiwinb.inspect.packages`."""
-        return _packages(self.tree(), self.appliance.description)
-
-    def unowned(self) -> pd.DataFrame:
-        """What no package has; see :func:`kiwinb.inspect.unowned.unowned`."""
-        from kiwinb.inspect.unowned import unowned
-
-        return unowned(self.tree())
-
-    def breakdown(
-        self, by: By = "directory", *, depth: int = 1, compressed: bool = False
-    ) -> pd.DataFrame:
-        """Where its bytes are; see :func:`kiwinb.inspect.breakdown.breakdown`."""
-        from kiwinb.inspect.breakdown import breakdown
-
-        return breakdown(self.tree(), by, depth=depth, compressed=compressed)
-
-    def tree(self) -> Tree:
-        """The tree to look into; see :mod:`kiwinb.inspect.tree`."""
-        from kiwinb.inspect.formats.checkpoint import CheckpointTree
-
-        appliance = self.appliance
-        name = f"{appliance.description.name} after {self.step.name}"
-        return CheckpointTree(appliance.store, self.step.key, name)
-
-    def browse(self) -> TreeBrowser:
-        """Browse its files; see :func:`kiwinb.browse`."""
-        return kiwinb.browse(self)
-
-    def explore(self, *, by: str = "directory") -> SizeExplorer:
-        """Explore its sizes; see :func:`kiwinb.explore`."""
-        return kiwinb.explore(self, by=by)
-
-    def export(self, directory: str | os.PathLike[str], *, replace: bool = False) -> Path:
-        """Write it to a directory, as KIWI NG's ``--root`` has it.
-
-        The directory ``image`` in it says what :func:`open_root` needs to go on from there.
-
-        Args:
-            directory: Not there yet, or empty.
-            replace: It may hold a root tree that was written before; that is removed first.
-
-        Raises:
-            StoreError: There is something else at that place.
-        """
-        path = Path(directory).absolute()
-        appliance = self.appliance
-        if replace and is_prepared(path):
-            appliance.store.remove_exported(path)
-        appliance.store.export_tree(self.step.key, path)
-        write_prepared(
-            path,
-            appliance.description,
-            appliance.effective(),
-            Prepared(appliance.description.arch, appliance.epoch, appliance.overrides),
-        )
-        return path
-
-    def create(self, target_dir: str | os.PathLike[str] = "out") -> Image:
-        """Make the image from the tree, and deliver it with all result files.
-
-        Args:
-            target_dir: Directory of the result files; made when it is not there.
-
-        Raises:
-            KiwinbError: A step failed, or the results cannot be delivered.
-        """
-        appliance = self.appliance
-        appliance.check(target_dir)
-        results = appliance.plan.results
-        found = appliance._run(sorted({result.step for result in results}))
-        outputs = {
-            name: StepFiles(item.key, appliance.store.files(item))
-            for name, item in found.items()
-            if item.output == "files"
-        }
-        result = deliver(appliance.description, results, outputs, Path(target_dir).absolute())
-        image = Image(appliance.description, result)
-        record_image(image.path)
-        return image
-
-
-@dataclass(frozen=True, repr=False)
-class Image:
-    """An image that was delivered into a target directory.
-
-    Attributes:
-        description: What it was made from.
-        result: All files that were delivered.
-    """
-
-    description: ImageDescription
-    result: BuildResult
-
-    def __repr__(self) -> str:
-        return reprs.facts_text(self._title, reprs.image_facts(self))
-
-    def _repr_html_(self) -> str:
-        return reprs.image_html(self._title, self)
-
-    @property
-    def _title(self) -> str:
-        return f"Image {self.result.image.result_name}"
-
-    @property
-    def path(self) -> Path:
-        """The image file itself."""
-        return self.result.directory / self.result.files[0].filename
-
-    def files(self) -> pd.DataFrame:
-        """All that is in it; see :func:`kiwinb.inspect.files.files`."""
-        from kiwinb.inspect.files import files
-
-        with self.tree() as tree:
-            return files(tree)
-
-    def packages(self) -> pd.DataFrame:
-        """The packages in it, and why they are there; see :mod:`kiwinb.inspect.packages`."""
-        with self.tree() as tree:
-            return _packages(tree, self.description)
-
-    def unowned(self) -> pd.DataFrame:
-        """What no package has; see :func:`kiwinb.inspect.unowned.unowned`."""
-        from kiwinb.inspect.unowned import unowned
-
-        with self.tree() as tree:
-            return unowned(tree)
-
-    def breakdown(
-        self, by: By = "directory", *, depth: int = 1, compressed: bool = False
-    ) -> pd.DataFrame:
-        """Where its bytes are; see :func:`kiwinb.inspect.breakdown.breakdown`."""
-        from kiwinb.inspect.breakdown import breakdown
-
-        return breakdown(self, by, depth=depth, compressed=compressed)
-
-    def parts(self) -> pd.DataFrame:
-        """What each byte of a disk image is for, partition by partition.
-
-        Raises:
-            InspectError: It is no disk with partitions.
-        """
-        with self.tree() as tree:
-            from kiwinb.inspect.breakdown import parts
-
-            return parts(tree)
-
-    def tree(self) -> Tree:
-        """The tree in it to look into; nothing is mounted."""
-        return kiwinb.open_tree(self.path)
-
-    def browse(self) -> TreeBrowser:
-        """Browse its files; see :func:`kiwinb.browse`."""
-        return kiwinb.browse(self)
-
-    def explore(self, *, by: str = "directory") -> SizeExplorer:
-        """Explore its sizes; see :func:`kiwinb.explore`."""
-        return kiwinb.explore(self, by=by)
-
-
 def open_root(
     directory: str | os.PathLike[str],
     *,
@@ -539,9 +331,3 @@ def open_root(
     appliance.preparing = False
     appliance.plan = plan_create(appliance.description, scripts, prepared.epoch, steps)
     return RootTree(appliance, steps[-1])
-
-
-def _packages(tree: Tree, image: ImageDescription) -> pd.DataFrame:
-    from kiwinb.inspect.packages import named_in, packages
-
-    return packages(tree, named_in(image))

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from kiwinb.appliance import Image, open_root
+from kiwinb.appliance import open_root
 from kiwinb.cli.build_options import open_appliance, override_options
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json, step_progress
 from kiwinb.description.override import Overrides
+from kiwinb.image import Image
 from kiwinb.settings import load_settings
 
 DESCRIPTION = click.option(

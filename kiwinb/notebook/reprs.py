@@ -12,7 +12,9 @@ from kiwinb.plan.step import Step
 from kiwinb.results.record import BuildResult
 
 if TYPE_CHECKING:
-    from kiwinb.appliance import Appliance, Image, RootTree, StepForecast
+    from kiwinb.appliance import Appliance, StepForecast
+    from kiwinb.image import Image
+    from kiwinb.root_tree import RootTree
 
 
 class Steps(tuple[Step, ...]):

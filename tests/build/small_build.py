@@ -11,7 +11,8 @@ import hashlib
 import sys
 from pathlib import Path
 
-from kiwinb.appliance import Appliance, Image
+from kiwinb.appliance import Appliance
+from kiwinb.image import Image
 from kiwinb.inspect.treescan import to_json
 from kiwinb.plan.progress import StepEvent
 from kiwinb.settings import Settings, load_settings
