@@ -6,17 +6,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kiwinb import expect
     from kiwinb.appliance import Appliance
+    from kiwinb.image import Image
     from kiwinb.inspect.diff import diff
     from kiwinb.inspect.formats import open_tree
     from kiwinb.notebook.browser import browse
     from kiwinb.notebook.explorer import explore
+    from kiwinb.root_tree import RootTree
 
 __version__ = "0.1.0"
 
-__all__ = ["Appliance", "__version__", "browse", "diff", "expect", "explore", "open_tree"]
+__all__ = [
+    "Appliance",
+    "Image",
+    "RootTree",
+    "__version__",
+    "browse",
+    "diff",
+    "expect",
+    "explore",
+    "open_tree",
+]
 
 _HOMES = {
     "Appliance": "kiwinb.appliance",
+    "Image": "kiwinb.image",
+    "RootTree": "kiwinb.root_tree",
     "browse": "kiwinb.notebook.browser",
     "diff": "kiwinb.inspect.diff",
     "explore": "kiwinb.notebook.explorer",

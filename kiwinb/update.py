@@ -53,7 +53,7 @@ def update_root(
     is read anew. The directory is replaced when all is done, or left as it was.
 
     Args:
-        directory: A root tree that :meth:`kiwinb.appliance.RootTree.export` wrote.
+        directory: A root tree that :meth:`kiwinb.root_tree.RootTree.export` wrote.
         add: Packages to install.
         delete: Packages to remove. With neither, all packages are upgraded.
         settings: Settings of this host; the user's own when ``None``.
