@@ -1,6 +1,6 @@
 // The size explorer: the kernel lays out, this draws rectangles that can be clicked.
 
-const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#000000"];
+const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "var(--jp-ui-font-color1, #000)"];
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 440;
 
