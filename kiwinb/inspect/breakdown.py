@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -32,7 +31,7 @@ NO_PARTITION = "(no partition)"
 LEVEL = 3
 """Level of zstd that is measured with."""
 
-_PIECE = 16 << 20
+_PIECE = 64 << 20
 
 
 @runtime_checkable
@@ -190,43 +189,60 @@ def sum_up(table: pd.DataFrame, keys: pd.Series) -> pd.DataFrame:
 
 
 def _compressed(tree: Tree, table: pd.DataFrame, keys: pd.Series) -> dict[str, int]:
-    """Bytes that zstd leaves of each group; groups are compressed at the same time."""
+    """Bytes that zstd leaves of each group.
+
+    Files are read many at a time, across groups: asking a tree once may cost a worker. What was
+    read before is compressed meanwhile, groups at the same time.
+    """
     wanted = table["type"].eq("file") & ~table["inode"].duplicated() & table["size"].gt(0)
-    grouped = table[wanted].groupby(keys[wanted], sort=False, observed=True)
-    reading = threading.Lock()
-
-    def measure(rows: pd.DataFrame) -> int:
-        stream = zstandard.ZstdCompressor(level=LEVEL).compressobj()
-        length = 0
-        for paths in _portions(rows):
-            with reading:
-                contents = _read(tree, paths)
-            for content in contents:
-                length += len(stream.compress(content))
-        return length + len(stream.flush())
-
-    largest = sorted(grouped, key=lambda item: -int(item[1]["size"].sum()))
+    rows = table.loc[wanted, ["path", "size"]].assign(group=keys[wanted].astype(str))
+    rows = rows.sort_values("group", kind="stable")
+    streams = {name: _Stream() for name in rows["group"].unique()}
+    running: list[Future[None]] = []
     with ThreadPoolExecutor() as threads:
-        lengths = threads.map(measure, (rows for _, rows in largest))
-        return dict(zip((str(name) for name, _ in largest), lengths, strict=True))
+        for portion in _portions(rows):
+            contents = _read(tree, portion["path"].tolist())
+            for done in running:  # a group may go on from the last portion, in order
+                done.result()
+            running = [
+                threads.submit(streams[str(name)].feed, [contents[path] for path in part["path"]])
+                for name, part in portion.groupby("group", sort=False)
+            ]
+        for done in running:
+            done.result()
+    return {name: stream.end() for name, stream in streams.items()}
 
 
-def _read(tree: Tree, paths: Sequence[str]) -> list[bytes]:
+class _Stream:
+    """A stream that is compressed, of which only the length is kept."""
+
+    def __init__(self) -> None:
+        self._stream = zstandard.ZstdCompressor(level=LEVEL).compressobj()
+        self._length = 0
+
+    def feed(self, contents: Iterable[bytes]) -> None:
+        """Compress what comes next."""
+        for content in contents:
+            self._length += len(self._stream.compress(content))
+
+    def end(self) -> int:
+        """The length in bytes; nothing can come any more."""
+        return self._length + len(self._stream.flush())
+
+
+def _read(tree: Tree, paths: Sequence[str]) -> Mapping[str, bytes]:
     if len(paths) == 1:  # it may be larger than what is read at once
-        return [tree.read(paths[0], MOST_IN_MEMORY)]
-    contents = tree.read_many(paths)
-    return [contents[path] for path in paths]
+        return {paths[0]: tree.read(paths[0], MOST_IN_MEMORY)}
+    return tree.read_many(paths)
 
 
-def _portions(rows: pd.DataFrame) -> Iterator[Sequence[str]]:
-    """Paths, as many at a time as are read at once."""
-    paths: list[str] = []
-    length = 0
-    for path, size in zip(rows["path"], rows["size"], strict=True):
-        if paths and length + size > _PIECE:
-            yield paths
-            paths, length = [], 0
-        paths.append(path)
-        length += int(size)
-    if paths:
-        yield paths
+def _portions(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Rows, as many at a time as are read at once."""
+    start, length = 0, 0
+    for at, size in enumerate(rows["size"].tolist()):
+        if at > start and length + size > _PIECE:
+            yield rows.iloc[start:at]
+            start, length = at, 0
+        length += size
+    if start < len(rows):
+        yield rows.iloc[start:]
