@@ -2,7 +2,8 @@
 
 python tests/build/small_build.py write DIRECTORY TYPE  writes its description
 python tests/build/small_build.py run DIRECTORY         prepare and create it; prints the steps
-python tests/build/small_build.py show DIRECTORY        prints digests of its tree and its image
+python tests/build/small_build.py prepare DIRECTORY     prepare it; prints a digest of its tree
+python tests/build/small_build.py create DIRECTORY      and create it; prints one of its image, too
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ KERNEL = """
 """
 
 
-def write_description(directory: Path, type: str = "tbz", packages: str = "") -> Path:
+def write_description(directory: Path, type: str = "cpio", packages: str = "") -> Path:
     """Write the description into ``DIRECTORY/description``."""
     path = directory / "description"
     (path / "root/etc").mkdir(parents=True)
@@ -76,23 +77,23 @@ def build(directory: Path, events: list[StepEvent] | None = None) -> tuple[Appli
     return appliance, appliance.build(directory / "out")
 
 
-def digests(directory: Path) -> str:
+def digests(directory: Path, *, create: bool) -> str:
     """SHA-256 of the list of the prepared tree and of the image, one a line."""
-    appliance, image = build(directory)
+    appliance = Appliance(directory / "description", settings=settings(directory))
     appliance.prepare()
-    tree = to_json(appliance.store.scan(appliance.plan.prepare[-1].key))
-    return "".join(
-        f"{hashlib.sha256(data).hexdigest()}\n" for data in (tree.encode(), image.path.read_bytes())
-    )
+    found = [to_json(appliance.store.scan(appliance.plan.prepare[-1].key)).encode()]
+    if create:
+        found.append(appliance.build(directory / "out").path.read_bytes())
+    return "".join(f"{hashlib.sha256(data).hexdigest()}\n" for data in found)
 
 
 if __name__ == "__main__":
     command, place = sys.argv[1], Path(sys.argv[2])
     if command == "write":
         write_description(place, sys.argv[3])
-    elif command == "show":
-        print(digests(place), end="")
-    else:
+    elif command == "run":
         seen: list[StepEvent] = []
         build(place, seen)
         print(*(f"{event.step.name} {event.state}" for event in seen), sep="\n")
+    else:
+        print(digests(place, create=command == "create"), end="")

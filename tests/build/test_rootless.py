@@ -15,5 +15,5 @@ def test_root_and_rootless_builds_are_equal() -> None:
     for account in accounts():
         with account.directory() as directory:
             account.run(PROGRAM, "write", str(directory), "oem")
-            found.append(account.run(PROGRAM, "show", str(directory)))
+            found.append(account.run(PROGRAM, "create", str(directory)))
     assert found[0] == found[1]

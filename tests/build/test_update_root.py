@@ -19,7 +19,7 @@ DESCRIPTION = """\
   <description type="system"><author>A</author><contact>a@example.org</contact>
     <specification>The least there is</specification></description>
   <preferences><version>1.0.0</version><packagemanager>apt</packagemanager>
-    <type image="tbz"/></preferences>
+    <type image="cpio"/></preferences>
   <repository type="apt-deb" alias="debian" distribution="bookworm">
     <source path="mirror:debian"/></repository>
   <packages type="bootstrap"><package name="nano"/></packages>
