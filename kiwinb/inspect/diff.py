@@ -55,6 +55,7 @@ class Difference:
             with commas), ``size_before``, ``size_after`` and ``delta`` (bytes in the file).
         usage: Bytes that ``after`` takes more than ``before``, as ``du`` counts; ``None`` when
             one of them is a list of packages.
+        has_packages: Packages were compared; not when one of them is a list of files.
     """
 
     before: str
@@ -62,10 +63,13 @@ class Difference:
     packages: pd.DataFrame
     files: pd.DataFrame
     usage: int | None
+    has_packages: bool = True
 
     def summary(self) -> str:
         """How much changed, in one or two lines of text."""
         lines = [f"packages: {_counts(self.packages)}"]
+        if not self.has_packages:
+            lines = ["packages: not compared, a list of files has none"]
         if self.usage is None:
             lines.append("files: not compared, a list of packages has none")
         else:
@@ -107,14 +111,20 @@ def diff(a: Source, b: Source) -> Difference:
     with opened(a) as first, opened(b) as second:
         before, after = remembered(first), remembered(second)
         one, other = _packages(before), _packages(after)
+        has_packages = before.has_contents and after.has_contents
         left, right = files(before), files(after)
         changed = _files(before, after, left, right, _same_versions(one.packages, other.packages))
         return Difference(
             before.name,
             after.name,
-            diff_packages(one.packages, other.packages, one.compare or other.compare),
+            diff_packages(
+                one.packages if has_packages else (),
+                other.packages if has_packages else (),
+                one.compare or other.compare,
+            ),
             changed,
             int(right["usage"].sum() - left["usage"].sum()),
+            has_packages,
         )
 
 

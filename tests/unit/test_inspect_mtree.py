@@ -113,6 +113,9 @@ def test_a_list_of_a_debian_tree_has_no_package_database(tmp_path: Path) -> None
     with kiwinb.open_tree(write(tmp_path / "root", tmp_path / "list")) as tree:
         table = files(tree)
     assert set(table["package"]) == {""}
+    found = kiwinb.diff(tmp_path / "list", tmp_path / "root")
+    assert found.packages.empty and not found
+    assert "packages: not compared" in found.summary()
     assert set(table["owner"]) == {f"{os.getuid()}"}
 
 
