@@ -24,6 +24,9 @@ Node = dict[str, "Node | list[Node] | str | None"] | str | None
 def to_xml(tree: etree._ElementTree) -> str:
     """The document as indented XML, with a declaration; ends with a line end."""
     root = without_bases(tree.getroot())
+    for element in root.iter():
+        if not len(element) and element.text is not None and not element.text.strip():
+            element.text = None  # what stood around children that were left out
     etree.indent(root)
     text = etree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
