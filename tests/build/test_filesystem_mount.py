@@ -51,12 +51,16 @@ def namespace() -> Iterator[None]:
     """Mounts of these tests are seen by nobody else, who would keep them in use."""
     library = ctypes.CDLL(None, use_errno=True)
     before, directory = os.open("/proc/self/ns/mnt", os.O_RDONLY), Path.cwd()
+    root = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
     assert library.unshare(_MOUNT_NAMESPACE) == 0, os.strerror(ctypes.get_errno())
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     yield
     assert library.setns(before, _MOUNT_NAMESPACE) == 0, os.strerror(ctypes.get_errno())
+    os.fchdir(root)
+    os.chroot(".")  # setns(2) leaves the chroot that the tests may run in
     os.chdir(directory)
     os.close(before)
+    os.close(root)
 
 
 @contextmanager
