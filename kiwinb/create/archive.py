@@ -71,7 +71,7 @@ class PackCpio:
     """
 
     output: ClassVar[Output] = "files"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     filename: str
     compressed: bool

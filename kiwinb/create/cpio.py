@@ -94,7 +94,7 @@ def write_cpio(
                     put(data, aligned=False)
                     progress(len(data))
                     rest -= len(data)
-            put(bytes(-size % 4))
+            put(bytes(-size % 4), aligned=False)
     put(_header(b"TRAILER!!!", links=1))
     put(bytes(-written % _BLOCK))
 
