@@ -2,5 +2,6 @@
 
 import signal
 
-# Whoever starts the tests in the background has them ignore interrupts, which some send.
+# Whoever starts the tests in the background has them ignore signals that some of them send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -82,7 +82,7 @@ mkdir -p "$1"; mount --move "$held" "$1"; rmdir "$held"; shift 2; exec "$@"
 """
 
 
-def _become(name: str) -> tuple[str, ...]:
+def become(name: str) -> tuple[str, ...]:
     """Words that make root another user, who can read this checkout wherever it is."""
     words = ("setpriv", f"--reuid={name}", f"--regid={name}", "--init-groups")
     checkout = HERE.parents[1]
@@ -109,7 +109,7 @@ def accounts() -> tuple[Account, ...]:
     if own != "root":
         sudo = ("sudo", "-n")
         return (Account(own, ()), *_usable([Account("root", sudo)]))
-    users = [Account(name, _become(name)) for name in dict.fromkeys(_subordinate_users())]
+    users = [Account(name, become(name)) for name in dict.fromkeys(_subordinate_users())]
     return (Account(own, ()), *_usable(users)[:1])
 
 

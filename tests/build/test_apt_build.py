@@ -9,6 +9,7 @@ from json import loads
 from pathlib import Path
 
 import pytest
+from store_program import become
 
 pytestmark = pytest.mark.build
 
@@ -21,7 +22,7 @@ def make_tree(directory, *, user=None):
     switch = []
     if user is not None:
         os.chown(directory, user.pw_uid, user.pw_gid)
-        switch = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups"]
+        switch = become(user.pw_name)
         environ |= {"HOME": str(directory), "KIWINB_CACHE": str(directory / "cache")}
     done = subprocess.run(
         [*switch, sys.executable, SCRIPT, directory],
