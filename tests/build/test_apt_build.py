@@ -9,7 +9,7 @@ from json import loads
 from pathlib import Path
 
 import pytest
-from store_program import become
+from store_program import accounts, become
 
 pytestmark = pytest.mark.build
 
@@ -82,18 +82,11 @@ def test_nothing_of_the_build_is_left(tree):
     assert files["etc/apt/sources.list.d/debian.sources"][0] == "-rw-r--r--"
 
 
-def test_rootless_tree_is_the_same(tree, tmp_path_factory):
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to compare with")
-    owners = [line.split(":")[0] for line in Path("/etc/subuid").read_text().splitlines()]
-    users = [user for user in pwd.getpwall() if user.pw_name in owners and user.pw_uid]
-    if not users:
-        pytest.skip("needs a user with subordinate ids")
-    top = tmp_path_factory.mktemp("rootless")
-    for parent in (top, top.parent, top.parent.parent):
-        parent.chmod(0o755)
-    other, _lines = make_tree(top, user=users[0])
+@pytest.mark.skipif(len(accounts()) < 2, reason="needs root and a user with subordinate ids")
+def test_rootless_tree_is_the_same(tree):
+    account = accounts()[1]
+    with account.directory() as top:
+        other, _lines = make_tree(top, user=pwd.getpwnam(account.user))
     mine, theirs = tree[0].pop("files"), other.pop("files")
     assert sorted(set(mine) ^ set(theirs)) == []
     assert {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]} == {}
-    assert other == tree[0]
