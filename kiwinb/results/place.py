@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from kiwinb.create.disk.sparse import extents
 from kiwinb.errors import HostError
 
 _FICLONE = 0x40049409  # linux/fs.h
@@ -96,23 +97,9 @@ def copy_sparse(source: Path, target: Path) -> None:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
                 raise
-        size = os.fstat(reader.fileno()).st_size
-        os.truncate(writer.fileno(), size)
-        for start, end in _extents(reader.fileno(), size):
+        os.truncate(writer.fileno(), os.fstat(reader.fileno()).st_size)
+        for start, end in extents(reader.fileno()):
             _copy_range(reader.fileno(), writer.fileno(), start, end)
-
-
-def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(descriptor, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # only a hole is left
-                return
-            raise
-        end = os.lseek(descriptor, start, os.SEEK_HOLE)
-        yield start, end
 
 
 def _copy_range(reader: int, writer: int, start: int, end: int) -> None:

@@ -21,7 +21,7 @@ def copy_data(source: Path, target: int, offset: int) -> None:
     """
     descriptor = os.open(source, os.O_RDONLY)
     try:
-        for start, end in _extents(descriptor):
+        for start, end in extents(descriptor):
             while start < end:
                 start += _copy(descriptor, target, end - start, start, offset + start)
     finally:
@@ -45,7 +45,8 @@ def copy_changed(source: int, start: int, target: int, offset: int, size: int) -
             os.pwrite(target, data, offset + at)
 
 
-def _extents(descriptor: int) -> Iterator[tuple[int, int]]:
+def extents(descriptor: int) -> Iterator[tuple[int, int]]:
+    """Where an open file has data, as (start, end) in bytes; the rest are holes."""
     end, size = 0, os.fstat(descriptor).st_size
     while end < size:
         try:
