@@ -58,7 +58,7 @@ class PackContainer:
     """
 
     output: ClassVar[Output] = "files"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     format: Format
     filename: str
