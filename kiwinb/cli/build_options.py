@@ -9,10 +9,22 @@ import click
 
 from kiwinb.appliance import Appliance
 from kiwinb.cli.context import GlobalOptions
-from kiwinb.description.override import REPOSITORY_FORMAT, Overrides
+from kiwinb.description.override import REPOSITORY_FORMAT, Overrides, read_credentials
 from kiwinb.settings import load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _from_files(
+    _context: click.Context, _option: click.Parameter, value: str | tuple[str, ...] | None
+) -> str | tuple[str, ...] | None:
+    """Credentials as they are given, or from the files that are named instead."""
+    if value is None:
+        return None
+    return (
+        read_credentials(value) if isinstance(value, str) else tuple(map(read_credentials, value))
+    )
+
 
 _ADD_REPO = (
     click.option(
@@ -21,6 +33,7 @@ _ADD_REPO = (
     click.option(
         "--add-repo-credentials",
         multiple=True,
+        callback=_from_files,
         metavar="USER:PASSWORD",
         help="For each --add-repo; or a file that holds them.",
     ),
@@ -31,7 +44,10 @@ _OVERRIDES = (
         "--set-repo", metavar="REPO", help=f"Replace the first repository: {REPOSITORY_FORMAT}"
     ),
     click.option(
-        "--set-repo-credentials", metavar="USER:PASSWORD", help="For --set-repo; or a file."
+        "--set-repo-credentials",
+        callback=_from_files,
+        metavar="USER:PASSWORD",
+        help="For --set-repo; or a file.",
     ),
     *_ADD_REPO,
     click.option(

@@ -57,6 +57,17 @@ def test_options_are_those_of_kiwi(words: str) -> None:
     assert long == {*KIWI[words].split()} | OURS.get(words, set())
 
 
+def test_credentials_are_read_from_the_files_that_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("me:secret\n")
+    given = ["--set-repo-credentials", str(file)]
+    given += ["--add-repo-credentials", "you:other", "--add-repo-credentials", str(file)]
+    places = ["--description", "d", "--target-dir", "t"]
+    context = _command("system build").make_context("build", [*places, *given])
+    assert context.params["set_repo_credentials"] == "me:secret"
+    assert context.params["add_repo_credentials"] == ("you:other", "me:secret")
+
+
 def test_every_option_has_a_help_text() -> None:
     def commands(group: click.Group) -> list[click.Command]:
         found: list[click.Command] = [group]
