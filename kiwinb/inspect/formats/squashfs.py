@@ -78,7 +78,6 @@ class SquashfsTree(InodeTree):
         self._root_place = (root >> 16, root & 0xFFFF)
         self._metadata: dict[int, tuple[bytes, int]] = {}
         self._id_blocks = window.read(id_table, -(-ids * 4 // _METADATA) * 8)
-        self._ids = ids
         self._tails: dict[int, dict[int, int]] = {}
         self._data: OrderedDict[int, bytes] = OrderedDict()
 
