@@ -6,7 +6,7 @@ import ctypes
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -19,8 +19,8 @@ from kiwinb.prepare.profile import profile_text, profile_variables
 from kiwinb.prepare.shell import functions_text
 from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
 from kiwinb.sandbox.command import Log, execute
-from kiwinb.sandbox.mounts import MS_BIND, MS_REC, make_readonly, mount
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.shield import shield_host
 from kiwinb.sandbox.tools import search_path
 
 FUNCTIONS = ".kconfig"
@@ -28,7 +28,7 @@ PROFILE = ".profile"
 FOLDER = "image"
 
 _SHELLS = ("sh", "bash", "dash")
-_HOST_WRITABLE = ("/dev", "/proc", "/sys", "/tmp", "/var/tmp")
+_TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
 _CLONE_NEWNS = 0x00020000
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -195,14 +195,7 @@ def _protect_host(writable: Sequence[Path]) -> None:
     """In a mount namespace of its own, make all read-only but these and temporary directories."""
     if _libc.unshare(_CLONE_NEWNS):
         raise OSError(ctypes.get_errno(), "no mount namespace")
-    kept = [path for path in (*map(Path, _HOST_WRITABLE), *writable) if path.is_dir()]
-    for path in kept:
-        mount(path, path, None, MS_BIND | MS_REC)
-    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
-    for place in [Path(line.split()[4].replace("\\040", " ")) for line in lines]:
-        if not any(place.is_relative_to(path) for path in kept):
-            with suppress(OSError):  # hidden below another mount
-                make_readonly(place, recursive=False)
+    shield_host((*_TEMPORARY, *writable))
 
 
 def _variables(script: Script) -> dict[str, str]:
