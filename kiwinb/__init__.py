@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kiwinb import expect
-    from kiwinb.appliance import Appliance
-    from kiwinb.image import Image
+    from kiwinb.build.appliance import Appliance
+    from kiwinb.build.image import Image
+    from kiwinb.build.root_tree import RootTree
     from kiwinb.inspect.diff import diff
     from kiwinb.inspect.formats import open_tree
     from kiwinb.notebook.browser import browse
     from kiwinb.notebook.explorer import explore
-    from kiwinb.root_tree import RootTree
 
 __version__ = "0.1.0"
 
@@ -28,9 +28,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Appliance": "kiwinb.appliance",
-    "Image": "kiwinb.image",
-    "RootTree": "kiwinb.root_tree",
+    "Appliance": "kiwinb.build.appliance",
+    "Image": "kiwinb.build.image",
+    "RootTree": "kiwinb.build.root_tree",
     "browse": "kiwinb.notebook.browser",
     "diff": "kiwinb.inspect.diff",
     "explore": "kiwinb.notebook.explorer",

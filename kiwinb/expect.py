@@ -31,17 +31,17 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import pandas as pd
 
-from kiwinb.boot.qemu import boot
 from kiwinb.errors import BootError, ExpectationError, InspectError
-from kiwinb.inspect.databases import find_database
-from kiwinb.inspect.databases.database import Package
 from kiwinb.inspect.files import files, resolver
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.remembered import RememberedTree, remembered
 from kiwinb.inspect.tree import Tree
-from kiwinb.inspect.units import binary
 from kiwinb.inspect.unowned import unowned
+from kiwinb.packages.databases import find_database
+from kiwinb.packages.databases.database import Package
 from kiwinb.settings import parse_size
+from kiwinb.sizes import binary
+from kiwinb.vm.qemu import boot
 
 RECORD_VARIABLE = "KIWINB_RECORD_EXPECTATIONS"
 """Environment variable that names the file which expectations are appended to, as JSON lines."""

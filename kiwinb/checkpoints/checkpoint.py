@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kiwinb.errors import StoreError
-from kiwinb.plan.keys import Digest
-from kiwinb.plan.step import Output
+from kiwinb.steps.keys import Digest
+from kiwinb.steps.step import Output
 
 FILE = "checkpoint.json"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kiwinb.checkpoints.locks import locked
-from kiwinb.plan.keys import Digest
-from kiwinb.plan.step import Step
+from kiwinb.steps.keys import Digest
+from kiwinb.steps.step import Step
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,13 @@ from kiwinb.checkpoints.backend import Backend, BackendName, copy_tree, make_pla
 from kiwinb.checkpoints.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from kiwinb.checkpoints.copies import Copies
 from kiwinb.checkpoints.overlay import Overlay, try_overlay
+from kiwinb.checkpoints.treescan import Entry, compare, from_json, scan, to_json
 from kiwinb.errors import StoreError
-from kiwinb.inspect.treescan import Entry, compare, from_json, scan, to_json
-from kiwinb.plan.keys import Digest, digest
-from kiwinb.plan.step import Action, HostPaths, Output, StepContext
 from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE
 from kiwinb.sandbox.shield import shield_host
 from kiwinb.sandbox.worker import Report
+from kiwinb.steps.keys import Digest, digest
+from kiwinb.steps.step import Action, HostPaths, Output, StepContext
 
 BACKENDS: Mapping[BackendName, Backend] = {"overlay": Overlay(), "copy": Copies()}
 """All backends, by name."""

@@ -11,9 +11,9 @@ from kiwinb.checkpoints import jobs
 from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import KiwinbError, StoreError
-from kiwinb.plan.progress import Observer, StepEvent, ignore
-from kiwinb.plan.step import HostPaths, Step
 from kiwinb.sandbox.worker import call, exit_on_termination
+from kiwinb.steps.progress import Observer, StepEvent, ignore
+from kiwinb.steps.step import HostPaths, Step
 
 
 def run_steps(

@@ -32,17 +32,17 @@ from kiwinb.checkpoints.backend import BackendName
 from kiwinb.checkpoints.checkpoint import FILE, Checkpoint, read_checkpoint
 from kiwinb.checkpoints.history import History
 from kiwinb.checkpoints.locks import locked, try_lock
+from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import StoreError
-from kiwinb.inspect.treescan import Entry
-from kiwinb.plan.keys import Digest
-from kiwinb.plan.step import Output
 from kiwinb.sandbox.privilege import Privilege, detect
 from kiwinb.sandbox.worker import Report, call
 from kiwinb.settings import Settings
+from kiwinb.steps.keys import Digest
+from kiwinb.steps.step import Output
 
 __all__ = ["Checkpoint", "Store"]
 
-FORMAT = 1
+FORMAT = 2
 BACKEND_VARIABLE = "KIWINB_STORE_BACKEND"
 """Environment variable that names the backend of a new store: ``overlay`` or ``copy``."""
 

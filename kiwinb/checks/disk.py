@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kiwinb.checks.problem import Problem, Subject
-from kiwinb.create.disk.layout import partition_table
+from kiwinb.storage.layout import partition_table
 
 DISKS = ("oem",)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from kiwinb.create.disk.layout import uses_efi
-from kiwinb.create.format import FORMATS
 from kiwinb.description.model import ImageDescription
+from kiwinb.images.formats.format import FORMATS
 from kiwinb.sandbox.tools import TOOLS
+from kiwinb.storage.layout import uses_efi
 
 _MAKERS: Mapping[str, tuple[str, ...]] = {
     "btrfs": ("mke2fs",),  # libext2fs, which comes with it, sums what is written

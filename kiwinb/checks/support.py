@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kiwinb.checks.container import CONTAINERS
 from kiwinb.checks.problem import Problem, Subject
 from kiwinb.checks.requirements import install_command, tools_for
-from kiwinb.create import IMAGE_KINDS
+from kiwinb.images import IMAGE_KINDS
 from kiwinb.packages import MANAGERS
 
 

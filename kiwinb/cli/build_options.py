@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from kiwinb.appliance import Appliance
+from kiwinb.build.appliance import Appliance
 from kiwinb.cli.context import GlobalOptions
 from kiwinb.description.override import REPOSITORY_FORMAT, Overrides, read_credentials
 from kiwinb.settings import load_settings

@@ -14,8 +14,8 @@ from kiwinb.checkpoints.store import Store, open_store
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json
 from kiwinb.errors import StoreError
-from kiwinb.inspect.units import binary
 from kiwinb.settings import load_settings, parse_size
+from kiwinb.sizes import binary
 
 
 @click.group("checkpoints")

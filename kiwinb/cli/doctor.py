@@ -21,7 +21,7 @@ _STYLES = {"ok": "green", "note": "yellow", "missing": "red"}
 @pass_options
 def doctor(options: GlobalOptions, description: str | None) -> None:
     """Say what this host lacks to build images; the exit status is 8 when builds would fail."""
-    from kiwinb.doctor import examine
+    from kiwinb.checks.doctor import examine
 
     found = examine(
         description,

@@ -9,15 +9,15 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from kiwinb.appliance import Appliance
+from kiwinb.build.appliance import Appliance
+from kiwinb.build.exported import EXPORT_FOLDER
 from kiwinb.cli.build_options import open_appliance, repository_options
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.select import effective
 from kiwinb.description.show import to_toml, to_xml, to_yaml
-from kiwinb.inspect.units import binary
-from kiwinb.prepared import PREPARED
+from kiwinb.sizes import binary
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _WRITERS = {"xml": to_xml, "yaml": to_yaml, "toml": to_toml}
@@ -107,7 +107,7 @@ def resize(options: GlobalOptions, target_dir: Path, size: str, root: Path | Non
 
 
 def _described(root: Path) -> ImageDescription:
-    return Appliance(root / PREPARED).description
+    return Appliance(root / EXPORT_FOLDER).description
 
 
 def _bytes(text: str) -> int:

@@ -13,7 +13,7 @@ import click
 
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json
-from kiwinb.inspect.units import binary, signed
+from kiwinb.sizes import binary, signed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from rich.table import Table
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json
 from kiwinb.errors import MatrixError
-from kiwinb.inspect.units import binary
+from kiwinb.sizes import binary
 
 if TYPE_CHECKING:
     from kiwinb.matrix.cell import Outcome

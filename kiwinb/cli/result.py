@@ -9,9 +9,9 @@ import click
 
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json
-from kiwinb.inspect.units import binary
 from kiwinb.results.bundle import bundle as make_bundle
 from kiwinb.results.record import list_results
+from kiwinb.sizes import binary
 
 TARGET_DIR = click.option(
     "--target-dir",

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from kiwinb.appliance import open_root
+from kiwinb.build.appliance import open_root
+from kiwinb.build.image import Image
 from kiwinb.cli.build_options import open_appliance, override_options
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json, step_progress
 from kiwinb.description.override import Overrides
-from kiwinb.image import Image
 from kiwinb.settings import load_settings
 
 DESCRIPTION = click.option(
@@ -123,7 +123,7 @@ def update(
     delete_package: tuple[str, ...],
 ) -> None:
     """Change the packages of a root tree; with no package named, bring all up to date."""
-    from kiwinb.update import update_root
+    from kiwinb.build.update import update_root
 
     with step_progress(options.console, verbose=options.verbose) as observer:
         path = update_root(

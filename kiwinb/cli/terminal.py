@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from kiwinb.cli.logs import STEPS
-from kiwinb.plan.progress import Observer, StepEvent
+from kiwinb.steps.progress import Observer, StepEvent
 
 log = logging.getLogger(STEPS)
 

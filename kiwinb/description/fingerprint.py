@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 
 from kiwinb.errors import DescriptionError, Location
-from kiwinb.plan.keys import Digest, digest
 from kiwinb.sandbox.devices import read_device
+from kiwinb.steps.keys import Digest, digest
 
 SETTLED_NS = 2_000_000_000
 """A file that changed less than this before it was read may change again unseen: a file system

@@ -9,7 +9,7 @@ from pathlib import Path
 from kiwinb.description.fingerprint import FingerprintCache, fingerprint
 from kiwinb.description.model import ImageDescription
 from kiwinb.errors import DescriptionError, Location
-from kiwinb.plan.keys import Source
+from kiwinb.steps.keys import Source
 
 SCRIPTS = (
     "post_bootstrap.sh",

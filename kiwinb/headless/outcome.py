@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kiwinb.headless.artefacts import Artefact, Collected, collect, with_results
 from kiwinb.headless.junit import write_junit
 from kiwinb.headless.result import NotebookRun
+from kiwinb.results.artefacts import Artefact, Collected, collect, with_results
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from kiwinb.errors import NotebookError
-from kiwinb.headless.artefacts import RECORD_VARIABLE, Artefact
 from kiwinb.headless.result import Expectation
+from kiwinb.results.artefacts import RECORD_VARIABLE, Artefact
 
 EXPECTATIONS_VARIABLE = "KIWINB_RECORD_EXPECTATIONS"
 """Environment variable that names the file which expectations are appended to."""

@@ -16,9 +16,9 @@ from pathlib import Path
 import nbformat
 from nbconvert import HTMLExporter
 
-from kiwinb.headless.artefacts import Collected
 from kiwinb.headless.result import NotebookRun
-from kiwinb.inspect.units import binary
+from kiwinb.results.artefacts import Collected
+from kiwinb.sizes import binary
 
 _WIDGETS = "application/vnd.jupyter.widget-view+json"
 _STYLE = re.compile(r"<style\b.*?</style>", re.DOTALL)

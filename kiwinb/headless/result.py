@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kiwinb.errors import ExpectationError, KiwinbError, NotebookError, NotebookTimeout
-from kiwinb.headless.artefacts import Artefact
+from kiwinb.results.artefacts import Artefact
 
 CellState = Literal["pending", "running", "resumed", "done", "failed"]
 FailureKind = Literal["error", "expectation", "timeout", "died", "interrupted"]

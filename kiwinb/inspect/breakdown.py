@@ -11,12 +11,12 @@ import pandas as pd
 import zstandard
 
 from kiwinb.errors import InspectError
-from kiwinb.inspect.databases import find_database
 from kiwinb.inspect.files import files
 from kiwinb.inspect.kinds import extensions, kinds
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.remembered import remembered
 from kiwinb.inspect.tree import MOST_IN_MEMORY, Tree
+from kiwinb.packages.databases import find_database
 
 By = Literal["partition", "directory", "package", "section", "type", "extension"]
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from kiwinb.inspect.databases import DATABASES, find_database
-from kiwinb.inspect.databases.database import Package
 from kiwinb.inspect.files import files
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.package_list import SUFFIX, read_package_list
 from kiwinb.inspect.remembered import remembered
 from kiwinb.inspect.tree import Tree
-from kiwinb.inspect.units import signed
+from kiwinb.packages.databases import DATABASES, find_database
+from kiwinb.packages.databases.database import Package
+from kiwinb.sizes import signed
 
 if TYPE_CHECKING:
     from kiwinb.notebook.package_diff import DifferenceBrowser

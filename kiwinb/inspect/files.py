@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from kiwinb.errors import InspectError
-from kiwinb.inspect.databases import find_database
 from kiwinb.inspect.remembered import PASSWD, remembered
 from kiwinb.inspect.tree import Tree
+from kiwinb.packages.databases import find_database
 
 _MAXIMUM_LINKS = 40  # as in path_resolution(7)
 

@@ -15,8 +15,8 @@ from kiwinb.errors import InspectError, StoreError
 from kiwinb.inspect.formats import HasTree, open_tree
 from kiwinb.inspect.formats.checkpoint import CheckpointTree
 from kiwinb.inspect.tree import Tree
-from kiwinb.plan.step import Step
 from kiwinb.settings import load_settings
+from kiwinb.steps.step import Step
 
 _KEY = re.compile(r"[0-9a-f]{6,64}")
 

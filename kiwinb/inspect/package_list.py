@@ -1,6 +1,6 @@
 """The ``.packages`` file that a build leaves beside an image, read back.
 
-Its lines are as :func:`kiwinb.create.metadata.package_line` writes them, after KIWI NG's
+Its lines are as :func:`kiwinb.images.metadata.package_line` writes them, after KIWI NG's
 documentation: ``name|epoch|version|release|arch|disturl|license``, with ``None`` for what is not
 known. Where versions have releases in a field of their own, they are those of RPM.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kiwinb.errors import InspectError
-from kiwinb.inspect.databases.database import Package
+from kiwinb.packages.databases.database import Package
 from kiwinb.packages.rpm_versions import compare_rpm_versions
 from kiwinb.packages.versions import compare_versions
 

@@ -14,9 +14,9 @@ import pandas as pd
 
 from kiwinb.description.model import ImageDescription
 from kiwinb.errors import InspectError
-from kiwinb.inspect.databases import find_database
-from kiwinb.inspect.databases.database import Alternatives, Package, PackageDatabase, Requirement
 from kiwinb.inspect.tree import Tree
+from kiwinb.packages.databases import find_database
+from kiwinb.packages.databases.database import Alternatives, Package, PackageDatabase, Requirement
 
 COLUMNS = (
     "name",

@@ -26,7 +26,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from kiwinb.errors import InspectError
 from kiwinb.inspect.breakdown import directories
 from kiwinb.inspect.diff import Difference
-from kiwinb.inspect.units import binary, signed
+from kiwinb.sizes import binary, signed
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 """Eight colours that everybody tells apart."""

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from kiwinb.inspect.databases import DATABASES
 from kiwinb.inspect.tree import Tree
+from kiwinb.packages.databases import DATABASES
 
 PASSWD = "/etc/passwd"
 """Where user names are."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from kiwinb.inspect.databases import find_database
 from kiwinb.inspect.files import files
 from kiwinb.inspect.remembered import remembered
 from kiwinb.inspect.tree import Tree
+from kiwinb.packages.databases import find_database
 
 MACHINE_MADE: Mapping[str, str] = {
     r"/((dev|run)(/.*)?|proc|sys|tmp|var/tmp)": "directory of the running system",

@@ -26,7 +26,7 @@ import json
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from kiwinb.inspect.units import binary
+from kiwinb.sizes import binary
 
 with open("summary.json") as file:
     cells = json.load(file)["cells"]

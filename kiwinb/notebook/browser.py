@@ -14,11 +14,11 @@ from kiwinb.errors import InspectError
 from kiwinb.inspect.files import files
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.tree import Tree
-from kiwinb.inspect.units import binary
 from kiwinb.notebook.html import bar, escape, more, printable, table
 from kiwinb.notebook.live import Request, Shown
 from kiwinb.notebook.preview import mode_text, preview
 from kiwinb.notebook.tree_index import Integers, TreeIndex
+from kiwinb.sizes import binary
 
 PAGE = 200
 """Rows that are sent at a time."""

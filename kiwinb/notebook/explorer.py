@@ -14,10 +14,10 @@ from kiwinb.errors import InspectError
 from kiwinb.inspect.files import files
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.tree import Tree
-from kiwinb.inspect.units import binary
 from kiwinb.notebook.html import bar, escape, more, picture, printable, table
 from kiwinb.notebook.live import Request, Shown
 from kiwinb.notebook.sizes import LEVELS, Group, Sizes
+from kiwinb.sizes import binary
 
 VIEWS = ("treemap", "icicle", "pareto")
 """How sizes can be drawn."""

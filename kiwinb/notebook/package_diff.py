@@ -9,9 +9,9 @@ import pandas as pd
 
 from kiwinb.errors import InspectError
 from kiwinb.inspect.diff import Difference
-from kiwinb.inspect.units import binary, signed
 from kiwinb.notebook.html import escape, more, picture, printable, table
 from kiwinb.notebook.live import Request, Shown
+from kiwinb.sizes import binary, signed
 
 PAGE = 200
 """Rows that are sent at a time."""

@@ -14,12 +14,12 @@ from IPython.display import DisplayHandle
 
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import KiwinbError, StoreError
-from kiwinb.inspect.units import binary
 from kiwinb.notebook.frontend import is_attended
 from kiwinb.notebook.html import bar, block, clip, escape
 from kiwinb.notebook.live import Live, new_target
-from kiwinb.plan.progress import Observer, StepEvent
-from kiwinb.plan.step import Step
+from kiwinb.sizes import binary
+from kiwinb.steps.progress import Observer, StepEvent
+from kiwinb.steps.step import Step
 
 TICK = 0.25
 """Seconds between two updates of a live panel, at least."""

@@ -17,7 +17,7 @@ from elftools.elf.sections import NoteSection
 
 from kiwinb.errors import InspectError
 from kiwinb.inspect.tree import Tree
-from kiwinb.inspect.units import binary
+from kiwinb.sizes import binary
 
 TEXT_BYTES = 64 * 1024
 """How much of a text is shown."""

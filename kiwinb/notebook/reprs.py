@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kiwinb.errors import KiwinbError
-from kiwinb.inspect.units import binary
 from kiwinb.notebook.html import Markup, block, escape, facts, table
-from kiwinb.plan.step import Step
 from kiwinb.results.record import BuildResult
+from kiwinb.sizes import binary
+from kiwinb.steps.step import Step
 
 if TYPE_CHECKING:
-    from kiwinb.appliance import Appliance, StepForecast
-    from kiwinb.image import Image
-    from kiwinb.root_tree import RootTree
+    from kiwinb.build.appliance import Appliance, StepForecast
+    from kiwinb.build.image import Image
+    from kiwinb.build.root_tree import RootTree
 
 
 class Steps(tuple[Step, ...]):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from kiwinb.plan.keys import NOT_IN_KEY, Digest, Source
-from kiwinb.plan.step import HostPaths, StepContext
+from kiwinb.steps.keys import NOT_IN_KEY, Digest, Source
+from kiwinb.steps.step import HostPaths, StepContext
 
 
 @dataclass(frozen=True)

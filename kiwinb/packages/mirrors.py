@@ -13,11 +13,11 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from kiwinb.description.model import Repository
 from kiwinb.errors import RepositoryError
-from kiwinb.packages.host_sources import HostSource, host_sources
+from kiwinb.packages.apt.host_sources import HostSource, host_sources
 from kiwinb.packages.manager import ResolvedRepository
-from kiwinb.plan.keys import Source
 from kiwinb.sandbox.command import run
 from kiwinb.settings import Settings, settings_file
+from kiwinb.steps.keys import Source
 
 KEYRINGS = Path("/usr/share/keyrings")
 

@@ -6,10 +6,10 @@ import shutil
 from dataclasses import dataclass
 from typing import ClassVar
 
-from kiwinb.plan.keys import Source
-from kiwinb.plan.step import Output, StepContext
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.steps.keys import Source
+from kiwinb.steps.step import Output, StepContext
 
 _STORES = {
     "suse": ("/etc/pki/trust/anchors", "update-ca-certificates"),

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from kiwinb.packages import MANAGERS
-from kiwinb.plan.step import Output, StepContext
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.steps.step import Output, StepContext
 
 _EMPTIED = ("tmp", "run", "var/tmp")
 _REMOVED = (

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from kiwinb.errors import ImageError
-from kiwinb.plan.step import Output, StepContext
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.steps.step import Output, StepContext
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from kiwinb.description.model import Archive, OverlayFile
 from kiwinb.errors import DescriptionError, Location
-from kiwinb.plan.keys import Source
-from kiwinb.plan.step import Output, StepContext
-from kiwinb.prepare.placing import place_archive, place_directory
+from kiwinb.prepare.lay_over import lay_archive, lay_directory
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.steps.keys import Source
+from kiwinb.steps.step import Output, StepContext
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class ImportOverlay:
         for overlay in self.overlays:
             context.log(f"laying {overlay.path.name} over the tree")
             if overlay.path.is_dir():
-                place_directory(context.root, overlay.path)
+                lay_directory(context.root, overlay.path)
             else:
-                place_archive(context.root, overlay.path)
+                lay_archive(context.root, overlay.path)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class UnpackArchives:
         """Unpack them."""
         for archive, source in self.archives:
             context.log(f"unpacking {archive.name}")
-            place_archive(context.root, source.path, archive.target_dir or "/")
+            lay_archive(context.root, source.path, archive.target_dir or "/")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
-from kiwinb.plan.step import Output, StepContext
+from kiwinb.steps.step import Output, StepContext
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,6 @@ from typing import ClassVar
 
 from kiwinb.description.model import ImageDescription
 from kiwinb.errors import CommandError, Location
-from kiwinb.plan.keys import NOT_IN_KEY, Source
-from kiwinb.plan.step import Output, StepContext
 from kiwinb.prepare.profile import profile_text, profile_variables
 from kiwinb.prepare.shell import functions_text
 from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
@@ -22,6 +20,8 @@ from kiwinb.sandbox.command import Log, execute
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.sandbox.shield import shield_host
 from kiwinb.sandbox.tools import search_path
+from kiwinb.steps.keys import NOT_IN_KEY, Source
+from kiwinb.steps.step import Output, StepContext
 
 FUNCTIONS = ".kconfig"
 PROFILE = ".profile"
@@ -34,7 +34,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ScriptEnvironment:
     """What a script finds.
 
     Attributes:
@@ -56,14 +56,14 @@ class Script:
         name: KIWI NG's name for it: ``config.sh`` and so on.
         content: Its text.
         executable: It says itself what runs it.
-        surroundings: What it finds.
+        environment: What it finds.
         path: Where it came from.
     """
 
     name: str
     content: bytes
     executable: bool
-    surroundings: Surroundings
+    environment: ScriptEnvironment
     path: Path | None = field(default=None, metadata=NOT_IN_KEY)
 
     def interpreter(self) -> str | None:
@@ -82,12 +82,12 @@ class Script:
         return words[0]
 
 
-def surroundings(image: ImageDescription, epoch: int) -> Surroundings:
+def script_environment(image: ImageDescription, epoch: int) -> ScriptEnvironment:
     """What the scripts of a description find."""
-    return Surroundings(functions_text(), profile_variables(image), epoch)
+    return ScriptEnvironment(functions_text(), profile_variables(image), epoch)
 
 
-def read_script(name: str, path: Path, given: Surroundings) -> Script:
+def read_script(name: str, path: Path, given: ScriptEnvironment) -> Script:
     """A script from its file on the host."""
     return Script(name, path.read_bytes(), os.access(path, os.X_OK), given, path)
 
@@ -124,7 +124,7 @@ class RunScript:
         Raises:
             CommandError: It ended with another exit status than 0.
         """
-        given = Surroundings(self.functions, self.variables, self.epoch)
+        given = ScriptEnvironment(self.functions, self.variables, self.epoch)
         script = read_script(self.name, self.script.path, given)
         if self.on_host:
             run_on_host(context.root, script, context.log)
@@ -199,14 +199,14 @@ def _protect_host(writable: Sequence[Path]) -> None:
 
 
 def _variables(script: Script) -> dict[str, str]:
-    given = script.surroundings
+    given = script.environment
     return {**given.variables, "SOURCE_DATE_EPOCH": str(given.epoch)}
 
 
 @contextmanager
 def _laid_out(root: Path, script: Script) -> Iterator[None]:
     """Put a script and what it finds into the tree, and take it out again."""
-    given = script.surroundings
+    given = script.environment
     folder = resolve_in(root, FOLDER)
     made = not folder.exists()
     folder.mkdir(exist_ok=True)

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from kiwinb.description.model import User
 from kiwinb.errors import ImageError
-from kiwinb.plan.step import Output, StepContext
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.command import run
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.steps.step import Output, StepContext
 
 _BACKUPS = ("passwd-", "group-", "shadow-", "gshadow-", "subuid-", "subgid-")
 

@@ -7,11 +7,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from kiwinb.create.compress import xz_writer
-from kiwinb.create.tarball import CHUNK
 from kiwinb.errors import ImageError
-from kiwinb.results.place import Placement, sha256_of
+from kiwinb.images.compress import xz_writer
+from kiwinb.images.tarball import CHUNK
 from kiwinb.results.record import DeliveredFile, ImageFacts, list_results
+from kiwinb.results.transaction import FileTransaction, sha256_of
 from kiwinb.sandbox.command import run
 from kiwinb.sandbox.tools import find_tool
 
@@ -72,7 +72,7 @@ def bundle(
                 remedy="Create the image again.",
             )
     names: list[str] = []
-    with Placement(bundle_dir) as placement:
+    with FileTransaction(bundle_dir) as placement:
         for file in files:
             name = _bundled_name(file, result.image, base, bundle_id)
             if name in names:
@@ -82,7 +82,7 @@ def bundle(
 
 
 def _add(
-    placement: Placement,
+    placement: FileTransaction,
     target_dir: Path,
     file: DeliveredFile,
     name: str,

@@ -7,10 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kiwinb.create.kind import ResultFile
 from kiwinb.description.model import ImageDescription
 from kiwinb.errors import ImageError
-from kiwinb.results.place import Placement, sha256_of
+from kiwinb.images.kind import ResultFile
 from kiwinb.results.record import (
     RECORD,
     BuildResult,
@@ -19,6 +18,7 @@ from kiwinb.results.record import (
     list_results,
     to_text,
 )
+from kiwinb.results.transaction import FileTransaction, sha256_of
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def deliver(
         HostError: The target directory cannot be written to, or is full.
         ImageError: A step did not write a file that it announced.
     """
-    with Placement(target_dir) as placement:
+    with FileTransaction(target_dir) as placement:
         before = _delivered(target_dir)
         files = tuple(_deliver(item, outputs[item.step], before, placement) for item in results)
         result = BuildResult(target_dir, ImageFacts.of(image), files)
@@ -94,7 +94,10 @@ def _is_unchanged(directory: Path, file: DeliveredFile) -> bool:
 
 
 def _deliver(
-    item: ResultFile, output: StepFiles, before: Mapping[str, DeliveredFile], placement: Placement
+    item: ResultFile,
+    output: StepFiles,
+    before: Mapping[str, DeliveredFile],
+    placement: FileTransaction,
 ) -> DeliveredFile:
     found = before.get(item.filename)
     if found is not None and found.key == output.key:
@@ -121,7 +124,7 @@ def _deliver(
     )
 
 
-def _place_text(placement: Placement, name: str, text: str) -> None:
+def _place_text(placement: FileTransaction, name: str, text: str) -> None:
     with suppress(OSError, UnicodeDecodeError):
         if (placement.directory / name).read_text(encoding="utf-8") == text:
             return

@@ -8,13 +8,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from kiwinb.create.format import FORMATS, merged_options
 from kiwinb.errors import ImageError
-from kiwinb.inspect.units import binary
+from kiwinb.images.formats.format import FORMATS, merged_options
 from kiwinb.results.deliver import checksum_line
-from kiwinb.results.place import Placement, copy_sparse, sha256_of
 from kiwinb.results.record import RECORD, BuildResult, DeliveredFile, list_results, to_text
+from kiwinb.results.transaction import FileTransaction, copy_sparse, sha256_of
 from kiwinb.sandbox.command import run
+from kiwinb.sizes import binary
 
 _RAW = ".raw"
 _SECTOR = 512
@@ -50,7 +50,7 @@ def resize(target_dir: Path, size: int, *, options: Sequence[str] = ()) -> Build
     if size % _SECTOR:
         raise ImageError(f"a disk has whole sectors, and {size} is no multiple of {_SECTOR}")
 
-    with Placement(target_dir) as placement:
+    with FileTransaction(target_dir) as placement:
         grown = placement.add_made(raw.filename, lambda path: _grow(source, path, size))
         paths = {raw.filename: grown}
         for file in found.files:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from kiwinb.boot.qemu import boot
+from kiwinb.vm.qemu import boot
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kiwinb.appliance import Appliance
-from kiwinb.boot.qemu import boot
+from kiwinb.build.appliance import Appliance
 from kiwinb.settings import Settings, load_settings
+from kiwinb.vm.qemu import boot
 
 pytestmark = [pytest.mark.build, pytest.mark.boot]
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from kiwinb.description.model import Repository
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.mirrors import resolve
-from kiwinb.plan.step import Action, HostPaths, StepContext
 from kiwinb.prepare.packages import (
     Bootstrap,
     CleanPackageManager,
@@ -29,6 +28,7 @@ from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.privilege import detect
 from kiwinb.sandbox.worker import call
 from kiwinb.settings import load_settings
+from kiwinb.steps.step import Action, HostPaths, StepContext
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import ClassVar
 
-from kiwinb.plan.step import DraftStep, Output, Step, StepContext, seal
 from kiwinb.sandbox.command import run
+from kiwinb.steps.step import DraftStep, Output, Step, StepContext, seal
 
 _FILES = 400
 

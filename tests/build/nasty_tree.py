@@ -17,9 +17,9 @@ from typing import ClassVar
 
 from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.store import Store
-from kiwinb.inspect.treescan import to_json
-from kiwinb.plan.step import DraftStep, HostPaths, Output, Step, StepContext, seal
+from kiwinb.checkpoints.treescan import to_json
 from kiwinb.sandbox.devices import make_device
+from kiwinb.steps.step import DraftStep, HostPaths, Output, Step, StepContext, seal
 
 # struct vfs_cap_data, revision 2, effective: cap_net_bind_service
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)

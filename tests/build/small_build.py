@@ -12,11 +12,11 @@ import hashlib
 import sys
 from pathlib import Path
 
-from kiwinb.appliance import Appliance
-from kiwinb.image import Image
-from kiwinb.inspect.treescan import to_json
-from kiwinb.plan.progress import StepEvent
+from kiwinb.build.appliance import Appliance
+from kiwinb.build.image import Image
+from kiwinb.checkpoints.treescan import to_json
 from kiwinb.settings import Settings, load_settings
+from kiwinb.steps.progress import StepEvent
 
 DESCRIPTION = """\
 <image schemaversion="8.5" name="small">

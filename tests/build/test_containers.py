@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from small_build import settings
 
-from kiwinb.appliance import Appliance
-from kiwinb.image import Image
-from kiwinb.inspect.treescan import compare, scan
+from kiwinb.build.appliance import Appliance
+from kiwinb.build.image import Image
+from kiwinb.checkpoints.treescan import compare, scan
 
 pytestmark = pytest.mark.build
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from small_build import settings
 
-from kiwinb.appliance import Appliance, open_root
+from kiwinb.build.appliance import Appliance, open_root
 
 pytestmark = pytest.mark.build
 

@@ -17,10 +17,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from made_filesystem import MIB, make, make_larger_tree
 from odd_tree import at
 
-from kiwinb.create.filesystem.tree import Content
-from kiwinb.create.treewalk import select
-from kiwinb.inspect.treescan import Entry, compare, scan
+from kiwinb.checkpoints.treescan import Entry, compare, scan
 from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE
+from kiwinb.storage.filesystem.content import Content
+from kiwinb.storage.treewalk import select
 
 pytestmark = [
     pytest.mark.build,

@@ -17,7 +17,7 @@ KILLS = 20
 _FORGET = """
 import sys
 from pathlib import Path
-from kiwinb.appliance import Appliance
+from kiwinb.build.appliance import Appliance
 from small_build import settings
 place = Path(sys.argv[1])
 appliance = Appliance(place / "description", settings=settings(place))

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from small_build import settings
 
-from kiwinb.appliance import Appliance
-from kiwinb.inspect.treescan import Entry
+from kiwinb.build.appliance import Appliance
+from kiwinb.checkpoints.treescan import Entry
 
 pytestmark = pytest.mark.build
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from small_build import build, settings, write_description
 
-from kiwinb.appliance import Appliance
-from kiwinb.plan.progress import StepEvent
+from kiwinb.build.appliance import Appliance
+from kiwinb.steps.progress import StepEvent
 
 pytestmark = pytest.mark.build
 

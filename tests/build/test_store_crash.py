@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.store import Store
-from kiwinb.plan.step import HostPaths
+from kiwinb.steps.step import HostPaths
 from heavy_tree import heavy_steps
 store = Store.open(Path(sys.argv[1]))
 run_steps(store, heavy_steps(), HostPaths(cache=Path("/nonexistent")),
@@ -33,7 +33,7 @@ _CHECK = """
 import hashlib, json, sys
 from pathlib import Path
 from kiwinb.checkpoints.store import Store
-from kiwinb.inspect.treescan import to_json
+from kiwinb.checkpoints.treescan import to_json
 from heavy_tree import heavy_steps
 store = Store.open(Path(sys.argv[1]))
 left = [str(path) for name in ("drafts", "trash", "mnt") for path in (store.path / name).iterdir()]

@@ -10,8 +10,8 @@ from store_program import Account, accounts
 
 from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.store import Store
-from kiwinb.inspect.treescan import Entry, compare, from_json
-from kiwinb.plan.step import HostPaths
+from kiwinb.checkpoints.treescan import Entry, compare, from_json
+from kiwinb.steps.step import HostPaths
 
 pytestmark = pytest.mark.build
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from small_build import settings
 
-from kiwinb.appliance import Appliance, open_root
+from kiwinb.build.appliance import Appliance, open_root
+from kiwinb.build.update import update_root
 from kiwinb.errors import PackageError
 from kiwinb.packages.dpkg import installed
-from kiwinb.update import update_root
 
 pytestmark = pytest.mark.build
 

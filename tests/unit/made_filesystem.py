@@ -7,9 +7,9 @@ from pathlib import Path
 
 from odd_tree import EPOCH, make_tree
 
-from kiwinb.create.filesystem import FILESYSTEMS
-from kiwinb.create.filesystem.spec import Filesystem, Watch
-from kiwinb.create.filesystem.tree import Content
+from kiwinb.storage.filesystem import FILESYSTEMS
+from kiwinb.storage.filesystem.content import Content
+from kiwinb.storage.filesystem.spec import Filesystem, Watch
 
 UUID = "6a2a4f0e-3a0b-4b55-9d6f-0f0e7b6f3c11"
 MIB = 1 << 20

@@ -8,8 +8,8 @@ import stat
 import struct
 from pathlib import Path
 
-from kiwinb.plan.step import Action, HostPaths, StepContext
 from kiwinb.sandbox.devices import make_device
+from kiwinb.steps.step import Action, HostPaths, StepContext
 
 EPOCH = 1_700_000_000
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from kiwinb.plan.keys import Source
-from kiwinb.plan.step import HostPaths, StepContext
 from kiwinb.prepare.scripts import RunScript
 from kiwinb.prepare.shell import functions_text
 from kiwinb.sandbox.tools import search_path
 from kiwinb.sandbox.worker import Report, call
+from kiwinb.steps.keys import Source
+from kiwinb.steps.step import HostPaths, StepContext
 
 _PROGRAMS = """
     bash cat basename chmod chown cp cut date dirname env find getent grep head id install

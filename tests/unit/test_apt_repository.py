@@ -17,9 +17,9 @@ from kiwinb.errors import PackageError, RepositoryError
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.apt.session import session
 from kiwinb.packages.mirrors import resolve
-from kiwinb.plan.keys import digest
-from kiwinb.plan.step import HostPaths, StepContext
 from kiwinb.settings import Settings
+from kiwinb.steps.keys import digest
+from kiwinb.steps.step import HostPaths, StepContext
 
 TOOLS = ("apt-get", "dpkg-deb", "apt-ftparchive")
 pytestmark = pytest.mark.skipif(

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from odd_tree import EPOCH, make_tree, run_action
 
-from kiwinb.create.archive import PackCpio
-from kiwinb.create.cpio import write_cpio
-from kiwinb.create.treewalk import select
+from kiwinb.checkpoints.treescan import Entry, compare, scan
 from kiwinb.errors import ImageError
-from kiwinb.inspect.treescan import Entry, compare, scan
+from kiwinb.images.archive import PackCpio
+from kiwinb.images.cpio import write_cpio
 from kiwinb.sandbox.worker import Report, call
+from kiwinb.storage.treewalk import select
 
 _EXCLUDE = ("image", ".profile")
 

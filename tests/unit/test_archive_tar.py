@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odd_tree import CAPABILITY, EPOCH, make_tree, run_action
 
-from kiwinb.create.archive import PackTarball
-from kiwinb.create.compress import xz_writer
-from kiwinb.create.tarball import TarWriter
-from kiwinb.create.treewalk import MACHINERY, TEMPORARY, select
+from kiwinb.checkpoints.treescan import Entry, compare, scan
 from kiwinb.errors import CommandError, ImageError
-from kiwinb.inspect.treescan import Entry, compare, scan
+from kiwinb.images.archive import PackTarball
+from kiwinb.images.compress import xz_writer
+from kiwinb.images.tarball import TarWriter
 from kiwinb.sandbox.worker import Report, call
+from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, select
 
 _NODES = ("nodes/*",)
 

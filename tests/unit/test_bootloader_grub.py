@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 from descriptions import document
 
-from kiwinb.create.bootloader.grub_bios import install, master_boot_record, placed_core
-from kiwinb.create.bootloader.grub_config import (
+from kiwinb.bootloader.grub2.bios import install, master_boot_record, placed_core
+from kiwinb.bootloader.grub2.config import (
     defaults,
     environment_block,
     menu,
     terminal_commands,
 )
-from kiwinb.create.bootloader.kernel import Kernel, find_kernel
-from kiwinb.create.bootloader.setup import BootSetup
-from kiwinb.create.disk.layout import lay_out
+from kiwinb.bootloader.kernel import Kernel, find_kernel
+from kiwinb.bootloader.setup import BootSetup
 from kiwinb.description.model import Bootloader, ConfigOption
 from kiwinb.description.select import select
 from kiwinb.errors import ImageError
+from kiwinb.storage.layout import lay_out
 
 LIBRARY = Path("/usr/lib/grub/i386-pc")
 KERNEL = Kernel("6.1.0-1", "vmlinuz-6.1.0-1", "initrd.img-6.1.0-1")

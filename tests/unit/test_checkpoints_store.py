@@ -17,9 +17,9 @@ import pytest
 from kiwinb.checkpoints.runner import due_steps, run_steps
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import CommandError, KiwinbError, StoreError
-from kiwinb.plan.progress import StepEvent
-from kiwinb.plan.step import DraftStep, HostPaths, Output, Step, StepContext, seal
 from kiwinb.sandbox.worker import Report
+from kiwinb.steps.progress import StepEvent
+from kiwinb.steps.step import DraftStep, HostPaths, Output, Step, StepContext, seal
 
 HOST = HostPaths(cache=Path("/nonexistent"))
 

@@ -21,12 +21,12 @@ from kiwinb.checks import (
 from kiwinb.checks.host import HostFacts, filesystem_of, gather
 from kiwinb.checks.reference import markdown
 from kiwinb.checks.requirements import install_command, tools_for
-from kiwinb.create import IMAGE_KINDS
-from kiwinb.create.filesystem import FILESYSTEMS
 from kiwinb.description.select import select
 from kiwinb.errors import KiwinbError
+from kiwinb.images import IMAGE_KINDS
 from kiwinb.sandbox.tools import TOOLS
 from kiwinb.settings import Settings, load_settings
+from kiwinb.storage.filesystem import FILESYSTEMS
 
 KIWI = (
     "repositories_configured",

@@ -19,15 +19,15 @@ import pytest
 import yaml
 from descriptions import PREFERENCES, document
 
-from kiwinb import cli, doctor
-from kiwinb.appliance import Appliance
-from kiwinb.checks import CheckErrors
-from kiwinb.doctor import Diagnosis, Finding, examine
+from kiwinb import cli
+from kiwinb.build.appliance import Appliance
+from kiwinb.checks import CheckErrors, doctor
+from kiwinb.checks.doctor import Diagnosis, Finding, examine
 from kiwinb.errors import HostError
-from kiwinb.plan.progress import StepEvent
-from kiwinb.plan.step import DraftStep, seal
 from kiwinb.prepare.packages import CleanPackageManager
 from kiwinb.settings import Settings
+from kiwinb.steps.progress import StepEvent
+from kiwinb.steps.step import DraftStep, seal
 
 DATA = Path(__file__).parents[1] / "data/descriptions"
 SERVER = DATA / "server"
@@ -103,7 +103,7 @@ def test_an_interrupt_has_status_130(run: Run, monkeypatch: pytest.MonkeyPatch) 
     def interrupted(*_args: object, **_named: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kiwinb.doctor.examine", interrupted)
+    monkeypatch.setattr("kiwinb.checks.doctor.examine", interrupted)
     done = run("doctor")
     assert done.status == 128 + signal.SIGINT
     assert "run again" in done.err
@@ -119,7 +119,7 @@ def test_an_error_of_the_system_is_one_line(run: Run, monkeypatch: pytest.Monkey
     def full(*_args: object, **_named: object) -> None:
         raise OSError(28, "No space left on device", "/x")
 
-    monkeypatch.setattr("kiwinb.doctor.examine", full)
+    monkeypatch.setattr("kiwinb.checks.doctor.examine", full)
     done = run("doctor")
     assert (done.status, done.err) == (1, "kiwinb: [Errno 28] No space left on device: '/x'\n")
 
@@ -321,7 +321,7 @@ def test_doctor_prints_a_table_or_json_and_ends_with_its_status(
             Finding("QEMU", "note", "no QEMU", "", ("qemu-system-x86",)),
         )
     )
-    monkeypatch.setattr("kiwinb.doctor.examine", lambda *_args, **_named: found)
+    monkeypatch.setattr("kiwinb.checks.doctor.examine", lambda *_args, **_named: found)
     done = run("doctor")
     assert done.status == HostError.exit_status
     assert "sudo apt-get install fdisk xfsprogs" in done.out
@@ -333,7 +333,7 @@ def test_doctor_prints_a_table_or_json_and_ends_with_its_status(
     assert data["install"] == "sudo apt-get install fdisk xfsprogs"
     assert data["suggest"] == "sudo apt-get install qemu-system-x86"
 
-    monkeypatch.setattr("kiwinb.doctor.examine", lambda *_args, **_named: Diagnosis(()))
+    monkeypatch.setattr("kiwinb.checks.doctor.examine", lambda *_args, **_named: Diagnosis(()))
     assert run("doctor").status == 0
 
 

@@ -108,7 +108,7 @@ def test_what_is_not_there(tmp_path, monkeypatch):
 
 def test_the_command_line_starts_without_pandas():
     script = (
-        "import sys, kiwinb.cli, kiwinb.appliance; "
+        "import sys, kiwinb.cli, kiwinb.build.appliance; "
         "print([name for name in ('pandas', 'numpy', 'matplotlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

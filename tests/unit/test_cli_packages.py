@@ -14,7 +14,7 @@ from test_apt_repository import APT, index, make_package, resolved
 
 from kiwinb import cli
 from kiwinb.errors import PackageError
-from kiwinb.plan.step import HostPaths
+from kiwinb.steps.step import HostPaths
 
 TOOLS = ("apt-get", "dpkg-deb", "apt-ftparchive")
 pytestmark = pytest.mark.skipif(

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from descriptions import document
 
-from kiwinb.create.kind import ResultFile
 from kiwinb.description.select import select
 from kiwinb.errors import ImageError
+from kiwinb.images.kind import ResultFile
 from kiwinb.results.deliver import StepFiles, deliver
 from kiwinb.results.record import list_results
 from kiwinb.results.resize import resize

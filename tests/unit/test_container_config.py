@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from kiwinb.create import IMAGE_KINDS
-from kiwinb.create.container import PackContainer
-from kiwinb.create.container_config import image_config, platform, references
 from kiwinb.description.model import (
     BuildType,
     ConfigOption,
@@ -20,6 +17,9 @@ from kiwinb.description.model import (
     Preferences,
 )
 from kiwinb.errors import ImageError
+from kiwinb.images import IMAGE_KINDS
+from kiwinb.images.container.config import image_config, platform, references
+from kiwinb.images.container.kind import PackContainer
 
 _FULL = ContainerConfig(
     name="registry.example:5000/team/app",

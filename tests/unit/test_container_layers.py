@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from odd_tree import EPOCH, make_tree
 
-from kiwinb.create.container_layers import add_difference, add_layer, apply_layer
-from kiwinb.create.tarball import TarWriter
-from kiwinb.create.treewalk import select
+from kiwinb.checkpoints.treescan import compare, scan
 from kiwinb.errors import ImageError
-from kiwinb.inspect.treescan import compare, scan
+from kiwinb.images.container.layers import add_difference, add_layer, apply_layer
+from kiwinb.images.tarball import TarWriter
 from kiwinb.sandbox.devices import make_device
 from kiwinb.sandbox.worker import Report, call
+from kiwinb.storage.treewalk import select
 
 
 def _layer(write: Callable[[TarWriter], None]) -> io.BytesIO:

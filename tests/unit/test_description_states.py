@@ -17,10 +17,8 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from kiwinb.create import IMAGE_KINDS
-from kiwinb.create.bootloader import BOOTLOADERS
-from kiwinb.create.filesystem import FILESYSTEMS
-from kiwinb.create.format import FORMATS
+from kiwinb.bootloader import BOOTLOADERS
+from kiwinb.build.plan import BuildInputs, plan_build
 from kiwinb.description.document import Document, read
 from kiwinb.description.schema.rules import (
     AttributeRule,
@@ -32,13 +30,15 @@ from kiwinb.description.schema.rules import (
 from kiwinb.description.select import select
 from kiwinb.description.sources import Sources
 from kiwinb.errors import KiwinbError
+from kiwinb.images import IMAGE_KINDS
+from kiwinb.images.container.derived import find_base_container
+from kiwinb.images.formats.format import FORMATS
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import RepositoryState
 from kiwinb.packages.mirrors import resolve
-from kiwinb.plan.build import BuildInputs, plan_build
-from kiwinb.plan.keys import Source
-from kiwinb.prepare.base_container import find_base_container
 from kiwinb.settings import Settings
+from kiwinb.steps.keys import Source
+from kiwinb.storage.filesystem import FILESYSTEMS
 
 DATA = Path(__file__).parents[1] / "data/descriptions"
 

@@ -11,10 +11,10 @@ import pytest
 from descriptions import document
 from odd_tree import run_action
 
-from kiwinb.create.disk.sparse import copy_data
-from kiwinb.create.format import FORMATS, ConvertDisk, plan_format
 from kiwinb.description.select import select
 from kiwinb.errors import ImageError
+from kiwinb.images.formats.format import FORMATS, ConvertDisk, plan_format
+from kiwinb.storage.sparse import copy_data
 
 MIB = 1 << 20
 

@@ -15,15 +15,15 @@ import pytest
 from descriptions import document
 from odd_tree import run_action
 
-from kiwinb.create.bootloader.grub_config import early_config, filesystem_module, table_module
-from kiwinb.create.disk.assemble import AssembleDisk
-from kiwinb.create.disk.fill import image_file
-from kiwinb.create.disk.fstab import device_name, fstab
-from kiwinb.create.disk.layout import DiskLayout, lay_out, uses_bios, uses_efi
-from kiwinb.create.disk.oem import OemKind
+from kiwinb.bootloader.grub2.config import early_config, filesystem_module, table_module
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.select import select
 from kiwinb.errors import ImageError, KiwinbError
+from kiwinb.images.oem import OemKind
+from kiwinb.storage.assemble import AssembleDisk
+from kiwinb.storage.fill import image_file
+from kiwinb.storage.fstab import device_name, fstab
+from kiwinb.storage.layout import DiskLayout, lay_out, uses_bios, uses_efi
 
 MIB = 1 << 20
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from made_filesystem import MIB, UUID, make, make_larger_tree
 
-from kiwinb.create.filesystem.btrfs_tree import Identity, TreeWriter, name_hash
-from kiwinb.create.filesystem.spec import FilesystemFull
-from kiwinb.create.treewalk import select
+from kiwinb.checkpoints.treescan import Entry, compare
 from kiwinb.errors import ImageError
-from kiwinb.inspect.treescan import Entry, compare
+from kiwinb.storage.filesystem.btrfs_tree import Identity, TreeWriter, name_hash
+from kiwinb.storage.filesystem.spec import FilesystemFull
+from kiwinb.storage.treewalk import select
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import pytest
 from descriptions import document
 from odd_tree import EPOCH, make_tree, run_action
 
-from kiwinb.create import IMAGE_KINDS
 from kiwinb.description.select import select as choose
 from kiwinb.errors import ImageError
+from kiwinb.images import IMAGE_KINDS
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from made_filesystem import MIB, UUID, make, make_larger_tree
 
-from kiwinb.create.filesystem.spec import FilesystemFull
-from kiwinb.create.filesystem.xfs_directory import name_hash
-from kiwinb.create.filesystem.xfs_space import balanced
 from kiwinb.errors import ImageError
+from kiwinb.storage.filesystem.spec import FilesystemFull
+from kiwinb.storage.filesystem.xfs_directory import name_hash
+from kiwinb.storage.filesystem.xfs_space import balanced
 
 
 @pytest.fixture(scope="module")

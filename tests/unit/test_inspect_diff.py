@@ -7,9 +7,9 @@ import pytest
 from inspect_trees import Deb, Item, MemoryTree, database
 
 from kiwinb.errors import InspectError
-from kiwinb.inspect.databases.database import Package
 from kiwinb.inspect.diff import FILE_COLUMNS, PACKAGE_COLUMNS, diff, diff_packages
 from kiwinb.inspect.formats.directory import DirectoryTree
+from kiwinb.packages.databases.database import Package
 from kiwinb.packages.versions import compare_versions
 
 

@@ -19,9 +19,9 @@ from kiwinb.checkpoints.store import Store
 from kiwinb.errors import InspectError
 from kiwinb.inspect.formats import open_tree
 from kiwinb.inspect.formats.directory import DirectoryTree
-from kiwinb.plan.step import DraftStep, HostPaths, Output, StepContext, seal
 from kiwinb.sandbox.devices import make_device
 from kiwinb.sandbox.worker import Report, call
+from kiwinb.steps.step import DraftStep, HostPaths, Output, StepContext, seal
 
 
 def _against_find(_argument: None, _report: Report) -> tuple[list[str], list[str]]:

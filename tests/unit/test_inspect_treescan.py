@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kiwinb.inspect.treescan import Entry, compare, from_json, scan, to_json
+from kiwinb.checkpoints.treescan import Entry, compare, from_json, scan, to_json
 from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE
 
 

@@ -25,7 +25,7 @@ RECIPE = (
     """\
 import os
 from pathlib import Path
-from kiwinb.headless.artefacts import record_image
+from kiwinb.results.artefacts import record_image
 with open("log", "a") as log:
     log.write(f"{n} first\\n")
 out = Path(target_dir)

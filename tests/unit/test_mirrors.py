@@ -7,7 +7,7 @@ import pytest
 
 from kiwinb.description.model import Repository
 from kiwinb.errors import RepositoryError
-from kiwinb.packages.host_sources import host_sources
+from kiwinb.packages.apt.host_sources import host_sources
 from kiwinb.packages.mirrors import resolve
 from kiwinb.settings import Settings
 

@@ -12,8 +12,8 @@ from kiwinb.checkpoints.store import Store
 from kiwinb.errors import PackageError, StoreError
 from kiwinb.notebook.panel import Panel, Stopped, watch
 from kiwinb.notebook.reprs import Explanation, Steps
-from kiwinb.plan.progress import StepEvent
-from kiwinb.plan.step import DraftStep, Output, StepContext, seal
+from kiwinb.steps.progress import StepEvent
+from kiwinb.steps.step import DraftStep, Output, StepContext, seal
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def test_watch_shows_and_says_how_it_ended(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_steps_and_explanations_look_well_and_iterate() -> None:
-    from kiwinb.appliance import StepForecast
+    from kiwinb.build.appliance import StepForecast
 
     steps = Steps(STEPS)
     assert [step.name for step in steps] == ["one", "two", "three", "other"]
@@ -122,9 +122,9 @@ def test_errors_show_without_traceback() -> None:
 
 
 def test_an_appliance_outside_of_a_notebook_has_no_panel(tmp_path: Path) -> None:
-    from kiwinb.appliance import Appliance
-    from kiwinb.plan.progress import ignore
+    from kiwinb.build.appliance import Appliance
     from kiwinb.settings import Settings
+    from kiwinb.steps.progress import ignore
 
     settings = Settings(store=tmp_path / "store", cache=tmp_path / "cache")
     data = Path(__file__).parents[1] / "data/descriptions/server"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kiwinb.errors import DescriptionError
-from kiwinb.prepare.placing import place_archive, place_directory
+from kiwinb.prepare.lay_over import lay_archive, lay_directory
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root makes these")
 
@@ -71,7 +71,7 @@ def test_modes_times_links_and_attributes_are_kept(root: Path, overlay: Path) ->
     (overlay / "etc/link").symlink_to("../nowhere")
     os.mkfifo(overlay / "etc/pipe")
     os.setxattr(tool, "user.note", b"\xff\0kept")
-    place_directory(root, overlay)
+    lay_directory(root, overlay)
     placed = (root / "usr/bin/tool").stat()
     assert stat.S_IMODE(placed.st_mode) == 0o4755
     assert placed.st_mtime == 1e9
@@ -89,13 +89,13 @@ def test_a_directory_belongs_to_root_and_an_archive_keeps_owners(
     file.write_text("x")
     os.chown(file, 1234, 5678)
     os.mknod(overlay / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
-    place_directory(root, overlay)
+    lay_directory(root, overlay)
     assert ((root / "owned").stat().st_uid, (root / "owned").stat().st_gid) == (0, 0)
     node = (root / "null").stat()
     assert (stat.S_ISCHR(node.st_mode), node.st_rdev) == (True, os.makedev(1, 3))
 
     subprocess.run(["tar", "-cf", tmp_path / "root.tar", "-C", overlay, "."], check=True)
-    place_archive(root, tmp_path / "root.tar")
+    lay_archive(root, tmp_path / "root.tar")
     assert ((root / "owned").stat().st_uid, (root / "owned").stat().st_gid) == (1234, 5678)
 
 
@@ -104,7 +104,7 @@ def test_archives_of_each_compression(root: Path, overlay: Path, option: str) ->
     (overlay / "file").write_text("packed")
     archive = overlay.parent / "root.tar.z"
     subprocess.run(["tar", option, "-cf", archive, "-C", overlay, "."], check=True)
-    place_archive(root, archive, "/srv")
+    lay_archive(root, archive, "/srv")
     assert (root / "srv/file").read_text() == "packed"
 
 
@@ -112,7 +112,7 @@ def test_a_directory_that_is_there_keeps_its_mode(root: Path, overlay: Path) -> 
     (root / "etc").chmod(0o711)
     (overlay / "etc").mkdir(mode=0o755)
     (overlay / "etc/file").write_text("x")
-    place_directory(root, overlay)
+    lay_directory(root, overlay)
     assert stat.S_IMODE((root / "etc").stat().st_mode) == 0o711
 
 
@@ -121,7 +121,7 @@ def test_a_link_to_a_directory_is_followed_inside(root: Path, overlay: Path) -> 
     (root / "lib").symlink_to("/usr/lib")
     (overlay / "lib").mkdir()
     (overlay / "lib/module").write_text("x")
-    place_directory(root, overlay)
+    lay_directory(root, overlay)
     assert (root / "usr/lib/module").read_text() == "x"
     assert (root / "lib").is_symlink()
 
@@ -131,7 +131,7 @@ def test_a_link_to_a_directory_that_is_missing(root: Path, overlay: Path) -> Non
     (root / "var/run").symlink_to("/run/deep/er")
     (overlay / "var/run").mkdir(parents=True)
     (overlay / "var/run/file").write_text("x")
-    place_directory(root, overlay)
+    lay_directory(root, overlay)
     assert (root / "run/deep/er/file").read_text() == "x"
 
 
@@ -149,7 +149,7 @@ def test_never_through_a_link_of_the_tree(
     (root / "srv").symlink_to(target(outside))
     (overlay / "srv").mkdir()
     (overlay / "srv/victim").write_text("attacked")
-    place_directory(root, overlay)
+    lay_directory(root, overlay)
     assert _untouched(outside)
     assert (root / "srv").is_symlink()
 
@@ -160,7 +160,7 @@ def test_a_link_in_the_place_of_a_file_is_replaced(
     (root / "etc/motd").symlink_to(outside / "victim")
     (overlay / "etc").mkdir()
     (overlay / "etc/motd").write_text("attacked")
-    place_directory(root, overlay)
+    lay_directory(root, overlay)
     assert _untouched(outside)
     assert not (root / "etc/motd").is_symlink()
 
@@ -169,7 +169,7 @@ def test_an_archive_that_lays_a_link_and_goes_through_it(
     root: Path, tmp_path: Path, outside: Path
 ) -> None:
     members = (_member("out", tarfile.SYMTYPE, str(outside)), _member("out/victim"))
-    place_archive(root, _archive(tmp_path / "a.tar", *members))
+    lay_archive(root, _archive(tmp_path / "a.tar", *members))
     assert _untouched(outside)
 
 
@@ -179,7 +179,7 @@ def test_members_with_names_that_leave_the_tree(
 ) -> None:
     archive = _archive(tmp_path / "a.tar", _member(name))
     with pytest.raises(DescriptionError, match="leave the root tree"):
-        place_archive(root, archive)
+        lay_archive(root, archive)
     assert _untouched(outside)
 
 
@@ -187,14 +187,14 @@ def test_a_hard_link_to_what_is_outside(root: Path, tmp_path: Path, outside: Pat
     (root / "out").symlink_to(outside)
     members = (_member("link", tarfile.LNKTYPE, "out/victim"), _member("link"))
     with pytest.raises(DescriptionError):
-        place_archive(root, _archive(tmp_path / "a.tar", *members))
+        lay_archive(root, _archive(tmp_path / "a.tar", *members))
     assert _untouched(outside)
 
 
 def test_a_file_where_the_tree_has_a_directory(root: Path, overlay: Path) -> None:
     (overlay / "etc").write_text("x")
     with pytest.raises(DescriptionError, match="the tree has a directory there") as caught:
-        place_directory(root, overlay)
+        lay_directory(root, overlay)
     assert "root" in str(caught.value)
 
 
@@ -202,7 +202,7 @@ def test_a_directory_where_the_tree_has_a_file(root: Path, overlay: Path) -> Non
     (root / "srv").write_text("x")
     (overlay / "srv").mkdir()
     with pytest.raises(DescriptionError, match="the tree has a file there"):
-        place_directory(root, overlay)
+        lay_directory(root, overlay)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"\x28\xb5\x2f\xfdbroken"])
@@ -210,7 +210,7 @@ def test_what_is_no_archive(root: Path, tmp_path: Path, content: bytes) -> None:
     archive = tmp_path / "root.tar.gz"
     archive.write_bytes(content)
     with pytest.raises(DescriptionError, match="cannot be unpacked"):
-        place_archive(root, archive)
+        lay_archive(root, archive)
 
 
 def test_an_archive_that_was_cut_off(root: Path, tmp_path: Path) -> None:
@@ -219,4 +219,4 @@ def test_an_archive_that_was_cut_off(root: Path, tmp_path: Path) -> None:
     packed = archive.with_suffix(".tar.gz")
     packed.write_bytes(packed.read_bytes()[:50_000])
     with pytest.raises(DescriptionError, match="cannot be unpacked"):
-        place_archive(root, packed)
+        lay_archive(root, packed)

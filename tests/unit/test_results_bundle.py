@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from test_results_deliver import CONTENT, DISK, IMAGE, RESULTS, outputs
 
-from kiwinb.create.kind import ResultFile
 from kiwinb.errors import ImageError
+from kiwinb.images.kind import ResultFile
 from kiwinb.results.bundle import bundle
 from kiwinb.results.deliver import deliver
 

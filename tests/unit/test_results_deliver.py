@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from kiwinb.create.kind import ResultFile
 from kiwinb.description.model import BuildType, ImageDescription, Preferences
 from kiwinb.errors import HostError, ImageError
+from kiwinb.images.kind import ResultFile
 from kiwinb.results.deliver import StepFiles, deliver
-from kiwinb.results.place import copy_sparse
 from kiwinb.results.record import RECORD, BuildResult, list_results
+from kiwinb.results.transaction import copy_sparse
 
 IMAGE = ImageDescription(
     name="test",

@@ -51,7 +51,7 @@ def test_parameters_of_all_sorts_and_the_paths_of_images(
     write_recipe(
         tmp_path / "r.ipynb",
         EXPECT + "a: int = 1\nb: int = 1\nc: int = 1",
-        "from kiwinb.headless.artefacts import record_image\nfrom pathlib import Path\n"
+        "from kiwinb.results.artefacts import record_image\nfrom pathlib import Path\n"
         "record_image(Path(f'{a}-{b}-{c}.raw')); expect('a', '7', str(a), True)",
     )
     (tmp_path / "p.yaml").write_text("a: 2\nb: 2\nc: 2\n")

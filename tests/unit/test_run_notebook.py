@@ -19,7 +19,7 @@ def test_parameters_are_injected_and_images_are_reported(tmp_path: Path) -> None
         "size: int = 1\nname = 'small'",
         "# Build",
         "from pathlib import Path\n"
-        "from kiwinb.headless.artefacts import record_image\n"
+        "from kiwinb.results.artefacts import record_image\n"
         "record_image(Path(f'{name}-{size}.raw'))",
     )
     events: list[CellEvent] = []

@@ -11,10 +11,10 @@ import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 from recipes import EXPECT, loaded, write_recipe
 
-from kiwinb.headless.artefacts import MANIFEST
 from kiwinb.headless.outcome import OutcomeFiles, write_outcome
 from kiwinb.headless.result import NotebookRun
 from kiwinb.headless.run import run_notebook
+from kiwinb.results.artefacts import MANIFEST
 
 RECIPE = (
     EXPECT + "size: int = 1",
@@ -22,7 +22,7 @@ RECIPE = (
     "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
     "import ipywidgets\nfrom IPython.display import HTML, Javascript\n"
     "display(ipywidgets.IntSlider(), HTML('<b id=\"mine\">bold</b>'), Javascript('1'))",
-    "from kiwinb.headless.artefacts import record, record_image\nfrom pathlib import Path\n"
+    "from kiwinb.results.artefacts import record, record_image\nfrom pathlib import Path\n"
     "Path('disk.raw').write_bytes(b'disk'); record_image(Path('disk.raw'))\n"
     "Path('note.txt').write_text('x'); record('note.txt', 'note')\n"
     "expect('size', '< 4 \\x01', '1', True); expect('boots', 'login:', 'panic', False)",
@@ -118,7 +118,7 @@ def test_artefacts_are_collected_with_a_manifest(run: NotebookRun, tmp_path: Pat
 
 
 def test_artefacts_of_the_last_run_are_replaced(tmp_path: Path) -> None:
-    source = "from kiwinb.headless.artefacts import record\nopen('{0}', 'w').close(); record('{0}')"
+    source = "from kiwinb.results.artefacts import record\nopen('{0}', 'w').close(); record('{0}')"
     directory = tmp_path / "artefacts"
     for name in ("one", "two"):
         recipe = write_recipe(tmp_path / "r.ipynb", source.format(name))
@@ -131,7 +131,7 @@ def test_artefacts_of_the_last_run_are_replaced(tmp_path: Path) -> None:
 def test_artefacts_of_one_name_are_told_apart(tmp_path: Path) -> None:
     recipe = write_recipe(
         tmp_path / "r.ipynb",
-        "import os\nfrom kiwinb.headless.artefacts import record\n"
+        "import os\nfrom kiwinb.results.artefacts import record\n"
         "for n in 'ab':\n    os.mkdir(n); open(f'{n}/x', 'w').write(n); record(f'{n}/x')",
     )
     done = run_notebook(recipe, output=tmp_path / "o.ipynb")

@@ -61,7 +61,7 @@ def test_a_run_that_passed_is_not_run_again(tmp_path: Path) -> None:
 def test_it_runs_again_from_the_cell_whose_artefact_is_gone(tmp_path: Path) -> None:
     recipe = write_recipe(
         tmp_path / "r.ipynb",
-        "from kiwinb.headless.artefacts import record",
+        "from kiwinb.results.artefacts import record",
         "open('made', 'w').close(); record('made')",
     )
     output = tmp_path / "o.ipynb"

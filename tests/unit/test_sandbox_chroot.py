@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from kiwinb.checkpoints.treescan import compare, scan
 from kiwinb.errors import CommandError
-from kiwinb.inspect.treescan import compare, scan
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.mounts import bind, unmount
 from kiwinb.sandbox.worker import Report, call

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kiwinb.build.plan import BuildInputs, plan_build
 from kiwinb.description.model import (
     Bootloader,
     BuildType,
@@ -19,10 +20,9 @@ from kiwinb.description.model import (
 from kiwinb.description.sources import Sources
 from kiwinb.errors import CommandError
 from kiwinb.packages.manager import RepositoryState
-from kiwinb.plan.build import BuildInputs, plan_build
-from kiwinb.plan.keys import Source
 from kiwinb.prepare.profile import profile_text, profile_variables
-from kiwinb.prepare.scripts import Script, Surroundings
+from kiwinb.prepare.scripts import Script, ScriptEnvironment
+from kiwinb.steps.keys import Source
 
 IMAGE = ImageDescription(
     name="it's",
@@ -80,7 +80,7 @@ def test_own_files_are_not_written_through_links(tree, tmp_path):
     ],
 )
 def test_interpreter(first, mode, interpreter):
-    given = Surroundings("", {}, 0)
+    given = ScriptEnvironment("", {}, 0)
     script = Script("config.sh", f"{first}\nx\n".encode(), bool(mode & 0o100), given)
     assert script.interpreter() == interpreter
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from kiwinb.build.exported import is_export
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import HostError, InspectError
 from kiwinb.inspect.formats import partitions, unpack
@@ -33,9 +34,8 @@ from kiwinb.inspect.formats.squashfs import SquashfsTree
 from kiwinb.inspect.formats.window import Window, reading
 from kiwinb.inspect.formats.xfs import XfsTree
 from kiwinb.inspect.tree import Tree
-from kiwinb.plan.keys import Digest
-from kiwinb.prepared import is_prepared
 from kiwinb.sandbox.privilege import detect
+from kiwinb.steps.keys import Digest
 
 _MOST_NESTED = 3
 
@@ -127,7 +127,7 @@ def open_tree(source: Source) -> Tree:
 def _open_directory(path: Path) -> Tree:
     if ContainerTree.probe_directory(path):
         return ContainerTree.of_directory(path)
-    if os.geteuid() and is_prepared(path):  # its files may belong to subordinate ids
+    if os.geteuid() and is_export(path):  # its files may belong to subordinate ids
         try:
             privilege = detect()
         except HostError:

@@ -13,9 +13,9 @@ import pandas as pd
 from kiwinb.checkpoints.store import Store
 from kiwinb.inspect.formats.directory import DirectoryTree
 from kiwinb.inspect.tree import Tree
-from kiwinb.plan.keys import Digest
 from kiwinb.sandbox.privilege import Privilege
 from kiwinb.sandbox.worker import Report, call
+from kiwinb.steps.keys import Digest
 
 R = TypeVar("R")
 

@@ -21,9 +21,9 @@ import zstandard
 
 from kiwinb.errors import CommandError, InspectError
 from kiwinb.inspect.formats.window import PIECE, Window, reading
-from kiwinb.inspect.units import binary
 from kiwinb.sandbox.command import run
 from kiwinb.settings import load_settings
+from kiwinb.sizes import binary
 
 _BLOCK = 65536
 _ZEROS = bytes(_BLOCK)

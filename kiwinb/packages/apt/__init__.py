@@ -25,8 +25,8 @@ from kiwinb.packages.manager import (
     RepositoryState,
     ResolvedRepository,
 )
-from kiwinb.plan.step import HostPaths, StepContext
 from kiwinb.sandbox.chroot import Chroot
+from kiwinb.steps.step import HostPaths, StepContext
 
 
 class Apt:

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kiwinb.packages.apt.host_sources import acquire_options
 from kiwinb.packages.dpkg import STATUS
-from kiwinb.packages.host_sources import acquire_options
 from kiwinb.packages.manager import ResolvedRepository
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.sandbox.tools import find_tool, search_path

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from kiwinb.packages.apt.sources import key_suffix, read_key, stanza
 from kiwinb.packages.manager import ResolvedRepository
-from kiwinb.plan.keys import Digest
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.steps.keys import Digest
 
 _KEYRINGS = "/etc/apt/keyrings"
 

@@ -21,10 +21,10 @@ from kiwinb.packages.apt.config import AptConfig, architecture_of, credentials
 from kiwinb.packages.apt.sources import key_suffix, read_key, stanza
 from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
-from kiwinb.plan.keys import Digest, digest
 from kiwinb.sandbox.command import execute
 from kiwinb.sandbox.nosync import suppress_sync
 from kiwinb.sandbox.tools import find_tool
+from kiwinb.steps.keys import Digest, digest
 
 _KEPT_SECONDS = 24 * 3600
 

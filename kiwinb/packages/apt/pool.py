@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from kiwinb.plan.keys import Digest
+from kiwinb.steps.keys import Digest
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ from kiwinb.packages.apt.pins import preferences
 from kiwinb.packages.apt.pool import Download, Pool
 from kiwinb.packages.dpkg import installed
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
-from kiwinb.plan.step import StepContext
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.command import execute
 from kiwinb.sandbox.nosync import suppress_sync
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.steps.step import StepContext
 
 ARCHIVES = "/run/kiwinb/archives"
 """Where the ``.deb`` files are to dpkg in the tree: not in a directory that a package owns."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kiwinb.errors import RepositoryError
 from kiwinb.packages.manager import ResolvedRepository
-from kiwinb.plan.keys import Source
+from kiwinb.steps.keys import Source
 
 
 def stanza(

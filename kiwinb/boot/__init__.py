@@ -1,1 +1,0 @@
-"""Boot: an image is started in QEMU and talked to over its serial console."""

@@ -1,0 +1,169 @@
+"""The texts that configure GRUB 2."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from kiwinb.bootloader.kernel import Kernel
+from kiwinb.bootloader.setup import BootSetup
+from kiwinb.description.model import Bootloader, ConfigOption
+from kiwinb.storage.filesystem import FILESYSTEMS
+from kiwinb.storage.layout import DiskLayout, DiskPartition
+
+DEFAULT_TIMEOUT = 10
+_SERIAL_LINE = "serial --unit=0 --speed=115200 --word=8 --parity=no --stop=1"
+_ENVIRONMENT_SIZE = 1024
+
+
+def filesystem_module(partition: DiskPartition) -> str:
+    """GRUB's module that reads the file system of a partition."""
+    assert partition.filesystem is not None
+    kind = partition.filesystem.kind
+    return {"xfs": "xfs", "btrfs": "btrfs", "fat16": "fat", "fat32": "fat"}.get(kind, "ext2")
+
+
+def table_module(layout: DiskLayout) -> str:
+    """GRUB's module that reads the partition table."""
+    return "part_gpt" if layout.table == "gpt" else "part_msdos"
+
+
+def search_uuid(layout: DiskLayout) -> str:
+    """What GRUB's ``search --fs-uuid`` takes to find ``/boot``."""
+    spec = layout.boot.filesystem
+    assert spec is not None
+    return FILESYSTEMS[spec.kind].identifier(spec.uuid)
+
+
+def on_boot_partition(layout: DiskLayout, path: str) -> str:
+    """A path of the tree, below ``/boot``, as GRUB sees it on the partition that has it."""
+    return path.removeprefix("/boot") if layout.boot.role == "boot" else path
+
+
+def early_config(layout: DiskLayout, directory: str) -> str:
+    """What is embedded in GRUB's core: how it finds its directory."""
+    prefix = on_boot_partition(layout, directory)
+    return f"search.fs_uuid {search_uuid(layout)} root\nset prefix=($root){prefix}\n"
+
+
+def signed_config(layout: DiskLayout, directory: str) -> str:
+    """What a signed GRUB reads on the EFI system partition: how it finds its directory."""
+    return early_config(layout, directory) + "configfile $prefix/grub.cfg\n"
+
+
+def menu(setup: BootSetup, kernel: Kernel) -> str:
+    """``grub.cfg``."""
+    settings, layout = setup.settings, setup.layout
+    find = f"search --no-floppy --fs-uuid --set=root {search_uuid(layout)}"
+    lines = [
+        "# Written when the image was built; update-grub writes another one.",
+        "if [ -s $prefix/grubenv ]; then",
+        "  load_env",
+        "fi",
+        "set default=0",
+        f"insmod {table_module(layout)}",
+        f"insmod {filesystem_module(layout.boot)}",
+        find,
+        *terminal_commands(settings),
+        f"set timeout_style={settings.timeout_style or 'menu'}",
+        f"set timeout={DEFAULT_TIMEOUT if settings.timeout is None else settings.timeout}",
+        "",
+        f"menuentry {_quoted(setup.title)} --class os --unrestricted {{",
+        f"  {find}",
+        f"  linux {on_boot_partition(layout, f'/boot/{kernel.file}')} {setup.kernel_options}",
+    ]
+    if kernel.initrd is not None:
+        lines.append(f"  initrd {on_boot_partition(layout, f'/boot/{kernel.initrd}')}")
+    return "\n".join([*lines, "}", ""])
+
+
+def terminal_commands(settings: Bootloader) -> list[str]:
+    """The commands that set up the consoles."""
+    output = (settings.output_console or "console").split()
+    given = (settings.input_console or settings.output_console or "console").split()
+    known = ("none", "console", "serial", "at_keyboard", "usb_keyboard")
+    wanted = [name if name in known else "console" for name in given]
+    commands = []
+    if "serial" in output or "serial" in wanted:
+        commands.append(serial_command(settings))
+    if "gfxterm" in output:
+        commands += [
+            f"set gfxmode={settings.video_mode or 'auto'}",
+            "insmod all_video",
+            "insmod gfxterm",
+            "loadfont $prefix/fonts/unicode.pf2",
+        ]
+    if output != ["none"]:
+        commands.append(f"terminal_output {' '.join(output)}")
+    if wanted != ["none"]:
+        commands.append(f"terminal_input {' '.join(dict.fromkeys(wanted))}")
+    return commands
+
+
+def serial_command(settings: Bootloader) -> str:
+    """GRUB's command that sets up the serial line."""
+    line = (settings.serial_line or _SERIAL_LINE).strip()
+    return line if line.startswith("serial") else f"serial {line}"
+
+
+def defaults(setup: BootSetup, present: str = "") -> str:
+    """``/etc/default/grub``, with which the system's own ``update-grub`` says the same.
+
+    Args:
+        setup: How the image boots.
+        present: The text that is there; its other settings stay.
+    """
+    settings = setup.settings
+    timeout = DEFAULT_TIMEOUT if settings.timeout is None else settings.timeout
+    options = " ".join(
+        word for word in setup.kernel_options.split() if not re.match(r"root=|ro$|rw$", word)
+    )
+    values = {
+        "GRUB_DEFAULT": "0",
+        "GRUB_TIMEOUT": str(timeout),
+        "GRUB_TIMEOUT_STYLE": settings.timeout_style or "menu",
+        "GRUB_DISTRIBUTOR": setup.title,
+        "GRUB_CMDLINE_LINUX_DEFAULT": "",
+        "GRUB_CMDLINE_LINUX": options,
+    }
+    terminals = (settings.input_console or "", settings.output_console or "")
+    if terminals[1]:
+        values["GRUB_TERMINAL_OUTPUT"] = terminals[1]
+        values["GRUB_TERMINAL_INPUT"] = terminals[0] or terminals[1].replace("gfxterm", "console")
+    if any("serial" in terminal for terminal in terminals):
+        values["GRUB_SERIAL_COMMAND"] = serial_command(settings)
+    if settings.video_mode:
+        values["GRUB_GFXMODE"] = settings.video_mode
+    return _assigned(present, values)
+
+
+def environment_block(variables: Sequence[ConfigOption]) -> bytes:
+    """``grubenv``: GRUB's environment block of 1024 bytes."""
+    text = "# GRUB Environment Block\n"
+    text += "".join(f"{variable.name}={variable.value or ''}\n" for variable in variables)
+    return text.encode().ljust(_ENVIRONMENT_SIZE, b"#")[:_ENVIRONMENT_SIZE]
+
+
+def _assigned(present: str, values: Mapping[str, str]) -> str:
+    """A shell file with these variables set, in place where it sets them already."""
+    left = dict(values)
+    lines = []
+    for line in present.splitlines():
+        name = line.partition("=")[0].strip()
+        if name in left:
+            line = f"{name}={_shell(left.pop(name))}"
+        elif name in values:
+            continue
+        lines.append(line)
+    lines += [f"{name}={_shell(value)}" for name, value in left.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _shell(value: str) -> str:
+    escaped = re.sub(r'(["\\$`])', r"\\\1", value)
+    return f'"{escaped}"'
+
+
+def _quoted(text: str) -> str:
+    """In single quotes, as GRUB's script language reads them."""
+    return "'" + text.replace("'", "'\\''") + "'"

@@ -1,0 +1,64 @@
+"""An image: the files that create delivered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import kiwinb
+from kiwinb.build.inspectable import Inspectable
+from kiwinb.description.model import ImageDescription
+from kiwinb.notebook import reprs
+from kiwinb.results.record import BuildResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kiwinb.inspect.tree import Tree
+
+
+@dataclass(frozen=True, repr=False)
+class Image(Inspectable):
+    """An image that was delivered into a target directory.
+
+    Attributes:
+        description: What it was made from.
+        result: All files that were delivered.
+    """
+
+    description: ImageDescription
+    result: BuildResult
+
+    def __repr__(self) -> str:
+        return reprs.facts_text(self._title, reprs.image_facts(self))
+
+    def _repr_html_(self) -> str:
+        return reprs.image_html(self._title, self)
+
+    @property
+    def _title(self) -> str:
+        return f"Image {self.result.image.result_name}"
+
+    @property
+    def path(self) -> Path:
+        """The image file itself."""
+        return self.result.directory / self.result.files[0].filename
+
+    def parts(self) -> pd.DataFrame:
+        """What each byte of a disk image is for, partition by partition.
+
+        Raises:
+            InspectError: It is no disk with partitions.
+        """
+        with self.tree() as tree:
+            from kiwinb.inspect.breakdown import parts
+
+            return parts(tree)
+
+    def tree(self) -> Tree:
+        """See :meth:`Inspectable.tree`."""
+        return kiwinb.open_tree(self.path)
+
+    def _described(self) -> ImageDescription:
+        return self.description

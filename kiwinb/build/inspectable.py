@@ -1,0 +1,66 @@
+"""What a root tree and an image have in common: both can be looked into."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import kiwinb
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kiwinb.description.model import ImageDescription
+    from kiwinb.inspect.breakdown import By
+    from kiwinb.inspect.tree import Tree
+    from kiwinb.notebook.browser import TreeBrowser
+    from kiwinb.notebook.explorer import SizeExplorer
+
+
+class Inspectable(ABC):
+    """The tables and views of what holds a tree; see :mod:`kiwinb.inspect`."""
+
+    @abstractmethod
+    def tree(self) -> Tree:
+        """The tree in it to look into; nothing is mounted."""
+
+    @abstractmethod
+    def _described(self) -> ImageDescription:
+        """The description that it was made from."""
+
+    def files(self) -> pd.DataFrame:
+        """All that is in it; see :func:`kiwinb.inspect.files.files`."""
+        from kiwinb.inspect.files import files
+
+        with self.tree() as tree:
+            return files(tree)
+
+    def packages(self) -> pd.DataFrame:
+        """The packages in it, and why they are there; see :mod:`kiwinb.inspect.packages`."""
+        from kiwinb.inspect.packages import named_in, packages
+
+        with self.tree() as tree:
+            return packages(tree, named_in(self._described()))
+
+    def unowned(self) -> pd.DataFrame:
+        """What no package has; see :func:`kiwinb.inspect.unowned.unowned`."""
+        from kiwinb.inspect.unowned import unowned
+
+        with self.tree() as tree:
+            return unowned(tree)
+
+    def breakdown(
+        self, by: By = "directory", *, depth: int = 1, compressed: bool = False
+    ) -> pd.DataFrame:
+        """Where its bytes are; see :func:`kiwinb.inspect.breakdown.breakdown`."""
+        from kiwinb.inspect.breakdown import breakdown
+
+        return breakdown(self, by, depth=depth, compressed=compressed)
+
+    def browse(self) -> TreeBrowser:
+        """Browse its files; see :func:`kiwinb.browse`."""
+        return kiwinb.browse(self)
+
+    def explore(self, *, by: str = "directory") -> SizeExplorer:
+        """Explore its sizes; see :func:`kiwinb.explore`."""
+        return kiwinb.explore(self, by=by)

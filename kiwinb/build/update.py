@@ -1,0 +1,126 @@
+"""Change the packages of a root tree that was prepared before, in its directory."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.build.appliance import Appliance
+from kiwinb.build.exported import EXPORT_FOLDER, imported, read_export
+from kiwinb.checkpoints.runner import run_steps
+from kiwinb.errors import ImageError, RepositoryError
+from kiwinb.packages import MANAGERS
+from kiwinb.packages.manager import RepositoryState, ResolvedRepository
+from kiwinb.packages.mirrors import resolve
+from kiwinb.prepare.packages import (
+    CleanPackageManager,
+    DeletePackages,
+    InstallPackages,
+    UpgradePackages,
+)
+from kiwinb.settings import Settings, load_settings
+from kiwinb.steps.progress import Observer, ignore
+from kiwinb.steps.step import DraftStep, seal
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to be different in a root tree.
+
+    Attributes:
+        add: Packages to install.
+        delete: Packages to remove, with what depends on them.
+    """
+
+    add: tuple[str, ...] = ()
+    delete: tuple[str, ...] = ()
+
+
+def update_root(
+    directory: str | os.PathLike[str],
+    *,
+    add: Sequence[str] = (),
+    delete: Sequence[str] = (),
+    settings: Settings | None = None,
+    observer: Observer = ignore,
+) -> Path:
+    """Install and remove packages in a root tree, or bring all of its packages up to date.
+
+    The repositories are those of the description that the tree was prepared from; their metadata
+    is read anew. The directory is replaced when all is done, or left as it was.
+
+    Args:
+        directory: A root tree that :meth:`kiwinb.build.root_tree.RootTree.export` wrote.
+        add: Packages to install.
+        delete: Packages to remove. With neither, all packages are upgraded.
+        settings: Settings of this host; the user's own when ``None``.
+        observer: Told what happens to each step.
+
+    Returns:
+        The directory.
+
+    Raises:
+        ImageError: It is no prepared root tree.
+        KiwinbError: A step failed.
+    """
+    root = Path(directory).absolute()
+    prepared = read_export(root)
+    settings = settings or load_settings()
+    appliance = Appliance(
+        root / EXPORT_FOLDER, arch=prepared.arch, overrides=prepared.overrides, settings=settings
+    )
+    name = appliance.description.preferences.packagemanager or ""
+    if name not in MANAGERS:
+        raise ImageError(f"packages of {name or 'no package manager'} cannot be updated")
+    repositories = tuple(
+        resolve(item, settings, root / EXPORT_FOLDER) for item in appliance.description.repositories
+    )
+    if not any(item.used_for_build for item in repositories):
+        raise RepositoryError("the description of the root tree has no repository to update from")
+    state = MANAGERS[name].refresh(repositories, appliance.host, force=True)
+    store = appliance.store
+    taken = imported(store.import_tree(root))
+    drafts = _drafts(name, repositories, state, Change(tuple(add), tuple(delete)))
+    steps = (taken, *seal(tuple(drafts), before=(taken,)))
+    run_steps(store, steps, appliance.host, observer, targets=[steps[-1].name])
+    aside = f".{root.name}.{secrets.token_hex(4)}"
+    fresh, old = root.with_name(f"{aside}.new"), root.with_name(f"{aside}.old")
+    try:
+        store.export_tree(steps[-1].key, fresh)
+        root.rename(old)
+        try:
+            fresh.rename(root)
+        except BaseException:
+            old.rename(root)
+            raise
+    finally:
+        for left in (fresh, old):
+            if left.exists():
+                store.remove_exported(left)
+    return root
+
+
+def _drafts(
+    manager: str,
+    repositories: tuple[ResolvedRepository, ...],
+    state: RepositoryState,
+    change: Change,
+) -> Iterator[DraftStep]:
+    """The steps, each on the tree of the one before."""
+    base = "import"
+    if change.add:
+        action = InstallPackages(manager, repositories, state, change.add)
+        yield DraftStep("add", "Install packages", action, base=base)
+        base = "add"
+    if change.delete:
+        remove = DeletePackages(manager, change.delete, force=False)
+        yield DraftStep("delete", "Remove packages", remove, base=base)
+        base = "delete"
+    if not (change.add or change.delete):
+        upgrade = UpgradePackages(manager, repositories, state)
+        yield DraftStep("upgrade", "Bring all packages up to date", upgrade, base=base)
+        base = "upgrade"
+    yield DraftStep("clean", "Clean up", CleanPackageManager(manager), base=base)

@@ -1,0 +1,323 @@
+"""What this host lacks to build images, or one image, and how to get it.
+
+::
+
+    from kiwinb.checks.doctor import examine
+
+    examine("debian-server").install
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Literal
+
+from kiwinb.checkpoints.store import Store
+from kiwinb.checks import make_subject, problems
+from kiwinb.checks.host import filesystem_of
+from kiwinb.checks.requirements import BASE, packages_of, tools_for
+from kiwinb.description.document import read
+from kiwinb.description.model import ImageDescription
+from kiwinb.description.select import select
+from kiwinb.errors import KiwinbError
+from kiwinb.packages.apt.host_sources import host_sources
+from kiwinb.packages.mirrors import resolve
+from kiwinb.sandbox.privilege import detect
+from kiwinb.sandbox.tools import TOOLS, search_path
+from kiwinb.settings import Settings, load_settings
+from kiwinb.sizes import binary
+from kiwinb.vm.qemu import accelerator
+
+State = Literal["ok", "note", "missing"]
+"""``note``: builds work without, or more slowly. ``missing``: builds fail."""
+
+LEAST_SPACE = 2 * 2**30
+"""Bytes that a small build needs in the store, and its downloads in the cache."""
+
+PLENTY_OF_SPACE = 10 * 2**30
+
+HOST_CHECKS = (
+    "luksformat_options_valid",
+    "mediacheck_installed",
+    "checkmedia_used_with_msdos_table",
+)
+"""Runtime checks that are about this host and that nothing else here is about."""
+
+_ROOTLESS_TOOLS = {"newuidmap": "builds without root", "newgidmap": "builds without root"}
+_OVMF = ("OVMF_CODE_4M.fd", "OVMF_CODE.fd")
+_BOOTS = ("oem", "iso")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that builds need of the host.
+
+    Attributes:
+        area: What it is about, for example ``tools``.
+        state: Whether it is there.
+        what: What was found.
+        remedy: What to do about it; empty when nothing has to be done.
+        packages: Debian packages that are the remedy.
+    """
+
+    area: str
+    state: State
+    what: str
+    remedy: str = ""
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a host has and lacks.
+
+    Attributes:
+        findings: All that was looked at.
+        description: The image it was looked at for; ``None`` for images in general.
+    """
+
+    findings: tuple[Finding, ...]
+    description: str | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Nothing is missing."""
+        return not self.missing
+
+    @property
+    def missing(self) -> tuple[Finding, ...]:
+        """What builds fail without."""
+        return tuple(item for item in self.findings if item.state == "missing")
+
+    @property
+    def install(self) -> str | None:
+        """The command that installs all packages that are missing; ``None`` when none is."""
+        return _install(self.missing)
+
+    @property
+    def suggest(self) -> str | None:
+        """The command that installs what builds can do without; ``None`` when there is none."""
+        return _install(item for item in self.findings if item.state == "note")
+
+    def __str__(self) -> str:
+        lines = [f"{item.state:8}{item.area}: {item.what}" for item in self.findings]
+        return "\n".join([*lines, *self.summary()])
+
+    def summary(self) -> tuple[str, ...]:
+        """What to do, in lines."""
+        what = f"build {self.description}" if self.description else "build images"
+        said = f"This host can {what}." if self.ready else f"This host cannot {what} yet."
+        commands = [item.remedy for item in self.missing if item.remedy and not item.packages]
+        lines = [said, *commands]
+        if self.install:
+            lines.append(f"Install what is missing: {self.install}")
+        if self.suggest:
+            lines.append(f"Of use, too: {self.suggest}")
+        return tuple(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(item.state)}</td><td>{escape(item.area)}</td>"
+            f'<td style="text-align: left">{escape(item.what)}</td></tr>'
+            for item in self.findings
+        )
+        lines = "".join(f"<p>{escape(line)}</p>" for line in self.summary())
+        return f"<table>{rows}</table>{lines}"
+
+
+def examine(
+    description: str | os.PathLike[str] | None = None,
+    *,
+    profiles: Sequence[str] = (),
+    type: str | None = None,
+    arch: str | None = None,
+    kiwi_file: str | None = None,
+    settings: Settings | None = None,
+) -> Diagnosis:
+    """Look at this host.
+
+    Args:
+        description: What is to be built; images in general when ``None``.
+        profiles: As for :class:`kiwinb.Appliance`, as are the others.
+        type: Image type.
+        arch: Target architecture.
+        kiwi_file: Name of the description file.
+        settings: Settings of this host; the user's own when ``None``.
+
+    Raises:
+        DescriptionError: The description cannot be read.
+    """
+    settings = settings or load_settings()
+    if description is None:
+        return Diagnosis(tuple(_general(settings)))
+    document = read(Path(description), kiwi_file=kiwi_file)
+    image = select(document, profiles=profiles, type=type, arch=arch)
+    subject = make_subject(document, image, settings)
+    more = tuple(
+        Finding(item.check, "missing", item.what, item.remedy)
+        for item in problems(subject)
+        if item.check in HOST_CHECKS
+    )
+    return Diagnosis((*_for_image(image, settings), *more), image.name)
+
+
+def _general(settings: Settings) -> Iterator[Finding]:
+    needed = dict.fromkeys(BASE, "root trees") | _rootless_tools()
+    yield from _tools(needed, "missing")
+    others = {name: "some images" for name in TOOLS if name not in {*needed, *_ROOTLESS_TOOLS}}
+    yield from _tools(others, "note")
+    yield from _host(settings)
+    yield from _machine()
+    yield _aliases(settings)
+
+
+def _for_image(image: ImageDescription, settings: Settings) -> Iterator[Finding]:
+    yield from _tools(tools_for(image) | _rootless_tools(), "missing")
+    yield from _host(settings)
+    if image.type.image in _BOOTS:
+        yield from _machine()
+    yield from _repositories(image, settings)
+
+
+def _rootless_tools() -> dict[str, str]:
+    return {} if os.geteuid() == 0 else _ROOTLESS_TOOLS
+
+
+def _tools(needed: dict[str, str], state: State) -> Iterator[Finding]:
+    """One finding for all tools that are there, and one for each package that is not."""
+    path = search_path()
+    missing = {name: why for name, why in needed.items() if not shutil.which(name, path=path)}
+    there = [name for name in needed if name not in missing]
+    if there:
+        yield Finding("tools", "ok", ", ".join(there))
+    for package in packages_of(missing):
+        names = [name for name in missing if TOOLS.get(name) == package]
+        reasons = ", ".join(dict.fromkeys(missing[name] for name in names))
+        yield Finding(
+            "tools",
+            state,
+            f"{', '.join(names)} for {reasons}: package {package}",
+            f"Run: sudo apt-get install {package}",
+            (package,),
+        )
+
+
+def _host(settings: Settings) -> Iterator[Finding]:
+    """Whether root trees can be made and kept here."""
+    try:
+        privilege = detect()
+    except KiwinbError as error:
+        yield Finding("privileges", "missing", error.problem, error.remedy or "")
+    else:
+        how = "in a user namespace" if privilege.rootless else "as root"
+        ids = sum(item.count for item in privilege.uids)
+        yield Finding("privileges", "ok", f"builds run {how}" + (f", {ids} ids" if ids else ""))
+        yield _store(settings)
+    for name, place in (("store", settings.store), ("cache", settings.cache)):
+        yield _space(name, place)
+
+
+def _store(settings: Settings) -> Finding:
+    """Make a small store beside the real one, to see what works there."""
+    place = _existing(settings.store.parent)
+    kind = filesystem_of(place) or "unknown file system"
+    try:
+        with tempfile.TemporaryDirectory(prefix="kiwinb-doctor-", dir=place) as scratch:
+            backend = Store.open(Path(scratch, "store")).backend
+    except KiwinbError as error:
+        return Finding("namespaces", "missing", error.problem, error.remedy or "")
+    except OSError as error:
+        return Finding(
+            "store",
+            "missing",
+            f"{place} cannot be written to: {error.strerror}",
+            "Set another directory for the store in the settings, or KIWINB_STORE.",
+        )
+    if backend == "overlay":
+        return Finding("checkpoints", "ok", f"overlayfs works on {place} ({kind})")
+    return Finding(
+        "checkpoints",
+        "note",
+        f"no overlayfs on {place} ({kind}): each checkpoint is a full copy",
+        "Put the store on ext4, XFS or Btrfs, on a kernel with overlayfs (5.11 or newer "
+        "without root).",
+    )
+
+
+def _space(name: str, place: Path) -> Finding:
+    free = shutil.disk_usage(_existing(place)).free
+    what = f"{binary(free)} free for the {name} in {place}"
+    if free < LEAST_SPACE:
+        remedy = f"Make room, or set another directory for the {name} in the settings."
+        return Finding("disk space", "missing", what, remedy)
+    if free < PLENTY_OF_SPACE and name == "store":
+        return Finding("disk space", "note", what, "Large images need more.")
+    return Finding("disk space", "ok", what)
+
+
+def _existing(path: Path) -> Path:
+    return next(item for item in (path, *path.parents) if item.is_dir())
+
+
+def _machine() -> Iterator[Finding]:
+    """What an image is booted with, to try it out."""
+    program = f"qemu-system-{platform.machine()}"
+    path = shutil.which(program)
+    if path:
+        yield Finding("QEMU", "ok", f"{program} boots images")
+    else:
+        yield Finding(
+            *("QEMU", "note", f"no {program} to boot images with", "", ("qemu-system-x86",))
+        )
+    if any(Path("/usr/share/OVMF", name).exists() for name in _OVMF):
+        yield Finding("UEFI firmware", "ok", "OVMF is there")
+    else:
+        yield Finding("UEFI firmware", "note", "no OVMF to boot images by UEFI", "", ("ovmf",))
+    device = Path("/dev/kvm")
+    if path and "kvm" in accelerator(path):
+        yield Finding("KVM", "ok", "QEMU runs images with KVM")
+    else:
+        remedy = (
+            "Join the group kvm: sudo usermod -a -G kvm $USER"
+            if device.exists() and not os.access(device, os.R_OK | os.W_OK)
+            else "Turn virtualization on in the firmware, or nested virtualization on the host."
+        )
+        yield Finding("KVM", "note", "not usable: QEMU emulates, which is slow", remedy)
+
+
+def _repositories(image: ImageDescription, settings: Settings) -> Iterator[Finding]:
+    for repository in image.repositories:
+        if repository.path.startswith("iso:"):
+            continue  # to resolve one is to unpack it
+        try:
+            found = resolve(repository, settings, image.directory)
+        except KiwinbError as error:
+            yield Finding("repositories", "missing", error.problem, error.remedy or "")
+        else:
+            checked = f", signed by {len(found.keys)} keys" if found.checked else ", not checked"
+            yield Finding("repositories", "ok", f"{repository.path} is {found.urls[0]}{checked}")
+
+
+def _aliases(settings: Settings) -> Finding:
+    known = {alias for source in host_sources() for alias in source.aliases}
+    names = sorted({*known, *settings.mirrors})
+    if names:
+        return Finding("mirrors", "ok", ", ".join(f"mirror:{name}" for name in names))
+    return Finding(
+        "mirrors",
+        "note",
+        "neither the settings nor apt sources of this host name a mirror",
+        "Name one in the table [mirrors] of the settings.",
+    )
+
+
+def _install(findings: Iterable[Finding]) -> str | None:
+    packages = sorted({name for item in findings for name in item.packages})
+    return f"sudo apt-get install {' '.join(packages)}" if packages else None

@@ -1,1 +1,0 @@
-"""The ``oem`` disk image: laid out, filled and put together without mounting anything."""

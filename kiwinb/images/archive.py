@@ -1,0 +1,124 @@
+"""Archive images: the root tree as a tarball (``tbz``) or as a cpio archive (``cpio``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, ClassVar
+
+from kiwinb.checkpoints.treescan import Entry
+from kiwinb.description.model import ImageDescription
+from kiwinb.images.compress import xz_writer
+from kiwinb.images.cpio import write_cpio
+from kiwinb.images.kind import ImagePlan, ResultFile
+from kiwinb.images.tarball import TarWriter
+from kiwinb.steps.step import DraftStep, Output, StepContext
+from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL, select
+
+_STEP = "archive"
+
+
+def counted(entries: Sequence[Entry], report: Callable[[float], None]) -> Callable[[int], None]:
+    """Turn counts of bytes into the fraction of all content bytes of the entries."""
+    total = sum(entry.size for entry in entries if entry.link in (b"", entry.path))
+    done = 0
+
+    def count(size: int) -> None:
+        nonlocal done
+        done += size
+        report(done / total)
+
+    return count
+
+
+@dataclass(frozen=True)
+class PackTarball:
+    """Pack the tree into a tarball compressed with xz.
+
+    Attributes:
+        filename: Of the tarball.
+        epoch: No member is newer, in seconds since 1970-01-01 UTC.
+        exclude: What is left out; see :func:`kiwinb.storage.treewalk.select`.
+    """
+
+    output: ClassVar[Output] = "files"
+    revision: ClassVar[int] = 1
+
+    filename: str
+    epoch: int
+    exclude: tuple[str, ...]
+
+    def run(self, context: StepContext) -> None:
+        """Write it to the output directory."""
+        entries = select(context.root, self.exclude)
+        with xz_writer(context.output() / self.filename) as stream:
+            archive = TarWriter(stream, self.epoch, counted(entries, context.progress))
+            archive.add_tree(context.root, entries)
+            archive.close()
+
+
+@dataclass(frozen=True)
+class PackCpio:
+    """Pack the tree into a cpio archive.
+
+    Attributes:
+        filename: Of the archive.
+        compressed: Compress it with xz, in the way the Linux kernel reads.
+        epoch: No entry is newer, in seconds since 1970-01-01 UTC.
+        exclude: What is left out; see :func:`kiwinb.storage.treewalk.select`.
+    """
+
+    output: ClassVar[Output] = "files"
+    revision: ClassVar[int] = 2
+
+    filename: str
+    compressed: bool
+    epoch: int
+    exclude: tuple[str, ...]
+
+    def run(self, context: StepContext) -> None:
+        """Write it to the output directory."""
+        entries = select(context.root, self.exclude)
+        if any(entry.xattrs for entry in entries):
+            context.log("cpio archives have no extended attributes: file capabilities are lost")
+        with self._open(context.output() / self.filename) as stream:
+            progress = counted(entries, context.progress)
+            write_cpio(stream, context.root, entries, self.epoch, progress)
+
+    def _open(self, path: Path) -> AbstractContextManager[IO[bytes]]:
+        return xz_writer(path, check="crc32") if self.compressed else path.open("wb")
+
+
+@dataclass(frozen=True)
+class TarballKind:
+    """``image="tbz"``: ``NAME.ARCH-VERSION.tar.xz``."""
+
+    def plan(self, image: ImageDescription, tree: str, epoch: int = 0) -> ImagePlan:
+        """Plan the tarball."""
+        filename = f"{image.result_name}.tar.xz"
+        action = PackTarball(filename, epoch, (*MACHINERY, *VIRTUAL, *TEMPORARY))
+        return ImagePlan(
+            (DraftStep(_STEP, "Pack the tarball", action, base=tree),),
+            (ResultFile("root_archive", _STEP, filename),),
+        )
+
+
+@dataclass(frozen=True)
+class CpioKind:
+    """``image="cpio"``: ``NAME.ARCH-VERSION.cpio``, with ``.xz`` when it is ``compressed``.
+
+    Device nodes in ``/dev`` stay: an initramfs needs its console before anything is mounted.
+    """
+
+    def plan(self, image: ImageDescription, tree: str, epoch: int = 0) -> ImagePlan:
+        """Plan the cpio archive."""
+        compressed = bool(image.type.compressed)
+        filename = f"{image.result_name}.cpio{'.xz' if compressed else ''}"
+        exclude = (*MACHINERY, "proc/*", "sys/*", *TEMPORARY)
+        action = PackCpio(filename, compressed, epoch, exclude)
+        return ImagePlan(
+            (DraftStep(_STEP, "Pack the cpio archive", action, base=tree),),
+            (ResultFile("root_archive", _STEP, filename, compress=not compressed),),
+        )

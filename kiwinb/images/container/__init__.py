@@ -1,0 +1,1 @@
+"""Container images: ``docker`` and ``oci``."""

@@ -1,0 +1,316 @@
+"""Base containers: what ``derived_from`` names, brought into one form and unpacked.
+
+The base is a local OCI image layout (a directory or an archive) or an archive of ``docker save``;
+both also compressed.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import json
+import lzma
+import posixpath
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from urllib.parse import unquote, urlsplit
+
+from kiwinb.errors import CommandError, ImageError, RepositoryError
+from kiwinb.images.container.layers import apply_layer
+from kiwinb.images.container.oci import (
+    GZIP_LAYER_TYPE,
+    LAYER_TYPE,
+    REFERENCE,
+    ZSTD_LAYER_TYPE,
+    Layer,
+    to_json,
+)
+from kiwinb.images.tarball import CHUNK
+from kiwinb.sandbox.tools import find_tool
+
+BASE_CONTAINER = "base-container"
+"""Name of the ``files`` step that holds the base container."""
+
+_CONFIG = "config.json"
+_LAYERS = "layers.json"
+_MAGIC: Mapping[bytes, str] = {
+    b"\x1f\x8b": "gzip",
+    b"\xfd7zXZ\0": "xz",
+    b"BZh": "bzip2",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+_LAYER_TYPES = {"": LAYER_TYPE, "gzip": GZIP_LAYER_TYPE, "zstd": ZSTD_LAYER_TYPE}
+
+
+@dataclass(frozen=True)
+class BaseContainer:
+    """A base container.
+
+    Attributes:
+        config: Its image configuration.
+        layers: Its layers, lowest first.
+    """
+
+    config: Mapping[str, Any]
+    layers: tuple[Layer, ...]
+
+
+def local_archive(derived_from: str, directory: Path) -> tuple[Path, str | None]:
+    """The file that a ``derived_from`` names, and the reference in it after ``#``.
+
+    Args:
+        derived_from: ``file:///path#reference``, ``dir:///path``, or a path; a relative one is
+            relative to the description directory.
+        directory: The description directory.
+
+    Raises:
+        RepositoryError: It is not a local file, or not there.
+    """
+    url = urlsplit(derived_from)
+    if url.scheme not in ("", "file", "dir", "this"):
+        raise RepositoryError(
+            f"the base container {derived_from} is not a local file",
+            remedy="Fetch it (skopeo copy docker://IMAGE oci-archive:base.tar) and say"
+            ' derived_from="file:///…/base.tar".',
+        )
+    name = unquote(url.path)
+    path = directory / (name.lstrip("/") if url.scheme == "this" else name)
+    if not path.exists():
+        raise RepositoryError(f"the base container {path} is not there")
+    return path, unquote(url.fragment) or None
+
+
+def import_base(source: Path, reference: str | None, out: Path) -> None:
+    """Bring a base container into the form that :func:`read_base` reads.
+
+    Args:
+        source: The archive, or the directory of an OCI image layout.
+        reference: Which image, where it holds several: a tag, or ``name:tag``.
+        out: Empty directory to write to.
+
+    Raises:
+        ImageError: It is none, is damaged, or has no such image.
+    """
+    scratch = out / "archive"
+    if source.is_dir():
+        aliases: dict[str, str] = {}
+        directory = source
+    else:
+        scratch.mkdir()
+        directory = scratch
+        aliases = _extract(source, scratch)
+    try:
+        config, layers = _read_image(directory, aliases, reference, source)
+        named = []
+        diff_ids = _member(config, "rootfs", "diff_ids", source=source)
+        if len(diff_ids) != len(layers):
+            raise ImageError(f"{source}: the configuration is for another number of layers")
+        for number, (layer, diff_id) in enumerate(zip(layers, diff_ids, strict=True)):
+            target = out / f"{number:03}.layer"
+            if directory is scratch and layers.count(layer) == 1:
+                layer.rename(target)
+            else:
+                shutil.copyfile(layer, target)
+            named.append(_checked(target, str(diff_id).removeprefix("sha256:"), source))
+        (out / _CONFIG).write_bytes(to_json(config))
+        (out / _LAYERS).write_bytes(to_json(named))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def read_base(directory: Path) -> BaseContainer:
+    """Read what :func:`import_base` wrote."""
+    config = json.loads((directory / _CONFIG).read_bytes())
+    layers = json.loads((directory / _LAYERS).read_bytes())
+    return BaseContainer(
+        config,
+        tuple(
+            Layer(directory / item["file"], item["type"], item["digest"], item["diff_id"])
+            for item in layers
+        ),
+    )
+
+
+def unpack_base(base: BaseContainer, root: Path, progress: Callable[[float], None]) -> None:
+    """Unpack all layers of a base container into an empty tree.
+
+    Raises:
+        ImageError: A layer is damaged.
+    """
+    for number, layer in enumerate(base.layers, 1):
+        with open_unpacked(layer.path) as stream:
+            apply_layer(stream, root)
+        progress(number / len(base.layers))
+
+
+@contextmanager
+def open_unpacked(path: Path) -> Iterator[BinaryIO]:
+    """Read a file that may be compressed, whatever its name says.
+
+    Raises:
+        CommandError: ``zstd`` failed.
+    """
+    kind = _compression(path)
+    if kind == "zstd":
+        argv = ["zstd", "--decompress", "--stdout", "--quiet", "--", str(path)]
+        process = subprocess.Popen(argv, executable=find_tool("zstd"), stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        try:
+            yield cast(BinaryIO, process.stdout)
+            while process.stdout.read(CHUNK):
+                pass
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            process.stdout.close()
+            status = process.wait()
+        if status:
+            raise CommandError(argv, status)
+        return
+    with ExitStack() as stack:
+        file = stack.enter_context(path.open("rb"))
+        if kind == "gzip":
+            yield cast(BinaryIO, stack.enter_context(gzip.open(file)))
+        elif kind == "xz":
+            yield cast(BinaryIO, stack.enter_context(lzma.open(file)))
+        elif kind == "bzip2":
+            yield cast(BinaryIO, stack.enter_context(bz2.open(file)))
+        else:
+            yield file
+
+
+def _sha256(stream: BinaryIO) -> str:
+    sha256 = hashlib.sha256()
+    while data := stream.read(CHUNK):
+        sha256.update(data)
+    return sha256.hexdigest()
+
+
+def _compression(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(6)
+    return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "")
+
+
+def _checked(path: Path, diff_id: str, source: Path) -> dict[str, str]:
+    """Check a layer against its digest; pack it in a way that image layouts know."""
+    try:
+        with open_unpacked(path) as stream:
+            found = _sha256(stream)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise ImageError(f"{source}: a layer is damaged: {error}") from error
+    if found != diff_id:
+        raise ImageError(f"{source}: a layer is damaged: its SHA-256 is {found}, not {diff_id}")
+    kind = _compression(path)
+    if kind not in _LAYER_TYPES:
+        plain = path.with_suffix(".tar")
+        with open_unpacked(path) as stream, plain.open("wb") as file:
+            shutil.copyfileobj(stream, file, CHUNK)
+        plain.replace(path)
+        kind = ""
+    with path.open("rb") as file:
+        digest = _sha256(file)
+    return {"file": path.name, "type": _LAYER_TYPES[kind], "digest": digest, "diff_id": diff_id}
+
+
+def _extract(source: Path, directory: Path) -> dict[str, str]:
+    """Extract the files of an archive; returns what its links name."""
+    aliases = {}
+    try:
+        with open_unpacked(source) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                name = _normal(member.name)
+                if member.issym():
+                    aliases[name] = _normal(
+                        posixpath.join(posixpath.dirname(name), member.linkname)
+                    )
+                elif member.islnk():
+                    aliases[name] = _normal(member.linkname)
+                elif member.isfile():
+                    content = archive.extractfile(member)
+                    assert content is not None, "a file has content"
+                    target = directory / name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with target.open("wb") as file:
+                        shutil.copyfileobj(content, file, CHUNK)
+    except (tarfile.TarError, lzma.LZMAError, EOFError, gzip.BadGzipFile) as error:
+        raise ImageError(f"{source} is not an archive of a container image: {error}") from error
+    return aliases
+
+
+def _normal(name: str) -> str:
+    return posixpath.normpath("/" + name).lstrip("/")
+
+
+def _read_image(
+    directory: Path, aliases: Mapping[str, str], reference: str | None, source: Path
+) -> tuple[dict[str, Any], list[Path]]:
+    """The configuration of the image, and the files of its layers."""
+
+    def file(name: str) -> Path:
+        path = directory / aliases.get(_normal(name), _normal(name))
+        if not path.is_file():
+            raise ImageError(f"{source} is not a container image: it has no {name}")
+        return path
+
+    def blob(descriptor: Any) -> Path:
+        kind, _, value = str(_member(descriptor, "digest", source=source)).partition(":")
+        path = file(f"blobs/{kind}/{value}")
+        with path.open("rb") as content:
+            if kind != "sha256" or _sha256(content) != value:
+                raise ImageError(f"{source}: {path.name} is damaged")
+        return path
+
+    def load(path: Path) -> Any:
+        try:
+            return json.loads(path.read_bytes())
+        except ValueError as error:
+            raise ImageError(f"{source}: {path.name} is not JSON: {error}") from error
+
+    if (directory / "index.json").is_file():
+        manifests = _member(load(file("index.json")), "manifests", source=source)
+        named = {
+            index: (item.get("annotations") or {}).get(REFERENCE, "")
+            for index, item in enumerate(manifests)
+        }
+        manifest = load(blob(_choose(manifests, named, reference, source)))
+        config = load(blob(_member(manifest, "config", source=source)))
+        return config, [blob(item) for item in _member(manifest, "layers", source=source)]
+    images = load(file("manifest.json"))
+    tags = {index: ",".join(item.get("RepoTags") or ()) for index, item in enumerate(images)}
+    image = _choose(images, tags, reference, source)
+    config = load(file(_member(image, "Config", source=source)))
+    return config, [file(name) for name in _member(image, "Layers", source=source)]
+
+
+def _choose(
+    images: list[Any], names: Mapping[int, str], reference: str | None, source: Path
+) -> Any:
+    def has(name: str) -> bool:
+        return reference in (name, name.rpartition(":")[2])
+
+    if reference is None and images:
+        return images[0]
+    for index, image in enumerate(images):
+        if any(has(name) for name in names[index].split(",")):
+            return image
+    raise ImageError(
+        f"{source} has no image {reference or ''}".rstrip(),
+        remedy=f"It has: {', '.join(filter(None, names.values())) or 'none with a name'}.",
+    )
+
+
+def _member(value: Any, *names: str, source: Path) -> Any:
+    for name in names:
+        if not isinstance(value, dict) or name not in value:
+            raise ImageError(f"{source} is not a container image: {name} is missing in it")
+        value = value[name]
+    return value

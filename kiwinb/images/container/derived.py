@@ -1,0 +1,93 @@
+"""Start the root tree from a base container (``derived_from``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from kiwinb.description.fingerprint import FingerprintCache, fingerprint
+from kiwinb.description.model import ImageDescription
+from kiwinb.images.container.base import (
+    BASE_CONTAINER,
+    import_base,
+    local_archive,
+    read_base,
+    unpack_base,
+)
+from kiwinb.steps.keys import Source
+from kiwinb.steps.step import DraftStep, Output, StepContext
+
+
+@dataclass(frozen=True)
+class ImportBaseContainer:
+    """Keep the layers and the configuration of a base container for the steps that read them.
+
+    Attributes:
+        source: The archive or image layout.
+        reference: Which image in it.
+    """
+
+    output: ClassVar[Output] = "files"
+    revision: ClassVar[int] = 1
+
+    source: Source
+    reference: str | None = None
+
+    def run(self, context: StepContext) -> None:
+        """Check it and bring it into one form."""
+        import_base(self.source.path, self.reference, context.output())
+
+
+@dataclass(frozen=True)
+class UnpackBaseContainer:
+    """Unpack the layers of the base container into the empty tree."""
+
+    output: ClassVar[Output] = "tree"
+    revision: ClassVar[int] = 1
+
+    def run(self, context: StepContext) -> None:
+        """Unpack them."""
+        base = read_base(context.inputs[BASE_CONTAINER])
+        unpack_base(base, context.root, context.progress)
+
+
+def find_base_container(
+    image: ImageDescription, cache_dir: Path | None = None
+) -> ImportBaseContainer | None:
+    """Find and digest the base container that a description names; ``None`` if it names none.
+
+    Args:
+        image: The effective description.
+        cache_dir: Keeps digests of files that do not change between builds.
+
+    Raises:
+        RepositoryError: It is not a local file, or not there.
+        DescriptionError: It cannot be read.
+    """
+    if image.type.derived_from is None:
+        return None
+    path, reference = local_archive(image.type.derived_from, image.directory)
+    path = path.absolute()
+    with FingerprintCache(cache_dir / "fingerprints.sqlite" if cache_dir else None) as cache:
+        return ImportBaseContainer(Source(fingerprint(path, cache), path), reference)
+
+
+def plan_base_container(base: ImportBaseContainer, tree: str = "base") -> tuple[DraftStep, ...]:
+    """The steps that start a root tree from a base container.
+
+    Args:
+        base: The first of them.
+        tree: Name for the step that leaves the tree.
+    """
+    return (
+        plan_import(base),
+        DraftStep(
+            tree, "Unpack the base container", UnpackBaseContainer(), needs=(BASE_CONTAINER,)
+        ),
+    )
+
+
+def plan_import(base: ImportBaseContainer) -> DraftStep:
+    """The step that others read the base container from."""
+    return DraftStep(BASE_CONTAINER, "Import the base container", base)

@@ -1,0 +1,160 @@
+"""Container images: ``docker`` and ``oci``."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar, Literal
+
+from kiwinb.description.model import ContainerConfig, ImageDescription
+from kiwinb.images.archive import counted
+from kiwinb.images.compress import xz_writer
+from kiwinb.images.container.base import (
+    BASE_CONTAINER,
+    BaseContainer,
+    open_unpacked,
+    read_base,
+    unpack_base,
+)
+from kiwinb.images.container.config import image_config, references
+from kiwinb.images.container.layers import add_difference, add_layer
+from kiwinb.images.container.oci import (
+    LAYER_TYPE,
+    Layer,
+    layer_writer,
+    write_docker_archive,
+    write_oci_archive,
+)
+from kiwinb.images.kind import ImagePlan, ResultFile
+from kiwinb.images.tarball import CHUNK, TarWriter
+from kiwinb.steps.step import DraftStep, Output, StepContext
+from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL, select
+
+_STEP = "container"
+_FAST = 0  # the layers of an OCI archive are compressed already
+
+Format = Literal["docker", "oci"]
+
+
+@dataclass(frozen=True)
+class PackContainer:
+    """Make a container image of the tree.
+
+    With a base container the image has the base's layers and one with what differs from them.
+
+    Attributes:
+        format: ``docker`` for what ``docker load`` reads, ``oci`` for an OCI image layout.
+        filename: Of the archive.
+        arch: As ``uname -m`` prints it.
+        config: The ``<containerconfig>``.
+        author: Who made it, when ``config`` does not say.
+        epoch: Nothing in it is newer, in seconds since 1970-01-01 UTC.
+        exclude: What is left out; see :func:`kiwinb.storage.treewalk.select`.
+        derived: There is a base container, from the step ``base-container``.
+        delta: Leave the layers of the base container out.
+    """
+
+    output: ClassVar[Output] = "files"
+    revision: ClassVar[int] = 2
+
+    format: Format
+    filename: str
+    arch: str
+    config: ContainerConfig
+    author: str | None
+    epoch: int
+    exclude: tuple[str, ...]
+    derived: bool = False
+    delta: bool = False
+
+    def run(self, context: StepContext) -> None:
+        """Write it to the output directory."""
+        base = read_base(context.inputs[BASE_CONTAINER]) if self.derived else None
+        with TemporaryDirectory(dir=context.output(), prefix=".layers-") as scratch:
+            layers = self._layers(context, base, Path(scratch))
+            config = image_config(
+                self.config,
+                arch=self.arch,
+                author=self.author,
+                epoch=self.epoch,
+                diff_ids=[layer.diff_id for layer in layers],
+                base=base.config if base else None,
+            )
+            oci = self.format == "oci"
+            target = context.output() / self.filename
+            with xz_writer(target, preset=_FAST if oci else 6) as stream:
+                archive = TarWriter(stream, self.epoch)
+                write = write_oci_archive if oci else write_docker_archive
+                write(archive, config, layers, references(self.config))
+                archive.close()
+
+    def _layers(
+        self, context: StepContext, base: BaseContainer | None, scratch: Path
+    ) -> Sequence[Layer]:
+        oci = self.format == "oci"
+        entries = select(context.root, self.exclude, contents=base is not None)
+        with layer_writer(scratch / "layer", compress=oci) as (sink, made):
+            archive = TarWriter(sink, self.epoch, counted(entries, context.progress))
+            if base is None:
+                add_layer(archive, context.root, entries)
+            else:
+                tree = scratch / "base"
+                tree.mkdir()
+                unpack_base(base, tree, lambda fraction: None)
+                before = select(tree, VIRTUAL, contents=True)
+                add_difference(archive, context.root, entries, before)
+            archive.close()
+        if base is None or self.delta:
+            return made
+        lower = base.layers if oci else [_plain(layer, scratch) for layer in base.layers]
+        return [*lower, *made]
+
+
+def _plain(layer: Layer, scratch: Path) -> Layer:
+    """The layer, not compressed."""
+    if layer.media_type == LAYER_TYPE:
+        return layer
+    path = scratch / f"{layer.diff_id}.tar"
+    with open_unpacked(layer.path) as stream, path.open("wb") as file:
+        shutil.copyfileobj(stream, file, CHUNK)
+    return Layer(path, LAYER_TYPE, layer.diff_id, layer.diff_id)
+
+
+@dataclass(frozen=True)
+class ContainerKind:
+    """``image="docker"`` or ``"oci"``: ``NAME.ARCH-VERSION.docker.tar.xz`` or ``….oci.tar.xz``."""
+
+    format: Format
+
+    def plan(self, image: ImageDescription, tree: str, epoch: int = 0) -> ImagePlan:
+        """Plan the container image.
+
+        Raises:
+            ImageError: A value of ``<containerconfig>`` is none that a container engine takes.
+        """
+        config = image.type.containerconfig or ContainerConfig()
+        author = ", ".join(image.information.author) or None
+        references(config)
+        image_config(config, arch=image.arch, author=author, epoch=epoch, diff_ids=())
+        filename = f"{image.result_name}.{self.format}.tar.xz"
+        temporary = () if image.type.ensure_empty_tmpdirs is False else TEMPORARY
+        derived = image.type.derived_from is not None
+        action = PackContainer(
+            self.format,
+            filename,
+            image.arch,
+            config,
+            author,
+            epoch,
+            (*MACHINERY, *VIRTUAL, *temporary),
+            derived=derived,
+            delta=image.type.attributes.get("delta_root") == "true",
+        )
+        needs = (BASE_CONTAINER,) if derived else ()
+        return ImagePlan(
+            (DraftStep(_STEP, "Make the container image", action, base=tree, needs=needs),),
+            (ResultFile("container", _STEP, filename),),
+        )

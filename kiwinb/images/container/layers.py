@@ -1,0 +1,181 @@
+"""The difference between two trees as a container layer, and layers applied to a tree.
+
+Source of the format: the OCI Image Format Specification 1.0, "Image Layer Filesystem Changeset".
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import shutil
+import stat
+import tarfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from kiwinb.checkpoints.treescan import Entry
+from kiwinb.errors import ImageError
+from kiwinb.images.tarball import CHUNK, TarWriter
+from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE, make_device
+from kiwinb.sandbox.paths import resolve_in
+
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+_XATTR = "SCHILY.xattr."
+
+
+def add_layer(archive: TarWriter, root: Path, entries: Sequence[Entry]) -> None:
+    """Write a tree as a layer.
+
+    Raises:
+        ImageError: A name starts with ``.wh.``, which layers give a meaning of its own.
+    """
+    for entry in entries:
+        if posixpath.basename(entry.path).startswith(_WHITEOUT.encode()):
+            raise ImageError(
+                f"/{os.fsdecode(entry.path)} cannot be in a container image",
+                remedy="Rename it: a name that starts with .wh. marks a removed file there.",
+            )
+    archive.add_tree(root, entries)
+
+
+def add_difference(
+    archive: TarWriter, root: Path, entries: Sequence[Entry], base: Iterable[Entry]
+) -> None:
+    """Write what makes a tree of a base tree, modification times aside, as a layer.
+
+    Args:
+        archive: The layer.
+        root: The tree.
+        entries: What is in it, files hashed.
+        base: What is in the base tree, files hashed.
+    """
+    before = {entry.path: entry for entry in base}
+    now = {entry.path for entry in entries}
+    changed = {entry.path for entry in entries if entry != before.get(entry.path)}
+    changed_links = {entry.link for entry in entries if entry.link and entry.path in changed}
+    changed |= {entry.path for entry in entries if entry.link and entry.link in changed_links}
+    removed = sorted(path for path in before if path not in now)
+    gone = frozenset(removed)
+    whiteouts = [path for path in removed if posixpath.dirname(path) not in gone]
+    for path in [*changed, *whiteouts]:
+        while path := posixpath.dirname(path):
+            changed.add(path)
+    kinds = {entry.path: entry.kind for entry in entries}
+    for path in whiteouts:
+        parent = posixpath.dirname(path)
+        if kinds.get(parent or b".") == "directory":
+            name = posixpath.join(parent, _WHITEOUT.encode() + posixpath.basename(path))
+            archive.add_file(os.fsdecode(name), b"")
+    add_layer(archive, root, [entry for entry in entries if entry.path in changed])
+
+
+def apply_layer(stream: IO[bytes], root: Path) -> None:
+    """Apply a layer to a tree; nothing outside of the tree is touched.
+
+    Args:
+        stream: Its tar archive, not compressed.
+        root: The tree.
+
+    Raises:
+        ImageError: The layer is damaged.
+    """
+    directories: list[tuple[Path, int]] = []
+    fresh: set[Path] = set()
+    try:
+        with tarfile.open(fileobj=stream, mode="r|", errorlevel=2) as layer:
+            for member in layer:
+                _apply(layer, member, root, fresh, directories)
+    except (tarfile.TarError, OSError) as error:
+        raise ImageError(f"a layer of the base container cannot be unpacked: {error}") from error
+    for path, mtime in reversed(directories):
+        if path.is_dir() and not path.is_symlink():
+            os.utime(path, (mtime, mtime))
+
+
+def _apply(
+    layer: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    root: Path,
+    fresh: set[Path],
+    directories: list[tuple[Path, int]],
+) -> None:
+    name = posixpath.normpath("/" + member.name).lstrip("/")
+    parent = resolve_in(root, posixpath.dirname(name))
+    parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    base = posixpath.basename(name)
+    path = parent / base if base else root
+    if base == _OPAQUE:
+        for child in list(parent.iterdir()):
+            _remove_stale(child, fresh)
+        return
+    if base.startswith(_WHITEOUT):
+        hidden = base.removeprefix(_WHITEOUT)
+        if hidden in ("", ".", ".."):
+            raise ImageError(f"a layer of the base container has a member {member.name!r}")
+        if not hidden.startswith(_WHITEOUT):
+            _remove_stale(parent / hidden, fresh)
+        return
+    fresh.add(path)
+    if not (member.isdir() and path.is_dir() and not path.is_symlink()):
+        _remove(path)
+        _make(layer, member, root, path)
+    if member.islnk():
+        return
+    os.chown(path, member.uid, member.gid, follow_symlinks=False)
+    if not member.issym():
+        path.chmod(member.mode & 0o7777)
+    _clear_xattrs(path)  # an ACL comes from the directory, anything else from a lower layer
+    for key, value in member.pax_headers.items():
+        if key.startswith(_XATTR):
+            data = value.encode("utf-8", "surrogateescape")
+            os.setxattr(path, key.removeprefix(_XATTR), data, follow_symlinks=False)
+    mtime = int(member.mtime)
+    os.utime(path, (mtime, mtime), follow_symlinks=False)
+    if member.isdir():
+        directories.append((path, mtime))
+
+
+def _make(layer: tarfile.TarFile, member: tarfile.TarInfo, root: Path, path: Path) -> None:
+    if member.isdir():
+        path.mkdir()
+    elif member.issym():
+        path.symlink_to(member.linkname)
+    elif member.islnk():
+        target = posixpath.normpath("/" + member.linkname).lstrip("/")
+        path.hardlink_to(resolve_in(root, target, follow_last=False))
+    elif member.isfifo():
+        os.mkfifo(path)
+    elif member.isdev():
+        kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
+        make_device(path, kind | 0o600, member.devmajor, member.devminor)
+    else:
+        content = layer.extractfile(member)
+        assert content is not None, "everything else is a file"
+        with path.open("xb") as file:
+            shutil.copyfileobj(content, file, CHUNK)
+
+
+def _clear_xattrs(path: Path) -> None:
+    for name in os.listxattr(path, follow_symlinks=False):
+        if name not in (DEVICE_ATTRIBUTE, "security.selinux"):
+            os.removexattr(path, name, follow_symlinks=False)
+
+
+def _remove_stale(path: Path, fresh: set[Path]) -> None:
+    """Remove what is of a lower layer; a whiteout hides nothing of its own layer."""
+    if path not in fresh and not any(path in other.parents for other in fresh):
+        _remove(path)
+    elif path.is_dir() and not path.is_symlink():
+        for child in list(path.iterdir()):
+            _remove_stale(child, fresh)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        with suppress(FileNotFoundError):
+            path.unlink()

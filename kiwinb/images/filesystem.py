@@ -1,0 +1,81 @@
+"""An image that is a file system and nothing else: no partitions, no bootloader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from kiwinb.description.model import ImageDescription
+from kiwinb.images.kind import ImagePlan, ResultFile
+from kiwinb.steps.step import DraftStep, Output, StepContext
+from kiwinb.storage.filesystem.content import Content
+from kiwinb.storage.filesystem.fill import fill
+from kiwinb.storage.filesystem.spec import Filesystem, Watch
+from kiwinb.storage.identity import identifier
+from kiwinb.storage.layout import disk_size
+from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL
+
+_STEP = "filesystem"
+_EXCLUDE = (*MACHINERY, *VIRTUAL, *TEMPORARY)
+
+
+@dataclass(frozen=True)
+class MakeFilesystem:
+    """Make a file system of the tree.
+
+    Attributes:
+        filename: Of the image.
+        filesystem: What is asked for.
+        size: In bytes; ``None`` when the content decides.
+        extra: Bytes beyond what the content needs, when it decides.
+        epoch: Nothing in it is newer, in seconds since 1970-01-01 UTC.
+    """
+
+    output: ClassVar[Output] = "files"
+    revision: ClassVar[int] = 1
+
+    filename: str
+    filesystem: Filesystem
+    size: int | None
+    extra: int
+    epoch: int
+
+    def run(self, context: StepContext) -> None:
+        """Write it to the output directory.
+
+        Raises:
+            ImageError: The tree does not fit, or the file system cannot hold it.
+        """
+        fill(
+            context.output() / self.filename,
+            self.filesystem,
+            Content(context.root, _EXCLUDE, self.epoch),
+            Watch(context.log, context.progress),
+            name="the image",
+            size=self.size,
+            extra=self.extra,
+        )
+
+
+@dataclass(frozen=True)
+class FilesystemKind:
+    """``image="ext4"`` and the like: ``NAME.ARCH-VERSION.ext4``.
+
+    Attributes:
+        name: Of the file system, as ``FILESYSTEMS`` names it.
+    """
+
+    name: str
+
+    def plan(self, image: ImageDescription, tree: str, epoch: int = 0) -> ImagePlan:
+        """Plan the image."""
+        kind = image.type
+        filename = f"{image.result_name}.{self.name}"
+        uuid = identifier(image, "filesystem/root")
+        spec = Filesystem(self.name, uuid, kind.rootfs_label or "ROOT", kind.fscreateoptions)
+        size = disk_size(kind)
+        action = MakeFilesystem(filename, spec, size.total, size.extra, epoch)
+        return ImagePlan(
+            (DraftStep(_STEP, f"Make the {self.name} file system", action, base=tree),),
+            (ResultFile("filesystem_image", _STEP, filename, compress=True),),
+        )

@@ -1,0 +1,198 @@
+"""Write tar archives whose bytes follow from what is in them alone.
+
+The format is POSIX pax: ``ustar`` headers, and an extended header where a value does not fit
+one or there are extended attributes, these as ``SCHILY.xattr.NAME`` with the raw value (as GNU
+tar, libarchive and the container engines read them). Owners are numbers without names. Times are
+whole seconds. Names are bytes, whatever their encoding.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import IO, Protocol
+
+from kiwinb.checkpoints.treescan import Entry
+from kiwinb.errors import ImageError
+
+CHUNK = 1 << 20
+_BLOCK = 512
+_RECORD = 20 * _BLOCK
+_TYPES = {"file": b"0", "symlink": b"2", "char": b"3", "block": b"4", "directory": b"5"} | {
+    "fifo": b"6"
+}
+_NAME_BYTES = 100
+_LARGEST_OWNER = 0o7777777
+_LARGEST_SIZE = 0o77777777777
+
+
+class Sink(Protocol):
+    """What bytes are written to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of the data."""
+        ...
+
+
+class TarWriter:
+    """Writes the members of one archive; :meth:`close` ends it, not the stream.
+
+    Args:
+        stream: What the archive is written to.
+        epoch: No member is newer, in seconds since 1970-01-01 UTC.
+        progress: Takes the number of content bytes after each piece that was written.
+    """
+
+    def __init__(
+        self, stream: Sink, epoch: int, progress: Callable[[int], None] = lambda count: None
+    ) -> None:
+        self._stream = stream
+        self._epoch = epoch
+        self._progress = progress
+        self._written = 0
+
+    def add_tree(self, root: Path, entries: Iterable[Entry]) -> None:
+        """Add entries of a tree.
+
+        Raises:
+            ImageError: A file changed while it was read.
+        """
+        for entry in entries:
+            self.add_entry(root, entry)
+
+    def add_entry(self, root: Path, entry: Entry) -> None:
+        """Add an entry of a tree, under its path there; the root itself is ``./``."""
+        source = os.path.join(os.fsencode(root), entry.path)  # noqa: PTH118 - bytes
+        slash = b"/" if entry.kind == "directory" else b""
+        header = partial(
+            self._header,
+            name=entry.path + slash,
+            mode=entry.mode,
+            uid=entry.uid,
+            gid=entry.gid,
+            mtime=int(os.lstat(source).st_mtime),
+        )
+        if entry.link not in (b"", entry.path):
+            header(kind=b"1", target=entry.link)
+            return
+        header(
+            kind=_TYPES[entry.kind],
+            size=entry.size,
+            target=entry.target,
+            device=entry.device or (0, 0),
+            xattrs=entry.xattrs,
+        )
+        if entry.kind == "file":
+            with open(source, "rb", buffering=0) as file:  # noqa: PTH123 - bytes
+                self._content(file, entry.size, entry.path)
+
+    def add_file(self, name: str, content: Path | bytes) -> None:
+        """Add a plain file that belongs to root and carries the epoch."""
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        self._header(name=os.fsencode(name), mode=0o644, mtime=self._epoch, size=size)
+        if isinstance(content, bytes):
+            self._write(content)
+            self._pad(size)
+        else:
+            with content.open("rb", buffering=0) as file:
+                self._content(file, size, os.fsencode(name))
+
+    def add_directory(self, name: str) -> None:
+        """Add a directory that belongs to root and carries the epoch."""
+        self._header(name=os.fsencode(name) + b"/", mode=0o755, mtime=self._epoch, kind=b"5")
+
+    def close(self) -> None:
+        """Write the end of the archive."""
+        self._write(bytes(2 * _BLOCK))
+        self._write(bytes(-self._written % _RECORD))
+
+    def _header(
+        self,
+        *,
+        name: bytes,
+        mode: int,
+        mtime: int,
+        uid: int = 0,
+        gid: int = 0,
+        size: int = 0,
+        kind: bytes = b"0",
+        target: bytes = b"",
+        device: tuple[int, int] = (0, 0),
+        xattrs: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        numbers = {b"uid": uid, b"gid": gid, b"size": size}
+        largest = {b"uid": _LARGEST_OWNER, b"gid": _LARGEST_OWNER, b"size": _LARGEST_SIZE}
+        records = [
+            (key, str(value).encode()) for key, value in numbers.items() if value > largest[key]
+        ]
+        for key, text in ((b"path", name), (b"linkpath", target)):
+            if len(text) > _NAME_BYTES:
+                records.append((key, text))
+        records += [(b"SCHILY.xattr." + key.encode(), value) for key, value in xattrs]
+        mtime = max(0, min(mtime, self._epoch))
+        if records:
+            data = b"".join(_record(key, value) for key, value in sorted(records))
+            self._write(_ustar(b"PaxHeader", 0o644, 0, 0, len(data), mtime, b"x"))
+            self._write(data)
+            self._pad(len(data))
+        uid, gid, size = (value if value <= largest[key] else 0 for key, value in numbers.items())
+        self._write(_ustar(name, mode, uid, gid, size, mtime, kind, target, device))
+
+    def _content(self, file: IO[bytes], size: int, name: bytes) -> None:
+        left = size
+        while left:
+            data = file.read(min(CHUNK, left))
+            if not data:
+                raise ImageError(f"{os.fsdecode(name)} became shorter while it was read")
+            self._write(data)
+            self._progress(len(data))
+            left -= len(data)
+        self._pad(size)
+
+    def _pad(self, size: int) -> None:
+        self._write(bytes(-size % _BLOCK))
+
+    def _write(self, data: bytes) -> None:
+        self._stream.write(data)
+        self._written += len(data)
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """One pax record; its length counts the digits of the length too."""
+    rest = b" " + key + b"=" + value + b"\n"
+    length = len(rest) + len(str(len(rest)))
+    length = len(rest) + len(str(length))
+    return str(length).encode() + rest
+
+
+def _ustar(
+    name: bytes,
+    mode: int,
+    uid: int,
+    gid: int,
+    size: int,
+    mtime: int,
+    kind: bytes,
+    target: bytes = b"",
+    device: tuple[int, int] = (0, 0),
+) -> bytes:
+    head = b"".join(
+        (
+            name[:_NAME_BYTES].ljust(_NAME_BYTES, b"\0"),
+            *(b"%07o\0" % value for value in (mode, uid, gid)),
+            *(b"%011o\0" % value for value in (size, mtime)),
+        )
+    )
+    tail = b"".join(
+        (
+            kind,
+            target[:_NAME_BYTES].ljust(_NAME_BYTES, b"\0"),
+            b"ustar\x0000",
+            bytes(64),
+            *(b"%07o\0" % value for value in device),
+        )
+    ).ljust(_BLOCK - len(head) - 8, b"\0")
+    checksum = sum(head) + sum(tail) + 8 * ord(" ")
+    return head + b"%06o\0 " % checksum + tail

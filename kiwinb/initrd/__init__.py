@@ -1,0 +1,1 @@
+"""The initrd: made by the tools that the root tree brings."""

@@ -1,1 +1,0 @@
-"""Plan: a frozen description becomes an ordered sequence of steps with content keys."""

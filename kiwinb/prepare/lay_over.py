@@ -1,0 +1,197 @@
+"""Place files into a root tree: as they say they are, and never outside of the tree.
+
+Directories and tar archives are both read as :class:`tarfile.TarInfo` members with their
+contents. A symlink on the way to a file is followed as the booted system would follow it, inside
+the tree; a symlink in the place of a file is replaced, never written through.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from kiwinb.description.fingerprint import is_portable_attribute, read_attributes
+from kiwinb.errors import DescriptionError, Location
+from kiwinb.sandbox.devices import make_device, read_device
+from kiwinb.sandbox.paths import resolve_in
+
+_XATTR = "SCHILY.xattr."
+
+
+def lay_directory(root: Path, directory: Path, target: str = "/") -> None:
+    """Copy what is in a directory of the description into the tree, owned by root.
+
+    A directory that the tree has already keeps its mode and owner.
+
+    Raises:
+        DescriptionError: A file stands where the tree has a directory, or the other way round.
+    """
+    links: dict[tuple[int, int], str] = {}
+    for path in _walk(directory):
+        name = str(PurePosixPath(target.lstrip("/")) / path.relative_to(directory).as_posix())
+        status = path.lstat()
+        member = _member(path, name, status, links)
+        where = resolve_in(root, name) if member.isdir() else None
+        if where is not None and where.is_dir():
+            continue
+        if member.isreg():
+            with path.open("rb") as content:
+                _place(root, member, content, path)
+        else:
+            _place(root, member, None, path)
+
+
+def lay_archive(root: Path, archive: Path, target: str = "/") -> None:
+    """Unpack a tar archive into the tree; its members keep their owners.
+
+    Raises:
+        DescriptionError: It is no tar archive, it is damaged, or a member would leave the tree.
+    """
+    try:
+        with _opened(archive) as members:
+            for member in members:
+                member.name = str(PurePosixPath(target.lstrip("/")) / _inside(member.name, archive))
+                if member.islnk():
+                    linked = _inside(member.linkname, archive)
+                    member.linkname = str(PurePosixPath(target.lstrip("/")) / linked)
+                content = members.extractfile(member) if member.isreg() else None
+                _place(root, member, content, archive)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise DescriptionError(
+            f"the archive cannot be unpacked: {error}",
+            remedy="Make it anew with tar.",
+            location=Location(archive),
+        ) from error
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
+    with archive.open("rb") as file:
+        magic = file.read(4)
+    if magic == b"\x28\xb5\x2f\xfd":
+        with (
+            subprocess.Popen(["zstd", "-dcq", archive], stdout=subprocess.PIPE) as unpacking,
+            tarfile.open(fileobj=unpacking.stdout, mode="r|") as members,
+        ):
+            yield members
+        return
+    with tarfile.open(archive, mode="r:*") as members:
+        yield members
+
+
+def _inside(name: str, archive: Path) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise DescriptionError(
+            f"the archive's member {name!r} would leave the root tree",
+            remedy="Pack it with relative names and without '..'.",
+            location=Location(archive),
+        )
+    return path
+
+
+def _walk(directory: Path) -> Iterator[Path]:
+    for entry in sorted(os.scandir(directory), key=lambda item: os.fsencode(item.name)):
+        path = Path(entry.path)
+        yield path
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(path)
+
+
+def _member(
+    path: Path, name: str, status: os.stat_result, links: dict[tuple[int, int], str]
+) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.mode = stat.S_IMODE(status.st_mode)
+    member.mtime = status.st_mtime
+    member.pax_headers = {
+        _XATTR + key: value.decode("utf-8", "surrogateescape")
+        for key, value in read_attributes(path).items()
+    }
+    device = read_device(path, status)
+    if device is not None:
+        member.type = tarfile.CHRTYPE if device.kind == "c" else tarfile.BLKTYPE
+        member.devmajor, member.devminor = device.major, device.minor
+    elif stat.S_ISDIR(status.st_mode):
+        member.type = tarfile.DIRTYPE
+    elif stat.S_ISLNK(status.st_mode):
+        member.type = tarfile.SYMTYPE
+        member.linkname = os.fspath(path.readlink())
+    elif stat.S_ISFIFO(status.st_mode):
+        member.type = tarfile.FIFOTYPE
+    elif status.st_nlink > 1:
+        first = links.setdefault((status.st_dev, status.st_ino), name)
+        if first != name:
+            member.type = tarfile.LNKTYPE
+            member.linkname = first
+    return member
+
+
+def _place(root: Path, member: tarfile.TarInfo, content: IO[bytes] | None, origin: Path) -> None:
+    parent = resolve_in(root, str(PurePosixPath(member.name).parent))
+    if not parent.is_dir():
+        if os.path.lexists(parent):
+            raise _clash(member, origin, "the tree has no directory on the way to it")
+        _make_directories(parent)
+    name = PurePosixPath(member.name).name
+    path = parent / name if name else root
+    if member.isdir():
+        path = resolve_in(root, member.name)
+        if os.path.lexists(path) and not path.is_dir():
+            raise _clash(member, origin, "it is a directory, and the tree has a file there")
+        if not path.is_dir():
+            _make_directories(path)
+    else:
+        if path.is_dir() and not path.is_symlink():
+            raise _clash(member, origin, "the tree has a directory there")
+        source = resolve_in(root, member.linkname, follow_last=False) if member.islnk() else None
+        if source is not None and source == path:
+            return
+        path.unlink(missing_ok=True)
+        if source is not None:
+            os.link(source, path, follow_symlinks=False)
+            return
+        if member.issym():
+            path.symlink_to(member.linkname)
+        elif member.ischr() or member.isblk():
+            kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
+            make_device(path, kind | member.mode, member.devmajor, member.devminor)
+        elif member.isfifo():
+            os.mkfifo(path)
+        else:
+            assert content is not None, f"{member.name} is a regular file"
+            with path.open("xb") as file:
+                shutil.copyfileobj(content, file)
+    os.chown(path, member.uid, member.gid, follow_symlinks=False)
+    if not member.issym():
+        path.chmod(member.mode)
+    for key, value in member.pax_headers.items():
+        if key.startswith(_XATTR) and is_portable_attribute(key.removeprefix(_XATTR)):
+            data = value.encode("utf-8", "surrogateescape")
+            os.setxattr(path, key.removeprefix(_XATTR), data, follow_symlinks=False)
+    with suppress(OSError):
+        os.utime(path, (member.mtime, member.mtime), follow_symlinks=False)
+
+
+def _make_directories(path: Path) -> None:
+    missing = [path]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    for directory in reversed(missing):
+        directory.mkdir()
+        directory.chmod(0o755)
+
+
+def _clash(member: tarfile.TarInfo, origin: Path, why: str) -> DescriptionError:
+    return DescriptionError(
+        f"/{member.name} cannot be placed: {why}",
+        remedy="Rename or remove one of the two.",
+        location=Location(origin),
+    )

@@ -1,0 +1,132 @@
+"""Files put into a directory: all of them or none, and never half of one."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from kiwinb.errors import HostError
+from kiwinb.storage.sparse import extents
+
+_FICLONE = 0x40049409  # linux/fs.h
+_CHUNK = 1 << 20
+
+
+class FileTransaction:
+    """Files that appear in a directory together when the context ends without an error.
+
+    While it is open no other process places files there.
+
+    Args:
+        directory: The directory; made when it is not there.
+
+    Raises:
+        HostError: The directory cannot be written to, or is full.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._staged: list[tuple[Path, Path]] = []
+
+    def __enter__(self) -> FileTransaction:
+        with _explained(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                with _explained(self.directory):
+                    for part, final in self._staged:
+                        part.replace(final)
+        finally:
+            for part, _final in self._staged:
+                part.unlink(missing_ok=True)
+            os.close(self._lock)
+
+    def stage(self, name: str) -> Path:
+        """The path to write the file of this name to."""
+        part = self.directory / f".{name}.part"
+        part.unlink(missing_ok=True)  # of a process that was killed
+        self._staged.append((part, self.directory / name))
+        return part
+
+    def add_text(self, name: str, text: str) -> None:
+        """Place a text file."""
+        with _explained(self.directory):
+            self.stage(name).write_text(text, encoding="utf-8")
+
+    def add_copy(self, name: str, source: Path) -> Path:
+        """Place a copy of a file; shares the storage where the file system can, keeps holes.
+
+        Returns:
+            The path of the copy for now; renaming changes neither its inode nor its times.
+        """
+        with _explained(self.directory):
+            part = self.stage(name)
+            copy_sparse(source, part)
+            return part
+
+    def add_made(self, name: str, make: Callable[[Path], object]) -> Path:
+        """Place a file that a function writes to the path it is given."""
+        with _explained(self.directory):
+            part = self.stage(name)
+            make(part)
+            return part
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copy the content of a file: as a clone where the file system can, else with its holes."""
+    with source.open("rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
+        try:
+            fcntl.ioctl(writer, _FICLONE, reader.fileno())
+            return
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+        os.truncate(writer.fileno(), os.fstat(reader.fileno()).st_size)
+        for start, end in extents(reader.fileno()):
+            _copy_range(reader.fileno(), writer.fileno(), start, end)
+
+
+def _copy_range(reader: int, writer: int, start: int, end: int) -> None:
+    while start < end:
+        data = os.pread(reader, min(_CHUNK, end - start), start)
+        if not data:
+            raise OSError(errno.EIO, "the file became shorter while it was read")
+        start += os.pwrite(writer, data, start)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _explained(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            remedy = "Free space there, or name another directory."
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            remedy = "Name a directory that you may write to."
+        else:
+            remedy = "Name another directory."
+        raise HostError(
+            f"cannot write to the directory {directory}: {error.strerror}", remedy=remedy
+        ) from error

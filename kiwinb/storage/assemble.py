@@ -1,0 +1,148 @@
+"""The step that puts the partitions together into a disk."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, ClassVar
+
+from kiwinb.bootloader.grub2 import bios as grub_bios
+from kiwinb.errors import ImageError
+from kiwinb.prepare.scripts import Script, run_on_host
+from kiwinb.sandbox.command import run
+from kiwinb.sandbox.paths import resolve_in
+from kiwinb.steps.step import Output, StepContext
+from kiwinb.storage.filesystem.spec import MIB
+from kiwinb.storage.fill import image_file
+from kiwinb.storage.layout import DiskLayout
+from kiwinb.storage.sparse import copy_changed, copy_data
+from kiwinb.storage.table import sfdisk_script
+
+
+@dataclass(frozen=True)
+class AssembleDisk:
+    """Write a raw disk: partition table, partitions, and the boot code for a BIOS.
+
+    Attributes:
+        layout: The disk.
+        filename: Of the result.
+        boot_code: Directory of the tree with GRUB's ``boot.img`` and ``core.img``; ``None`` for
+            a disk that no BIOS boots.
+        edit_install: Runs on the host when all is done, with two arguments: the disk, and a file
+            with the partition that the kernel is on. What it writes to either is in the disk.
+    """
+
+    output: ClassVar[Output] = "files"
+    revision: ClassVar[int] = 1
+
+    layout: DiskLayout
+    filename: str
+    boot_code: str | None
+    edit_install: Script | None = None
+
+    def run(self, context: StepContext) -> None:
+        """Write the disk to the output directory.
+
+        Raises:
+            ImageError: It is too small, or the boot code does not fit.
+        """
+        layout = self.layout
+        images = {
+            partition.key: context.inputs[partition.step] / image_file(partition)
+            for partition in layout.partitions
+            if partition.filesystem is not None
+        }
+        sizes = {
+            partition.key: images[partition.key].stat().st_size
+            if partition.key in images
+            else partition.size or 0
+            for partition in layout.partitions
+        }
+        starts, end = layout.offsets(sizes)
+        disk = context.output() / self.filename
+        with disk.open("wb") as file:
+            file.truncate(self._size(end))
+        script = sfdisk_script(
+            layout, starts, sizes, layout.boot.key if self.boot_code is not None else None
+        )
+        write_table(disk, script, layout.sector_size, context.log)
+        with disk.open("r+b") as file:
+            for number, (key, image) in enumerate(images.items()):
+                copy_data(image, file.fileno(), starts[key])
+                context.progress((number + 1) / len(images))
+            if self.boot_code is not None:
+                directory = resolve_in(context.root, self.boot_code)
+                place, room = self._embedding(starts)
+                grub_bios.install(
+                    file,
+                    boot=(directory / "boot.img").read_bytes(),
+                    core=(directory / "core.img").read_bytes(),
+                    sector=place,
+                    room=room,
+                )
+            if self.edit_install is not None:
+                boot = layout.boot.key
+                self._edit(context, self.edit_install, file, starts[boot], sizes[boot])
+            os.fsync(file.fileno())
+
+    def _edit(
+        self, context: StepContext, script: Script, disk: BinaryIO, start: int, size: int
+    ) -> None:
+        """Run ``edit_boot_install.sh``: where KIWI NG has a block device, this has a file."""
+        disk.flush()
+        path = context.output() / self.filename
+        with tempfile.TemporaryDirectory(dir=context.output()) as directory:
+            partition = Path(directory, f"{self.layout.boot.key}.img")
+            with partition.open("x+b") as file:
+                file.truncate(size)
+                copy_changed(disk.fileno(), start, file.fileno(), 0, size)
+            os.utime(partition, ns=(0, 0))
+            arguments = (str(path), str(partition))
+            run_on_host(context.root, script, context.log, *arguments, writable=(context.output(),))
+            if partition.stat().st_mtime_ns:
+                with partition.open("rb") as file:
+                    copy_changed(file.fileno(), 0, disk.fileno(), start, size)
+
+    def _size(self, end: int) -> int:
+        needed = -(-(end + self.layout.end_reserve) // MIB) * MIB
+        total = self.layout.size.total
+        if total is None:
+            return needed
+        if total < needed:
+            raise ImageError(
+                f"the disk is to have {total // MIB} MiB, and needs {needed // MIB} MiB",
+                remedy="raise <size>, or leave it out",
+            )
+        return total
+
+    def _embedding(self, starts: dict[str, int]) -> tuple[int, int]:
+        """First sector for GRUB's core, and how many there are."""
+        bios = self.layout.one("bios")
+        if bios is not None:
+            assert bios.size is not None
+            return starts[bios.key] // 512, bios.size // 512
+        first = min(starts.values()) // 512
+        return 1, first - 1
+
+
+def write_table(disk: Path, script: str, sector_size: int, log: Callable[[str], None]) -> None:
+    """Write a partition table.
+
+    Args:
+        disk: A raw disk.
+        script: For sfdisk.
+        sector_size: Bytes of a sector.
+        log: Takes each line of output.
+    """
+    if sector_size == 512:
+        run(["sfdisk", "--quiet", str(disk)], log=log, input=script)
+        return
+    # sfdisk takes a file for a disk with sectors of 512 bytes; fdisk reads the same scripts.
+    with tempfile.NamedTemporaryFile("w", suffix=".sfdisk") as file:
+        file.write(script)
+        file.flush()
+        commands = f"I\n{file.name}\nw\n"
+        run(["fdisk", "--sector-size", str(sector_size), str(disk)], log=log, input=commands)

@@ -1,0 +1,211 @@
+"""btrfs, written by kiwinb itself, with nothing of the host in it.
+
+``mkfs.btrfs --rootdir`` numbers inodes as the host does, takes names in the host's order and
+the time of day, and makes no device node of a stand-in. A new btrfs is a few sorted lists of
+items, so they are written here, each tree from left to right. Metadata is kept twice, as
+``mkfs.btrfs`` does it on one device; data once, with checksums.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.checkpoints.treescan import Entry
+from kiwinb.errors import ImageError
+from kiwinb.storage.filesystem.btrfs_space import Item, Space
+from kiwinb.storage.filesystem.btrfs_tree import (
+    DIR_INDEX,
+    DIR_ITEM,
+    EXTENT_DATA,
+    FIRST_INODE,
+    INODE_EXTREF,
+    INODE_ITEM,
+    INODE_REF,
+    MOST_ITEM,
+    TOP_TREE,
+    XATTR_ITEM,
+    Identity,
+    far_reference,
+    file_extent,
+    inline_extent,
+    inode_item,
+    name_hash,
+    name_item,
+    reference,
+    reference_hash,
+    xattr_item,
+)
+from kiwinb.storage.filesystem.content import (
+    TYPES,
+    Content,
+    Need,
+    counted,
+    name_of,
+    parent_of,
+    shown,
+)
+from kiwinb.storage.filesystem.spec import MIB, Filesystem, Watch
+
+_SMALLEST = 256 * MIB
+_LONGEST_LABEL = 255
+_MOST_INLINE = 2048
+_MOST_REFERENCES = 8192  # bytes of the names that an inode has in one directory
+_FIRST_INDEX = 2
+_NAME_TYPES = {"file": 1, "directory": 2, "char": 3, "block": 4, "fifo": 5, "symlink": 7}
+
+
+@dataclass(frozen=True)
+class Btrfs:
+    """btrfs, with all content in the top-level subvolume."""
+
+    fstab_type: str = "btrfs"
+    checked: bool = False
+
+    def size(self, need: Need) -> int:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        metadata = need.inodes * 1024 + need.size // 512
+        return max(_SMALLEST, need.size * 110 // 100 + 2 * metadata + 192 * MIB)
+
+    def identifier(self, uuid: str) -> str:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return uuid
+
+    def make(self, image: Path, spec: Filesystem, content: Content, watch: Watch) -> None:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        if spec.options:
+            raise ImageError(
+                f"kiwinb writes btrfs itself and takes no options: {' '.join(spec.options)}",
+                remedy="leave fscreateoptions out",
+            )
+        label = os.fsencode(spec.label or "")
+        if len(label) > _LONGEST_LABEL:
+            raise ImageError(f"the label {spec.label!r} is too long for btrfs")
+        with image.open("r+b", buffering=0) as file:
+            space = Space(file, image.stat().st_size, Identity.of(spec.uuid))
+            tree = space.tree(TOP_TREE)
+            for item in _Filler(space, content).items(watch):
+                tree.add(*item)
+            space.end_tree(TOP_TREE, tree)
+            space.finish(label, content.epoch * 10**9)
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A name of an inode: in which directory, and the how manieth there."""
+
+    parent: int
+    index: int
+    name: bytes
+
+
+class _Filler:
+    def __init__(self, space: Space, content: Content) -> None:
+        self._space = space
+        self._content = content
+        own = [entry for entry in content.entries if entry.link in (b"", entry.path)]
+        self._inodes = {entry.path: FIRST_INODE + index for index, entry in enumerate(own)}
+        self._children: dict[bytes, list[Entry]] = defaultdict(list)
+        self._names: dict[int, list[_Name]] = defaultdict(list)
+        self._names[FIRST_INODE] = [_Name(FIRST_INODE, 0, b"..")]
+        for entry in content.entries[1:]:
+            parent = parent_of(entry)
+            index = _FIRST_INDEX + len(self._children[parent])
+            self._children[parent].append(entry)
+            name = _Name(self._inodes[parent], index, name_of(entry))
+            self._names[self._number(entry)].append(name)
+
+    def _number(self, entry: Entry) -> int:
+        return self._inodes[entry.link or entry.path]
+
+    def items(self, watch: Watch) -> Iterator[Item]:
+        """All items of the tree, in order; data is written on the way."""
+        for entry in counted(self._content.entries, watch.progress):
+            if entry.path in self._inodes:
+                yield from self._inode(entry)
+
+    def _inode(self, entry: Entry) -> Iterator[Item]:
+        number = self._inodes[entry.path]
+        size, stored, links, content = 0, 0, 1, list[Item]()
+        if entry.kind == "directory":
+            content = self._directory(entry, number)
+            size = 2 * sum(len(name_of(child)) for child in self._children[entry.path])
+        else:
+            links = self._content.links.get(entry.path, 1)
+        if entry.kind == "symlink":
+            content = [((number, EXTENT_DATA, 0), inline_extent(entry.target))]
+            size = stored = len(entry.target)
+        elif entry.kind == "file":
+            content, stored = self._file(entry, number)
+            size = entry.size
+        inode = inode_item(
+            mode=TYPES[entry.kind] | entry.mode,
+            size=size,
+            stored=stored,
+            links=links,
+            uid=entry.uid,
+            gid=entry.gid,
+            device=entry.device,
+            modified_ns=self._content.modified_ns(entry),
+            created_ns=self._content.epoch * 10**9,
+        )
+        yield (number, INODE_ITEM, 0), inode
+        yield from self._references(number)
+        yield from self._attributes(entry, number)
+        yield from content
+
+    def _references(self, number: int) -> Iterator[Item]:
+        """The names of an inode."""
+        near: dict[int, bytes] = defaultdict(bytes)
+        far: dict[int, bytes] = defaultdict(bytes)
+        for name in self._names[number]:
+            item = reference(name.index, name.name)
+            if len(near[name.parent]) + len(item) <= _MOST_REFERENCES:
+                near[name.parent] += item
+            else:
+                at = reference_hash(name.parent, name.name)
+                far[at] += far_reference(name.parent, name.index, name.name)
+        for kind, found in ((INODE_REF, near), (INODE_EXTREF, far)):
+            for offset, data in sorted(found.items()):
+                yield (number, kind, offset), data
+
+    def _attributes(self, entry: Entry, number: int) -> Iterator[Item]:
+        found: dict[int, bytes] = defaultdict(bytes)
+        for name, value in entry.xattrs:
+            found[name_hash(os.fsencode(name))] += xattr_item(os.fsencode(name), value)
+        for at, data in sorted(found.items()):
+            if len(data) > MOST_ITEM:
+                raise ImageError(
+                    f"an extended attribute of {shown(entry.path)} is too long for btrfs",
+                    remedy="remove it, or take another file system",
+                )
+            yield (number, XATTR_ITEM, at), data
+
+    def _directory(self, entry: Entry, number: int) -> list[Item]:
+        by_hash: dict[int, bytes] = defaultdict(bytes)
+        by_index: list[Item] = []
+        for index, child in enumerate(self._children[entry.path], _FIRST_INDEX):
+            name = name_of(child)
+            item = name_item(self._number(child), _NAME_TYPES[child.kind], name)
+            by_hash[name_hash(name)] += item
+            by_index.append(((number, DIR_INDEX, index), item))
+        hashed = [((number, DIR_ITEM, at), data) for at, data in sorted(by_hash.items())]
+        return [*hashed, *by_index]
+
+    def _file(self, entry: Entry, number: int) -> tuple[list[Item], int]:
+        """Write what is in a file; its items, and how many bytes they stand for."""
+        if 0 < entry.size <= _MOST_INLINE and not self._content.sparse(entry):
+            data = b"".join(piece for _, piece in self._content.pieces(entry))
+            return [((number, EXTENT_DATA, 0), inline_extent(data))], len(data)
+        extents = self._space.write_file(self._content.pieces(entry), number)
+        items = [
+            ((number, EXTENT_DATA, extent.offset), file_extent(extent.address, extent.size))
+            for extent in extents
+        ]
+        return items, sum(extent.size for extent in extents)
+
+
+BTRFS = Btrfs()

@@ -1,0 +1,392 @@
+"""B-trees of btrfs, the superblock, and the items that the trees of a file system are made of.
+
+Structures and numbers are those of the on-disk format that btrfs documents for developers; all
+numbers are little endian.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from kiwinb.storage.filesystem.libext2fs import crc32c
+
+NODE = 16384
+"""Bytes of a block of a tree."""
+
+SECTOR = 4096
+GENERATION = 1
+FIRST_INODE = 256
+LARGEST = (1 << 64) - 1
+
+ROOT_TREE, EXTENT_TREE, CHUNK_TREE, DEVICE_TREE, TOP_TREE = 1, 2, 3, 4, 5
+DIRECTORY_OF_ROOTS = 6
+CHECKSUM_TREE, UUID_TREE, FREE_SPACE_TREE = 7, 9, 10
+CHECKSUMS = LARGEST + 1 - 10
+RELOCATION_TREE = LARGEST + 1 - 9
+
+INODE_ITEM, INODE_REF, INODE_EXTREF, XATTR_ITEM = 1, 12, 13, 24
+DIR_ITEM, DIR_INDEX, EXTENT_DATA, EXTENT_CSUM = 84, 96, 108, 128
+ROOT_ITEM, EXTENT_ITEM, METADATA_ITEM, BLOCK_GROUP_ITEM = 132, 168, 169, 192
+FREE_SPACE_INFO, FREE_SPACE_EXTENT = 198, 199
+DEV_EXTENT, DEV_ITEM, CHUNK_ITEM, UUID_ITEM = 204, 216, 228, 251
+
+DATA, SYSTEM, METADATA, DUPLICATED = 0x1, 0x2, 0x4, 0x20
+XATTR_TYPE = 8
+
+_HEADER = 101
+_ITEM = 25
+_POINTER = 33
+_WRITTEN = 1 | 1 << 56  # written, and with backward references
+_TREE_BLOCK_REF, _EXTENT_DATA_REF = 176, 178
+_EXTENT_DATA, _EXTENT_TREE_BLOCK = 1, 2
+_ROOT_ITEM_COMPLETE = 1 << 31
+_STRIPE = 65536
+_FEATURES = 0x1 | 0x20 | 0x40 | 0x100 | 0x200
+_READ_ONLY_FEATURES = 0x1 | 0x2  # a free space tree, which is valid
+_SUPERBLOCK = 4096
+
+MOST_ITEM = NODE - _HEADER - _ITEM
+"""Bytes of an item."""
+
+Key = tuple[int, int, int]
+"""Object, type of item, offset; items are sorted by it."""
+
+
+def checksum(data: bytes | bytearray | memoryview) -> int:
+    """CRC-32C of data and tree blocks."""
+    return crc32c(data) ^ 0xFFFFFFFF
+
+
+def name_hash(name: bytes) -> int:
+    """Hash of a name in a directory or of an extended attribute."""
+    return crc32c(name, 0xFFFFFFFE)
+
+
+def reference_hash(parent: int, name: bytes) -> int:
+    """Hash of a name together with the directory that it is in."""
+    return crc32c(name, parent & 0xFFFFFFFF)
+
+
+def packed_key(key: Key) -> bytes:
+    """A key as it is on disk."""
+    return struct.pack("<QBQ", *key)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What all blocks of a file system carry.
+
+    Attributes:
+        filesystem: Its UUID.
+        device: Of the device.
+        chunks: Of the tree of chunks.
+        top: Of the top-level subvolume.
+    """
+
+    filesystem: bytes
+    device: bytes
+    chunks: bytes
+    top: bytes
+
+    @classmethod
+    def of(cls, text: str) -> Identity:
+        """From the UUID of the file system; the others follow from it."""
+        own = uuid.UUID(text)
+        others = (uuid.uuid5(own, name).bytes for name in ("device", "chunks", "top"))
+        return cls(own.bytes, *others)
+
+
+class TreeWriter:
+    """Writes a B-tree whose items come in order.
+
+    Args:
+        owner: Number of the tree.
+        identity: Of the file system.
+        allocate: Gives out the address of a block of a level.
+        write: Writes a block to its address.
+    """
+
+    def __init__(
+        self,
+        owner: int,
+        identity: Identity,
+        allocate: Callable[[int], int],
+        write: Callable[[int, bytes], None],
+    ) -> None:
+        self._owner = owner
+        self._identity = identity
+        self._allocate = allocate
+        self._write = write
+        self._items: list[tuple[Key, bytes]] = []
+        self._used = _HEADER
+        self._above: list[list[tuple[Key, int]]] = []
+
+    def add(self, key: Key, data: bytes) -> None:
+        """Add an item after all others."""
+        size = _ITEM + len(data)
+        if self._used + size > NODE:
+            self._end_leaf()
+        self._items.append((key, data))
+        self._used += size
+
+    def finish(self) -> tuple[int, int]:
+        """Write what is left; address and level of the root."""
+        if self._items or not self._above:
+            self._end_leaf()
+        level = 0
+        while len(self._above[level]) > 1 or level + 1 < len(self._above):
+            self._end_node(level)
+            level += 1
+        return self._above[level][0][1], level
+
+    def _end_leaf(self) -> None:
+        place = self._allocate(0)
+        block = self._header(place, 0, len(self._items))
+        end = NODE
+        for index, (key, data) in enumerate(self._items):
+            end -= len(data)
+            at = _HEADER + _ITEM * index
+            struct.pack_into("<QBQII", block, at, *key, end - _HEADER, len(data))
+            block[end : end + len(data)] = data
+        self._seal(place, block)
+        first = self._items[0][0] if self._items else (0, 0, 0)
+        self._items, self._used = [], _HEADER
+        self._point(0, first, place)
+
+    def _point(self, level: int, key: Key, place: int) -> None:
+        """Note a block of a level."""
+        if level == len(self._above):
+            self._above.append([])
+        if len(self._above[level]) == (NODE - _HEADER) // _POINTER:
+            self._end_node(level)
+        self._above[level].append((key, place))
+
+    def _end_node(self, level: int) -> None:
+        """Write the block above what was noted of a level."""
+        pointers = self._above[level]
+        place = self._allocate(level + 1)
+        block = self._header(place, level + 1, len(pointers))
+        for index, (key, below) in enumerate(pointers):
+            at = _HEADER + _POINTER * index
+            struct.pack_into("<QBQQQ", block, at, *key, below, GENERATION)
+        self._seal(place, block)
+        self._above[level] = []
+        self._point(level + 1, pointers[0][0], place)
+
+    def _header(self, place: int, level: int, count: int) -> bytearray:
+        block, own = bytearray(NODE), self._identity
+        struct.pack_into("<16sQQ16s", block, 32, own.filesystem, place, _WRITTEN, own.chunks)
+        struct.pack_into("<QQIB", block, 80, GENERATION, self._owner, count, level)
+        return block
+
+    def _seal(self, place: int, block: bytearray) -> None:
+        struct.pack_into("<I", block, 0, checksum(memoryview(block)[32:]))
+        self._write(place, bytes(block))
+
+
+def inode_item(
+    *,
+    mode: int,
+    size: int = 0,
+    stored: int = 0,
+    links: int = 1,
+    uid: int = 0,
+    gid: int = 0,
+    device: tuple[int, int] | None = None,
+    modified_ns: int = 0,
+    created_ns: int = 0,
+    flags: int = 0,
+) -> bytes:
+    """An inode.
+
+    Args:
+        mode: File type and permissions.
+        size: In bytes; of a directory, twice the length of all names.
+        stored: Bytes of its extents.
+        links: Number of its names; 1 for a directory.
+        uid: Owner.
+        gid: Group.
+        device: Numbers of a device node.
+        modified_ns: In nanoseconds since 1970-01-01 UTC.
+        created_ns: Likewise.
+        flags: Of the inode.
+    """
+    major, minor = device or (0, 0)
+    modified, created = divmod(modified_ns, 10**9), divmod(created_ns, 10**9)
+    return struct.pack(
+        "<QQQQQIIIIQQQ32xQIQIQIQI",
+        *(GENERATION, GENERATION, size, stored, 0, links, uid, gid, mode),
+        *(major << 20 | minor, flags, 0),
+        *(*modified, *modified, *modified, *created),
+    )
+
+
+def name_item(inode: int, kind: int, name: bytes) -> bytes:
+    """An entry of a directory."""
+    return _named((inode, INODE_ITEM, 0), kind, name, b"")
+
+
+def xattr_item(name: bytes, value: bytes) -> bytes:
+    """An extended attribute."""
+    return _named((0, 0, 0), XATTR_TYPE, name, value)
+
+
+def default_item() -> bytes:
+    """The entry ``default`` of the directory of roots."""
+    return _named((TOP_TREE, ROOT_ITEM, LARGEST), 2, b"default", b"")
+
+
+def _named(key: Key, kind: int, name: bytes, value: bytes) -> bytes:
+    head = struct.pack("<QHHB", GENERATION, len(value), len(name), kind)
+    return packed_key(key) + head + name + value
+
+
+def reference(index: int, name: bytes) -> bytes:
+    """A name of an inode, in the item of the directory that it is in."""
+    return struct.pack("<QH", index, len(name)) + name
+
+
+def far_reference(parent: int, index: int, name: bytes) -> bytes:
+    """A name of an inode, in an item of its own."""
+    return struct.pack("<QQH", parent, index, len(name)) + name
+
+
+def inline_extent(data: bytes) -> bytes:
+    """A file that is in the tree itself."""
+    return struct.pack("<QQIB", GENERATION, len(data), 0, 0) + data
+
+
+def file_extent(address: int, size: int) -> bytes:
+    """Bytes of a file that are at an address."""
+    return struct.pack("<QQIBQQQQ", GENERATION, size, 0, 1, address, size, 0, size)
+
+
+def metadata_extent(owner: int) -> bytes:
+    """A block of a tree is in use."""
+    head = struct.pack("<QQQ", 1, GENERATION, _EXTENT_TREE_BLOCK)
+    return head + struct.pack("<BQ", _TREE_BLOCK_REF, owner)
+
+
+def data_extent(inode: int, offset: int) -> bytes:
+    """Bytes of a file are in use."""
+    head = struct.pack("<QQQ", 1, GENERATION, _EXTENT_DATA)
+    return head + struct.pack("<BQQQI", _EXTENT_DATA_REF, TOP_TREE, inode, offset, 1)
+
+
+def root_item(
+    address: int,
+    level: int,
+    *,
+    used: int,
+    directory: int = 0,
+    own: bytes = bytes(16),
+    created_ns: int = 0,
+) -> bytes:
+    """The root of a tree.
+
+    Args:
+        address: Of its first block.
+        level: Of that.
+        used: Bytes of all of its blocks.
+        directory: Inode of its root directory, if it has one.
+        own: UUID of a subvolume.
+        created_ns: In nanoseconds since 1970-01-01 UTC.
+    """
+    inode = inode_item(mode=0o40755, size=3, stored=NODE, flags=_ROOT_ITEM_COMPLETE)
+    first = struct.pack("<QQQQQQQI", GENERATION, directory, address, 0, used, 0, 0, 1)
+    times = struct.pack("<QI", *divmod(created_ns, 10**9)) * 2 + bytes(24)
+    return b"".join(
+        (
+            *(inode, first, bytes(18), bytes((level,)), struct.pack("<Q", GENERATION)),
+            *(own, bytes(32), bytes(32), times, bytes(64)),
+        )
+    )
+
+
+@dataclass
+class Chunk:
+    """A range of addresses, and where on the device it is.
+
+    Attributes:
+        address: Its first byte.
+        size: In bytes.
+        kind: ``DATA``, ``SYSTEM`` or ``METADATA``, with ``DUPLICATED``.
+        places: First byte of each copy on the device.
+        used: Bytes in use, from the first on.
+    """
+
+    address: int
+    size: int
+    kind: int
+    places: tuple[int, ...]
+    used: int = 0
+
+    def item(self, identity: Identity) -> bytes:
+        """As it is in the tree of chunks."""
+        head = struct.pack("<QQQQ", self.size, EXTENT_TREE, _STRIPE, self.kind)
+        head += struct.pack("<IIIHH", _STRIPE, _STRIPE, SECTOR, len(self.places), 1)
+        copies = (struct.pack("<QQ", 1, place) + identity.device for place in self.places)
+        return head + b"".join(copies)
+
+    def device_extent(self, identity: Identity) -> bytes:
+        """As it is in the tree of devices, the same for each copy."""
+        head = struct.pack("<QQQQ", CHUNK_TREE, FIRST_INODE, self.address, self.size)
+        return head + identity.chunks
+
+    def group_item(self) -> bytes:
+        """As it is in the tree of extents."""
+        return struct.pack("<QQQ", self.used, FIRST_INODE, self.kind)
+
+
+def device_item(identity: Identity, *, size: int, used: int) -> bytes:
+    """The device."""
+    head = struct.pack("<QQQIIIQQQ", 1, size, used, SECTOR, SECTOR, SECTOR, 0, 0, 0)
+    return head + bytes(6) + identity.device + identity.filesystem
+
+
+def superblock(
+    identity: Identity,
+    *,
+    place: int,
+    label: bytes,
+    size: int,
+    used: int,
+    device: bytes,
+    root: tuple[int, int],
+    chunk_root: tuple[int, int],
+    system: Sequence[Chunk],
+) -> bytes:
+    """A superblock.
+
+    Args:
+        identity: Of the file system.
+        place: Where it goes.
+        label: Of the file system.
+        size: Of the device.
+        used: Bytes in use.
+        device: The device's item.
+        root: Address and level of the tree of roots.
+        chunk_root: The same of the tree of chunks.
+        system: The chunks that it is in.
+    """
+    block = bytearray(_SUPERBLOCK)
+    struct.pack_into("<16sQQ8s", block, 32, identity.filesystem, place, 1, b"_BHRfS_M")
+    struct.pack_into("<QQQ", block, 72, GENERATION, root[0], chunk_root[0])
+    struct.pack_into("<QQQQ", block, 112, size, used, DIRECTORY_OF_ROOTS, 1)
+    struct.pack_into("<IIII", block, 144, SECTOR, NODE, NODE, SECTOR)
+    chunks = b"".join(
+        packed_key((FIRST_INODE, CHUNK_ITEM, chunk.address)) + chunk.item(identity)
+        for chunk in system
+    )
+    struct.pack_into("<IQ", block, 160, len(chunks), GENERATION)
+    struct.pack_into("<QQQ", block, 172, 0, _READ_ONLY_FEATURES, _FEATURES)
+    struct.pack_into("<HBB", block, 196, 0, root[1], chunk_root[1])
+    block[201 : 201 + len(device)] = device
+    block[299 : 299 + len(label)] = label
+    struct.pack_into("<QQ", block, 555, 0, GENERATION)
+    block[811 : 811 + len(chunks)] = chunks
+    struct.pack_into("<I", block, 0, checksum(memoryview(block)[32:]))
+    return bytes(block)

@@ -1,0 +1,68 @@
+"""Make a file system in a file of its own, as large as its content asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kiwinb.errors import ImageError
+from kiwinb.storage.filesystem import FILESYSTEMS
+from kiwinb.storage.filesystem.content import Content
+from kiwinb.storage.filesystem.spec import MIB, Filesystem, FilesystemFull, Watch
+
+_ATTEMPTS = 6
+
+
+def fill(
+    path: Path,
+    spec: Filesystem,
+    content: Content,
+    watch: Watch,
+    *,
+    name: str,
+    size: int | None = None,
+    extra: int = 0,
+) -> None:
+    """Make a file system.
+
+    Args:
+        path: The file; it is made.
+        spec: What is asked for.
+        content: What goes into it.
+        watch: Is told how it goes.
+        name: What messages call it: ``the partition root``.
+        size: In bytes; ``None`` when the content decides.
+        extra: Bytes beyond what the content needs, when it decides.
+
+    Raises:
+        ImageError: The content does not fit, or the file system cannot hold it.
+    """
+    maker = FILESYSTEMS[spec.kind]
+    wanted = _whole(maker.size(content.need) * 6 // 5 + extra) if size is None else size
+    for attempt in range(_ATTEMPTS):
+        with path.open("wb") as file:
+            file.truncate(wanted)
+        try:
+            maker.make(path, spec, content, watch)
+        except FilesystemFull as error:
+            if size is not None:
+                raise _too_small(name, size, maker.size(content.need)) from error
+            if attempt == _ATTEMPTS - 1:
+                raise
+            wanted = _whole(wanted * 6 // 5)
+            watch.log(f"{name} is too small; trying {wanted // MIB} MiB")
+        else:
+            return
+
+
+def _too_small(name: str, size: int, need: int) -> ImageError:
+    wanted = max(_whole(need), _whole(size * 11 // 10))
+    return ImageError(
+        f"the content of {name} does not fit into {size // MIB} MiB; "
+        f"it needs about {wanted // MIB} MiB",
+        remedy="give the partition (or, for the root partition, the disk) a larger size",
+    )
+
+
+def _whole(size: int) -> int:
+    """Rounded up to whole MiB."""
+    return -(-size // MIB) * MIB

@@ -1,0 +1,86 @@
+"""What is asked of a file system, and what each module that makes one offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from kiwinb.errors import ImageError
+from kiwinb.storage.filesystem.content import Content, Need
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Filesystem:
+    """A file system that is to be made.
+
+    Attributes:
+        kind: Its name in ``FILESYSTEMS``.
+        uuid: Its UUID; the volume ID is made of it for FAT.
+        label: Its label, or ``None``.
+        options: Options handed to its mkfs as they are.
+        sector_size: Bytes of a logical sector of the disk it is for.
+    """
+
+    kind: str
+    uuid: str
+    label: str | None = None
+    options: tuple[str, ...] = ()
+    sector_size: int = 512
+
+
+class FilesystemFull(ImageError):
+    """The content does not fit into the file system."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told how the making of a file system goes.
+
+    Attributes:
+        log: Takes one line.
+        progress: Takes how much is done, 0.0 to 1.0.
+    """
+
+    log: Callable[[str], None]
+    progress: Callable[[float], None]
+
+
+class FilesystemMaker(Protocol):
+    """One kind of file system; each is one module, registered in ``FILESYSTEMS``."""
+
+    @property
+    def fstab_type(self) -> str:
+        """What ``/etc/fstab`` calls it."""
+        ...
+
+    @property
+    def checked(self) -> bool:
+        """Whether ``fsck`` is to check it at boot."""
+        ...
+
+    def size(self, need: Need) -> int:
+        """Bytes of a file system that this surely fits into; more when it turns out not to."""
+        ...
+
+    def make(self, image: Path, spec: Filesystem, content: Content, watch: Watch) -> None:
+        """Make the file system and fill it.
+
+        Args:
+            image: The file, of its final size and nothing but a hole.
+            spec: What is asked for.
+            content: What goes into it.
+            watch: Is told how it goes.
+
+        Raises:
+            FilesystemFull: It is too small.
+            ImageError: Something in the tree cannot be kept in this kind of file system.
+        """
+        ...
+
+    def identifier(self, uuid: str) -> str:
+        """What ``UUID=`` and GRUB's ``search --fs-uuid`` call a file system of this UUID."""
+        ...

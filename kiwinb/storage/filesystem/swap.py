@@ -1,0 +1,34 @@
+"""Swap space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.sandbox.command import run
+from kiwinb.storage.filesystem.content import Content, Need
+from kiwinb.storage.filesystem.spec import MIB, Filesystem, Watch
+
+
+@dataclass(frozen=True)
+class Swap:
+    """Swap space; it holds no files."""
+
+    fstab_type: str = "swap"
+    checked: bool = False
+
+    def size(self, need: Need) -> int:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return MIB
+
+    def identifier(self, uuid: str) -> str:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return uuid
+
+    def make(self, image: Path, spec: Filesystem, content: Content, watch: Watch) -> None:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        label = ("--label", spec.label) if spec.label else ()
+        run(["mkswap", "--uuid", spec.uuid, *label, *spec.options, str(image)])
+
+
+SWAP = Swap()

@@ -1,0 +1,103 @@
+"""FAT, for the EFI system partition above all: mkfs.vfat makes it, mtools fill it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.errors import CommandError, ImageError
+from kiwinb.sandbox.command import run
+from kiwinb.storage.filesystem.content import Content, Need, shown
+from kiwinb.storage.filesystem.spec import MIB, Filesystem, FilesystemFull, Watch
+
+_LABEL_LENGTH = 11
+
+
+@dataclass(frozen=True)
+class Fat:
+    """FAT with allocation table entries of 16 or 32 bits.
+
+    Owners, modes, links and extended attributes are not kept: FAT has none.
+    """
+
+    bits: int
+    fstab_type: str = "vfat"
+    checked: bool = True
+
+    def size(self, need: Need) -> int:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return max(need.size * 21 // 20 + 2 * MIB, (34 if self.bits == 32 else 9) * MIB)
+
+    def identifier(self, uuid: str) -> str:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        volume = _volume_id(uuid)
+        return f"{volume[:4]}-{volume[4:]}"
+
+    def make(self, image: Path, spec: Filesystem, content: Content, watch: Watch) -> None:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        if content.need.size > image.stat().st_size:
+            raise FilesystemFull("the content is larger than the file system")
+        label = (spec.label or "").upper()[:_LABEL_LENGTH]
+        environment = {"SOURCE_DATE_EPOCH": str(content.epoch), "TZ": "UTC", "MTOOLSRC": os.devnull}
+        run(
+            [
+                "mkfs.vfat",
+                "--invariant",
+                *("-F", str(self.bits)),
+                *("-i", _volume_id(spec.uuid)),
+                *("-S", str(spec.sector_size)),
+                *(("-n", label) if label else ()),
+                *spec.options,
+                str(image),
+            ],
+            log=watch.log,
+            env=environment,
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            names = _copy(content, Path(scratch))
+            if not names:
+                return
+            try:
+                run(
+                    ["mcopy", "-i", str(image), "-s", "-p", "-m", "-Q", *names, "::"],
+                    log=watch.log,
+                    env=environment,
+                    cwd=Path(scratch),
+                )
+            except CommandError as error:
+                if "full" in str(error).lower():
+                    raise FilesystemFull(error.problem) from error
+                raise
+
+
+def _volume_id(text: str) -> str:
+    return uuid.UUID(text).hex[:8].upper()
+
+
+def _copy(content: Content, scratch: Path) -> list[str]:
+    """Lay out the content below a directory, links followed, times set; the names at the top."""
+    for entry in content.entries:
+        if entry.path == b".":
+            continue
+        target = scratch / os.fsdecode(entry.path)
+        if entry.kind == "directory":
+            target.mkdir()
+        elif entry.kind == "file":
+            shutil.copyfile(content.source(entry), target)
+        else:
+            raise ImageError(
+                f"a FAT file system cannot hold the {entry.kind} {shown(entry.path)}",
+                remedy="remove it, or take another file system for its partition",
+            )
+    for entry in content.entries:
+        time = content.modified_ns(entry)
+        os.utime(scratch / os.fsdecode(entry.path), ns=(time, time))
+    return sorted(entry.name for entry in scratch.iterdir())
+
+
+FAT16 = Fat(16)
+FAT32 = Fat(32)

@@ -1,0 +1,287 @@
+"""XFS: ``mkfs.xfs`` makes the empty file system, and kiwinb writes into it what is in it.
+
+A protofile of ``mkfs.xfs`` has no hard links, extended attributes, times, sticky bits, holes nor
+names with blanks. So directories, inodes and files are written here, as large as they are and
+side by side, and the indexes over them at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.checkpoints.treescan import Entry
+from kiwinb.errors import ImageError
+from kiwinb.sandbox.command import run
+from kiwinb.storage.filesystem.content import (
+    TYPES,
+    Content,
+    Need,
+    counted,
+    name_of,
+    parent_of,
+    shown,
+)
+from kiwinb.storage.filesystem.spec import MIB, Filesystem, FilesystemFull, Watch
+from kiwinb.storage.filesystem.xfs_directory import (
+    Name,
+    directory_parts,
+    short_directory,
+    short_size,
+)
+from kiwinb.storage.filesystem.xfs_inode import (
+    CORE,
+    DEVICE,
+    EXTENTS,
+    LOCAL,
+    Attribute,
+    Extent,
+    Facts,
+    Fork,
+    attribute_block,
+    data_capacity,
+    extents_fork,
+    free_inode,
+    joined,
+    packed_inode,
+    short_attributes,
+    symlink_block,
+)
+from kiwinb.storage.filesystem.xfs_space import BLOCK, INODE_SHARE, Space
+
+_SMALLEST = 300 * MIB
+_LOG = 68 * MIB
+_LONGEST_LABEL = 12
+_LONGEST_TARGET = 1023
+_DATA_ROOM = 64  # bytes of an inode that attributes leave to its data, if need be
+_NAME_TYPES = {"file": 1, "directory": 2, "char": 3, "block": 4, "fifo": 5, "symlink": 7}
+_SPACES = {"user": 0, "trusted": 2, "security": 4}
+_ACLS = {
+    "system.posix_acl_access": b"SGI_ACL_FILE",
+    "system.posix_acl_default": b"SGI_ACL_DEFAULT",
+}
+_METADATA = {"crc": 1, "finobt": 1, "reflink": 1, "rmapbt": 0, "bigtime": 1, "inobtcount": 1}
+_INODES = {"sparse": 1, "nrext64": 0}
+"""Features, said here so that no default of the host comes in, and so that only those are used
+that GRUB 2.06 reads."""
+
+
+@dataclass(frozen=True)
+class Xfs:
+    """XFS, version 5."""
+
+    fstab_type: str = "xfs"
+    checked: bool = False
+
+    def size(self, need: Need) -> int:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        inodes = need.inodes * 520
+        return max(_SMALLEST, max(need.size + inodes, inodes * INODE_SHARE) * 103 // 100 + _LOG)
+
+    def identifier(self, uuid: str) -> str:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return uuid
+
+    def make(self, image: Path, spec: Filesystem, content: Content, watch: Watch) -> None:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        if spec.label and len(os.fsencode(spec.label)) > _LONGEST_LABEL:
+            raise ImageError(
+                f"the label {spec.label!r} is too long for XFS",
+                remedy=f"take at most {_LONGEST_LABEL} characters",
+            )
+        self._make_empty(image, spec, watch)
+        with image.open("r+b", buffering=0) as file:
+            _Filler(Space(file), content).fill(watch)
+
+    def _make_empty(self, image: Path, spec: Filesystem, watch: Watch) -> None:
+        given = " ".join(spec.options)
+
+        def chosen(features: dict[str, int]) -> str:
+            left = (f"{name}={value}" for name, value in features.items() if name not in given)
+            return ",".join(left)
+
+        inodes = chosen(_INODES)
+        if image.stat().st_size < _SMALLEST:
+            raise FilesystemFull(f"XFS needs {_SMALLEST // MIB} MiB at least")
+        run(
+            [
+                "mkfs.xfs",
+                *("-f", "-K", "-q"),
+                *("-m", ",".join(filter(None, (f"uuid={spec.uuid}", chosen(_METADATA))))),
+                *(("-i", inodes) if inodes else ()),
+                *(("-L", spec.label) if spec.label else ()),
+                *(("-s", f"size={spec.sector_size}") if spec.sector_size != 512 else ()),
+                *spec.options,
+                str(image),
+            ],
+            log=watch.log,
+        )
+
+
+class _Filler:
+    def __init__(self, space: Space, content: Content) -> None:
+        self._space = space
+        self._geometry = space.geometry
+        self._content = content
+        self._created = content.epoch * 10**9
+        own = [entry for entry in content.entries if entry.link in (b"", entry.path)]
+        numbers = (self._geometry.root, *space.inodes(len(own) - 1))
+        self._inodes = {entry.path: number for entry, number in zip(own, numbers, strict=True)}
+        self._names: dict[bytes, list[Name]] = defaultdict(list)
+        self._subdirectories: dict[bytes, int] = defaultdict(int)
+        for entry in content.entries[1:]:
+            name = Name(name_of(entry), self._number(entry), _NAME_TYPES[entry.kind])
+            self._names[parent_of(entry)].append(name)
+            self._subdirectories[parent_of(entry)] += entry.kind == "directory"
+
+    def _number(self, entry: Entry) -> int:
+        return self._inodes[entry.link or entry.path]
+
+    def fill(self, watch: Watch) -> None:
+        """Write everything."""
+        for entry in counted(self._content.entries, watch.progress):
+            if entry.path in self._inodes:
+                self._add(entry)
+        for number in self._geometry.own_inodes:
+            facts = Facts(stat.S_IFREG, 0, 0, 1, 0, self._created, self._created)
+            self._write_inode(number, facts, Fork(EXTENTS, b""), None)
+        for number in self._space.unused_inodes():
+            self._space.write_inode(number, free_inode(self._geometry, number))
+        self._space.finish()
+
+    def _add(self, entry: Entry) -> None:
+        number = self._inodes[entry.path]
+        attributes = self._attributes(entry, number) if entry.xattrs else None
+        size, links = entry.size, self._content.links.get(entry.path, 1)
+        if entry.kind == "directory":
+            size, fork = self._directory(entry, number, attributes)
+            links = 2 + self._subdirectories[entry.path]
+        elif entry.kind == "symlink":
+            size, fork = len(entry.target), self._symlink(entry, number, attributes)
+        elif entry.kind == "file":
+            fork = self._extents(self._file(entry), number, attributes)
+        else:
+            major, minor = entry.device or (0, 0)
+            fork = Fork(DEVICE, struct.pack(">I", major << 18 | minor))
+        facts = Facts(
+            mode=TYPES[entry.kind] | entry.mode,
+            uid=entry.uid,
+            gid=entry.gid,
+            links=links,
+            size=size,
+            modified_ns=self._content.modified_ns(entry),
+            created_ns=self._created,
+        )
+        self._write_inode(number, facts, fork, attributes)
+
+    def _write_inode(self, number: int, facts: Facts, fork: Fork, attributes: Fork | None) -> None:
+        data = packed_inode(self._geometry, number, facts, fork, attributes)
+        self._space.write_inode(number, data)
+
+    def _extents(self, extents: list[Extent], number: int, attributes: Fork | None) -> Fork:
+        return extents_fork(
+            extents,
+            geometry=self._geometry,
+            capacity=data_capacity(self._geometry, attributes),
+            owner=number,
+            allocate=self._space.allocate_block,
+            write=self._space.write_block,
+        )
+
+    def _file(self, entry: Entry) -> list[Extent]:
+        """Write what is in a file."""
+        extents = []
+        for offset, piece in self._content.pieces(entry):
+            at, first = 0, offset // BLOCK
+            for block, count in self._space.allocate(-(-len(piece) // BLOCK)):
+                self._space.write_block(block, piece[at : at + count * BLOCK])
+                extents.append(Extent(first + at // BLOCK, block, count))
+                at += count * BLOCK
+        return joined(extents)
+
+    def _directory(self, entry: Entry, number: int, attributes: Fork | None) -> tuple[int, Fork]:
+        """Write a directory; its size and its fork."""
+        names, parent = self._names[entry.path], self._inodes[parent_of(entry)]
+        short = short_size(names)
+        if short <= data_capacity(self._geometry, attributes):
+            return short, Fork(LOCAL, short_directory(names, parent))
+        extents, size = [], 0
+        for part in directory_parts(names, number, parent):
+            block = self._space.allocate_block()
+            data = part.sealed(
+                sector=self._geometry.sector_of_block(block),
+                uuid=self._geometry.uuid,
+                owner=number,
+            )
+            self._space.write_block(block, data)
+            extents.append(Extent(part.offset, block, 1))
+            size += BLOCK * part.is_data
+        extents.sort(key=lambda extent: extent.offset)
+        return size, self._extents(joined(extents), number, attributes)
+
+    def _symlink(self, entry: Entry, number: int, attributes: Fork | None) -> Fork:
+        if len(entry.target) <= data_capacity(self._geometry, attributes):
+            return Fork(LOCAL, entry.target)
+        if len(entry.target) > _LONGEST_TARGET:
+            raise ImageError(
+                f"{shown(entry.path)} points to a path of more than {_LONGEST_TARGET} bytes, "
+                "which XFS cannot keep",
+                remedy="take another file system",
+            )
+        block = self._space.allocate_block()
+        data = symlink_block(
+            entry.target,
+            uuid=self._geometry.uuid,
+            owner=number,
+            sector=self._geometry.sector_of_block(block),
+        )
+        self._space.write_block(block, data)
+        return self._extents([Extent(0, block, 1)], number, attributes)
+
+    def _attributes(self, entry: Entry, number: int) -> Fork:
+        """The fork of an entry's extended attributes."""
+        found = [_attribute(entry, name, value) for name, value in entry.xattrs]
+        short = short_attributes(found)
+        room = self._geometry.inode_size - CORE - _DATA_ROOM
+        if short is not None and len(short) <= room:
+            return Fork(LOCAL, short)
+        block = self._space.allocate_block()
+        data = attribute_block(
+            found,
+            uuid=self._geometry.uuid,
+            owner=number,
+            sector=self._geometry.sector_of_block(block),
+        )
+        if data is None:
+            raise ImageError(
+                f"the extended attributes of {shown(entry.path)} do not fit into one XFS block",
+                remedy="remove them, or take another file system",
+            )
+        self._space.write_block(block, data)
+        return Fork(EXTENTS, Extent(0, block, 1).packed(), 1, 1)
+
+
+def _attribute(entry: Entry, name: str, value: bytes) -> Attribute:
+    if name in _ACLS:
+        return Attribute(_ACLS[name], _acl(value), 2)
+    space, _, rest = name.partition(".")
+    if space not in _SPACES:
+        raise ImageError(f"an XFS file system cannot keep {name} of {shown(entry.path)}")
+    return Attribute(os.fsencode(rest), value, _SPACES[space])
+
+
+def _acl(value: bytes) -> bytes:
+    """An access control list as XFS keeps it, from what the kernel shows."""
+    entries = list(struct.iter_unpack("<HHI", value[4:]))
+    packed = struct.pack(">I", len(entries))
+    for tag, permissions, who in entries:
+        # Only entries for a certain user (2) or group (8) name one.
+        packed += struct.pack(">IIHH", tag, who if tag in (2, 8) else 0, permissions, 0)
+    return packed
+
+
+XFS = Xfs()

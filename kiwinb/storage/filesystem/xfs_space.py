@@ -1,0 +1,437 @@
+"""The space of an XFS file system (version 5) that ``mkfs.xfs`` has just made, in a file.
+
+It gives out blocks and inodes, and writes in the end the indexes that say what is used: free
+space, inodes, and the counters of the superblock. As the file system starts out empty and nothing
+is given back, each allocation group has a handful of free extents at any time.
+
+Structures and offsets are those of the book "XFS Algorithms & Data Structures". Numbers are big
+endian, but for the checksums.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import BinaryIO, TypeVar
+
+from kiwinb.errors import ImageError
+from kiwinb.storage.filesystem.libext2fs import crc32c
+from kiwinb.storage.filesystem.spec import FilesystemFull
+
+BLOCK = 4096
+CHUNK = 64
+"""Inodes that are made at a time."""
+
+NULL = 0xFFFFFFFF
+INODE_SHARE = 4
+"""An allocation group gives at most one part of so many to inodes."""
+
+MOST_BLOCKS = (1 << 21) - 1
+"""Blocks of one extent."""
+
+_MAGIC = b"XFSB"
+_ATTRIBUTES = 0x10
+_BIG_TIMES = 0x8
+_READ_ONLY_FEATURES = 0x1 | 0x4 | 0x8  # free inode index, shared blocks, counted inode indexes
+_FEATURES = 0x1 | 0x2 | 0x8  # file types, sparse inodes, times beyond 2038
+_SHORT_HEADER = 56
+_LEAF_RECORDS = (BLOCK - _SHORT_HEADER) // 16
+_NODE_RECORDS = (BLOCK - _SHORT_HEADER) // 8
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What the superblock says.
+
+    Attributes:
+        uuid: Of the file system.
+        group_blocks: Blocks of an allocation group.
+        group_bits: Bits of a block number within its group.
+        groups: Number of allocation groups.
+        sector: Bytes of a sector.
+        inode_size: In bytes.
+        inode_bits: Bits of an inode's number within its block.
+        alignment: Blocks that inodes start at a multiple of.
+        root: Inode of the root directory.
+        own_inodes: Bitmap and summary of the real-time part.
+        big_times: Times are counted in nanoseconds from 1901.
+    """
+
+    uuid: bytes
+    group_blocks: int
+    group_bits: int
+    groups: int
+    sector: int
+    inode_size: int
+    inode_bits: int
+    alignment: int
+    root: int
+    own_inodes: tuple[int, int]
+    big_times: bool
+
+    @classmethod
+    def read(cls, superblock: bytes) -> Geometry:
+        """From a superblock.
+
+        Raises:
+            ImageError: It has what kiwinb does not write.
+        """
+        if superblock[:4] != _MAGIC:
+            raise ImageError("mkfs.xfs made no XFS file system")
+        block, directory_bits = struct.unpack_from(">I", superblock, 4)[0], superblock[192]
+        read_only, features = struct.unpack_from(">II", superblock, 212)
+        if block != BLOCK or directory_bits:
+            raise ImageError("kiwinb fills XFS file systems with blocks of 4096 bytes only")
+        if read_only & ~_READ_ONLY_FEATURES or features & ~_FEATURES:
+            raise ImageError(
+                "kiwinb does not fill XFS file systems with the features of these options",
+                remedy="leave -m rmapbt, -m parent, -i exchange and the like out of the options",
+            )
+        root, bitmap, summary = struct.unpack_from(">QQQ", superblock, 56)
+        group_blocks, groups = struct.unpack_from(">II", superblock, 84)
+        sector, inode_size = struct.unpack_from(">HH", superblock, 102)
+        (alignment,) = struct.unpack_from(">I", superblock, 180)
+        return cls(
+            uuid=superblock[32:48],
+            group_blocks=group_blocks,
+            group_bits=superblock[124],
+            groups=groups,
+            sector=sector,
+            inode_size=inode_size,
+            inode_bits=superblock[123],
+            alignment=alignment or 1,
+            root=root,
+            own_inodes=(bitmap, summary),
+            big_times=bool(features & _BIG_TIMES),
+        )
+
+    @property
+    def chunk_blocks(self) -> int:
+        """Blocks of a chunk of inodes."""
+        return CHUNK * self.inode_size // BLOCK
+
+    def byte_of_block(self, block: int) -> int:
+        """Where a block is in the image."""
+        group = block >> self.group_bits
+        within = block & (1 << self.group_bits) - 1
+        return (group * self.group_blocks + within) * BLOCK
+
+    def byte_of_inode(self, inode: int) -> int:
+        """Where an inode is in the image."""
+        within = inode & (1 << self.inode_bits) - 1
+        return self.byte_of_block(inode >> self.inode_bits) + within * self.inode_size
+
+    def sector_of_block(self, block: int) -> int:
+        """A block's place in sectors of 512 bytes, which its header says."""
+        return self.byte_of_block(block) // 512
+
+
+def sealed(block: bytearray, checksum: int) -> bytes:
+    """A block with the right checksum at an offset."""
+    block[checksum : checksum + 4] = bytes(4)
+    struct.pack_into("<I", block, checksum, crc32c(block) ^ 0xFFFFFFFF)
+    return bytes(block)
+
+
+_Item = TypeVar("_Item")
+
+
+def balanced(items: Sequence[_Item], most: int) -> list[Sequence[_Item]]:
+    """Cut into as few parts as there can be, of about the same size; at least one.
+
+    Blocks of a B-tree, other than its root, are to be half full at least.
+
+    Args:
+        items: What is cut.
+        most: Items of one part.
+    """
+    count = max(1, -(-len(items) // most))
+    cuts = [len(items) * index // count for index in range(count + 1)]
+    return [items[start:end] for start, end in pairwise(cuts)]
+
+
+def _index_blocks(chunks: int) -> int:
+    """Blocks of an index of chunks of inodes, beside its root."""
+    blocks, level, most = 0, chunks, _LEAF_RECORDS
+    while level > most:
+        level = -(-level // most)
+        blocks, most = blocks + level, _NODE_RECORDS
+    return blocks
+
+
+@dataclass
+class _Group:
+    """An allocation group.
+
+    Attributes:
+        number: From 0.
+        free: Its free extents (first block, count), by place.
+        chunks: First inode of each chunk, within the group, by place.
+        used: How many inodes are in use; those of the first chunks, from the first on.
+        index: Blocks set aside for the index of inodes, beside its root.
+    """
+
+    number: int
+    free: list[tuple[int, int]]
+    chunks: list[int] = field(default_factory=list)
+    used: int = 0
+    index: list[int] = field(default_factory=list)
+
+
+class Space:
+    """The space of a new file system; see :meth:`finish`.
+
+    Args:
+        file: The image, open for reading and writing.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._superblock = bytearray(self._read(0, 512))
+        self.geometry = Geometry.read(bytes(self._superblock))
+        size = self.geometry.sector
+        self._superblock = bytearray(self._read(0, size))
+        self._groups = [self._group(number) for number in range(self.geometry.groups)]
+        self._groups[0].chunks.append(self.geometry.root)
+        self._groups[0].used = 1 + len(self.geometry.own_inodes)
+        self._free_before = self._free_blocks()
+        self._current = 0
+
+    def _group(self, number: int) -> _Group:
+        geometry = self.geometry
+        header = self._read_header(number, 1)
+        (root,) = struct.unpack_from(">I", header, 16)
+        (levels,) = struct.unpack_from(">I", header, 28)
+        index = self._read((number * geometry.group_blocks + root) * BLOCK, BLOCK)
+        if header[:4] != b"XAGF" or index[:4] != b"AB3B" or levels != 1:
+            raise ImageError("mkfs.xfs made an XFS file system that is not empty")
+        (count,) = struct.unpack_from(">H", index, 6)
+        records = struct.iter_unpack(">II", index[_SHORT_HEADER : _SHORT_HEADER + 8 * count])
+        return _Group(number, [(start, length) for start, length in records])
+
+    def _free_blocks(self) -> int:
+        return sum(count for group in self._groups for _, count in group.free)
+
+    def allocate(self, count: int) -> list[tuple[int, int]]:
+        """Give out blocks, as extents (first block, count), in as few as there can be.
+
+        Raises:
+            FilesystemFull: There are not so many.
+        """
+        found: list[tuple[int, int]] = []
+        while count:
+            if self._current == len(self._groups):
+                raise FilesystemFull("the XFS file system is too small for its content")
+            group = self._groups[self._current]
+            if not group.free:
+                self._current += 1
+                continue
+            start, length = group.free[0]
+            taken = min(count, length, MOST_BLOCKS)
+            group.free[0] = (start + taken, length - taken)
+            if taken == length:
+                del group.free[0]
+            found.append((group.number << self.geometry.group_bits | start, taken))
+            count -= taken
+        return found
+
+    def allocate_block(self) -> int:
+        """Give out one block."""
+        return self.allocate(1)[0][0]
+
+    def inodes(self, count: int) -> list[int]:
+        """Give out inodes; call it once, before blocks are given out.
+
+        Raises:
+            FilesystemFull: There is not so much room.
+        """
+        geometry = self.geometry
+        left = count - (CHUNK - self._groups[0].used)
+        for group in self._groups:
+            if left > 0:
+                left -= self._make_chunks(group, -(-left // CHUNK)) * CHUNK
+                blocks = _index_blocks(len(group.chunks))
+                group.index = [self._index_block(group) for _ in range(blocks)]
+        if left > 0:
+            raise FilesystemFull("the XFS file system is too small for so many files")
+        found: list[int] = []
+        for group in self._groups:
+            high = group.number << geometry.group_bits + geometry.inode_bits
+            room = len(group.chunks) * CHUNK
+            taken = min(room - group.used, count - len(found))
+            for index in range(group.used, group.used + taken):
+                found.append(high | group.chunks[index // CHUNK] + index % CHUNK)
+            group.used += taken
+        return found
+
+    def _make_chunks(self, group: _Group, wanted: int) -> int:
+        """Make room for chunks of inodes side by side; how many there are then."""
+        geometry = self.geometry
+        at = max(range(len(group.free)), key=lambda index: group.free[index][1])
+        start, length = group.free[at]
+        first = -(-start // geometry.alignment) * geometry.alignment
+        most = min(start + length - first, geometry.group_blocks // INODE_SHARE)
+        count = min(wanted, most // geometry.chunk_blocks)
+        after = first + count * geometry.chunk_blocks
+        rest = ((start, first - start), (after, start + length - after))
+        group.free[at : at + 1] = [extent for extent in rest if extent[1]]
+        inodes_per_block = 1 << geometry.inode_bits
+        group.chunks += range(
+            first * inodes_per_block,
+            after * inodes_per_block,
+            geometry.chunk_blocks * inodes_per_block,
+        )
+        return count
+
+    def unused_inodes(self) -> list[int]:
+        """The inodes that were made and not given out."""
+        bits = self.geometry.group_bits + self.geometry.inode_bits
+        return [
+            group.number << bits | group.chunks[index // CHUNK] + index % CHUNK
+            for group in self._groups
+            for index in range(group.used, len(group.chunks) * CHUNK)
+        ]
+
+    def write_block(self, block: int, data: bytes) -> None:
+        """Write a block."""
+        self._write(self.geometry.byte_of_block(block), data)
+
+    def write_inode(self, number: int, data: bytes) -> None:
+        """Write an inode."""
+        self._write(self.geometry.byte_of_inode(number), data)
+
+    def finish(self) -> None:
+        """Write what says which blocks and inodes are in use.
+
+        Raises:
+            FilesystemFull: There is no room for it.
+        """
+        made = used = 0
+        for group in self._groups:
+            made += len(group.chunks) * CHUNK
+            used += group.used
+            self._write_inode_indexes(group)
+        for group in self._groups:
+            self._write_free_space(group)
+        data = self._superblock
+        version, (free,) = (
+            struct.unpack_from(">H", data, 100)[0],
+            struct.unpack_from(">Q", data, 144),
+        )
+        struct.pack_into(">H", data, 100, version | _ATTRIBUTES)
+        free -= self._free_before - self._free_blocks()
+        struct.pack_into(">QQQ", data, 128, made, made - used, free)
+        self._write(0, sealed(data, 224))
+
+    def _write_free_space(self, group: _Group) -> None:
+        header = bytearray(self._read_header(group.number, 1))
+        by_place, by_size = struct.unpack_from(">II", header, 16)
+        extents = group.free
+        for magic, root, records in (
+            (b"AB3B", by_place, extents),
+            (b"AB3C", by_size, sorted(extents, key=lambda extent: extent[::-1])),
+        ):
+            packed = [struct.pack(">II", *extent) for extent in records]
+            self._write_index_block(group, magic, root, 0, packed, (NULL, NULL))
+        total, longest = sum(e[1] for e in extents), max((e[1] for e in extents), default=0)
+        struct.pack_into(">II", header, 52, total, longest)
+        self._write_header(group.number, 1, header, 216)
+
+    def _write_inode_indexes(self, group: _Group) -> None:
+        header = bytearray(self._read_header(group.number, 2))
+        records: list[tuple[int, int]] = []
+        for index, first in enumerate(group.chunks):
+            used = min(max(group.used - index * CHUNK, 0), CHUNK)
+            records.append((first, CHUNK - used))
+        free = [record for record in records if record[1]]
+        (root,), (free_root,) = (struct.unpack_from(">I", header, at) for at in (20, 328))
+        levels, blocks = self._write_inode_index(group, b"IAB3", root, records)
+        free_levels, free_blocks = self._write_inode_index(group, b"FIB3", free_root, free)
+        made, left = len(records) * CHUNK, sum(record[1] for record in records)
+        newest = records[-1][0] if records else NULL
+        struct.pack_into(">IIIII", header, 16, made, root, levels, left, newest)
+        struct.pack_into(">IIII", header, 328, free_root, free_levels, blocks, free_blocks)
+        self._write_header(group.number, 2, header, 312)
+
+    def _write_inode_index(
+        self, group: _Group, magic: bytes, root: int, chunks: Sequence[tuple[int, int]]
+    ) -> tuple[int, int]:
+        """Write a B-tree of chunks (first inode, number of free ones); its levels and blocks."""
+        mask = (1 << CHUNK) - 1
+        level, blocks, per_block = 0, 0, _LEAF_RECORDS
+        items = [
+            (
+                first,
+                struct.pack(
+                    ">IHBBQ", first, 0, CHUNK, free, mask >> (CHUNK - free) << CHUNK - free
+                ),
+            )
+            for first, free in chunks
+        ]
+        while True:
+            parts = balanced(items, per_block)
+            places = [root] if len(parts) == 1 else [group.index.pop() for _ in parts]
+            around = [NULL, *places, NULL]
+            for index, (place, part) in enumerate(zip(places, parts, strict=True)):
+                packed = [item[1] for item in part]
+                if level:
+                    keys = [struct.pack(">I", item[0]) for item in part]
+                    packed = [*keys, bytes(4 * (per_block - len(part))), *packed]
+                siblings = (around[index], around[index + 2])
+                self._write_index_block(group, magic, place, level, packed, siblings, len(part))
+            level, blocks = level + 1, blocks + len(parts)
+            if len(parts) == 1:
+                return level, blocks
+            items = [
+                (part[0][0], struct.pack(">I", place))
+                for place, part in zip(places, parts, strict=True)
+            ]
+            per_block = _NODE_RECORDS
+
+    def _index_block(self, group: _Group) -> int:
+        """Give out a block of a group for its indexes."""
+        if not group.free:
+            raise FilesystemFull("the XFS file system is too small for its content")
+        start, length = group.free[-1]
+        group.free[-1] = (start, length - 1)
+        if length == 1:
+            del group.free[-1]
+        return start + length - 1
+
+    def _write_index_block(
+        self,
+        group: _Group,
+        magic: bytes,
+        place: int,
+        level: int,
+        packed: list[bytes],
+        siblings: tuple[int, int],
+        count: int | None = None,
+    ) -> None:
+        block = bytearray(BLOCK)
+        at = (group.number * self.geometry.group_blocks + place) * BLOCK
+        count = len(packed) if count is None else count
+        struct.pack_into(">4sHHII", block, 0, magic, level, count, *siblings)
+        struct.pack_into(">QQ16sI", block, 16, at // 512, 0, self.geometry.uuid, group.number)
+        data = b"".join(packed)
+        block[_SHORT_HEADER : _SHORT_HEADER + len(data)] = data
+        self._write(at, sealed(block, 52))
+
+    def _header_place(self, group: int, sector: int) -> int:
+        return group * self.geometry.group_blocks * BLOCK + sector * self.geometry.sector
+
+    def _read_header(self, group: int, sector: int) -> bytes:
+        return self._read(self._header_place(group, sector), self.geometry.sector)
+
+    def _write_header(self, group: int, sector: int, data: bytearray, checksum: int) -> None:
+        self._write(self._header_place(group, sector), sealed(data, checksum))
+
+    def _read(self, at: int, size: int) -> bytes:
+        self._file.seek(at)
+        return self._file.read(size)
+
+    def _write(self, at: int, data: bytes) -> None:
+        self._file.seek(at)
+        self._file.write(data)

@@ -1,0 +1,73 @@
+"""The text of ``/etc/fstab``, and how devices are named in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kiwinb.errors import ImageError
+from kiwinb.storage.filesystem import FILESYSTEMS
+from kiwinb.storage.layout import DiskLayout, DiskPartition
+
+
+def device_name(layout: DiskLayout, partition: DiskPartition, persistency: str | None) -> str:
+    """How fstab and the kernel command line name a partition.
+
+    Args:
+        layout: The disk.
+        partition: One of its partitions.
+        persistency: ``by-uuid`` (also when ``None``), ``by-label`` or ``by-partuuid``.
+    """
+    spec = partition.filesystem
+    assert spec is not None
+    if persistency == "by-partuuid":
+        return f"PARTUUID={layout.partuuid(partition)}"
+    if persistency == "by-label":
+        return f"LABEL={_escaped(spec.label or '')}"
+    if persistency not in (None, "by-uuid"):
+        raise ImageError(f'devicepersistency="{persistency}" is not by-uuid, by-label, by-partuuid')
+    return f"UUID={FILESYSTEMS[spec.kind].identifier(spec.uuid)}"
+
+
+def fstab(layout: DiskLayout, persistency: str | None, present: str = "") -> str:
+    """The whole text.
+
+    Args:
+        layout: The disk.
+        persistency: See :func:`device_name`.
+        present: What the tree's fstab says already; its entries for other mount points stay.
+    """
+    ours = list(_entries(layout, persistency))
+    taken = {entry[1] for entry in ours} - {"none"}
+    kept = []
+    for line in present.splitlines():
+        words = line.split()
+        entry = words and not words[0].startswith("#")
+        if entry and not (len(words) > 1 and words[1] in taken):
+            kept.append(line)
+    lines = [" ".join(entry) for entry in ours]
+    return "\n".join(lines + kept) + "\n"
+
+
+def _entries(layout: DiskLayout, persistency: str | None) -> Iterator[tuple[str, ...]]:
+    mounted = [p for p in layout.partitions if p.mountpoint and not p.clone and p.filesystem]
+    for partition in sorted(mounted, key=lambda p: (p.mountpoint or "").split("/")):
+        assert partition.filesystem is not None and partition.mountpoint is not None
+        maker = FILESYSTEMS[partition.filesystem.kind]
+        check = "0" if not maker.checked else "1" if partition.role == "root" else "2"
+        yield (
+            device_name(layout, partition, persistency),
+            _escaped(partition.mountpoint),
+            maker.fstab_type,
+            ",".join(partition.options) or "defaults",
+            "0",
+            check,
+        )
+    for partition in layout.partitions:
+        if partition.role == "swap":
+            name = device_name(layout, partition, persistency)
+            yield (name, "none", "swap", "defaults", "0", "0")
+
+
+def _escaped(text: str) -> str:
+    """Blanks as ``fstab(5)`` has them."""
+    return text.replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")

@@ -1,0 +1,1 @@
+"""Virtual machines: images are booted in QEMU, and talked to."""
