@@ -12,6 +12,9 @@ from kiwinb.steps.step import StepContext
 class Custom:
     """See :class:`~kiwinb.bootloader.setup.BootloaderMaker`."""
 
+    name: str = "custom"
+    revision: int = 1
+
     def boot_code(self, setup: BootSetup) -> str | None:
         """There is none."""
         return None

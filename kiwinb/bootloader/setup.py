@@ -42,6 +42,16 @@ class BootSetup:
 class BootloaderMaker(Protocol):
     """One bootloader; each is one module, registered in ``BOOTLOADERS``."""
 
+    @property
+    def name(self) -> str:
+        """What a description calls it."""
+        ...
+
+    @property
+    def revision(self) -> int:
+        """See :class:`~kiwinb.steps.registry.Plugin`."""
+        ...
+
     def boot_code(self, setup: BootSetup) -> str | None:
         """Directory of the tree that has the boot code for a BIOS, if a BIOS boots it."""
         ...

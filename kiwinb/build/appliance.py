@@ -25,7 +25,7 @@ from lxml import etree
 from kiwinb import checks
 from kiwinb.build.exported import EXPORT_FOLDER, imported, leave_out_description, read_export
 from kiwinb.build.image import Image
-from kiwinb.build.plan import BuildInputs, BuildPlan, plan_build, plan_create
+from kiwinb.build.plan import BuildPlan, forecast_request, plan_build, plan_create
 from kiwinb.build.root_tree import RootTree
 from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.runner import run_steps
@@ -36,9 +36,10 @@ from kiwinb.description.override import Overrides, apply
 from kiwinb.description.reference import warnings
 from kiwinb.description.select import effective, select
 from kiwinb.description.show import to_xml
-from kiwinb.description.sources import read_scripts, read_sources
+from kiwinb.description.sources import Sources, read_scripts, read_sources
 from kiwinb.errors import CheckError, ImageError
 from kiwinb.images.container.derived import find_base_container, plan_import
+from kiwinb.images.inputs import BuildInputs
 from kiwinb.notebook import reprs
 from kiwinb.notebook.frontend import in_notebook
 from kiwinb.packages import MANAGERS
@@ -192,18 +193,11 @@ class Appliance:
             PackageError: A package is not there, or they do not go together.
         """
         self.check()
-        packages = self.description.packages
-        manager = MANAGERS[self.description.preferences.packagemanager or ""]
+        image = self.description
+        manager = MANAGERS.find(image.preferences.packagemanager)
         repositories, state = self._repositories(manager, refresh=False)
-        return manager.forecast(
-            repositories,
-            state,
-            self.host,
-            (*packages.bootstrap.packages, *packages.image.packages),
-            collections=packages.image.collections,
-            ignore=packages.image.ignore,
-            recommended=packages.image.plus_recommended,
-        )
+        inputs = BuildInputs(Sources(), state.epoch, repositories, state)
+        return manager.forecast(forecast_request(image, inputs), self.host)
 
     def explain(self) -> reprs.Explanation:
         """For each step, whether it will run, and which of its inputs changed since it last did."""
@@ -282,14 +276,16 @@ class Appliance:
         sources = read_sources(image, self.settings.cache)
         self.epoch = state.epoch
         base = find_base_container(image, self.settings.cache)
-        return plan_build(image, BuildInputs(sources, repositories, state, base))
+        return plan_build(image, BuildInputs(sources, state.epoch, repositories, state, base))
 
     def _repositories(
         self, manager: PackageManager, *, refresh: bool
     ) -> tuple[tuple[ResolvedRepository, ...], RepositoryState]:
         image = self.description
-        found = tuple(resolve(item, self.settings, image.directory) for item in image.repositories)
-        return found, manager.refresh(found, self.host, force=refresh)
+        found = tuple(
+            resolve(item, self.settings, image.directory, image.arch) for item in image.repositories
+        )
+        return found, manager.refresh(found, image.arch, self.host, force=refresh)
 
 
 def open_root(
@@ -329,5 +325,7 @@ def open_root(
     steps = (*first, taken, *seal((leave_out_description(taken),), before=(taken,)))
     appliance.epoch = prepared.epoch
     appliance.preparing = False
-    appliance.plan = plan_create(appliance.description, scripts, prepared.epoch, steps)
+    appliance.plan = plan_create(
+        appliance.description, BuildInputs(Sources(scripts=scripts), prepared.epoch), steps
+    )
     return RootTree(appliance, steps[-1])

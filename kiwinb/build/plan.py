@@ -5,18 +5,18 @@ Pure: what the steps read was resolved and fingerprinted before (:class:`BuildIn
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from kiwinb.description.model import ImageDescription
-from kiwinb.description.sources import Sources
-from kiwinb.errors import ImageError
 from kiwinb.images import IMAGE_KINDS
-from kiwinb.images.container.derived import ImportBaseContainer, plan_base_container
-from kiwinb.images.kind import ResultFile
+from kiwinb.images.container.derived import plan_base_container
+from kiwinb.images.inputs import BuildInputs
+from kiwinb.images.kind import ImageKind, ResultFile
 from kiwinb.images.metadata import plan_metadata
 from kiwinb.initrd.build import BuildInitrd
-from kiwinb.packages.manager import RepositoryState, ResolvedRepository
+from kiwinb.packages import MANAGERS
+from kiwinb.packages.manager import PackageRequest
 from kiwinb.prepare.certificates import ImportCertificates
 from kiwinb.prepare.cleanup import CleanUp
 from kiwinb.prepare.identity import SetIdentity
@@ -27,32 +27,9 @@ from kiwinb.prepare.packages import (
     DeletePackages,
     InstallPackages,
 )
-from kiwinb.prepare.profile import profile_variables
 from kiwinb.prepare.scripts import RunScript
-from kiwinb.prepare.shell import functions_text
 from kiwinb.prepare.users import SetupUsers
-from kiwinb.steps.keys import Source
 from kiwinb.steps.step import Action, DraftStep, Step, seal
-
-BOOTABLE = ("oem", "iso", "kis", "pxe")
-"""Image kinds that start a kernel of their own, and so need an initrd."""
-
-
-@dataclass(frozen=True)
-class BuildInputs:
-    """Everything outside of the description that the steps of a build read.
-
-    Attributes:
-        sources: Overlays, scripts and archives of the description directory.
-        repositories: The repositories, resolved.
-        state: What the repositories hold.
-        base: The container that the root tree starts from, if it does.
-    """
-
-    sources: Sources
-    repositories: tuple[ResolvedRepository, ...]
-    state: RepositoryState
-    base: ImportBaseContainer | None = None
 
 
 @dataclass(frozen=True)
@@ -84,34 +61,29 @@ def plan_build(image: ImageDescription, inputs: BuildInputs) -> BuildPlan:
     start = plan_base_container(inputs.base) if inputs.base else ()
     after = start[-1].name if start else None
     prepare = seal((*start, *_chain(_prepare_actions(image, inputs), after=after)))
-    return plan_create(image, inputs.sources.scripts, inputs.state.epoch, prepare)
+    return plan_create(image, inputs, prepare)
 
 
 def plan_create(
-    image: ImageDescription, scripts: Mapping[str, Source], epoch: int, prepare: tuple[Step, ...]
+    image: ImageDescription, inputs: BuildInputs, prepare: tuple[Step, ...]
 ) -> BuildPlan:
     """Plan the making of an image from the tree that prepare steps leave.
 
     Args:
         image: The effective description.
-        scripts: Scripts of the description, by name.
-        epoch: Time of what is made, in seconds since 1970-01-01 UTC.
+        inputs: What the build reads besides.
         prepare: The steps before; the last one leaves the tree.
 
     Raises:
         ImageError: No such kind of image is known, or it cannot be what the description asks.
     """
-    if image.type.image not in IMAGE_KINDS:
-        raise ImageError(
-            f"images of type {image.type.image} cannot be made yet",
-            remedy=f"Choose one of: {', '.join(sorted(IMAGE_KINDS))}.",
-        )
-    drafts = _chain(_create_actions(image, scripts, epoch), after=prepare[-1].name)
+    kind = IMAGE_KINDS.find(image.type.image)
+    drafts = _chain(_create_actions(image, inputs, kind), after=prepare[-1].name)
     tree = drafts[-1].name if drafts else prepare[-1].name
     metadata = plan_metadata(image, tree)
-    kind = IMAGE_KINDS[image.type.image].plan(image, tree, epoch)
-    create = seal((*drafts, *kind.steps, *metadata.steps), before=prepare)
-    return BuildPlan(prepare, create, (*kind.results, *metadata.results))
+    made = kind.plan(image, inputs, tree)
+    create = seal((*drafts, *made.steps, *metadata.steps), before=prepare)
+    return BuildPlan(prepare, create, (*made.results, *metadata.results))
 
 
 Named = tuple[str, str, Action]
@@ -125,53 +97,84 @@ def _chain(actions: Iterator[Named], after: str | None = None) -> tuple[DraftSte
     return tuple(drafts)
 
 
-def _prepare_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Named]:
-    manager = image.preferences.packagemanager or ""
-    build = tuple(item for item in inputs.repositories if item.used_for_build)
-    state, files = inputs.state, inputs.sources.files
-    packages = image.packages
-    names = packages.image.packages
+def bootstrap_request(image: ImageDescription, inputs: BuildInputs) -> PackageRequest:
+    """What the first packages of an empty tree are."""
+    assert inputs.state is not None, "packages are installed from repositories"
+    preferences = image.preferences
+    return PackageRequest(
+        image.arch,
+        tuple(item for item in inputs.repositories if item.used_for_build),
+        inputs.state,
+        packages=image.packages.bootstrap.packages,
+        excludedocs=preferences.rpm_excludedocs,
+        release_version=preferences.release_version,
+    )
 
+
+def install_request(image: ImageDescription, inputs: BuildInputs) -> PackageRequest:
+    """What is installed into a tree that was bootstrapped."""
+    wanted = image.packages.image
+    names = wanted.packages
     if inputs.base is not None:
-        names = tuple(dict.fromkeys((*packages.bootstrap.packages, *names)))
-    else:
-        yield (
-            "bootstrap",
-            "Bootstrap the root tree",
-            Bootstrap(manager, build, state, packages.bootstrap.packages),
-        )
-    yield from _script(image, inputs.sources.scripts, state.epoch, "post_bootstrap.sh")
+        names = tuple(dict.fromkeys((*image.packages.bootstrap.packages, *names)))
+    return replace(
+        bootstrap_request(image, inputs),
+        packages=names,
+        collections=wanted.collections,
+        products=wanted.products,
+        modules=wanted.collection_modules,
+        ignore=wanted.ignore,
+        recommended=wanted.plus_recommended,
+    )
+
+
+def forecast_request(image: ImageDescription, inputs: BuildInputs) -> PackageRequest:
+    """What an empty tree gets in all, for a forecast."""
+    first, then = bootstrap_request(image, inputs), install_request(image, inputs)
+    return replace(then, packages=(*first.packages, *then.packages))
+
+
+def _prepare_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Named]:
+    yield from _package_actions(image, inputs)
+    yield from _file_actions(image, inputs)
+    yield from _final_actions(image, inputs)
+
+
+def _package_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Named]:
+    manager = MANAGERS.use(image.preferences.packagemanager)
+    if inputs.base is None:
+        first = Bootstrap(manager, bootstrap_request(image, inputs))
+        yield "bootstrap", "Bootstrap the root tree", first
+    yield from _script(image, inputs, "post_bootstrap.sh")
     for number, section in enumerate(image.certificates):
-        sources = tuple(files[name] for name in section.names)
+        sources = tuple(inputs.sources.files[name] for name in section.names)
         yield (
             "certificates" + (f"-{number + 1}" if number else ""),
             "Add CA certificates",
             ImportCertificates(section.target_distribution, sources),
         )
-    if names or packages.image.collections:
-        yield (
-            "packages",
-            "Install the image packages",
-            InstallPackages(
-                manager,
-                build,
-                state,
-                names,
-                packages.image.collections,
-                packages.image.ignore,
-                packages.image.plus_recommended,
-            ),
-        )
+    request = install_request(image, inputs)
+    if request.packages or request.collections:
+        yield "packages", "Install the image packages", InstallPackages(manager, request)
+
+
+def _file_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Named]:
+    packages, files = image.packages, inputs.sources.files
     if archives := (*packages.bootstrap.archives, *packages.image.archives):
         unpack = UnpackArchives(tuple((item, files[item.name]) for item in archives))
         yield "archives", "Unpack archives", unpack
     if inputs.sources.overlays:
         yield "overlay", "Lay the overlay over the tree", ImportOverlay(inputs.sources.overlays)
     if image.users:
-        users = SetupUsers(image.name, image.users, state.epoch)
+        users = SetupUsers(image.name, image.users, inputs.epoch)
         yield "users", "Set up users and groups", users
     if single := (*packages.bootstrap.files, *packages.image.files):
         yield "files", "Place files", PlaceFiles(tuple((item, files[item.name]) for item in single))
+
+
+def _final_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Named]:
+    manager = MANAGERS.use(image.preferences.packagemanager)
+    packages = image.packages
     yield (
         "identity",
         "Set host name, locale, keyboard and time zone",
@@ -186,36 +189,28 @@ def _prepare_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[N
     if any(item.included_in_image for item in inputs.repositories):
         configure = ConfigureRepositories(manager, inputs.repositories)
         yield "repositories", "Configure the image's own repositories", configure
-    yield from _script(image, inputs.sources.scripts, state.epoch, "config.sh")
+    yield from _script(image, inputs, "config.sh")
     if packages.uninstall:
         uninstall = DeletePackages(manager, packages.uninstall, force=False)
         yield "uninstall", "Uninstall packages", uninstall
     if packages.delete:
         yield "delete", "Delete packages", DeletePackages(manager, packages.delete, force=True)
     if image.type.attributes.get("delta_root") == "true":
-        scripts = inputs.sources.scripts
-        yield from _script(image, scripts, state.epoch, "config-overlay.sh")
-        yield from _script(image, scripts, state.epoch, "config-host-overlay.sh", on_host=True)
-    yield "cleanup", "Clean up", CleanUp(manager, state.epoch)
+        yield from _script(image, inputs, "config-overlay.sh")
+        yield from _script(image, inputs, "config-host-overlay.sh", on_host=True)
+    yield "cleanup", "Clean up", CleanUp(manager, inputs.epoch)
 
 
 def _create_actions(
-    image: ImageDescription, scripts: Mapping[str, Source], epoch: int
+    image: ImageDescription, inputs: BuildInputs, kind: ImageKind
 ) -> Iterator[Named]:
-    yield from _script(image, scripts, epoch, "images.sh")
-    if image.type.image in BOOTABLE:
-        yield "initrd", "Build the initrd", BuildInitrd(image.type.initrd_system, epoch)
+    yield from _script(image, inputs, "images.sh")
+    if kind.boots:
+        yield "initrd", "Build the initrd", BuildInitrd(image.type.initrd_system, inputs.epoch)
 
 
 def _script(
-    image: ImageDescription,
-    scripts: Mapping[str, Source],
-    epoch: int,
-    name: str,
-    *,
-    on_host: bool = False,
+    image: ImageDescription, inputs: BuildInputs, name: str, *, on_host: bool = False
 ) -> Iterator[Named]:
-    if name in scripts:
-        variables = profile_variables(image)
-        action = RunScript(name, scripts[name], functions_text(), variables, epoch, on_host)
-        yield name, f"Run {name}", action
+    if (script := inputs.script(image, name)) is not None:
+        yield name, f"Run {name}", RunScript(script, on_host)

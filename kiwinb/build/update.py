@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kiwinb.build.appliance import Appliance
 from kiwinb.build.exported import EXPORT_FOLDER, imported, read_export
 from kiwinb.checkpoints.runner import run_steps
-from kiwinb.errors import ImageError, RepositoryError
+from kiwinb.errors import RepositoryError
 from kiwinb.packages import MANAGERS
-from kiwinb.packages.manager import RepositoryState, ResolvedRepository
+from kiwinb.packages.manager import PackageRequest
 from kiwinb.packages.mirrors import resolve
 from kiwinb.prepare.packages import (
     CleanPackageManager,
@@ -23,6 +23,7 @@ from kiwinb.prepare.packages import (
 )
 from kiwinb.settings import Settings, load_settings
 from kiwinb.steps.progress import Observer, ignore
+from kiwinb.steps.registry import Used
 from kiwinb.steps.step import DraftStep, seal
 
 
@@ -72,18 +73,18 @@ def update_root(
     appliance = Appliance(
         root / EXPORT_FOLDER, arch=prepared.arch, overrides=prepared.overrides, settings=settings
     )
-    name = appliance.description.preferences.packagemanager or ""
-    if name not in MANAGERS:
-        raise ImageError(f"packages of {name or 'no package manager'} cannot be updated")
+    image = appliance.description
+    manager = MANAGERS.use(image.preferences.packagemanager)
     repositories = tuple(
-        resolve(item, settings, root / EXPORT_FOLDER) for item in appliance.description.repositories
+        resolve(item, settings, root / EXPORT_FOLDER, image.arch) for item in image.repositories
     )
     if not any(item.used_for_build for item in repositories):
         raise RepositoryError("the description of the root tree has no repository to update from")
-    state = MANAGERS[name].refresh(repositories, appliance.host, force=True)
+    state = MANAGERS.get_used(manager).refresh(repositories, image.arch, appliance.host, force=True)
+    request = PackageRequest(image.arch, repositories, state)
     store = appliance.store
     taken = imported(store.import_tree(root))
-    drafts = _drafts(name, repositories, state, Change(tuple(add), tuple(delete)))
+    drafts = _drafts(manager, request, Change(tuple(add), tuple(delete)))
     steps = (taken, *seal(tuple(drafts), before=(taken,)))
     run_steps(store, steps, appliance.host, observer, targets=[steps[-1].name])
     aside = f".{root.name}.{secrets.token_hex(4)}"
@@ -103,16 +104,11 @@ def update_root(
     return root
 
 
-def _drafts(
-    manager: str,
-    repositories: tuple[ResolvedRepository, ...],
-    state: RepositoryState,
-    change: Change,
-) -> Iterator[DraftStep]:
+def _drafts(manager: Used, request: PackageRequest, change: Change) -> Iterator[DraftStep]:
     """The steps, each on the tree of the one before."""
     base = "import"
     if change.add:
-        action = InstallPackages(manager, repositories, state, change.add)
+        action = InstallPackages(manager, replace(request, packages=change.add))
         yield DraftStep("add", "Install packages", action, base=base)
         base = "add"
     if change.delete:
@@ -120,7 +116,7 @@ def _drafts(
         yield DraftStep("delete", "Remove packages", remove, base=base)
         base = "delete"
     if not (change.add or change.delete):
-        upgrade = UpgradePackages(manager, repositories, state)
+        upgrade = UpgradePackages(manager, request)
         yield DraftStep("upgrade", "Bring all packages up to date", upgrade, base=base)
         base = "upgrade"
     yield DraftStep("clean", "Clean up", CleanPackageManager(manager), base=base)

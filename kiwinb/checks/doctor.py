@@ -22,11 +22,12 @@ from typing import Literal
 from kiwinb.checkpoints.store import Store
 from kiwinb.checks import make_subject, problems
 from kiwinb.checks.host import filesystem_of
-from kiwinb.checks.requirements import BASE, packages_of, tools_for
+from kiwinb.checks.requirements import ALWAYS, packages_of, tools_for
 from kiwinb.description.document import read
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.select import select
 from kiwinb.errors import KiwinbError
+from kiwinb.packages import MANAGERS
 from kiwinb.packages.apt.host_sources import host_sources
 from kiwinb.packages.mirrors import resolve
 from kiwinb.sandbox.privilege import detect
@@ -169,7 +170,8 @@ def examine(
 
 
 def _general(settings: Settings) -> Iterator[Finding]:
-    needed = dict.fromkeys(BASE, "root trees") | _rootless_tools()
+    managers = (tool for manager in MANAGERS.values() for tool in manager.tools)
+    needed = dict.fromkeys((*ALWAYS, *managers), "root trees") | _rootless_tools()
     yield from _tools(needed, "missing")
     others = {name: "some images" for name in TOOLS if name not in {*needed, *_ROOTLESS_TOOLS}}
     yield from _tools(others, "note")
@@ -297,7 +299,7 @@ def _repositories(image: ImageDescription, settings: Settings) -> Iterator[Findi
         if repository.path.startswith("iso:"):
             continue  # to resolve one is to unpack it
         try:
-            found = resolve(repository, settings, image.directory)
+            found = resolve(repository, settings, image.directory, image.arch)
         except KiwinbError as error:
             yield Finding("repositories", "missing", error.problem, error.remedy or "")
         else:

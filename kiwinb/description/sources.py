@@ -11,6 +11,12 @@ from kiwinb.description.model import ImageDescription
 from kiwinb.errors import DescriptionError, Location
 from kiwinb.steps.keys import Source
 
+EDIT_CONFIG = "edit_boot_config.sh"
+"""The script that ``editbootconfig`` names, whatever its file is called."""
+
+EDIT_INSTALL = "edit_boot_install.sh"
+"""The script that ``editbootinstall`` names, whatever its file is called."""
+
 SCRIPTS = (
     "post_bootstrap.sh",
     "config.sh",
@@ -19,8 +25,8 @@ SCRIPTS = (
     "images.sh",
     "pre_disk_sync.sh",
     "disk.sh",
-    "edit_boot_config.sh",
-    "edit_boot_install.sh",
+    EDIT_CONFIG,
+    EDIT_INSTALL,
 )
 """Names of the scripts that a description may have."""
 
@@ -34,7 +40,7 @@ class Sources:
     Attributes:
         overlays: Directories and archives that are laid over the tree, in this order:
             ``root.tar.*``, ``root/``, then a directory for each selected profile.
-        scripts: The scripts that are there, by name.
+        scripts: The scripts that are there, by name; those that attributes of the type name, too.
         files: Archives, files and certificates that the description names, by that name.
     """
 
@@ -77,11 +83,18 @@ def read_scripts(image: ImageDescription, cache_dir: Path) -> dict[str, Source]:
 
 
 def _scripts(image: ImageDescription, cache: FingerprintCache) -> dict[str, Source]:
-    paths = {name: (image.directory / name).absolute() for name in SCRIPTS}
+    paths = {name: image.directory / name for name in SCRIPTS}
+    found = {name: path for name, path in paths.items() if path.exists()}
+    for name, said in (
+        (EDIT_CONFIG, image.type.editbootconfig),
+        (EDIT_INSTALL, image.type.editbootinstall),
+    ):
+        found.pop(name, None)
+        if said is not None:
+            found[name] = _named(image, said)
     return {
-        name: Source(fingerprint(path, cache), path)
-        for name, path in paths.items()
-        if path.exists()
+        name: Source(fingerprint(path.absolute(), cache), path.absolute())
+        for name, path in found.items()
     }
 
 

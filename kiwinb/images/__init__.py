@@ -1,21 +1,26 @@
-"""Create: the actions that turn a root tree into an image; one module per image kind."""
+"""Images: one module per kind turns a root tree into an image; all are registered here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from kiwinb.errors import ImageError
 from kiwinb.images.archive import CpioKind, TarballKind
 from kiwinb.images.container.kind import ContainerKind
 from kiwinb.images.filesystem import FilesystemKind
 from kiwinb.images.kind import ImageKind
 from kiwinb.images.oem import OemKind
+from kiwinb.steps.registry import Registry
+from kiwinb.storage.filesystem import FILESYSTEMS
 
-IMAGE_KINDS: Mapping[str, ImageKind] = {
-    "cpio": CpioKind(),
-    "docker": ContainerKind("docker"),
-    "oci": ContainerKind("oci"),
-    "oem": OemKind(),
-    "tbz": TarballKind(),
-    **{name: FilesystemKind(name) for name in ("btrfs", "ext2", "ext3", "ext4", "xfs")},
-}
+IMAGE_KINDS: Registry[ImageKind] = Registry(
+    "image kind",
+    (
+        CpioKind(),
+        ContainerKind("docker"),
+        ContainerKind("oci"),
+        OemKind(),
+        TarballKind(),
+        *(FilesystemKind(name) for name in FILESYSTEMS.where(lambda item: item.makes_images)),
+    ),
+    error=ImageError,
+)
 """Image kinds by what the ``image`` attribute of a ``<type>`` calls them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,8 @@ from kiwinb.checkpoints.treescan import Entry
 from kiwinb.description.model import ImageDescription
 from kiwinb.images.compress import xz_writer
 from kiwinb.images.cpio import write_cpio
-from kiwinb.images.kind import ImagePlan, ResultFile
+from kiwinb.images.inputs import BuildInputs
+from kiwinb.images.kind import ImagePlan, Refusal, ResultFile
 from kiwinb.images.tarball import TarWriter
 from kiwinb.steps.step import DraftStep, Output, StepContext
 from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL, select
@@ -95,10 +96,23 @@ class PackCpio:
 class TarballKind:
     """``image="tbz"``: ``NAME.ARCH-VERSION.tar.xz``."""
 
-    def plan(self, image: ImageDescription, tree: str, epoch: int = 0) -> ImagePlan:
+    name: str = "tbz"
+    revision: int = 1
+    boots: bool = False
+    honours: frozenset[str] = frozenset()
+
+    def tools(self, image: ImageDescription) -> Mapping[str, str]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {"xz": f"images of type {self.name}"}
+
+    def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        yield from ()
+
+    def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the tarball."""
         filename = f"{image.result_name}.tar.xz"
-        action = PackTarball(filename, epoch, (*MACHINERY, *VIRTUAL, *TEMPORARY))
+        action = PackTarball(filename, inputs.epoch, (*MACHINERY, *VIRTUAL, *TEMPORARY))
         return ImagePlan(
             (DraftStep(_STEP, "Pack the tarball", action, base=tree),),
             (ResultFile("root_archive", _STEP, filename),),
@@ -112,12 +126,25 @@ class CpioKind:
     Device nodes in ``/dev`` stay: an initramfs needs its console before anything is mounted.
     """
 
-    def plan(self, image: ImageDescription, tree: str, epoch: int = 0) -> ImagePlan:
+    name: str = "cpio"
+    revision: int = 1
+    boots: bool = False
+    honours: frozenset[str] = frozenset({"compressed"})
+
+    def tools(self, image: ImageDescription) -> Mapping[str, str]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {"xz": "compressed archives"} if image.type.compressed else {}
+
+    def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        yield from ()
+
+    def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the cpio archive."""
         compressed = bool(image.type.compressed)
         filename = f"{image.result_name}.cpio{'.xz' if compressed else ''}"
         exclude = (*MACHINERY, "proc/*", "sys/*", *TEMPORARY)
-        action = PackCpio(filename, compressed, epoch, exclude)
+        action = PackCpio(filename, compressed, inputs.epoch, exclude)
         return ImagePlan(
             (DraftStep(_STEP, "Pack the cpio archive", action, base=tree),),
             (ResultFile("root_archive", _STEP, filename, compress=not compressed),),

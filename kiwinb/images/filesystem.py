@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from kiwinb.description.model import ImageDescription
-from kiwinb.images.kind import ImagePlan, ResultFile
+from kiwinb.images.inputs import BuildInputs
+from kiwinb.images.kind import ImagePlan, Refusal, ResultFile
 from kiwinb.steps.step import DraftStep, Output, StepContext
+from kiwinb.storage.filesystem import FILESYSTEMS
 from kiwinb.storage.filesystem.content import Content
 from kiwinb.storage.filesystem.fill import fill
 from kiwinb.storage.filesystem.spec import Filesystem, Watch
@@ -66,15 +69,26 @@ class FilesystemKind:
     """
 
     name: str
+    revision: int = 1
+    boots: bool = False
+    honours: frozenset[str] = frozenset({"fscreateoptions", "rootfs_label", "size"})
 
-    def plan(self, image: ImageDescription, tree: str, epoch: int = 0) -> ImagePlan:
+    def tools(self, image: ImageDescription) -> Mapping[str, str]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return dict.fromkeys(FILESYSTEMS[self.name].tools, f"images of type {self.name}")
+
+    def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        yield from ()
+
+    def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the image."""
         kind = image.type
         filename = f"{image.result_name}.{self.name}"
         uuid = identifier(image, "filesystem/root")
         spec = Filesystem(self.name, uuid, kind.rootfs_label or "ROOT", kind.fscreateoptions)
         size = disk_size(kind)
-        action = MakeFilesystem(filename, spec, size.total, size.extra, epoch)
+        action = MakeFilesystem(filename, spec, size.total, size.extra, inputs.epoch)
         return ImagePlan(
             (DraftStep(_STEP, f"Make the {self.name} file system", action, base=tree),),
             (ResultFile("filesystem_image", _STEP, filename, compress=True),),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from kiwinb.description.model import ImageDescription
+from kiwinb.images.inputs import BuildInputs
 from kiwinb.steps.step import DraftStep
 
 
@@ -38,17 +40,62 @@ class ImagePlan:
     results: tuple[ResultFile, ...]
 
 
-class ImageKind(Protocol):
-    """One kind of image, registered in ``kiwinb.images`` under its ``image`` attributes."""
+@dataclass(frozen=True)
+class Refusal:
+    """Why a description asks for what a plug-in does not make.
 
-    def plan(self, image: ImageDescription, tree: str, epoch: int = 0) -> ImagePlan:
+    Attributes:
+        what: What is wrong, in one sentence.
+        remedy: What to do about it.
+        path: The element that says so, below ``<image>``: ``preferences/type/oemconfig``.
+    """
+
+    what: str
+    remedy: str
+    path: str = "preferences/type"
+
+
+class ImageKind(Protocol):
+    """One kind of image: what the ``image`` attribute of a ``<type>`` names.
+
+    Each is one module, registered in ``kiwinb.images``.
+    """
+
+    @property
+    def name(self) -> str:
+        """The value of the ``image`` attribute."""
+        ...
+
+    @property
+    def revision(self) -> int:
+        """See :class:`~kiwinb.steps.registry.Plugin`."""
+        ...
+
+    @property
+    def boots(self) -> bool:
+        """Whether it starts a kernel of its own, and so needs an initrd."""
+        ...
+
+    @property
+    def honours(self) -> frozenset[str]:
+        """The attributes of ``<type>``, and its child elements, that change what is made."""
+        ...
+
+    def tools(self, image: ImageDescription) -> Mapping[str, str]:
+        """The tools of the host that making the image calls, and what for."""
+        ...
+
+    def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
+        """What the description asks of this kind that is not made; pure."""
+        ...
+
+    def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the image; pure.
 
         Args:
             image: The effective description.
+            inputs: What the build reads besides.
             tree: Name of the step that leaves the prepared root tree; steps name it as ``base``.
-            epoch: ``RepositoryState.epoch``: the time of all that carries one, in seconds since
-                1970-01-01 UTC.
 
         Raises:
             ImageError: The description asks for what this kind cannot be.

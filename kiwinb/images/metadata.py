@@ -9,13 +9,11 @@ from kiwinb.description.model import ImageDescription
 from kiwinb.images.kind import ImagePlan, ResultFile
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import InstalledPackage
+from kiwinb.steps.registry import Used
 from kiwinb.steps.step import DraftStep, Output, StepContext
 
 METADATA = "metadata"
 """Name of the step."""
-
-_DEFAULT_MANAGER = "apt"
-_RPM_MANAGERS = ("zypper", "dnf", "dnf4", "dnf5", "microdnf")
 
 
 def package_line(package: InstalledPackage, *, split: bool) -> str:
@@ -50,13 +48,13 @@ class WriteMetadata:
     output: ClassVar[Output] = "files"
     revision: ClassVar[int] = 1
 
-    manager: str
+    manager: Used
     name: str
 
     def run(self, context: StepContext) -> None:
         """Write them to the output directory."""
-        manager = MANAGERS[self.manager]
-        split = self.manager in _RPM_MANAGERS
+        manager = MANAGERS.get_used(self.manager)
+        split = manager.splits_versions
         lines = sorted(
             package_line(package, split=split) for package in manager.installed(context.root)
         )
@@ -78,7 +76,7 @@ def plan_metadata(image: ImageDescription, tree: str) -> ImagePlan:
         tree: Name of the step that leaves the prepared root tree.
     """
     name = image.result_name
-    action = WriteMetadata(image.preferences.packagemanager or _DEFAULT_MANAGER, name)
+    action = WriteMetadata(MANAGERS.use(image.preferences.packagemanager), name)
     return ImagePlan(
         (DraftStep(METADATA, "List and verify the packages", action, base=tree),),
         (

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kiwinb.bootloader import BOOTLOADERS
 from kiwinb.bootloader.configure import BootConfig
 from kiwinb.bootloader.setup import BootSetup
 from kiwinb.description.model import Bootloader, ImageDescription
+from kiwinb.description.sources import EDIT_CONFIG, EDIT_INSTALL
 from kiwinb.errors import ImageError
-from kiwinb.images.formats.format import plan_format
-from kiwinb.images.kind import ImagePlan, ResultFile
-from kiwinb.prepare.scripts import Script, read_script, script_environment
+from kiwinb.images.formats.format import FORMATS, plan_format
+from kiwinb.images.inputs import BuildInputs
+from kiwinb.images.kind import ImagePlan, Refusal, ResultFile
 from kiwinb.steps.step import DraftStep
 from kiwinb.storage.assemble import AssembleDisk
+from kiwinb.storage.filesystem import FILESYSTEMS
 from kiwinb.storage.fill import FillPartition
 from kiwinb.storage.fstab import device_name
 from kiwinb.storage.layout import (
     DiskLayout,
     DiskPartition,
+    filesystems_of,
     lay_out,
     uses_bios,
     uses_efi,
@@ -41,10 +45,42 @@ _TITLES = {
 class OemKind:
     """See :class:`~kiwinb.images.kind.ImageKind`."""
 
-    def plan(self, image: ImageDescription, tree: str, epoch: int = 0) -> ImagePlan:
+    name: str = "oem"
+    revision: int = 1
+    boots: bool = True
+    honours: frozenset[str] = frozenset(
+        {
+            *("bootfilesystem", "bootloader", "bootpartition", "bootpartsize", "boot_clone"),
+            *("devicepersistency", "disk_start_sector", "dosparttable_extended_layout"),
+            *("editbootconfig", "editbootinstall", "eficsm", "efipartsize", "efiparttable"),
+            *("filesystem", "firmware", "force_mbr", "format", "formatoptions"),
+            *("fscreateoptions", "fsmountoptions", "initrd_system", "kernelcmdline", "oemconfig"),
+            *("partitions", "root_clone", "rootfs_label", "size", "spare_part", "spare_part_fs"),
+            *("spare_part_is_last", "spare_part_mountpoint", "target_blocksize"),
+            *("bootpart_id", "efipart_id", "eficsmpart_id", "rootpart_id"),
+        }
+    )
+
+    def tools(self, image: ImageDescription) -> Mapping[str, str]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        kind = image.type
+        table = "sfdisk" if (kind.target_blocksize or 512) == 512 else "fdisk"
+        needed = {table: "partition tables"}
+        for name in filesystems_of(image):
+            if name in FILESYSTEMS:
+                needed |= dict.fromkeys(FILESYSTEMS[name].tools, f"the file system {name}")
+        if kind.format in FORMATS:
+            needed["qemu-img"] = f'format="{kind.format}"'
+        return needed
+
+    def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        yield from ()
+
+    def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the disk: configuration, a step for each file system, the disk, its format."""
         layout = lay_out(image)
-        config = _boot_config(image, layout, epoch)
+        config = _boot_config(image, layout, inputs)
         loader = BOOTLOADERS[config.bootloader]
         filled = [p for p in layout.partitions if p.filesystem is not None]
         fills = tuple(
@@ -56,7 +92,7 @@ class OemKind:
                     layout.root_size() if partition.role == "root" else partition.size,
                     layout.size.extra if partition.role == "root" else 0,
                     _excluded(layout, partition),
-                    epoch,
+                    inputs.epoch,
                 ),
                 base=_CONFIG,
             )
@@ -70,7 +106,7 @@ class OemKind:
                 layout,
                 filename,
                 loader.boot_code(config.setup),
-                _script(image, "edit_boot_install.sh", image.type.editbootinstall, epoch),
+                inputs.script(image, EDIT_INSTALL),
             ),
             base=_CONFIG,
             needs=tuple(step.name for step in fills),
@@ -90,7 +126,7 @@ class OemKind:
         )
 
 
-def _boot_config(image: ImageDescription, layout: DiskLayout, epoch: int) -> BootConfig:
+def _boot_config(image: ImageDescription, layout: DiskLayout, inputs: BuildInputs) -> BootConfig:
     kind = image.type
     settings = kind.bootloader or Bootloader()
     if settings.name not in BOOTLOADERS:
@@ -117,7 +153,7 @@ def _boot_config(image: ImageDescription, layout: DiskLayout, epoch: int) -> Boo
         efi=uses_efi(image),
         secure=kind.firmware == "uefi",
         initrd=initrd,
-        epoch=epoch,
+        epoch=inputs.epoch,
     )
     resizable = layout.partitions[-1].role == "root" and not layout.extended
     resize = Resize(
@@ -126,28 +162,15 @@ def _boot_config(image: ImageDescription, layout: DiskLayout, epoch: int) -> Boo
         limit=oem.systemsize,
         filesystem=spec.kind,
     )
-    last = (
-        _script(image, name, name, epoch)
-        for name in ("pre_disk_sync.sh", "disk.sh")
-        if (image.directory / name).is_file()
-    )
+    last = (inputs.script(image, name) for name in ("pre_disk_sync.sh", "disk.sh"))
     return BootConfig(
         setup=setup,
         bootloader=settings.name,
         persistency=persistency,
         resize=resize,
-        edit_config=_script(image, "edit_boot_config.sh", kind.editbootconfig, epoch),
+        edit_config=inputs.script(image, EDIT_CONFIG),
         last=tuple(script for script in last if script is not None),
     )
-
-
-def _script(image: ImageDescription, name: str, file: str | None, epoch: int) -> Script | None:
-    if file is None:
-        return None
-    path = image.directory / file
-    if not path.is_file():
-        raise ImageError(f"the script {file} is not in {image.directory}")
-    return read_script(name, path, script_environment(image, epoch))
 
 
 def _excluded(layout: DiskLayout, partition: DiskPartition) -> tuple[str, ...]:

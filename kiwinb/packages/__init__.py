@@ -1,11 +1,11 @@
-"""Packages: one module per package manager, registered here."""
+"""Packages: one package per package manager, registered here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from kiwinb.errors import PackageError
 from kiwinb.packages.apt import Apt
 from kiwinb.packages.manager import PackageManager
+from kiwinb.steps.registry import Registry
 
-MANAGERS: Mapping[str, PackageManager] = {"apt": Apt()}
+MANAGERS: Registry[PackageManager] = Registry("package manager", (Apt(),), error=PackageError)
 """Package managers by what ``<packagemanager>`` calls them."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from kiwinb.description.model import CollectionModule
 from kiwinb.steps.keys import NOT_IN_KEY, Digest, Source
 from kiwinb.steps.step import HostPaths, StepContext
 
@@ -113,13 +114,77 @@ class AvailablePackage:
     sha256: str = ""
 
 
-class PackageManager(Protocol):
-    """One package manager; each is one module, registered in ``kiwinb.packages``."""
+@dataclass(frozen=True)
+class PackageRequest:
+    """What a build asks of a package manager: one value, so that an option more touches no call.
 
-    name: str
+    Attributes:
+        arch: Architecture of the packages, as ``uname -m`` prints it.
+        repositories: All repositories of the description.
+        state: What those that are used for the build held when their metadata was read.
+        packages: Package names.
+        collections: Names of tasks, patterns or groups.
+        products: Names of products.
+        modules: Module streams to enable or disable.
+        ignore: Packages that are never to be installed.
+        recommended: Install recommended packages, too.
+        excludedocs: Leave documentation out; ``None`` when the description does not say.
+        release_version: Release of the distribution, for repositories that are named by it.
+    """
+
+    arch: str
+    repositories: tuple[ResolvedRepository, ...]
+    state: RepositoryState
+    packages: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    modules: tuple[CollectionModule, ...] = ()
+    ignore: tuple[str, ...] = ()
+    recommended: bool = False
+    excludedocs: bool | None = None
+    release_version: str | None = None
+
+    @property
+    def used(self) -> tuple[ResolvedRepository, ...]:
+        """The repositories that packages are installed from."""
+        return tuple(item for item in self.repositories if item.used_for_build)
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The package names without those that are ignored."""
+        return tuple(name for name in self.packages if name not in self.ignore)
+
+
+class PackageManager(Protocol):
+    """One package manager; each is one package, registered in ``kiwinb.packages``."""
+
+    @property
+    def name(self) -> str:
+        """What ``<packagemanager>`` calls it."""
+        ...
+
+    @property
+    def revision(self) -> int:
+        """See :class:`~kiwinb.steps.registry.Plugin`."""
+        ...
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Tools of the host that it calls."""
+        ...
+
+    @property
+    def splits_versions(self) -> bool:
+        """Whether a version is ``epoch:version-release``, three fields in lists of packages."""
+        ...
 
     def refresh(
-        self, repositories: Sequence[ResolvedRepository], host: HostPaths, *, force: bool
+        self,
+        repositories: Sequence[ResolvedRepository],
+        arch: str,
+        host: HostPaths,
+        *,
+        force: bool,
     ) -> RepositoryState:
         """Read the metadata of the repositories, or take what was read before unless forced.
 
@@ -130,13 +195,7 @@ class PackageManager(Protocol):
         """
         ...
 
-    def bootstrap(
-        self,
-        context: StepContext,
-        repositories: Sequence[ResolvedRepository],
-        state: RepositoryState,
-        packages: Sequence[str],
-    ) -> None:
+    def bootstrap(self, context: StepContext, request: PackageRequest) -> None:
         """Fill an empty tree with the packages and the least a system of this kind needs.
 
         Raises:
@@ -144,17 +203,7 @@ class PackageManager(Protocol):
         """
         ...
 
-    def install(
-        self,
-        context: StepContext,
-        repositories: Sequence[ResolvedRepository],
-        state: RepositoryState,
-        packages: Sequence[str],
-        *,
-        collections: Sequence[str] = (),
-        ignore: Sequence[str] = (),
-        recommended: bool = False,
-    ) -> None:
+    def install(self, context: StepContext, request: PackageRequest) -> None:
         """Install packages into a tree that was bootstrapped.
 
         Raises:
@@ -162,30 +211,15 @@ class PackageManager(Protocol):
         """
         ...
 
-    def upgrade(
-        self,
-        context: StepContext,
-        repositories: Sequence[ResolvedRepository],
-        state: RepositoryState,
-    ) -> None:
-        """Bring all packages of a tree up to date.
+    def upgrade(self, context: StepContext, request: PackageRequest) -> None:
+        """Bring all packages of a tree up to date; the request names none.
 
         Raises:
             PackageError: A package cannot be installed.
         """
         ...
 
-    def forecast(
-        self,
-        repositories: Sequence[ResolvedRepository],
-        state: RepositoryState,
-        host: HostPaths,
-        packages: Sequence[str],
-        *,
-        collections: Sequence[str] = (),
-        ignore: Sequence[str] = (),
-        recommended: bool = False,
-    ) -> tuple[AvailablePackage, ...]:
+    def forecast(self, request: PackageRequest, host: HostPaths) -> tuple[AvailablePackage, ...]:
         """Say which packages an empty tree gets, sorted by name; runs outside of any sandbox.
 
         Raises:

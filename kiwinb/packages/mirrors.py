@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import re
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ def resolve(
     repository: Repository,
     settings: Settings,
     description_dir: Path,
+    arch: str,
     *,
     etc_apt: Path = Path("/etc/apt"),
     keyrings: Path = KEYRINGS,
@@ -47,13 +47,14 @@ def resolve(
         repository: As the description has it.
         settings: Of the user.
         description_dir: The description directory.
+        arch: Target architecture; what ``%arch`` stands for.
         etc_apt: Configuration directory of the host's apt.
         keyrings: Where packages of the host keep archive keyrings.
 
     Raises:
         RepositoryError: It cannot be found, or has to be checked and no key is known.
     """
-    path = repository.path.replace("%arch", platform.machine())
+    path = repository.path.replace("%arch", arch)
     place = _locate(path, settings, description_dir, host_sources(etc_apt))
     checked = repository.repository_gpgcheck is not False
     distribution = repository.distribution or "./"

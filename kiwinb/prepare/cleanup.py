@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from kiwinb.packages import MANAGERS
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.steps.registry import Used
 from kiwinb.steps.step import Output, StepContext
 
 _EMPTIED = ("tmp", "run", "var/tmp")
@@ -40,20 +41,20 @@ class CleanUp:
     these, so that one set of inputs leaves one tree.
 
     Attributes:
-        manager: Name of the package manager.
+        manager: The package manager.
         epoch: ``RepositoryState.epoch``, in seconds since 1970-01-01 UTC.
     """
 
     output: ClassVar[Output] = "tree"
     revision: ClassVar[int] = 2
 
-    manager: str
+    manager: Used
     epoch: int
 
     def run(self, context: StepContext) -> None:
         """Clean up."""
         root = context.root
-        MANAGERS[self.manager].clean(context)
+        MANAGERS.get_used(self.manager).clean(context)
         for name in _EMPTIED:
             directory = resolve_in(root, name)
             for path in directory.iterdir() if directory.is_dir() else ():

@@ -1,4 +1,4 @@
-"""Steps that change which packages the root tree has."""
+"""Install, remove and configure packages, by whichever package manager the description names."""
 
 from __future__ import annotations
 
@@ -6,32 +6,29 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kiwinb.packages import MANAGERS
-from kiwinb.packages.manager import RepositoryState, ResolvedRepository
+from kiwinb.packages.manager import PackageRequest, ResolvedRepository
+from kiwinb.steps.registry import Used
 from kiwinb.steps.step import Output, StepContext
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Fill the empty tree with the bootstrap packages.
+    """Fill the empty tree with the first packages.
 
     Attributes:
-        manager: Name of the package manager.
-        repositories: Where packages come from.
-        state: What these held when their lists were read.
-        packages: Packages besides the least a system needs.
+        manager: The package manager.
+        request: The packages besides the least a system needs, and where they come from.
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
-    manager: str
-    repositories: tuple[ResolvedRepository, ...]
-    state: RepositoryState
-    packages: tuple[str, ...]
+    manager: Used
+    request: PackageRequest
 
     def run(self, context: StepContext) -> None:
         """Install them."""
-        MANAGERS[self.manager].bootstrap(context, self.repositories, self.state, self.packages)
+        MANAGERS.get_used(self.manager).bootstrap(context, self.request)
 
 
 @dataclass(frozen=True)
@@ -39,37 +36,19 @@ class InstallPackages:
     """Install packages and collections into the tree.
 
     Attributes:
-        manager: Name of the package manager.
-        repositories: Where packages come from.
-        state: What these held when their lists were read.
-        packages: Package names.
-        collections: Names of tasks, patterns or groups.
-        ignore: Packages that are never to be installed.
-        recommended: Install recommended packages, too.
+        manager: The package manager.
+        request: What to install, and where it comes from.
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
-    manager: str
-    repositories: tuple[ResolvedRepository, ...]
-    state: RepositoryState
-    packages: tuple[str, ...]
-    collections: tuple[str, ...] = ()
-    ignore: tuple[str, ...] = ()
-    recommended: bool = False
+    manager: Used
+    request: PackageRequest
 
     def run(self, context: StepContext) -> None:
         """Install them."""
-        MANAGERS[self.manager].install(
-            context,
-            self.repositories,
-            self.state,
-            self.packages,
-            collections=self.collections,
-            ignore=self.ignore,
-            recommended=self.recommended,
-        )
+        MANAGERS.get_used(self.manager).install(context, self.request)
 
 
 @dataclass(frozen=True)
@@ -77,21 +56,19 @@ class UpgradePackages:
     """Bring all packages of the tree up to date.
 
     Attributes:
-        manager: Name of the package manager.
-        repositories: Where packages come from.
-        state: What these hold.
+        manager: The package manager.
+        request: Where packages come from.
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
-    manager: str
-    repositories: tuple[ResolvedRepository, ...]
-    state: RepositoryState
+    manager: Used
+    request: PackageRequest
 
     def run(self, context: StepContext) -> None:
         """Upgrade them."""
-        MANAGERS[self.manager].upgrade(context, self.repositories, self.state)
+        MANAGERS.get_used(self.manager).upgrade(context, self.request)
 
 
 @dataclass(frozen=True)
@@ -99,7 +76,7 @@ class DeletePackages:
     """Remove packages from the tree.
 
     Attributes:
-        manager: Name of the package manager.
+        manager: The package manager.
         packages: Package names.
         force: Just these, dependencies disregarded (``delete``); otherwise with what depends on
             them and what nothing needs any more (``uninstall``).
@@ -108,13 +85,13 @@ class DeletePackages:
     output: ClassVar[Output] = "tree"
     revision: ClassVar[int] = 1
 
-    manager: str
+    manager: Used
     packages: tuple[str, ...]
     force: bool
 
     def run(self, context: StepContext) -> None:
         """Remove them."""
-        MANAGERS[self.manager].remove(context, self.packages, force=self.force)
+        MANAGERS.get_used(self.manager).remove(context, self.packages, force=self.force)
 
 
 @dataclass(frozen=True)
@@ -122,19 +99,19 @@ class ConfigureRepositories:
     """Write the repositories that the image is to have into the tree.
 
     Attributes:
-        manager: Name of the package manager.
+        manager: The package manager.
         repositories: Those that are ``included_in_image``; others are passed over.
     """
 
     output: ClassVar[Output] = "tree"
     revision: ClassVar[int] = 1
 
-    manager: str
+    manager: Used
     repositories: tuple[ResolvedRepository, ...]
 
     def run(self, context: StepContext) -> None:
         """Write them."""
-        MANAGERS[self.manager].configure_image(context, self.repositories)
+        MANAGERS.get_used(self.manager).configure_image(context, self.repositories)
 
 
 @dataclass(frozen=True)
@@ -142,14 +119,14 @@ class CleanPackageManager:
     """Remove caches, logs and locks of the package manager from the tree.
 
     Attributes:
-        manager: Name of the package manager.
+        manager: The package manager.
     """
 
     output: ClassVar[Output] = "tree"
     revision: ClassVar[int] = 1
 
-    manager: str
+    manager: Used
 
     def run(self, context: StepContext) -> None:
         """Remove them."""
-        MANAGERS[self.manager].clean(context)
+        MANAGERS.get_used(self.manager).clean(context)

@@ -7,7 +7,8 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,7 +21,7 @@ from kiwinb.sandbox.command import Log, execute
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.sandbox.shield import shield_host
 from kiwinb.sandbox.tools import search_path
-from kiwinb.steps.keys import NOT_IN_KEY, Source
+from kiwinb.steps.keys import Source
 from kiwinb.steps.step import Output, StepContext
 
 FUNCTIONS = ".kconfig"
@@ -54,17 +55,18 @@ class Script:
 
     Attributes:
         name: KIWI NG's name for it: ``config.sh`` and so on.
-        content: Its text.
-        executable: It says itself what runs it.
+        source: Its file; the digest covers its content and its mode.
         environment: What it finds.
-        path: Where it came from.
     """
 
     name: str
-    content: bytes
-    executable: bool
+    source: Source
     environment: ScriptEnvironment
-    path: Path | None = field(default=None, metadata=NOT_IN_KEY)
+
+    @cached_property
+    def content(self) -> bytes:
+        """Its text."""
+        return self.source.path.read_bytes()
 
     def interpreter(self) -> str | None:
         """What the first line names; ``None`` when it is bash that runs the script.
@@ -77,7 +79,8 @@ class Script:
         words = self.content.partition(b"\n")[0][2:].decode(errors="replace").split()
         if words and Path(words[0]).name == "env":
             words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
-        if not words or (Path(words[0]).name in _SHELLS and not self.executable):
+        executable = os.access(self.source.path, os.X_OK)
+        if not words or (Path(words[0]).name in _SHELLS and not executable):
             return None
         return words[0]
 
@@ -85,11 +88,6 @@ class Script:
 def script_environment(image: ImageDescription, epoch: int) -> ScriptEnvironment:
     """What the scripts of a description find."""
     return ScriptEnvironment(functions_text(), profile_variables(image), epoch)
-
-
-def read_script(name: str, path: Path, given: ScriptEnvironment) -> Script:
-    """A script from its file on the host."""
-    return Script(name, path.read_bytes(), os.access(path, os.X_OK), given, path)
 
 
 @dataclass(frozen=True)
@@ -100,22 +98,14 @@ class RunScript:
     ``/image/NAME`` (the script). They are gone afterwards.
 
     Attributes:
-        name: ``config.sh`` and so on.
         script: The script.
-        functions: Text of ``/.kconfig``.
-        variables: Variables of ``/.profile``.
-        epoch: ``SOURCE_DATE_EPOCH`` for the script.
         on_host: It is a script of the host, and starts in the root tree's directory.
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
-    name: str
-    script: Source
-    functions: str
-    variables: Mapping[str, str]
-    epoch: int
+    script: Script
     on_host: bool = False
 
     def run(self, context: StepContext) -> None:
@@ -124,12 +114,10 @@ class RunScript:
         Raises:
             CommandError: It ended with another exit status than 0.
         """
-        given = ScriptEnvironment(self.functions, self.variables, self.epoch)
-        script = read_script(self.name, self.script.path, given)
         if self.on_host:
-            run_on_host(context.root, script, context.log)
+            run_on_host(context.root, self.script, context.log)
         else:
-            run_in_tree(context.root, script, context.log)
+            run_in_tree(context.root, self.script, context.log)
 
 
 def run_in_tree(root: Path, script: Script, log: Log, *arguments: str) -> None:
@@ -262,5 +250,5 @@ def _require(root: Path, script: Script, interpreter: str) -> None:
         )
 
 
-def _location(script: Script) -> Location | None:
-    return Location(script.path) if script.path else None
+def _location(script: Script) -> Location:
+    return Location(script.source.path)

@@ -201,6 +201,22 @@ def lay_out(image: ImageDescription) -> DiskLayout:
     )
 
 
+def filesystems_of(image: ImageDescription) -> tuple[str, ...]:
+    """The names of the file systems that a disk has, whether kiwinb makes them or not."""
+    kind = image.type
+    root = kind.filesystem or "ext4"
+    names = [root, *(item.filesystem for item in kind.partitions)]
+    if kind.bootpartition:
+        names.append(kind.bootfilesystem or root)
+    if kind.spare_part:
+        names.append(kind.spare_part_fs)
+    if uses_efi(image):
+        names.append("fat16")
+    if kind.oemconfig.swap:
+        names.append("swap")
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
 def uses_efi(image: ImageDescription) -> bool:
     """Whether the firmware is EFI."""
     default = "bios" if image.arch in X86 else "efi"

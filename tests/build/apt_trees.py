@@ -11,11 +11,12 @@ import os
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kiwinb.description.model import Repository
 from kiwinb.packages import MANAGERS
+from kiwinb.packages.manager import PackageRequest
 from kiwinb.packages.mirrors import resolve
 from kiwinb.prepare.packages import (
     Bootstrap,
@@ -99,29 +100,32 @@ def make(directory: Path, log: Callable[[str], None] = print) -> dict[str, objec
             Repository(path=path, alias=alias, distribution=suite, included_in_image=True),
             settings,
             directory,
+            "x86_64",
         )
         for path, alias, suite in (
             ("mirror:debian", "debian", "bookworm"),
             ("mirror:debian-security", "security", "bookworm-security"),
         )
     )
-    apt = MANAGERS["apt"]
-    state = apt.refresh(repositories, HostPaths(settings.cache), force=False)
+    apt, used = MANAGERS["apt"], MANAGERS.use("apt")
+    state = apt.refresh(repositories, "x86_64", HostPaths(settings.cache), force=False)
+    request = PackageRequest("x86_64", repositories, state)
     privilege = detect()
     actions = (
-        Bootstrap("apt", repositories, state, ("apt",)),
+        Bootstrap(used, replace(request, packages=("apt",))),
         InstallPackages(
-            "apt",
-            repositories,
-            state,
-            ("openssh-server", "systemd-resolved", "iputils-ping", "ssl-cert", "less"),
-            collections=("ssh-server",),
-            ignore=("openssh-sftp-server-not-known",),
+            used,
+            replace(
+                request,
+                packages=("openssh-server", "systemd-resolved", "iputils-ping", "ssl-cert", "less"),
+                collections=("ssh-server",),
+                ignore=("openssh-sftp-server-not-known",),
+            ),
         ),
-        DeletePackages("apt", ("less", "never-there"), force=True),
-        DeletePackages("apt", ("iputils-ping",), force=False),
-        ConfigureRepositories("apt", repositories),
-        CleanPackageManager("apt"),
+        DeletePackages(used, ("less", "never-there"), force=True),
+        DeletePackages(used, ("iputils-ping",), force=False),
+        ConfigureRepositories(used, repositories),
+        CleanPackageManager(used),
     )
     for action in actions:
         job = Job(root, settings.cache, action, privilege.rootless)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kiwinb.prepare.scripts import RunScript
+from kiwinb.prepare.scripts import RunScript, Script, ScriptEnvironment
 from kiwinb.prepare.shell import functions_text
 from kiwinb.sandbox.tools import search_path
 from kiwinb.sandbox.worker import Report, call
@@ -130,9 +130,8 @@ def tree(seed: Path, tmp_path: Path) -> Tree:
 
 def _run(argument: tuple[Path, Path, dict[str, str], bool], report: Report) -> None:
     root, script, variables, on_host = argument
-    action = RunScript(
-        script.name, Source("0" * 64, script), functions_text(), variables, 1_600_000_000, on_host
-    )
+    environment = ScriptEnvironment(functions_text(), variables, 1_600_000_000)
+    action = RunScript(Script(script.name, Source("0" * 64, script), environment), on_host)
     action.run(
         StepContext(
             root=root,

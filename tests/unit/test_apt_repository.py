@@ -16,6 +16,7 @@ from kiwinb.description.model import Repository
 from kiwinb.errors import PackageError, RepositoryError
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.apt.session import session
+from kiwinb.packages.manager import PackageRequest
 from kiwinb.packages.mirrors import resolve
 from kiwinb.settings import Settings
 from kiwinb.steps.keys import digest
@@ -78,7 +79,7 @@ def resolved(directory, alias="test", **fields):
     settings = Settings(store=directory / "store", cache=directory / "cache")
     fields.setdefault("repository_gpgcheck", False)
     repository = Repository(path=str(directory), alias=alias, **fields)
-    return replace(resolve(repository, settings, directory), architectures=("amd64",))
+    return replace(resolve(repository, settings, directory, "x86_64"), architectures=("amd64",))
 
 
 @pytest.fixture
@@ -99,8 +100,8 @@ def opened(tmp_path, host):
             progress=lambda fraction: None,
             rootless=True,
         )
-        state = APT.refresh(repositories, host, force=False)
-        return session(context, repositories, state, **options)
+        state = APT.refresh(repositories, "x86_64", host, force=False)
+        return session(context, PackageRequest("x86_64", repositories, state, **options))
 
     return opened
 
@@ -110,16 +111,16 @@ def names(downloads):
 
 
 def test_state_changes_with_the_repository_only(repo, host):
-    first = APT.refresh([resolved(repo)], host, force=True)
+    first = APT.refresh([resolved(repo)], "x86_64", host, force=True)
     assert first.epoch == int(datetime(2022, 1, 1, tzinfo=UTC).timestamp())
-    again = APT.refresh([resolved(repo)], host, force=True)
+    again = APT.refresh([resolved(repo)], "x86_64", host, force=True)
     assert digest(again) == digest(first)
     assert again.metadata == first.metadata
     make_package(repo, "delta")
     index(repo, "Sun, 02 Jan 2022 00:00:00 UTC")
-    unforced = APT.refresh([resolved(repo)], host, force=False)
+    unforced = APT.refresh([resolved(repo)], "x86_64", host, force=False)
     assert digest(unforced) == digest(first)
-    third = APT.refresh([resolved(repo)], host, force=True)
+    third = APT.refresh([resolved(repo)], "x86_64", host, force=True)
     assert digest(third) != digest(first)
     assert third.epoch == first.epoch + 24 * 3600
     assert (first.metadata / "lists").is_dir()
@@ -129,7 +130,7 @@ def test_lists_of_a_running_build_stay(repo, host, opened):
     with opened(resolved(repo)) as apt:
         make_package(repo, "delta")
         index(repo, "Sun, 02 Jan 2022 00:00:00 UTC")
-        APT.refresh([resolved(repo)], host, force=True)
+        APT.refresh([resolved(repo)], "x86_64", host, force=True)
         assert "delta" not in apt.known_names()
         assert names(apt.resolve(["beta"])) == ["beta"]
 
@@ -137,9 +138,9 @@ def test_lists_of_a_running_build_stay(repo, host, opened):
 def test_dependencies_recommends_and_ignore(repo, opened):
     with opened(resolved(repo)) as apt:
         assert names(apt.resolve(["alpha"])) == ["alpha", "beta"]
-    with opened(resolved(repo), recommends=True) as apt:
+    with opened(resolved(repo), recommended=True) as apt:
         assert names(apt.resolve(["alpha"])) == ["alpha", "beta", "gamma"]
-    with opened(resolved(repo), recommends=True, ignore=["gamma", "unknown"]) as apt:
+    with opened(resolved(repo), recommended=True, ignore=["gamma", "unknown"]) as apt:
         assert names(apt.resolve(["alpha"])) == ["alpha", "beta"]
     with opened(resolved(repo), ignore=["beta"]) as apt, pytest.raises(PackageError, match="beta"):
         apt.resolve(["alpha"])
@@ -222,7 +223,7 @@ def test_package_that_is_gone_from_the_mirror(repo, opened, served):
 
 def test_wrong_password(host, served):
     with pytest.raises(RepositoryError, match="401"):
-        APT.refresh([replace(served, password="guessed")], host, force=True)
+        APT.refresh([replace(served, password="guessed")], "x86_64", host, force=True)
 
 
 def test_priorities(tmp_path, repo, opened):
@@ -249,7 +250,7 @@ def test_several_urls_of_one_mirror(tmp_path, repo, opened):
 def test_unreachable_repository(tmp_path, repo, host):
     repository = replace(resolved(repo), urls=(f"file://{tmp_path}/none",))
     with pytest.raises(RepositoryError):
-        APT.refresh([repository], host, force=True)
+        APT.refresh([repository], "x86_64", host, force=True)
 
 
 @pytest.fixture(scope="module")
@@ -281,14 +282,14 @@ def test_signatures(repo, host, keys, tmp_path):
     shutil.copy(home / "right.asc", tmp_path / "key.with.any.name")
     for key in (tmp_path / "key.with.any.name", home / "right.gpg"):
         good = resolved(repo, repository_gpgcheck=True, signing=(str(key),))
-        state = APT.refresh([good], host, force=True)
+        state = APT.refresh([good], "x86_64", host, force=True)
         assert dict(state.digests).keys() == {"test"}
     bad = resolved(repo, repository_gpgcheck=True, signing=(str(home / "wrong.gpg"),))
     with pytest.raises(RepositoryError, match="NO_PUBKEY"):
-        APT.refresh([bad], host, force=True)
+        APT.refresh([bad], "x86_64", host, force=True)
     (repo / "InRelease").unlink()
     with pytest.raises(RepositoryError, match="not signed"):
-        APT.refresh([good], host, force=True)
+        APT.refresh([good], "x86_64", host, force=True)
 
 
 def test_configuration_of_the_image(tmp_path, repo, keys):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from test_apt_repository import APT, index, make_package, resolved
 
 from kiwinb import cli
 from kiwinb.errors import PackageError
+from kiwinb.packages.manager import PackageRequest
 from kiwinb.steps.step import HostPaths
 
 TOOLS = ("apt-get", "dpkg-deb", "apt-ftparchive")
@@ -40,9 +42,10 @@ def test_the_forecast_has_what_is_essential_and_all_dependencies(
     repository: Path, tmp_path: Path
 ) -> None:
     host = HostPaths(tmp_path / "cache")
-    repositories = [resolved(repository)]
-    state = APT.refresh(repositories, host, force=False)
-    found = APT.forecast(repositories, state, host, ["editor"])
+    repositories = (resolved(repository),)
+    state = APT.refresh(repositories, "x86_64", host, force=False)
+    request = PackageRequest("x86_64", repositories, state, packages=("editor",))
+    found = APT.forecast(request, host)
     assert [(item.name, item.version) for item in found] == [
         ("base", "1.0"),
         ("editor", "1.0"),
@@ -52,12 +55,10 @@ def test_the_forecast_has_what_is_essential_and_all_dependencies(
         (file,) = repository.glob(f"{item.name}_*.deb")
         assert item.size == file.stat().st_size
         assert item.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-    names = [
-        item.name for item in APT.forecast(repositories, state, host, ["editor"], recommended=True)
-    ]
+    names = [item.name for item in APT.forecast(replace(request, recommended=True), host)]
     assert names == ["base", "editor", "library", "plugin"]
     with pytest.raises(PackageError):
-        APT.forecast(repositories, state, host, ["broken"])
+        APT.forecast(replace(request, packages=("broken",)), host)
 
 
 def test_the_command_line_lists_them(

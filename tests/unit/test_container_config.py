@@ -16,10 +16,12 @@ from kiwinb.description.model import (
     Information,
     Preferences,
 )
+from kiwinb.description.sources import Sources
 from kiwinb.errors import ImageError
 from kiwinb.images import IMAGE_KINDS
 from kiwinb.images.container.config import image_config, platform, references
 from kiwinb.images.container.kind import PackContainer
+from kiwinb.images.inputs import BuildInputs
 
 _FULL = ContainerConfig(
     name="registry.example:5000/team/app",
@@ -159,7 +161,9 @@ def test_references() -> None:
 )
 def test_wrong_values(container: ContainerConfig, problem: str) -> None:
     with pytest.raises(ImageError, match=problem):
-        IMAGE_KINDS["oci"].plan(_image(BuildType("oci", containerconfig=container)), "tree")
+        IMAGE_KINDS["oci"].plan(
+            _image(BuildType("oci", containerconfig=container)), BuildInputs(Sources(), 0), "tree"
+        )
 
 
 def test_unknown_architecture() -> None:
@@ -180,7 +184,9 @@ def _image(build_type: BuildType) -> ImageDescription:
 
 
 def test_plan() -> None:
-    plan = IMAGE_KINDS["docker"].plan(_image(BuildType("docker")), "tree", 7)
+    plan = IMAGE_KINDS["docker"].plan(
+        _image(BuildType("docker")), BuildInputs(Sources(), 7), "tree"
+    )
     (step,) = plan.steps
     (result,) = plan.results
     assert (result.tag, result.step) == ("container", step.name)
@@ -193,7 +199,7 @@ def test_plan() -> None:
 
 def test_plan_of_a_derived_container() -> None:
     build_type = BuildType("oci", derived_from="file:///base.tar", ensure_empty_tmpdirs=False)
-    (step,) = IMAGE_KINDS["oci"].plan(_image(build_type), "tree").steps
+    (step,) = IMAGE_KINDS["oci"].plan(_image(build_type), BuildInputs(Sources(), 0), "tree").steps
     assert step.needs == ("base-container",)
     assert isinstance(step.action, PackContainer)
     assert step.action.derived

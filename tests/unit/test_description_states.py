@@ -18,7 +18,7 @@ import pytest
 from lxml import etree
 
 from kiwinb.bootloader import BOOTLOADERS
-from kiwinb.build.plan import BuildInputs, plan_build
+from kiwinb.build.plan import plan_build
 from kiwinb.description.document import Document, read
 from kiwinb.description.schema.rules import (
     AttributeRule,
@@ -28,11 +28,12 @@ from kiwinb.description.schema.rules import (
     normal,
 )
 from kiwinb.description.select import select
-from kiwinb.description.sources import Sources
+from kiwinb.description.sources import EDIT_CONFIG, EDIT_INSTALL, Sources
 from kiwinb.errors import KiwinbError
 from kiwinb.images import IMAGE_KINDS
 from kiwinb.images.container.derived import find_base_container
 from kiwinb.images.formats.format import FORMATS
+from kiwinb.images.inputs import BuildInputs
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import RepositoryState
 from kiwinb.packages.mirrors import resolve
@@ -202,16 +203,23 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Document]:
 def _state(document: Document) -> object:
     """All that a build of the document is made of; or why it cannot be built."""
     scripts = ["config.sh"] if document.directory.name == "scripts" else []
-    given = Sources(scripts={name: Files()[name] for name in scripts}, files=Files())
+    named = {name: Files()[name] for name in scripts}
     state = RepositoryState((("debian", "0" * 64),), 1_700_000_000, Path("/nowhere"))
     settings = Settings(store=Path("/nowhere"), cache=Path("/nowhere"))
     try:
         image = select(document, arch="x86_64")
+        for name, said in (
+            (EDIT_CONFIG, image.type.editbootconfig),
+            (EDIT_INSTALL, image.type.editbootinstall),
+        ):
+            if said is not None:
+                named[name] = Files()[said]
+        given = Sources(scripts=named, files=Files())
         repositories = tuple(
-            resolve(item, settings, image.directory) for item in image.repositories
+            resolve(item, settings, image.directory, image.arch) for item in image.repositories
         )
         base = find_base_container(image)
-        plan = plan_build(image, BuildInputs(given, repositories, state, base))
+        plan = plan_build(image, BuildInputs(given, state.epoch, repositories, state, base))
     except KiwinbError as error:
         return str(error)
     return [step.key for step in plan.steps], plan.results, repositories

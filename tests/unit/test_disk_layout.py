@@ -18,7 +18,9 @@ from odd_tree import run_action
 from kiwinb.bootloader.grub2.config import early_config, filesystem_module, table_module
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.select import select
+from kiwinb.description.sources import Sources
 from kiwinb.errors import ImageError, KiwinbError
+from kiwinb.images.inputs import BuildInputs
 from kiwinb.images.oem import OemKind
 from kiwinb.storage.assemble import AssembleDisk
 from kiwinb.storage.fill import image_file
@@ -362,7 +364,7 @@ def test_the_plan(tmp_path: Path, kind: str) -> None:
         f'filesystem="{kind}" firmware="efi" format="vmdk" kernelcmdline="quiet"',
         '<bootloader name="grub2"/>',
     )
-    plan = OemKind().plan(described, "tree")
+    plan = OemKind().plan(described, BuildInputs(Sources(), 0), "tree")
     assert [step.name for step in plan.steps] == [
         *("boot-config", "filesystem-efi", "filesystem-root", "disk", "format"),
     ]
@@ -375,4 +377,4 @@ def test_the_plan(tmp_path: Path, kind: str) -> None:
 def test_an_unknown_bootloader(tmp_path: Path) -> None:
     described = image(tmp_path, "", '<bootloader name="zipl"/>')
     with pytest.raises(KiwinbError, match="zipl is not something kiwinb sets up"):
-        OemKind().plan(described, "tree")
+        OemKind().plan(described, BuildInputs(Sources(), 0), "tree")

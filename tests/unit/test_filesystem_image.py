@@ -10,8 +10,10 @@ from descriptions import document
 from odd_tree import EPOCH, make_tree, run_action
 
 from kiwinb.description.select import select as choose
+from kiwinb.description.sources import Sources
 from kiwinb.errors import ImageError
 from kiwinb.images import IMAGE_KINDS
+from kiwinb.images.inputs import BuildInputs
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,9 @@ def make(
         f'<type image="{kind}" {attributes}>{inside}</type></preferences>'
     )
     plan = IMAGE_KINDS[kind].plan(
-        choose(document(directory, preferences=preferences), arch="x86_64"), "tree", EPOCH
+        choose(document(directory, preferences=preferences), arch="x86_64"),
+        BuildInputs(Sources(), EPOCH),
+        "tree",
     )
     (step,), (result,) = plan.steps, plan.results
     assert (result.tag, result.filename) == ("filesystem_image", f"test.x86_64-1.0.0.{kind}")

@@ -66,6 +66,7 @@ def find(host):
             Repository(path=path, **fields),
             settings,
             host,
+            "x86_64",
             etc_apt=host / "etc",
             keyrings=host / "keyrings",
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kiwinb.build.plan import BuildInputs, plan_build
+from kiwinb.build.plan import plan_build
 from kiwinb.description.model import (
     Bootloader,
     BuildType,
@@ -19,6 +19,7 @@ from kiwinb.description.model import (
 )
 from kiwinb.description.sources import Sources
 from kiwinb.errors import CommandError
+from kiwinb.images.inputs import BuildInputs
 from kiwinb.packages.manager import RepositoryState
 from kiwinb.prepare.profile import profile_text, profile_variables
 from kiwinb.prepare.scripts import Script, ScriptEnvironment
@@ -79,9 +80,11 @@ def test_own_files_are_not_written_through_links(tree, tmp_path):
         ("#!", 0o755, None),
     ],
 )
-def test_interpreter(first, mode, interpreter):
-    given = ScriptEnvironment("", {}, 0)
-    script = Script("config.sh", f"{first}\nx\n".encode(), bool(mode & 0o100), given)
+def test_interpreter(tmp_path, first, mode, interpreter):
+    file = tmp_path / "config.sh"
+    file.write_text(f"{first}\nx\n")
+    file.chmod(mode)
+    script = Script("config.sh", Source("0" * 64, file), ScriptEnvironment("", {}, 0))
     assert script.interpreter() == interpreter
 
 
@@ -191,7 +194,7 @@ def test_places_of_the_scripts(delta):
         type=BuildType("tbz", attributes={"delta_root": delta}),
     )
     state = RepositoryState(digests=(), epoch=0, metadata=Path())
-    plan = plan_build(image, BuildInputs(Sources(scripts=scripts), (), state))
+    plan = plan_build(image, BuildInputs(Sources(scripts=scripts), 0, (), state))
     overlay = ["config-overlay.sh", "config-host-overlay.sh"] if delta == "true" else []
     assert [step.name for step in plan.prepare] == [
         "bootstrap",

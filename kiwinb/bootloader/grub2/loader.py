@@ -54,6 +54,9 @@ _HOST_LIBRARY = Path("/usr/lib/grub")
 class Grub2:
     """See :class:`~kiwinb.bootloader.setup.BootloaderMaker`."""
 
+    name: str = "grub2"
+    revision: int = 1
+
     def boot_code(self, setup: BootSetup) -> str | None:
         """Directory of the tree that has the boot code for a BIOS."""
         return f"/boot/grub/{BIOS_PLATFORM}" if setup.bios else None

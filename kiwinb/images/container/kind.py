@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +28,8 @@ from kiwinb.images.container.oci import (
     write_docker_archive,
     write_oci_archive,
 )
-from kiwinb.images.kind import ImagePlan, ResultFile
+from kiwinb.images.inputs import BuildInputs
+from kiwinb.images.kind import ImagePlan, Refusal, ResultFile
 from kiwinb.images.tarball import CHUNK, TarWriter
 from kiwinb.steps.step import DraftStep, Output, StepContext
 from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL, select
@@ -128,8 +129,27 @@ class ContainerKind:
     """``image="docker"`` or ``"oci"``: ``NAME.ARCH-VERSION.docker.tar.xz`` or ``….oci.tar.xz``."""
 
     format: Format
+    revision: int = 1
+    boots: bool = False
+    honours: frozenset[str] = frozenset(
+        {"containerconfig", "delta_root", "derived_from", "ensure_empty_tmpdirs"}
+    )
 
-    def plan(self, image: ImageDescription, tree: str, epoch: int = 0) -> ImagePlan:
+    @property
+    def name(self) -> str:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return self.format
+
+    def tools(self, image: ImageDescription) -> Mapping[str, str]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        needed = {"xz": f"images of type {self.name}"}
+        return {**needed, "zstd": "base containers"} if image.type.derived_from else needed
+
+    def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        yield from ()
+
+    def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the container image.
 
         Raises:
@@ -138,7 +158,7 @@ class ContainerKind:
         config = image.type.containerconfig or ContainerConfig()
         author = ", ".join(image.information.author) or None
         references(config)
-        image_config(config, arch=image.arch, author=author, epoch=epoch, diff_ids=())
+        image_config(config, arch=image.arch, author=author, epoch=inputs.epoch, diff_ids=())
         filename = f"{image.result_name}.{self.format}.tar.xz"
         temporary = () if image.type.ensure_empty_tmpdirs is False else TEMPORARY
         derived = image.type.derived_from is not None
@@ -148,7 +168,7 @@ class ContainerKind:
             image.arch,
             config,
             author,
-            epoch,
+            inputs.epoch,
             (*MACHINERY, *VIRTUAL, *temporary),
             derived=derived,
             delta=image.type.attributes.get("delta_root") == "true",

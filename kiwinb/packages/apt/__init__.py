@@ -15,13 +15,14 @@ from kiwinb.errors import CommandError, PackageError
 from kiwinb.packages import dpkg
 from kiwinb.packages.apt import cleanup, image, metadata
 from kiwinb.packages.apt.bootstrap import ESSENTIAL, bootstrap
-from kiwinb.packages.apt.config import DPKG_OPTIONS
+from kiwinb.packages.apt.config import DPKG_OPTIONS, debian_architecture
 from kiwinb.packages.apt.pool import Download
 from kiwinb.packages.apt.session import Session, local_session, opened, session
 from kiwinb.packages.apt.session import dpkg as run_dpkg
 from kiwinb.packages.manager import (
     AvailablePackage,
     InstalledPackage,
+    PackageRequest,
     RepositoryState,
     ResolvedRepository,
 )
@@ -33,69 +34,44 @@ class Apt:
     """The package manager ``apt``; see :class:`kiwinb.packages.manager.PackageManager`."""
 
     name = "apt"
+    revision = 1
+    tools = ("apt-get", "apt-cache", "dpkg", "dpkg-deb", "tar")
+    splits_versions = False
 
     def refresh(
-        self, repositories: Sequence[ResolvedRepository], host: HostPaths, *, force: bool
+        self,
+        repositories: Sequence[ResolvedRepository],
+        arch: str,
+        host: HostPaths,
+        *,
+        force: bool,
     ) -> RepositoryState:
         """Read the package lists, or take those that were read before unless forced."""
-        return metadata.refresh(repositories, host.cache, force=force)
+        return metadata.refresh(repositories, debian_architecture(arch), host.cache, force=force)
 
-    def bootstrap(
-        self,
-        context: StepContext,
-        repositories: Sequence[ResolvedRepository],
-        state: RepositoryState,
-        packages: Sequence[str],
-    ) -> None:
+    def bootstrap(self, context: StepContext, request: PackageRequest) -> None:
         """Fill an empty tree with the essential packages and the given ones."""
-        with session(context, repositories, state) as apt:
-            bootstrap(apt, packages)
+        with session(context, request) as apt:
+            bootstrap(apt, request.packages)
         cleanup.settle(context.root, context.log)
 
-    def install(
-        self,
-        context: StepContext,
-        repositories: Sequence[ResolvedRepository],
-        state: RepositoryState,
-        packages: Sequence[str],
-        *,
-        collections: Sequence[str] = (),
-        ignore: Sequence[str] = (),
-        recommended: bool = False,
-    ) -> None:
+    def install(self, context: StepContext, request: PackageRequest) -> None:
         """Install packages and tasks.
 
         A collection is a task (``NAME^``), the package ``task-NAME``, or a metapackage.
         """
-        with session(context, repositories, state, ignore=ignore, recommends=recommended) as apt:
-            names = [name for name in packages if name not in ignore]
-            names += _tasks(apt, collections)
-            if names:
+        with session(context, request) as apt:
+            if names := [*request.wanted, *_tasks(apt, request.collections)]:
                 apt.install(names)
         cleanup.settle(context.root, context.log)
 
-    def upgrade(
-        self,
-        context: StepContext,
-        repositories: Sequence[ResolvedRepository],
-        state: RepositoryState,
-    ) -> None:
+    def upgrade(self, context: StepContext, request: PackageRequest) -> None:
         """Bring all packages up to date; some may have to come or go for that."""
-        with session(context, repositories, state) as apt:
+        with session(context, request) as apt:
             apt.install(())
         cleanup.settle(context.root, context.log)
 
-    def forecast(
-        self,
-        repositories: Sequence[ResolvedRepository],
-        state: RepositoryState,
-        host: HostPaths,
-        packages: Sequence[str],
-        *,
-        collections: Sequence[str] = (),
-        ignore: Sequence[str] = (),
-        recommended: bool = False,
-    ) -> tuple[AvailablePackage, ...]:
+    def forecast(self, request: PackageRequest, host: HostPaths) -> tuple[AvailablePackage, ...]:
         """Have apt resolve the essential packages and the given ones for an empty tree."""
         with tempfile.TemporaryDirectory() as scratch:
             status = Path(scratch, "var/lib/dpkg/status")
@@ -110,11 +86,9 @@ class Apt:
                 progress=lambda fraction: None,
                 rootless=os.geteuid() != 0,
             )
-            with session(
-                context, repositories, state, ignore=ignore, recommends=recommended
-            ) as apt:
-                names = [name for name in packages if name not in ignore]
-                found = apt.resolve([ESSENTIAL, *names, *_tasks(apt, collections)])
+            with session(context, request) as apt:
+                tasks = _tasks(apt, request.collections)
+                found = apt.resolve([ESSENTIAL, *request.wanted, *tasks])
         return tuple(sorted(map(_available, found), key=lambda item: item.name))
 
     def remove(self, context: StepContext, packages: Sequence[str], *, force: bool) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kiwinb.errors import PackageError
 from kiwinb.packages.apt.host_sources import acquire_options
 from kiwinb.packages.dpkg import STATUS
 from kiwinb.packages.manager import ResolvedRepository
 from kiwinb.sandbox.paths import resolve_in
-from kiwinb.sandbox.tools import find_tool, search_path
 
 _PASSED_ON = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
@@ -166,18 +164,37 @@ def credentials(repositories: Sequence[ResolvedRepository]) -> str:
     return "".join(lines)
 
 
-def architecture_of(repositories: Sequence[ResolvedRepository]) -> str:
-    """The architecture to install: the first a repository names, else the host's own."""
-    named = (repository.architectures[0] for repository in repositories if repository.architectures)
-    return next(named, None) or _host_architecture()
+ARCHITECTURES: Mapping[str, str] = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "armv7l": "armhf",
+    "armv6l": "armel",
+    "i386": "i386",
+    "i486": "i386",
+    "i586": "i386",
+    "i686": "i386",
+    "ix86": "i386",
+    "loongarch64": "loong64",
+    "mips64": "mips64el",
+    "ppc64le": "ppc64el",
+    "riscv64": "riscv64",
+    "s390x": "s390x",
+}
+"""What Debian calls an architecture, by what ``uname -m`` prints."""
 
 
-@cache
-def _host_architecture() -> str:
-    return subprocess.run(
-        [find_tool("dpkg"), "--print-architecture"],
-        env={"PATH": search_path()},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+def debian_architecture(arch: str) -> str:
+    """What Debian calls an architecture.
+
+    Args:
+        arch: As ``uname -m`` prints it.
+
+    Raises:
+        PackageError: Debian has no such architecture.
+    """
+    if arch not in ARCHITECTURES:
+        raise PackageError(
+            f"Debian has no architecture {arch}",
+            remedy=f"Name another target architecture: {', '.join(ARCHITECTURES)}.",
+        )
+    return ARCHITECTURES[arch]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kiwinb.errors import CommandError, RepositoryError
 from kiwinb.packages.apt.complaints import complaints
-from kiwinb.packages.apt.config import AptConfig, architecture_of, credentials
+from kiwinb.packages.apt.config import AptConfig, credentials
 from kiwinb.packages.apt.sources import key_suffix, read_key, stanza
 from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
@@ -51,9 +51,15 @@ class Lists:
 
 
 def refresh(
-    repositories: Sequence[ResolvedRepository], cache: Path, *, force: bool
+    repositories: Sequence[ResolvedRepository], architecture: str, cache: Path, *, force: bool
 ) -> RepositoryState:
     """Read the lists of repositories, or take what was read before unless forced.
+
+    Args:
+        repositories: All of them.
+        architecture: Of the packages, in Debian's terms.
+        cache: Directory of downloads.
+        force: Read them anew.
 
     Raises:
         RepositoryError: One cannot be reached or its signature does not hold.
@@ -64,15 +70,15 @@ def refresh(
             "no repository is there to take packages from",
             remedy='The description has none, or all of them are imageonly="true".',
         )
-    lists = Lists(cache / "apt/lists" / _identity(used))
+    lists = Lists(cache / "apt/lists" / _identity(used, architecture))
     if not force and (state := _read_state(lists)):
         return state
     lists.home.mkdir(parents=True, exist_ok=True)
     with _locked(lists.home / "lock"):
         if not force and (state := _read_state(lists)):
             return state
-        _write_sources(lists, used)
-        state = _fetch(lists, used)
+        _write_sources(lists, used, architecture)
+        state = _fetch(lists, used, architecture)
         _remove_old(lists, state.metadata)
         return state
 
@@ -88,19 +94,23 @@ def release_files(state: RepositoryState) -> tuple[Path | None, ...]:
     return tuple(name and state.metadata / "lists" / name for name in names)
 
 
-def _identity(repositories: Sequence[ResolvedRepository]) -> Digest:
+def _identity(repositories: Sequence[ResolvedRepository], architecture: str) -> Digest:
     return digest(
         [
-            {"repository": repository, "urls": repository.urls, "user": repository.username}
-            for repository in repositories
+            architecture,
+            *(
+                {"repository": repository, "urls": repository.urls, "user": repository.username}
+                for repository in repositories
+            ),
         ]
     )
 
 
-def _write_sources(lists: Lists, repositories: Sequence[ResolvedRepository]) -> None:
+def _write_sources(
+    lists: Lists, repositories: Sequence[ResolvedRepository], architecture: str
+) -> None:
     for directory in (lists.sources, lists.home / "keys", lists.home / "mirrors"):
         directory.mkdir(exist_ok=True)
-    architecture = architecture_of(repositories)
     for number, repository in enumerate(repositories):
         keyrings = []
         for key in repository.keys if repository.checked else ():
@@ -136,13 +146,15 @@ def replace_file(file: Path, data: bytes) -> None:
     Path(fresh.name).replace(file)
 
 
-def _fetch(lists: Lists, repositories: Sequence[ResolvedRepository]) -> RepositoryState:
+def _fetch(
+    lists: Lists, repositories: Sequence[ResolvedRepository], architecture: str
+) -> RepositoryState:
     with tempfile.TemporaryDirectory(dir=lists.home, prefix=".new-") as work:
         config = AptConfig(
             work=Path(work),
             lists=Path(work, "state/lists"),
             sources=lists.sources,
-            architecture=architecture_of(repositories),
+            architecture=architecture,
         )
         config.write(netrc=credentials(repositories))
         _apt_get_update(config)
@@ -160,7 +172,7 @@ def _fetch(lists: Lists, repositories: Sequence[ResolvedRepository]) -> Reposito
         state = lists.home / digest(digests)
         if not state.exists():
             config.lists.parent.rename(state)
-    _build_source_cache(lists, state, repositories)
+    _build_source_cache(lists, state, architecture)
     read_at = time.time()
     epoch = max(index.date for index in indexes.values())
     record = {"state": state.name, "digests": digests, "epoch": epoch, "read_at": read_at}
@@ -258,15 +270,13 @@ def _index_of_release(file: Path) -> _Index:
     return _Index(hashlib.sha256(data).hexdigest(), int(file.stat().st_mtime), file.name)
 
 
-def _build_source_cache(
-    lists: Lists, state: Path, repositories: Sequence[ResolvedRepository]
-) -> None:
+def _build_source_cache(lists: Lists, state: Path, architecture: str) -> None:
     with tempfile.TemporaryDirectory(dir=lists.home, prefix=".new-") as work:
         config = AptConfig(
             work=Path(work),
             lists=state / "lists",
             sources=lists.sources,
-            architecture=architecture_of(repositories),
+            architecture=architecture,
             source_cache=state / "srcpkgcache.bin",
         )
         config.write()

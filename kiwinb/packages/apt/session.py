@@ -17,15 +17,15 @@ from kiwinb.packages.apt.complaints import explain, missing_names, missing_packa
 from kiwinb.packages.apt.config import (
     SCRIPT_ENVIRONMENT,
     AptConfig,
-    architecture_of,
     credentials,
+    debian_architecture,
     stamp,
 )
 from kiwinb.packages.apt.metadata import apt, list_home, release_files
 from kiwinb.packages.apt.pins import preferences
 from kiwinb.packages.apt.pool import Download, Pool
 from kiwinb.packages.dpkg import installed
-from kiwinb.packages.manager import RepositoryState, ResolvedRepository
+from kiwinb.packages.manager import PackageRequest
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.command import execute
 from kiwinb.sandbox.nosync import suppress_sync
@@ -162,37 +162,27 @@ def _job(names: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def session(
-    context: StepContext,
-    repositories: Sequence[ResolvedRepository],
-    state: RepositoryState,
-    *,
-    ignore: Sequence[str] = (),
-    recommends: bool = False,
-) -> Iterator[Session]:
+def session(context: StepContext, request: PackageRequest) -> Iterator[Session]:
     """Set apt up for a step; what it needs is gone afterwards.
 
     Args:
         context: Of the step.
-        repositories: All of them.
-        state: Of those that are used for building.
-        ignore: Packages that are never to be installed.
-        recommends: Install recommended packages, too.
+        request: What is asked for; its packages are not looked at.
     """
-    used = [repository for repository in repositories if repository.used_for_build]
+    used, state = request.used, request.state
     with _work(context.host.cache) as work:
         config = AptConfig(
             work=work,
             lists=state.metadata / "lists",
             sources=list_home(state).sources,
-            architecture=architecture_of(used),
+            architecture=debian_architecture(request.arch),
             root=context.root,
             source_cache=state.metadata / "srcpkgcache.bin",
             archives=work / "archives",
-            recommends=recommends,
+            recommends=request.recommended,
         )
         config.write(
-            preferences=preferences(used, release_files(state), ignore),
+            preferences=preferences(used, release_files(state), request.ignore),
             netrc=credentials(used),
         )
         yield Session(context, config, state.epoch, Pool(context.host.cache / "apt/pool"))
@@ -207,18 +197,23 @@ def local_session(context: StepContext) -> Iterator[Session]:
             work=work,
             lists=work / "lists",
             sources=work / "sources",
-            architecture=_tree_architecture(context.root),
+            architecture=tree_architecture(context.root),
             root=context.root,
         )
         config.write()
         yield Session(context, config, 0, Pool(context.host.cache / "apt/pool"))
 
 
-def _tree_architecture(root: Path) -> str:
-    """The architecture that the tree's dpkg is of."""
-    packages = installed(root)
-    own = next((package.arch for package in packages if package.name == "dpkg"), None)
-    return own or architecture_of(())
+def tree_architecture(root: Path) -> str:
+    """The architecture of a tree, in Debian's terms: that of its dpkg.
+
+    Raises:
+        PackageError: The tree has no dpkg.
+    """
+    own = next((package.arch for package in installed(root) if package.name == "dpkg"), None)
+    if own is None:
+        raise PackageError("the root tree has no package dpkg, so its architecture is not known")
+    return own
 
 
 @contextmanager

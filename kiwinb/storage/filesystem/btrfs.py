@@ -62,6 +62,10 @@ _NAME_TYPES = {"file": 1, "directory": 2, "char": 3, "block": 4, "fifo": 5, "sym
 class Btrfs:
     """btrfs, with all content in the top-level subvolume."""
 
+    name: str = "btrfs"
+    revision: int = 1
+    tools: tuple[str, ...] = ("mke2fs",)  # libext2fs, which comes with it, sums what is written
+    makes_images: bool = True
     fstab_type: str = "btrfs"
     checked: bool = False
 

@@ -65,13 +65,21 @@ so that only features are used that GRUB 2.06 reads."""
 class Ext:
     """One of ext2, ext3 and ext4."""
 
-    fstab_type: str
+    name: str
+    revision: int = 1
+    tools: tuple[str, ...] = ("mke2fs",)
+    makes_images: bool = True
     checked: bool = True
+
+    @property
+    def fstab_type(self) -> str:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return self.name
 
     def size(self, need: Need) -> int:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
         inodes = need.inodes * 5 // 4 * 256
-        journal = 0 if self.fstab_type == "ext2" else min(64 * MIB, max(4 * MIB, need.size // 8))
+        journal = 0 if self.name == "ext2" else min(64 * MIB, max(4 * MIB, need.size // 8))
         return (need.size + inodes + journal) * 107 // 100 + 4 * MIB
 
     def identifier(self, uuid: str) -> str:

@@ -53,6 +53,26 @@ class FilesystemMaker(Protocol):
     """One kind of file system; each is one module, registered in ``FILESYSTEMS``."""
 
     @property
+    def name(self) -> str:
+        """What a description calls it."""
+        ...
+
+    @property
+    def revision(self) -> int:
+        """See :class:`~kiwinb.steps.registry.Plugin`."""
+        ...
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Tools of the host that make it."""
+        ...
+
+    @property
+    def makes_images(self) -> bool:
+        """Whether an image may be this file system and nothing else."""
+        ...
+
+    @property
     def fstab_type(self) -> str:
         """What ``/etc/fstab`` calls it."""
         ...

@@ -14,6 +14,10 @@ from kiwinb.storage.filesystem.spec import MIB, Filesystem, Watch
 class Swap:
     """Swap space; it holds no files."""
 
+    name: str = "swap"
+    revision: int = 1
+    tools: tuple[str, ...] = ("mkswap",)
+    makes_images: bool = False
     fstab_type: str = "swap"
     checked: bool = False
 

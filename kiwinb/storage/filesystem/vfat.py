@@ -25,8 +25,16 @@ class Fat:
     """
 
     bits: int
+    revision: int = 1
+    tools: tuple[str, ...] = ("mkfs.vfat", "mcopy")
+    makes_images: bool = False
     fstab_type: str = "vfat"
     checked: bool = True
+
+    @property
+    def name(self) -> str:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return f"fat{self.bits}"
 
     def size(self, need: Need) -> int:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""

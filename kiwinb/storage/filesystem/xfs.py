@@ -74,6 +74,10 @@ that GRUB 2.06 reads."""
 class Xfs:
     """XFS, version 5."""
 
+    name: str = "xfs"
+    revision: int = 1
+    tools: tuple[str, ...] = ("mkfs.xfs", "mke2fs")
+    makes_images: bool = True
     fstab_type: str = "xfs"
     checked: bool = False
 

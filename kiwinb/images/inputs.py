@@ -1,0 +1,59 @@
+"""What a build reads besides its description, found and fingerprinted before it is planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kiwinb.description.model import ImageDescription
+from kiwinb.description.sources import Sources
+from kiwinb.images.container.derived import ImportBaseContainer
+from kiwinb.packages.manager import RepositoryState, ResolvedRepository
+from kiwinb.prepare.scripts import Script, script_environment
+from kiwinb.steps.keys import Source
+
+
+@dataclass(frozen=True)
+class HostFiles:
+    """A directory of the build host whose files may end up in the image.
+
+    Attributes:
+        package: The package of the host that brings it; empty when it is of none.
+        version: Of that package.
+        source: The directory and the digest of its content.
+    """
+
+    package: str
+    version: str
+    source: Source
+
+
+@dataclass(frozen=True)
+class BuildInputs:
+    """Everything outside of the description that the steps of a build read.
+
+    Attributes:
+        sources: Overlays, scripts and archives of the description directory.
+        epoch: Time of all that a build stamps with one, in seconds since 1970-01-01 UTC.
+        repositories: The repositories, resolved.
+        state: What the repositories hold; ``None`` when the root tree is there already.
+        base: The container that the root tree starts from, if it does.
+        host_files: Files of the build host that a bootloader may take, by their purpose.
+    """
+
+    sources: Sources
+    epoch: int
+    repositories: tuple[ResolvedRepository, ...] = ()
+    state: RepositoryState | None = None
+    base: ImportBaseContainer | None = None
+    host_files: tuple[tuple[str, HostFiles], ...] = ()
+
+    def script(self, image: ImageDescription, name: str) -> Script | None:
+        """A script of the description, with what it finds; ``None`` when there is none.
+
+        Args:
+            image: The effective description.
+            name: KIWI NG's name for it: ``config.sh`` and so on.
+        """
+        if name not in self.sources.scripts:
+            return None
+        return Script(name, self.sources.scripts[name], script_environment(image, self.epoch))
