@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from kiwinb.description.model import ImageDescription
+from kiwinb.distributions import DISTRIBUTIONS, named
 from kiwinb.images import IMAGE_KINDS
 from kiwinb.images.container.derived import plan_base_container
 from kiwinb.images.inputs import BuildInputs
@@ -151,7 +152,7 @@ def _package_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[N
         yield (
             "certificates" + (f"-{number + 1}" if number else ""),
             "Add CA certificates",
-            ImportCertificates(section.target_distribution, sources),
+            ImportCertificates(DISTRIBUTIONS.use(named(section.target_distribution).name), sources),
         )
     request = install_request(image, inputs)
     if request.packages or request.collections:
