@@ -5,7 +5,7 @@ from __future__ import annotations
 from kiwinb.distributions.distribution import CertificateStore, Distribution, Packages
 
 ARCH = Distribution(
-    name="arch",
+    name="archlinux",
     ids=("arch", "archarm", "manjaro", "endeavouros"),
     managers=("pacman",),
     certificates=CertificateStore("/etc/ca-certificates/trust-source/anchors", "update-ca-trust"),
@@ -23,5 +23,4 @@ ARCH = Distribution(
     initrds=("initramfs-{}.img",),
     grub_directory="/boot/grub",
     grub_prefix="grub-",
-    aliases=("archlinux",),
 )

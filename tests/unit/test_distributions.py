@@ -26,7 +26,7 @@ def tree(root: Path, text: str, file: str = "etc/os-release") -> Path:
         ('ID="rocky"\nID_LIKE="rhel centos fedora"\n', "redhat"),
         ('ID="opensuse-leap"\nID_LIKE="suse opensuse"\n', "suse"),
         ('ID="sles"\nID_LIKE="suse"\n', "suse"),
-        ("ID=arch\n", "arch"),
+        ("ID=arch\n", "archlinux"),
         ("ID=alpine\n", "alpine"),
     ],
 )
@@ -57,7 +57,7 @@ def test_damaged_lines_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_names_of_descriptions() -> None:
-    assert named("archlinux").name == "arch"
+    assert named("archlinux").name == "archlinux"
     assert named("suse").efi_vendor("opensuse-tumbleweed") == "opensuse"
     assert named("redhat").efi_vendor("fedora") == "fedora"
     with pytest.raises(ImageError, match="no distribution"):
