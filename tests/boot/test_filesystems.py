@@ -60,7 +60,7 @@ def build(directory: Path, store: Settings, attributes: str, oem: str = "") -> P
     text = DESCRIPTION.format(attributes=attributes, oem=oem)
     (directory / "description/config.xml").write_text(text)
     image = Appliance(directory / "description", settings=store).build(directory / "out").path
-    argv = ["qemu-img", "info", "--output=json", image]
+    argv: list[str | Path] = ["qemu-img", "info", "--output=json", image]
     facts = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True).stdout)
     assert facts["virtual-size"] < LARGER  # so that a larger root has grown
     subprocess.run(["qemu-img", "resize", "-q", "-f", kind(image), image, f"+{LARGER}"], check=True)

@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "build"))  # for small_build
-
 from lab_server import chromium
 from playwright.sync_api import Browser, Page, expect
 

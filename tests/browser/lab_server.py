@@ -56,7 +56,8 @@ class Lab:
         headers = {"Authorization": f"token {self.token}"}
         call = urllib.request.Request(f"{self.url}/api/{path}", method=method, headers=headers)
         with urllib.request.urlopen(call, timeout=20) as answer:
-            return answer.read()
+            content: bytes = answer.read()
+            return content
 
     def wait_for_kernel(self) -> None:
         """Wait until a kernel is idle, and a page connected to it."""

@@ -10,7 +10,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from kiwinb.prepare.packages import (
 )
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.privilege import detect
-from kiwinb.sandbox.worker import call
+from kiwinb.sandbox.worker import Report, call
 from kiwinb.settings import load_settings
 from kiwinb.steps.step import Action, HostPaths, StepContext
 
@@ -40,7 +40,7 @@ class Job:
     rootless: bool
 
 
-def act(job: Job, report) -> None:
+def act(job: Job, report: Report) -> None:
     job.action.run(
         StepContext(
             root=job.root,
@@ -54,7 +54,7 @@ def act(job: Job, report) -> None:
     )
 
 
-def describe(root: Path, report) -> dict[str, object]:
+def describe(root: Path, report: Report) -> dict[str, object]:
     """What the tree holds, and what dpkg says of it."""
     files = dict(entries(root))
     with Chroot(root) as chroot:
@@ -66,7 +66,7 @@ def describe(root: Path, report) -> dict[str, object]:
     return {**says, "files": files}
 
 
-def entries(root: Path):
+def entries(root: Path) -> Iterator[tuple[str, list[object]]]:
     for directory, directories, files in os.walk(root):
         for name in directories + files:
             path = Path(directory, name)

@@ -94,7 +94,7 @@ class MakeNasty:
         (root / "absolute").symlink_to("/etc/passwd")
         (root / "dangling").symlink_to("../../nowhere")
         os.lchown(root / "dangling", 5, 5)
-        for name in (
+        for odd in (
             b"new\nline",
             b"\xff\xfe not utf-8",
             b" space ",
@@ -102,7 +102,7 @@ class MakeNasty:
             b"\\back",
             b"\xc3\xa9",
         ):
-            _write(Path(os.fsdecode(os.fsencode(root) + b"/" + name)), "odd name")
+            _write(Path(os.fsdecode(os.fsencode(root) + b"/" + odd)), "odd name")
         _write(root / ("n" * 255), "long name")
 
 

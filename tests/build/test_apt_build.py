@@ -5,8 +5,10 @@ import pwd
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from json import loads
 from pathlib import Path
+from typing import Any
 
 import pytest
 from store_program import accounts, become
@@ -15,11 +17,13 @@ pytestmark = pytest.mark.build
 
 SCRIPT = Path(__file__).with_name("apt_trees.py")
 
+Made = tuple[dict[str, Any], list[str]]  # what the script found, and what it printed
 
-def make_tree(directory, *, user=None):
+
+def make_tree(directory: Path, *, user: pwd.struct_passwd | None = None) -> Made:
     """Run the script, as another user where one is given; the result, and what it printed."""
     environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    switch = []
+    switch: Sequence[str] = ()
     if user is not None:
         os.chown(directory, user.pw_uid, user.pw_gid)
         switch = become(user.pw_name)
@@ -36,14 +40,14 @@ def make_tree(directory, *, user=None):
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory):
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     directory = tmp_path_factory.mktemp("own")
     result, lines = make_tree(directory)
     yield result, lines
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def test_database_is_complete(tree):
+def test_database_is_complete(tree: Made) -> None:
     result, _lines = tree
     assert result["audit"] == ""
     changed = [line for line in result["verify"].splitlines() if " c " not in line]
@@ -53,13 +57,13 @@ def test_database_is_complete(tree):
     assert "openssh-server" not in result["automatic"]
 
 
-def test_removed_packages_are_gone(tree):
+def test_removed_packages_are_gone(tree: Made) -> None:
     result, lines = tree
     assert not {"less", "iputils-ping", "usrmerge"} & set(result["installed"])
     assert "never-there is not installed, so it is not removed" in lines
 
 
-def test_nothing_of_the_build_is_left(tree):
+def test_nothing_of_the_build_is_left(tree: Made) -> None:
     result, _lines = tree
     files = result["files"]
     left = [
@@ -83,7 +87,7 @@ def test_nothing_of_the_build_is_left(tree):
 
 
 @pytest.mark.skipif(len(accounts()) < 2, reason="needs root and a user with subordinate ids")
-def test_rootless_tree_is_the_same(tree):
+def test_rootless_tree_is_the_same(tree: Made) -> None:
     account = accounts()[1]
     with account.directory() as top:
         other, _lines = make_tree(top, user=pwd.getpwnam(account.user))

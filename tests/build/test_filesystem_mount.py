@@ -5,15 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from made_filesystem import MIB, make, make_larger_tree
 from odd_tree import at
 
@@ -68,7 +65,7 @@ def mounted(image: Path, options: str) -> Iterator[Path]:
     """The image, on a loop device of its own."""
     directory = image.with_name("mounted")
     directory.mkdir(exist_ok=True)
-    argv = ["losetup", "--find", "--show", image]
+    argv: list[str | Path] = ["losetup", "--find", "--show", image]
     loop = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     try:
         subprocess.run(["mount", "-o", options, loop, directory], check=True)
@@ -95,10 +92,11 @@ def modified(root: Path, content: Content) -> dict[bytes, int]:
 
 
 def check(image: Path, kind: str) -> None:
-    argv = {
+    commands: dict[str, list[str | Path]] = {
         "xfs": ["xfs_repair", "-n", "-f", image],
         "btrfs": ["btrfs", "check", "--check-data-csum", image],
-    }.get(kind, ["e2fsck", "-f", "-n", image])
+    }
+    argv = commands.get(kind, ["e2fsck", "-f", "-n", image])
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout
 

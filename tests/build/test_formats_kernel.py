@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "unit"))
 import formats
+import pytest
 
 from kiwinb.inspect.formats import open_tree
 from kiwinb.inspect.formats.btrfs import BtrfsTree

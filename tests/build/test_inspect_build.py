@@ -1,21 +1,24 @@
 """What is said of a real root tree and its image, held against dpkg and du themselves."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from small_build import build, write_description
 
 import kiwinb
-from kiwinb import expect
+from kiwinb import Image, RootTree, expect
 from kiwinb.errors import ExpectationError
 from kiwinb.inspect.files import files, resolver
 from kiwinb.inspect.formats.checkpoint import CheckpointTree
 
 pytestmark = pytest.mark.build
 
+Built = tuple[RootTree, Path, Image]
+
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The root tree, the same in a directory, and the image."""
     directory = tmp_path_factory.mktemp("inspect")
     write_description(directory)
@@ -24,7 +27,7 @@ def built(tmp_path_factory):
     return root, root.export(directory / "root"), image
 
 
-def test_owners_are_those_that_dpkg_names(built):
+def test_owners_are_those_that_dpkg_names(built: Built) -> None:
     _root, directory, _image = built
     with kiwinb.open_tree(directory) as tree:
         table = files(tree)
@@ -48,36 +51,42 @@ def test_owners_are_those_that_dpkg_names(built):
     assert checked > 3000
 
 
-def test_bytes_are_those_that_du_counts(built):
+def test_bytes_are_those_that_du_counts(built: Built) -> None:
     _root, directory, _image = built
-    command = ["du", "-s", "--block-size=1", directory]
+    command: list[str | Path] = ["du", "-s", "--block-size=1", directory]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     with kiwinb.open_tree(directory) as tree:
         assert files(tree)["usage"].sum() == int(printed.split()[0])
 
 
-def test_every_package_has_a_reason(built):
+def test_every_package_has_a_reason(built: Built) -> None:
     root, directory, _image = built
     table = root.packages().set_index("name")
-    command = ["dpkg-query", f"--admindir={directory}/var/lib/dpkg", "-W", "-f", "${Package}\n"]
+    command: list[str | Path] = [
+        "dpkg-query",
+        f"--admindir={directory}/var/lib/dpkg",
+        "-W",
+        "-f",
+        "${Package}\n",
+    ]
     names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert list(table.index) == names
     assert table.loc["iputils-ping", "why"] == "named in image"
     assert table.loc["passwd", "why"] == "named in bootstrap"
     assert table.loc["dpkg", "why"] == "essential"
-    assert table.loc["libc6", "why"].startswith("dependency of ")
-    assert "bash" in table.loc["libtinfo6", "required_by"]
+    assert table["why"].loc["libc6"].startswith("dependency of ")
+    assert "bash" in table["required_by"].loc["libtinfo6"]
     assert not table["why"].str.contains("nothing here needs it").any()
 
 
-def test_what_no_package_has_is_what_the_description_brings(built):
+def test_what_no_package_has_is_what_the_description_brings(built: Built) -> None:
     root, _directory, _image = built
     table = root.unowned()
     left = set(table.loc[table["reason"].eq(""), "path"])
     assert left == {"/srv/data"}
 
 
-def test_the_image_holds_what_the_tree_does(built):
+def test_the_image_holds_what_the_tree_does(built: Built) -> None:
     root, _directory, image = built
     found = kiwinb.diff(root, image)
     assert found.packages.empty
@@ -87,7 +96,7 @@ def test_the_image_holds_what_the_tree_does(built):
     assert by_section["size"].sum() == root.files().drop_duplicates("inode")["size"].sum()
 
 
-def test_a_step_and_a_list_of_packages(built):
+def test_a_step_and_a_list_of_packages(built: Built) -> None:
     root, _directory, image = built
     steps = {step.name: step for step in root.appliance.steps}
     bootstrap = CheckpointTree(root.appliance.store, steps["bootstrap"].key)
@@ -97,7 +106,7 @@ def test_a_step_and_a_list_of_packages(built):
     assert not kiwinb.diff(image.result.path("image_packages"), root).packages.size
 
 
-def test_expectations(built):
+def test_expectations(built: Built) -> None:
     root, _directory, image = built
     with pytest.raises(ExpectationError) as caught, expect.all() as checks:
         expect.size(image, at_most="1 GiB")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -12,14 +11,12 @@ from pathlib import Path
 import nbformat
 import pytest
 from distributed import LocalCluster
+from recipes import write_recipe
 from small_build import write_description
 
 from kiwinb.matrix.matrix import read_matrix
 from kiwinb.matrix.pool import open_pool
 from kiwinb.matrix.run import run_matrix
-
-sys.path.append(str(Path(__file__).parents[1] / "unit"))
-from recipes import write_recipe
 
 pytestmark = pytest.mark.build
 

@@ -104,7 +104,7 @@ def _write(description: Path) -> None:
     (packed / "bin").mkdir(parents=True)
     (packed / "bin/tool").write_text("#!/bin/sh\n")
     (packed / "bin/tool").chmod(0o755)
-    archive = ["tar", "-C", packed, "--owner=12", "--group=34", "-cJf"]
+    archive: list[str | Path] = ["tar", "-C", packed, "--owner=12", "--group=34", "-cJf"]
     subprocess.run([*archive, description / "tools.tar.xz", "bin"], check=True)
     subprocess.run(
         [

@@ -11,10 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from small_build import write_description
-
-sys.path.append(str(Path(__file__).parents[1] / "unit"))
 from recipes import write_recipe
+from small_build import write_description
 
 pytestmark = pytest.mark.build
 

@@ -10,11 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from junitparser import JUnitXml
+from recipes import loaded
 
 from kiwinb.headless.parameters import recipe_parameters
-
-sys.path.append(str(Path(__file__).parents[1] / "unit"))
-from recipes import loaded
 
 RECIPES = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 

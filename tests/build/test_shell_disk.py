@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from small_build import build, write_description
+
+from kiwinb import Appliance, Image
 
 pytestmark = pytest.mark.build
 
@@ -73,7 +76,7 @@ ORDER = "small\nimages oem\nboot ext4 3\npre\ndisk\ninstall\n"
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Appliance, Image]:
     directory = tmp_path_factory.mktemp("shell")
     names = ("openssh-server", "sudo", "man-db", "locales", "kmod")
     description = write_description(
@@ -101,7 +104,7 @@ def built(tmp_path_factory):
     return build(directory)
 
 
-def test_functions_on_debian(built):
+def test_functions_on_debian(built: tuple[Appliance, Image]) -> None:
     appliance, _image = built
     root = appliance.prepare()
     paths = {path.lstrip("/") for path in root.files()["path"]}
@@ -129,7 +132,7 @@ def test_functions_on_debian(built):
     assert not {"btrfs", "nfs", "xfs", "r8169"} & names
 
 
-def test_scripts_of_the_disk(built, tmp_path):
+def test_scripts_of_the_disk(built: tuple[Appliance, Image], tmp_path: Path) -> None:
     _appliance, image = built
     listed = subprocess.run(
         ["sfdisk", "--dump", image.path], check=True, capture_output=True, text=True

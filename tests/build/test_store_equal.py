@@ -73,8 +73,8 @@ def test_the_trees_are_what_the_steps_say() -> None:
     assert second[b"moved-to/file"].uid == 99 and b"moved" not in second
     assert not {b"dev/gone", b"\xff\xfe not utf-8"} & second.keys()
     assert third[b"dev/gone"].device == (4, 65)
-    names = (b"copied/content-1", b"copied/sub/content-2")
-    assert {third[path].link for path in names} == {names[0]}
+    pair = (b"copied/content-1", b"copied/sub/content-2")
+    assert {third[path].link for path in pair} == {pair[0]}
 
 
 @pytest.mark.parametrize("backend", ["overlay", "copy"])

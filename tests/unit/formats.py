@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from odd_tree import make_tree
@@ -133,7 +134,7 @@ def differences(one: Tree, other: Tree, made: Made = MADE["cpio"]) -> list[str]:
     return [text[:400] for text in found]
 
 
-def _facts(table: pd.DataFrame, made: Made) -> dict[str, dict[str, object]]:
+def _facts(table: pd.DataFrame, made: Made) -> dict[str, dict[str, Any]]:
     assert table["path"].is_monotonic_increasing and table["path"].is_unique
     linked = table[table["type"] != "directory"].groupby("inode")["path"].agg(tuple)
     groups = {path: paths for paths in linked for path in paths}
@@ -142,7 +143,7 @@ def _facts(table: pd.DataFrame, made: Made) -> dict[str, dict[str, object]]:
         path = str(row["path"])
         if made.left_out(path):
             continue
-        facts: dict[str, object] = {name: row[name] for name in COLUMNS if name not in made.lost}
+        facts: dict[str, Any] = {name: row[name] for name in COLUMNS if name not in made.lost}
         if "links" not in made.lost and "hard links" not in made.lost:
             facts["group"] = groups.get(path)
         if "hard links" in made.lost:

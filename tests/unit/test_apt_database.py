@@ -1,4 +1,5 @@
 import gzip
+from pathlib import Path
 
 from kiwinb.packages.apt import cleanup
 from kiwinb.packages.dpkg import changes, installed
@@ -32,7 +33,7 @@ Description: add and remove users
 """
 
 
-def make_tree(root):
+def make_tree(root: Path) -> None:
     (root / "var/lib/dpkg").mkdir(parents=True)
     (root / "var/lib/dpkg/status").write_text(STATUS)
     doc = root / "usr/share/doc/adduser"
@@ -43,7 +44,7 @@ def make_tree(root):
         changelog.write(entry + older)
 
 
-def test_installed_packages(tmp_path):
+def test_installed_packages(tmp_path: Path) -> None:
     make_tree(tmp_path)
     adduser, zlib = installed(tmp_path)
     assert (adduser.name, adduser.version, adduser.arch) == ("adduser", "3.134", "all")
@@ -54,11 +55,11 @@ def test_installed_packages(tmp_path):
     assert zlib.section == "libs"
 
 
-def test_empty_tree_has_no_packages(tmp_path):
+def test_empty_tree_has_no_packages(tmp_path: Path) -> None:
     assert installed(tmp_path) == ()
 
 
-def test_changes_show_the_newest_entry(tmp_path):
+def test_changes_show_the_newest_entry(tmp_path: Path) -> None:
     make_tree(tmp_path)
     text = changes(tmp_path)
     assert "adduser 3.134 (all)\n  adduser (3.134)" in text
@@ -67,7 +68,7 @@ def test_changes_show_the_newest_entry(tmp_path):
     assert "zlib1g 1:1.2.13.dfsg-1+b1 (amd64)\n" in text
 
 
-def test_database_behind_an_absolute_link(tmp_path):
+def test_database_behind_an_absolute_link(tmp_path: Path) -> None:
     make_tree(tmp_path)
     (tmp_path / "usr/lib/sysimage").mkdir(parents=True)
     (tmp_path / "var/lib/dpkg").rename(tmp_path / "usr/lib/sysimage/dpkg")
@@ -75,7 +76,7 @@ def test_database_behind_an_absolute_link(tmp_path):
     assert len(installed(tmp_path)) == 2
 
 
-def test_clean_up(tmp_path):
+def test_clean_up(tmp_path: Path) -> None:
     gone = [
         "etc/ssh/ssh_host_rsa_key",
         "etc/ssh/ssh_host_rsa_key.pub",
@@ -93,7 +94,7 @@ def test_clean_up(tmp_path):
         (tmp_path / name).write_text("x\n")
     (tmp_path / "etc/ssl/certs").mkdir()
     (tmp_path / "etc/ssl/certs/0123abcd.0").symlink_to("ssl-cert-snakeoil.pem")
-    lines = []
+    lines: list[str] = []
     cleanup.clean(tmp_path, lines.append)
     assert [name for name in gone if (tmp_path / name).exists()] == []
     assert [name for name in stays if not (tmp_path / name).exists()] == []

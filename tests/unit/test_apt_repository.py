@@ -3,20 +3,24 @@
 import shutil
 import subprocess
 from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
 from kiwinb.description.model import Repository
 from kiwinb.errors import PackageError, RepositoryError
 from kiwinb.packages import MANAGERS
-from kiwinb.packages.apt.session import session
-from kiwinb.packages.manager import PackageRequest
+from kiwinb.packages.apt.pool import Download
+from kiwinb.packages.apt.session import Session, session
+from kiwinb.packages.manager import PackageRequest, ResolvedRepository
 from kiwinb.packages.mirrors import resolve
 from kiwinb.settings import Settings
 from kiwinb.steps.keys import digest
@@ -27,9 +31,13 @@ pytestmark = pytest.mark.skipif(
     any(shutil.which(tool) is None for tool in TOOLS), reason=f"needs {', '.join(TOOLS)}"
 )
 APT = MANAGERS["apt"]
+Opened = Callable[..., AbstractContextManager[Session]]
+Keys = tuple[Path, Callable[[Path], None]]  # where they are, and what signs with the first
 
 
-def make_package(directory, name, version="1.0", depends="", tasks=""):
+def make_package(
+    directory: Path, name: str, version: str = "1.0", depends: str = "", tasks: str = ""
+) -> None:
     tree = directory / "tree"
     (tree / "DEBIAN").mkdir(parents=True)
     extra = f"Depends: {depends}\n" if depends else ""
@@ -45,20 +53,20 @@ def make_package(directory, name, version="1.0", depends="", tasks=""):
     shutil.rmtree(tree)
 
 
-def index(directory, date="Sat, 01 Jan 2022 00:00:00 UTC", **release):
-    run = {"cwd": directory, "check": True, "capture_output": True, "text": True}
-    packages = subprocess.run(["apt-ftparchive", "packages", "."], **run).stdout
+def index(directory: Path, date: str = "Sat, 01 Jan 2022 00:00:00 UTC", **release: str) -> None:
+    run = partial(subprocess.run, cwd=directory, check=True, capture_output=True, text=True)
+    packages = run(["apt-ftparchive", "packages", "."]).stdout
     (directory / "Packages").write_text(packages)
     for file in directory.glob("*Release"):
         file.unlink()
     options = [f"-oAPT::FTPArchive::Release::{name}={value}" for name, value in release.items()]
-    text = subprocess.run(["apt-ftparchive", *options, "release", "."], **run).stdout
+    text = run(["apt-ftparchive", *options, "release", "."]).stdout
     lines = [line for line in text.splitlines() if not line.startswith("Date:")]
     (directory / "Release").write_text("\n".join([f"Date: {date}", *lines]) + "\n")
 
 
 @pytest.fixture
-def repo(tmp_path):
+def repo(tmp_path: Path) -> Path:
     directory = tmp_path / "repo"
     directory.mkdir()
     make_package(directory, "alpha", depends="beta (>= 1)", tasks="gamma")
@@ -71,11 +79,11 @@ def repo(tmp_path):
 
 
 @pytest.fixture
-def host(tmp_path):
+def host(tmp_path: Path) -> HostPaths:
     return HostPaths(tmp_path / "cache")
 
 
-def resolved(directory, alias="test", **fields):
+def resolved(directory: Path, alias: str = "test", **fields: Any) -> ResolvedRepository:
     settings = Settings(store=directory / "store", cache=directory / "cache")
     fields.setdefault("repository_gpgcheck", False)
     repository = Repository(path=str(directory), alias=alias, **fields)
@@ -83,14 +91,16 @@ def resolved(directory, alias="test", **fields):
 
 
 @pytest.fixture
-def opened(tmp_path, host):
+def opened(tmp_path: Path, host: HostPaths) -> Opened:
     """Open a session on an empty tree."""
 
-    def opened(*repositories, **options):
+    def opened(
+        *repositories: ResolvedRepository, **options: Any
+    ) -> AbstractContextManager[Session]:
         root = tmp_path / "root"
         (root / "var/lib/dpkg").mkdir(parents=True, exist_ok=True)
         (root / "var/lib/dpkg/status").touch()
-        lines = []
+        lines: list[str] = []
         context = StepContext(
             root=root,
             out=None,
@@ -106,11 +116,11 @@ def opened(tmp_path, host):
     return opened
 
 
-def names(downloads):
+def names(downloads: Iterable[Download]) -> list[str]:
     return sorted(download.filename.partition("_")[0] for download in downloads)
 
 
-def test_state_changes_with_the_repository_only(repo, host):
+def test_state_changes_with_the_repository_only(repo: Path, host: HostPaths) -> None:
     first = APT.refresh([resolved(repo)], "x86_64", host, force=True)
     assert first.epoch == int(datetime(2022, 1, 1, tzinfo=UTC).timestamp())
     again = APT.refresh([resolved(repo)], "x86_64", host, force=True)
@@ -126,7 +136,7 @@ def test_state_changes_with_the_repository_only(repo, host):
     assert (first.metadata / "lists").is_dir()
 
 
-def test_lists_of_a_running_build_stay(repo, host, opened):
+def test_lists_of_a_running_build_stay(repo: Path, host: HostPaths, opened: Opened) -> None:
     with opened(resolved(repo)) as apt:
         make_package(repo, "delta")
         index(repo, "Sun, 02 Jan 2022 00:00:00 UTC")
@@ -135,7 +145,7 @@ def test_lists_of_a_running_build_stay(repo, host, opened):
         assert names(apt.resolve(["beta"])) == ["beta"]
 
 
-def test_dependencies_recommends_and_ignore(repo, opened):
+def test_dependencies_recommends_and_ignore(repo: Path, opened: Opened) -> None:
     with opened(resolved(repo)) as apt:
         assert names(apt.resolve(["alpha"])) == ["alpha", "beta"]
     with opened(resolved(repo), recommended=True) as apt:
@@ -146,7 +156,7 @@ def test_dependencies_recommends_and_ignore(repo, opened):
         apt.resolve(["alpha"])
 
 
-def test_all_missing_names_are_told_with_near_ones(repo, opened):
+def test_all_missing_names_are_told_with_near_ones(repo: Path, opened: Opened) -> None:
     with opened(resolved(repo)) as apt, pytest.raises(PackageError) as caught:
         apt.resolve(["alpha", "gama", "nothing-like-it", "g.mma"])
     text = str(caught.value)
@@ -156,14 +166,14 @@ def test_all_missing_names_are_told_with_near_ones(repo, opened):
     assert "alpha" not in text.partition("\n")[0]
 
 
-def test_conflicts_are_told(repo, opened):
+def test_conflicts_are_told(repo: Path, opened: Opened) -> None:
     with opened(resolved(repo)) as apt, pytest.raises(PackageError) as caught:
         apt.resolve(["broken"])
     assert "broken : Depends: beta (>= 9)" in str(caught.value)
     assert "Reading package lists" not in str(caught.value)
 
 
-def test_pool_serves_and_heals(repo, opened, host):
+def test_pool_serves_and_heals(repo: Path, opened: Opened, host: HostPaths) -> None:
     with opened(resolved(repo)) as apt:
         apt.fetch(["alpha"])
         assert len(list(apt.archives.glob("*.deb"))) == 2
@@ -179,7 +189,7 @@ def test_pool_serves_and_heals(repo, opened, host):
     assert list((host.cache / "apt/work").iterdir()) == []
 
 
-def test_pool_needs_no_repository(repo, opened):
+def test_pool_needs_no_repository(repo: Path, opened: Opened) -> None:
     with opened(resolved(repo)) as apt:
         apt.fetch(["alpha"])
     for file in repo.glob("*.deb"):
@@ -190,18 +200,18 @@ def test_pool_needs_no_repository(repo, opened):
 
 
 @pytest.fixture
-def served(repo):
+def served(repo: Path) -> Iterator[ResolvedRepository]:
     """The repository behind HTTP that asks for a password."""
     wanted = "Basic " + b64encode(b"me:secret").decode()
 
     class Handler(SimpleHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             if self.headers["Authorization"] == wanted:
                 super().do_GET()
             else:
                 self.send_error(401)
 
-        def log_message(self, *arguments):
+        def log_message(self, *arguments: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=repo)) as server:
@@ -211,7 +221,9 @@ def served(repo):
         server.shutdown()
 
 
-def test_package_that_is_gone_from_the_mirror(repo, opened, served):
+def test_package_that_is_gone_from_the_mirror(
+    repo: Path, opened: Opened, served: ResolvedRepository
+) -> None:
     with opened(served) as apt:
         (repo / "beta_1.0_all.deb").unlink()
         with pytest.raises(RepositoryError) as caught:
@@ -221,12 +233,12 @@ def test_package_that_is_gone_from_the_mirror(repo, opened, served):
     assert "secret" not in str(caught.value)
 
 
-def test_wrong_password(host, served):
+def test_wrong_password(host: HostPaths, served: ResolvedRepository) -> None:
     with pytest.raises(RepositoryError, match="401"):
         APT.refresh([replace(served, password="guessed")], "x86_64", host, force=True)
 
 
-def test_priorities(tmp_path, repo, opened):
+def test_priorities(tmp_path: Path, repo: Path, opened: Opened) -> None:
     newer = tmp_path / "newer"
     newer.mkdir()
     make_package(newer, "beta", version="2.0")
@@ -240,27 +252,27 @@ def test_priorities(tmp_path, repo, opened):
         assert [download.filename for download in apt.resolve(["beta"])] == ["beta_1.0_all.deb"]
 
 
-def test_several_urls_of_one_mirror(tmp_path, repo, opened):
+def test_several_urls_of_one_mirror(tmp_path: Path, repo: Path, opened: Opened) -> None:
     repository = resolved(repo)
     repository = replace(repository, urls=(f"file://{tmp_path}/none", *repository.urls))
     with opened(repository) as apt:
         assert names(apt.resolve(["beta"])) == ["beta"]
 
 
-def test_unreachable_repository(tmp_path, repo, host):
+def test_unreachable_repository(tmp_path: Path, repo: Path, host: HostPaths) -> None:
     repository = replace(resolved(repo), urls=(f"file://{tmp_path}/none",))
     with pytest.raises(RepositoryError):
         APT.refresh([repository], "x86_64", host, force=True)
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory):
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
     """Two keys, and a function that signs a repository with the first."""
     if shutil.which("gpg") is None:
         pytest.skip("needs gpg")
     home = tmp_path_factory.mktemp("gnupg")
     home.chmod(0o700)
-    gpg = ["gpg", "--batch", "--quiet", "--homedir", home, "--passphrase", ""]
+    gpg: list[str | Path] = ["gpg", "--batch", "--quiet", "--homedir", home, "--passphrase", ""]
     for name in ("right", "wrong"):
         make = ["--quick-gen-key", name, "ed25519", "sign", "never"]
         subprocess.run([*gpg, *make], check=True, capture_output=True)
@@ -268,15 +280,22 @@ def keys(tmp_path_factory):
     subprocess.run([*gpg, "-o", home / "right.gpg", "--export", "right"], check=True)
     subprocess.run([*gpg, "-o", home / "wrong.gpg", "--export", "wrong"], check=True)
 
-    def sign(directory: Path):
-        out = ["-u", "right", "--clearsign", "-o", directory / "InRelease", directory / "Release"]
+    def sign(directory: Path) -> None:
+        out: list[str | Path] = [
+            "-u",
+            "right",
+            "--clearsign",
+            "-o",
+            directory / "InRelease",
+            directory / "Release",
+        ]
         subprocess.run([*gpg, *out], check=True, capture_output=True)
 
     yield home, sign
     subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)
 
 
-def test_signatures(repo, host, keys, tmp_path):
+def test_signatures(repo: Path, host: HostPaths, keys: Keys, tmp_path: Path) -> None:
     home, sign = keys
     sign(repo)
     shutil.copy(home / "right.asc", tmp_path / "key.with.any.name")
@@ -292,7 +311,7 @@ def test_signatures(repo, host, keys, tmp_path):
         APT.refresh([good], "x86_64", host, force=True)
 
 
-def test_configuration_of_the_image(tmp_path, repo, keys):
+def test_configuration_of_the_image(tmp_path: Path, repo: Path, keys: Keys) -> None:
     home, _sign = keys
     signed = resolved(
         repo,

@@ -31,7 +31,7 @@ ASCENDING = [
 ]
 
 
-def test_order_of_known_versions():
+def test_order_of_known_versions() -> None:
     for i, a in enumerate(ASCENDING[:5] + ASCENDING[6:9]):
         for b in (ASCENDING[:5] + ASCENDING[6:9])[i + 1 :]:
             assert compare_versions(a, b) < 0 < compare_versions(b, a), (a, b)
@@ -40,12 +40,12 @@ def test_order_of_known_versions():
 @pytest.mark.parametrize(
     ("a", "b"), [("1.0", "0:1.0"), ("1.0", "1.0-0"), ("1.01", "1.1"), ("007", "7"), ("1", "1")]
 )
-def test_different_spellings_of_one_version(a, b):
+def test_different_spellings_of_one_version(a: str, b: str) -> None:
     assert compare_versions(a, b) == 0
 
 
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="needs dpkg")
-def test_agrees_with_dpkg():
+def test_agrees_with_dpkg() -> None:
     generator = random.Random(5612)
     pieces = ["0", "1", "10", "09", ".", "~", "+", "a", "b", "~~", "-", "rc"]
     made = ["0" + "".join(generator.choices(pieces, k=4)).rstrip("-") for _ in range(60)]

@@ -127,7 +127,7 @@ def test_defaults_keep_what_else_is_there(tmp_path: Path) -> None:
 def test_the_environment_block(tmp_path: Path) -> None:
     place = tmp_path / "grubenv"
     place.write_bytes(environment_block((ConfigOption("saved", "one"), ConfigOption("none"))))
-    argv = ["grub-editenv", place, "list"]
+    argv: list[str | Path] = ["grub-editenv", place, "list"]
     done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout == "saved=one\nnone=\n"
 

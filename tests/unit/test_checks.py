@@ -448,7 +448,7 @@ def test_facts_are_gathered_of_the_host_as_far_as_the_image_needs_them(
     kind = _type('filesystem="ext4" luks="x" mediacheck="true"', LUKS.format("--cipher"))
     facts = gather(Case(kind).write(tmp_path).image, settings, tmp_path / "a/b")
     assert facts.tagmedia == (6, 3)
-    assert facts.luks_options == {"-c", "--cipher", "--key-size"}
+    assert facts.luks_options == frozenset({"-c", "--cipher", "--key-size"})
     assert facts.target == tmp_path / "a/b"
     assert facts.target_filesystem == filesystem_of(tmp_path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -347,10 +348,10 @@ def test_doctor_names_packages_of_tools_that_are_not_there(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = _describe(tmp_path, '<type image="oem" filesystem="xfs" format="qcow2"/>')
-    real = doctor.shutil.which
+    real = shutil.which
     gone = ("mkfs.xfs", "qemu-img", "sfdisk")
     monkeypatch.setattr(
-        doctor.shutil, "which", lambda name, **named: None if name in gone else real(name, **named)
+        shutil, "which", lambda name, **named: None if name in gone else real(name, **named)
     )
     found = examine(path, settings=settings)
     assert not found.ready
@@ -384,7 +385,7 @@ def test_doctor_tells_of_privileges_space_and_backends(
 
     monkeypatch.setattr(doctor, "detect", denied)
     usage = type("Usage", (), {"free": 1})
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
     found = {item.area: item for item in examine(settings=settings).findings}
     assert found["privileges"].state == "missing"
     assert found["privileges"].remedy == "Run: sudo sysctl x=1"

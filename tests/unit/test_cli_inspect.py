@@ -3,6 +3,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -13,7 +14,7 @@ from kiwinb.errors import InspectError, StoreError
 
 
 @pytest.fixture
-def root(tmp_path):
+def root(tmp_path: Path) -> Path:
     return write(
         tmp_path / "root",
         {
@@ -27,14 +28,14 @@ def root(tmp_path):
     )
 
 
-def run(*arguments):
+def run(*arguments: object) -> str:
     result = CliRunner().invoke(app, ["inspect", *map(str, arguments)])
     if result.exception:
         raise result.exception
     return result.output
 
 
-def test_files(root):
+def test_files(root: Path) -> None:
     rows = {row["path"]: row for row in json.loads(run("files", root, "--json"))}
     assert rows["/usr/bin/app"]["package"] == "app"
     assert rows["/usr/bin/app"]["size"] == 5000
@@ -43,7 +44,7 @@ def test_files(root):
     assert "4.9 KiB" in text
 
 
-def test_packages(root):
+def test_packages(root: Path) -> None:
     rows = json.loads(run("packages", root, "--json"))
     assert [(row["name"], row["why"]) for row in rows] == [
         ("app", "installed by name"),
@@ -57,14 +58,14 @@ def test_packages(root):
         run("packages", root, "--why", "vim")
 
 
-def test_unowned(root):
+def test_unowned(root: Path) -> None:
     paths = [row["path"] for row in json.loads(run("unowned", root, "--json"))]
     assert "/srv/mine" in paths
     assert "/var/lib/dpkg/status" not in paths
     assert "/var/lib/dpkg/status" in run("unowned", root, "--all")
 
 
-def test_breakdown(root, tmp_path):
+def test_breakdown(root: Path, tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(run("breakdown", root, "--by", "package", "--csv"))))
     assert {row["group"] for row in rows} == {"app", "(no package)"}
     picture = tmp_path / "a.png"
@@ -73,7 +74,7 @@ def test_breakdown(root, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_diff(root, tmp_path):
+def test_diff(root: Path, tmp_path: Path) -> None:
     other = write(tmp_path / "other", {"/usr/bin/app": b"z", **database(Deb("app", "2"))})
     text = run("diff", root, other)
     assert "1 removed, 1 upgraded" in text
@@ -87,7 +88,7 @@ def test_diff(root, tmp_path):
     assert isinstance(data["packages"][0]["delta"], int)
 
 
-def test_lists_of_packages_have_no_sizes(tmp_path):
+def test_lists_of_packages_have_no_sizes(tmp_path: Path) -> None:
     for name, version in (("a", 1), ("b", 2)):
         line = f"bash|None|{version}|None|amd64|None|None\n"
         (tmp_path / f"{name}.packages").write_text(line)
@@ -97,7 +98,7 @@ def test_lists_of_packages_have_no_sizes(tmp_path):
     assert "upgraded" in run("diff", *paths)
 
 
-def test_what_is_not_there(tmp_path, monkeypatch):
+def test_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InspectError):
         run("files", tmp_path / "none")
     (tmp_path / "config.toml").write_text(f'store = "{tmp_path}/store"\n')
@@ -106,7 +107,7 @@ def test_what_is_not_there(tmp_path, monkeypatch):
         run("files", "abcdef")
 
 
-def test_the_command_line_starts_without_pandas():
+def test_the_command_line_starts_without_pandas() -> None:
     script = (
         "import sys, kiwinb.cli, kiwinb.build.appliance; "
         "print([name for name in ('pandas', 'numpy', 'matplotlib') if name in sys.modules])"

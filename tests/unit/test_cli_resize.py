@@ -35,7 +35,7 @@ def delivered(tmp_path: Path) -> Path:
         disk.truncate(8 * MIB)
     table = b"label: gpt\nstart=2048, size=4096\n"
     subprocess.run(["sfdisk", "--quiet", raw], input=table, check=True)
-    convert = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, qcow2]
+    convert: list[str | Path] = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, qcow2]
     subprocess.run(convert, check=True)
     (step / "test.packages").write_text("")
     image = select(document(tmp_path))
@@ -59,7 +59,7 @@ def test_all_formats_grow_and_the_table_moves_along(delivered: Path) -> None:
     with raw.open("rb") as disk:
         disk.seek(32 * MIB - 512)
         assert disk.read(8) == b"EFI PART"
-    asked = ["qemu-img", "info", "--output=json", qcow2]
+    asked: list[str | Path] = ["qemu-img", "info", "--output=json", qcow2]
     info = json.loads(subprocess.run(asked, capture_output=True, check=True).stdout)
     assert (info["virtual-size"], info["cluster-size"]) == (32 * MIB, 4096)
     assert subprocess.run(["qemu-img", "compare", raw, qcow2]).returncode == 0

@@ -52,11 +52,20 @@ def test_formats(tmp_path: Path, disk: Path, name: str) -> None:
     out = run_action(action, tmp_path, tmp_path / "out", disk=disk)
     (made,) = out.iterdir()
     assert made.suffix == f".{FORMATS[name].suffix}"
-    argv = ["qemu-img", "info", "--output=json", "-f", FORMATS[name].name, made]
+    argv: list[str | Path] = ["qemu-img", "info", "--output=json", "-f", FORMATS[name].name, made]
     done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
     facts = json.loads(done.stdout)
     assert facts["virtual-size"] >= 40 * MIB
-    same = ["qemu-img", "compare", "-f", "raw", "-F", FORMATS[name].name, disk / "disk.raw", made]
+    same: list[str | Path] = [
+        "qemu-img",
+        "compare",
+        "-f",
+        "raw",
+        "-F",
+        FORMATS[name].name,
+        disk / "disk.raw",
+        made,
+    ]
     subprocess.run(same, check=True, stdout=subprocess.PIPE)
 
 

@@ -270,7 +270,7 @@ def test_grub_reads_what_has_boot(
 def read_table(disk: Path, sector: int) -> dict[str, Any]:
     """What sfdisk reads of a disk; it knows files with sectors of 512 bytes only."""
     if sector == 512:
-        argv = ["sfdisk", "--json", disk]
+        argv: list[str | Path] = ["sfdisk", "--json", disk]
         done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
         found: dict[str, Any] = json.loads(done.stdout)["partitiontable"]
         return found

@@ -1,4 +1,6 @@
 import json
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from inspect_trees import Deb, Item, MemoryTree, database
@@ -10,7 +12,7 @@ PASSWD = b"root:x:0:0::/:\nwww:x:33:33::/:\n"
 
 
 @pytest.fixture
-def tree():
+def tree() -> MemoryTree:
     return MemoryTree(
         {
             "/etc/passwd": PASSWD,
@@ -26,20 +28,23 @@ def tree():
     )
 
 
+@dataclass
+class ImageFile:
+    path: Path
+
+
 @pytest.fixture
-def image(tmp_path):
-    class Image:
-        path = tmp_path / "image.raw"
-
-    Image.path.write_bytes(b"x" * 5000)
-    return Image()
+def image(tmp_path: Path) -> ImageFile:
+    made = ImageFile(tmp_path / "image.raw")
+    made.path.write_bytes(b"x" * 5000)
+    return made
 
 
-def fails(match):
+def fails(match: str) -> pytest.RaisesExc[ExpectationError]:
     return pytest.raises(ExpectationError, match=match)
 
 
-def test_size_of_an_image(image):
+def test_size_of_an_image(image: ImageFile) -> None:
     outcome = expect.size(image, at_most="5 KiB")
     assert outcome.measured == "4.9 KiB (5000 bytes)"
     expect.size(image.path, at_most=5000, at_least=5000)
@@ -53,14 +58,14 @@ def test_size_of_an_image(image):
         expect.size(image)
 
 
-def test_size_of_a_tree_is_what_du_counts(tree):
+def test_size_of_a_tree_is_what_du_counts(tree: MemoryTree) -> None:
     usage = sum(-(-len(item.content) // 4096) * 4096 for item in tree.items.values())
     expect.size(tree, at_most=usage, at_least=usage)
     with fails("size of memory"):
         expect.size(tree, at_most=usage - 1)
 
 
-def test_packages(tree):
+def test_packages(tree: MemoryTree) -> None:
     expect.package(tree, "app")
     expect.package(tree, "app", at_least="1:9.2~rc1")
     expect.package(tree, "app", version="1:9.2-1")
@@ -72,7 +77,7 @@ def test_packages(tree):
         expect.package(tree, "app", version="2")
 
 
-def test_no_packages(tree):
+def test_no_packages(tree: MemoryTree) -> None:
     expect.no_package(tree, "vim")
     expect.no_package(tree, section="games")
     expect.no_package(tree, "app", section="admin")
@@ -84,7 +89,7 @@ def test_no_packages(tree):
         expect.no_package(tree)
 
 
-def test_files(tree):
+def test_files(tree: MemoryTree) -> None:
     expect.file(tree, "/etc/motd", contains="Welcome", mode=0o644, owner="www")
     expect.file(tree, "/bin/app", mode=0o4755, owner="0")
     expect.file(tree, "/bin", target="usr/bin")
@@ -103,7 +108,7 @@ def test_files(tree):
         expect.file(tree, "/etc", contains="x")
 
 
-def test_no_files(tree):
+def test_no_files(tree: MemoryTree) -> None:
     expect.no_file(tree, "/etc/none")
     expect.no_file(tree, "*.pyc")
     with fails(r"/bin/app: 1 \(4.0 KiB\): /usr/bin/app; expected: nothing there"):
@@ -112,14 +117,14 @@ def test_no_files(tree):
         expect.no_file(tree, "/etc/*")
 
 
-def test_no_unowned(tree):
+def test_no_unowned(tree: MemoryTree) -> None:
     expect.no_unowned(tree, "/usr")
     expect.no_unowned(tree, ignore=["/srv/*", "/etc*", "/bin", "/var*"])
     with fails(r"files of no package in /srv: 1 \(4.0 KiB\): /srv/mine"):
         expect.no_unowned(tree, "/srv")
 
 
-def test_any_value():
+def test_any_value() -> None:
     expect.that(3, "<=", 3, "cells")
     expect.that("a", "in", "abc", "letter")
     with fails("boot time: 12.5; expected: < 10"):
@@ -128,23 +133,23 @@ def test_any_value():
         expect.that(1, "=<", 2, "x")
 
 
-def test_boots(image, monkeypatch):
-    asked = []
+def test_boots(image: ImageFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
 
     class Console:
-        def expect(self, pattern, timeout):
+        def expect(self, pattern: str, timeout: float) -> None:
             asked.append((pattern, timeout))
             if pattern == "never":
                 raise BootError("'never' did not appear within 1 s")
 
     class Machine:
-        def __init__(self, path, *, firmware, memory):
+        def __init__(self, path: Path, *, firmware: str, memory: int) -> None:
             asked.append((path, firmware, memory))
 
-        def __enter__(self):
+        def __enter__(self) -> Console:
             return Console()
 
-        def __exit__(self, *error):
+        def __exit__(self, *error: object) -> None:
             return None
 
     monkeypatch.setattr(expect, "boot", Machine)
@@ -155,7 +160,7 @@ def test_boots(image, monkeypatch):
         expect.boots(image, until="never", timeout=1)
 
 
-def test_all_failures_are_told_together(tree):
+def test_all_failures_are_told_together(tree: MemoryTree) -> None:
     with pytest.raises(ExpectationError) as caught, expect.all() as checks:
         expect.that(2, "<", 1, "first")
         expect.package(tree, "app")
@@ -170,7 +175,7 @@ def test_all_failures_are_told_together(tree):
     assert checks._repr_html_().count("<tr>") == 4
 
 
-def test_a_block_whose_expectations_hold(tree):
+def test_a_block_whose_expectations_hold(tree: MemoryTree) -> None:
     with expect.all() as checks:
         expect.package(tree, "app")
         expect.package(tree, "base")
@@ -178,7 +183,7 @@ def test_a_block_whose_expectations_hold(tree):
     assert tree.reads.count("/var/lib/dpkg/status") == 1  # each tree is read once in a block
 
 
-def test_another_error_in_a_block_is_not_hidden():
+def test_another_error_in_a_block_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError), expect.all():
         expect.that(2, "<", 1, "first")
         raise ZeroDivisionError
@@ -186,12 +191,12 @@ def test_another_error_in_a_block_is_not_hidden():
         expect.that(2, "<", 1, "second")
 
 
-def test_html_is_escaped():
+def test_html_is_escaped() -> None:
     outcome = expect.that("<b>", "==", "<b>", "<i>")
     assert "<i>" not in outcome._repr_html_()
 
 
-def test_they_are_recorded_for_the_runner(tmp_path, monkeypatch):
+def test_they_are_recorded_for_the_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "expectations"
     monkeypatch.setenv(expect.RECORD_VARIABLE, str(place))
     expect.that(1, "<", 2, "one")
@@ -204,7 +209,7 @@ def test_they_are_recorded_for_the_runner(tmp_path, monkeypatch):
     ]
 
 
-def test_the_runner_reads_what_is_recorded(tmp_path, monkeypatch):
+def test_the_runner_reads_what_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from kiwinb.headless.records import EXPECTATIONS_VARIABLE, Records
 
     assert expect.RECORD_VARIABLE == EXPECTATIONS_VARIABLE

@@ -29,7 +29,7 @@ def image(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(image: Path) -> str:
-    argv = ["btrfs", "check", "--check-data-csum", image]
+    argv: list[str | Path] = ["btrfs", "check", "--check-data-csum", image]
     done = subprocess.run(argv, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no error found" in done.stdout
@@ -37,7 +37,7 @@ def check(image: Path) -> str:
 
 
 def show(image: Path, *options: str) -> str:
-    argv = ["btrfs", "inspect-internal", *options, image]
+    argv: list[str | Path] = ["btrfs", "inspect-internal", *options, image]
     return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 

@@ -1,16 +1,19 @@
 import math
+from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import zstandard
 from inspect_trees import Deb, Item, MemoryTree, database
 
 from kiwinb.errors import InspectError
-from kiwinb.inspect.breakdown import BY, COLUMNS, breakdown, directories
+from kiwinb.inspect.breakdown import BY, COLUMNS, By, breakdown, directories
 from kiwinb.inspect.files import files
 from kiwinb.inspect.formats.directory import DirectoryTree
 from kiwinb.inspect.kinds import extension
 
-TREE = {
+TREE: dict[str, Item | bytes | str] = {
     "/usr/bin/app": Item(b"a" * 5000, mode=0o755),
     "/usr/lib/libz.so.1.2": b"b" * 9000,
     "/usr/share/doc/app/changelog.gz": b"c" * 100,
@@ -21,7 +24,7 @@ TREE = {
 }
 
 
-def tree():
+def tree() -> MemoryTree:
     debs = database(
         Deb("app", fields="Section: web\n", files=["/usr/bin/app"]),
         Deb("zlib1g", fields="Section: libs\n", files=["/usr/lib/libz.so.1.2"]),
@@ -29,12 +32,12 @@ def tree():
     return MemoryTree({**TREE, **debs})
 
 
-def groups(by, **options):
+def groups(by: By, **options: Any) -> pd.DataFrame:
     return breakdown(tree(), by, **options).set_index("group")
 
 
 @pytest.mark.parametrize("by", BY)
-def test_nothing_is_lost(by):
+def test_nothing_is_lost(by: By) -> None:
     table = breakdown(tree(), by)
     everything = files(tree())
     assert tuple(table.columns) == COLUMNS
@@ -46,7 +49,7 @@ def test_nothing_is_lost(by):
     assert table["compressed"].isna().all()
 
 
-def test_by_directory():
+def test_by_directory() -> None:
     assert groups("directory").loc["/usr", "size"] == 14100
     deeper = groups("directory", depth=2)
     assert deeper.loc["/usr/lib", "size"] == 9000
@@ -55,19 +58,19 @@ def test_by_directory():
     assert deeper.loc["/", "files"] == 1  # the link /vmlinuz
 
 
-def test_by_directory_under_another():
+def test_by_directory_under_another() -> None:
     table = files(tree())
     inside = table[table["path"].str.startswith("/usr/")]
     assert set(directories(inside, 1, "/usr")) == {"/usr/bin", "/usr/lib", "/usr/share"}
 
 
-def test_by_package_and_section():
+def test_by_package_and_section() -> None:
     assert groups("package").loc["zlib1g", "size"] == 9000
     assert groups("section").loc["web", "size"] == 5000
     assert "(no package)" in groups("section").index
 
 
-def test_by_type_and_extension():
+def test_by_type_and_extension() -> None:
     kinds = groups("type")
     assert kinds.loc["program", "size"] == 5000
     assert kinds.loc["shared library", "size"] == 9000
@@ -91,11 +94,11 @@ def test_by_type_and_extension():
         ("a.PNG", ".png"),
     ],
 )
-def test_extensions(name, expected):
+def test_extensions(name: str, expected: str) -> None:
     assert extension(name) == expected
 
 
-def test_hard_links_count_once(tmp_path):
+def test_hard_links_count_once(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/one").write_bytes(b"x" * 10000)
     (tmp_path / "b").mkdir()
@@ -105,7 +108,7 @@ def test_hard_links_count_once(tmp_path):
     assert table.loc["/b", "files"] == 1
 
 
-def test_compressed_is_what_zstd_makes_of_the_contents():
+def test_compressed_is_what_zstd_makes_of_the_contents() -> None:
     table = groups("package", compressed=True)
     assert table.loc["zlib1g", "compressed"] == len(
         zstandard.ZstdCompressor(level=3).compressobj().compress(b"b" * 9000)
@@ -113,12 +116,12 @@ def test_compressed_is_what_zstd_makes_of_the_contents():
     assert (table["compressed"] <= table["size"] + 64).all()
 
 
-def _end(data):
+def _end(data: bytes) -> bytes:
     stream = zstandard.ZstdCompressor(level=3).compressobj()
     stream.compress(data)
     return stream.flush()
 
 
-def test_an_unknown_grouping():
+def test_an_unknown_grouping() -> None:
     with pytest.raises(InspectError, match="grouped by"):
-        breakdown(tree(), "colour")
+        breakdown(tree(), "colour")  # type: ignore[arg-type]

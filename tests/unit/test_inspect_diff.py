@@ -1,7 +1,10 @@
 import random
 import shutil
 import subprocess
+from collections.abc import Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 from inspect_trees import Deb, Item, MemoryTree, database
@@ -12,12 +15,15 @@ from kiwinb.inspect.formats.directory import DirectoryTree
 from kiwinb.packages.databases.database import Package
 from kiwinb.packages.versions import compare_versions
 
+Pairs = list[tuple[str, str]]
+Items = Mapping[str, Item | bytes | str]
 
-def changes(a, b):
+
+def changes(a: Items, b: Items) -> dict[Hashable, Any]:
     return diff(MemoryTree(a), MemoryTree(b)).files.set_index("path")["what"].to_dict()
 
 
-def test_a_tree_and_itself():
+def test_a_tree_and_itself() -> None:
     tree = MemoryTree({"/a": b"x", **database(Deb("p"))})
     found = diff(tree, tree)
     assert not found
@@ -26,8 +32,8 @@ def test_a_tree_and_itself():
     assert found.summary() == "packages: no change\nfiles: no change; ±0 B on disk"
 
 
-def test_what_changed_in_a_file():
-    before = {
+def test_what_changed_in_a_file() -> None:
+    before: Items = {
         "/content": b"one",
         "/longer": b"one",
         "/mode": Item(b"x", mode=0o644),
@@ -38,7 +44,7 @@ def test_what_changed_in_a_file():
         "/both": Item(b"one", mode=0o600),
         "/same": b"x",
     }
-    after = {
+    after: Items = {
         "/content": b"two",
         "/longer": b"three",
         "/mode": Item(b"x", mode=0o4755),
@@ -60,7 +66,7 @@ def test_what_changed_in_a_file():
     }
 
 
-def test_added_and_removed_files_and_their_bytes():
+def test_added_and_removed_files_and_their_bytes() -> None:
     found = diff(MemoryTree({"/a": b"x" * 5000, "/b": b"y"}), MemoryTree({"/b": b"yy", "/c": b""}))
     rows = found.files.set_index("path")
     assert rows["change"].to_dict() == {"/a": "removed", "/b": "changed", "/c": "added"}
@@ -69,8 +75,8 @@ def test_added_and_removed_files_and_their_bytes():
     assert "1 added, 1 removed, 1 changed; -8.0 KiB on disk" in found.summary()
 
 
-def test_files_of_unchanged_packages_are_not_read_but_all_others_are():
-    def tree(version, content):
+def test_files_of_unchanged_packages_are_not_read_but_all_others_are() -> None:
+    def tree(version: str, content: bytes) -> MemoryTree:
         files = {"/usr/kept": content, "/usr/new": content, "/etc/mine": content}
         debs = (Deb("kept", files=["/usr/kept"]), Deb("new", version, files=["/usr/new"]))
         return MemoryTree({**files, **database(*debs)})
@@ -82,7 +88,7 @@ def test_files_of_unchanged_packages_are_not_read_but_all_others_are():
     assert {"/usr/new", "/etc/mine"} <= set(a.reads)
 
 
-def test_packages():
+def test_packages() -> None:
     a = database(
         Deb("down", "2"),
         Deb("gone", size=7),
@@ -112,7 +118,7 @@ def test_packages():
     )
 
 
-def test_lists_of_packages(tmp_path):
+def test_lists_of_packages(tmp_path: Path) -> None:
     one, other = tmp_path / "a.packages", tmp_path / "b.packages"
     one.write_text("bash|None|5.1-2|None|amd64|None|None\nvim|None|1:9|None|amd64|None|None\n")
     other.write_text("bash|None|5.2-1|None|amd64|None|None\nkern|1|6.1|3.2|x86_64|None|GPL\n")
@@ -124,7 +130,7 @@ def test_lists_of_packages(tmp_path):
     assert "not compared" in found.summary()
 
 
-def test_lists_of_rpm_packages_are_in_the_order_of_rpm(tmp_path):
+def test_lists_of_rpm_packages_are_in_the_order_of_rpm(tmp_path: Path) -> None:
     for name, version in (("a", "1.0a"), ("b", "1.0^git")):
         line = f"zypper|None|{version}|1.1|x86_64|obs|GPL\n"
         (tmp_path / f"{name}.packages").write_text(line)
@@ -132,7 +138,7 @@ def test_lists_of_rpm_packages_are_in_the_order_of_rpm(tmp_path):
     assert found.packages["change"].tolist() == ["downgraded"]
 
 
-def test_a_list_and_a_tree(tmp_path):
+def test_a_list_and_a_tree(tmp_path: Path) -> None:
     path = tmp_path / "a.packages"
     path.write_text("bash|None|5.1|None|amd64|None|None\n")
     found = diff(path, MemoryTree(database(Deb("bash", "5.2"))))
@@ -140,14 +146,14 @@ def test_a_list_and_a_tree(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["bash 5.1\n", "|||||||\n", "a|b|c\n"])
-def test_what_is_no_list_of_packages(tmp_path, text):
+def test_what_is_no_list_of_packages(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.packages"
     path.write_text(text)
     with pytest.raises(InspectError, match=r"a\.packages:1: not a line"):
         diff(path, path)
 
 
-def test_directories_by_their_trees(tmp_path):
+def test_directories_by_their_trees(tmp_path: Path) -> None:
     for name, text in (("a", "x"), ("b", "y")):
         (tmp_path / name / "etc").mkdir(parents=True)
         (tmp_path / name / "etc/motd").write_text(text)
@@ -155,8 +161,8 @@ def test_directories_by_their_trees(tmp_path):
     assert found.files["path"].tolist() == ["/etc/motd"]
 
 
-def test_several_versions_of_one_package():
-    def package(version):
+def test_several_versions_of_one_package() -> None:
+    def package(version: str) -> Package:
         return Package("kernel", version, "x86_64", f"kernel-{version}", 1)
 
     rows = diff_packages(
@@ -169,7 +175,7 @@ def test_several_versions_of_one_package():
 
 
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="needs dpkg")
-def test_agrees_with_dpkg_on_a_thousand_pairs():
+def test_agrees_with_dpkg_on_a_thousand_pairs() -> None:
     pairs = _pairs(1000)
     with ThreadPoolExecutor(2) as threads:
         answers = [
@@ -186,11 +192,11 @@ def test_agrees_with_dpkg_on_a_thousand_pairs():
     assert min(ours.count(word) for word in words.values()) > 30
 
 
-def _pairs(count):
+def _pairs(count: int) -> Pairs:
     """Versions as there are, and others that are a little different."""
     generator = random.Random(20240229)
     pieces = ["0", "00", "1", "9", "10", "~", "~~", "+", "-", ".", "a", "Z", "rc", "deb12u1", "+b1"]
-    pairs = []
+    pairs: Pairs = []
     while len(pairs) < count:
         epoch = generator.choice(["", "", "0:", "1:", "2:"])
         one = epoch + generator.choice("0129") + "".join(generator.choices(pieces, k=5)).rstrip("-")
@@ -208,7 +214,7 @@ def _pairs(count):
     return pairs
 
 
-def _ask_dpkg(pairs):
+def _ask_dpkg(pairs: Pairs) -> list[str]:
     script = """while read -r a b; do
         if dpkg --compare-versions "$a" lt "$b"; then echo lt
         elif dpkg --compare-versions "$a" gt "$b"; then echo gt

@@ -1,7 +1,9 @@
 import os
 import subprocess
 import time
+from pathlib import Path
 
+import pandas as pd
 import pytest
 from inspect_trees import Deb, Item, MemoryTree, database, many
 
@@ -10,17 +12,17 @@ from kiwinb.inspect.formats.directory import DirectoryTree
 from kiwinb.inspect.tree import COLUMNS
 
 
-def owner(table, path):
+def owner(table: pd.DataFrame, path: str) -> object:
     return table.set_index("path").loc[path, "package"]
 
 
-def test_columns():
+def test_columns() -> None:
     table = files(MemoryTree({"/a": b"x"}))
     assert tuple(table.columns) == (*COLUMNS, "owner", "package", "usage")
     assert list(table["path"]) == ["/", "/a"]
 
 
-def test_totals_agree_with_du_to_the_byte(tmp_path):
+def test_totals_agree_with_du_to_the_byte(tmp_path: Path) -> None:
     root = tmp_path / "root"
     for number in range(300):  # enough for directories that take several blocks
         path = root / f"d{number % 7}" / f"a-rather-long-name-for-a-file-{number:040d}"
@@ -48,7 +50,7 @@ def test_totals_agree_with_du_to_the_byte(tmp_path):
     assert list(linked["usage"].gt(0)) == [True, False, False]
 
 
-def test_totals_of_a_subdirectory_agree_with_du():
+def test_totals_of_a_subdirectory_agree_with_du() -> None:
     """The same on a directory that every host has, with whatever is in it."""
     table = files(DirectoryTree("/usr/share/doc"))
     command = ["du", "-s", "--block-size=1", "/usr/share/doc"]
@@ -56,7 +58,7 @@ def test_totals_of_a_subdirectory_agree_with_du():
     assert table["usage"].sum() == int(printed.split()[0])
 
 
-def test_owners_are_named_by_the_trees_own_users():
+def test_owners_are_named_by_the_trees_own_users() -> None:
     passwd = b"root:x:0:0::/:/bin/sh\ntoor:x:0:0::/:/bin/sh\nbroken\nwww:x:33:33::/:/bin/sh\n"
     table = files(
         MemoryTree({"/etc/passwd": passwd, "/a": Item(uid=33), "/b": Item(uid=4711), "/c": b""})
@@ -64,12 +66,12 @@ def test_owners_are_named_by_the_trees_own_users():
     assert list(table.loc[["/a", "/b", "/c"], "owner"]) == ["www", "4711", "root"]
 
 
-def test_no_package_database():
+def test_no_package_database() -> None:
     table = files(MemoryTree({"/a": b""}))
     assert set(table["package"]) == {""}
 
 
-def test_ownership_goes_through_linked_directories():
+def test_ownership_goes_through_linked_directories() -> None:
     tree = MemoryTree(
         {
             "/bin": "usr/bin",
@@ -93,13 +95,13 @@ def test_ownership_goes_through_linked_directories():
     assert owner(table, "/lib") == "libc6"
 
 
-def test_links_that_go_round_in_a_circle_do_no_harm():
+def test_links_that_go_round_in_a_circle_do_no_harm() -> None:
     directories = resolver({"/a": "b", "/b": "a"})
     assert directories["/a/x"].endswith("/x")
     assert resolver({"/up": "../../.."})["/up/etc"] == "/etc"
 
 
-def test_diverted_files_belong_to_who_diverts():
+def test_diverted_files_belong_to_who_diverts() -> None:
     tree = MemoryTree(
         {
             "/bin/sh": b"dash",
@@ -120,7 +122,7 @@ def test_diverted_files_belong_to_who_diverts():
     assert owner(table, "/etc/x") == ""
 
 
-def test_packages_of_several_architectures_are_told_apart():
+def test_packages_of_several_architectures_are_told_apart() -> None:
     tree = MemoryTree(
         {
             "/usr/lib/x86/libz.so": b"",
@@ -136,7 +138,7 @@ def test_packages_of_several_architectures_are_told_apart():
     assert owner(table, "/usr/lib/i386/libz.so") == "zlib1g:i386"
 
 
-def test_shared_directories_belong_to_an_essential_package_first():
+def test_shared_directories_belong_to_an_essential_package_first() -> None:
     tree = MemoryTree(
         {
             "/usr/x": b"",
@@ -149,7 +151,7 @@ def test_shared_directories_belong_to_an_essential_package_first():
     assert owner(files(tree), "/usr") == "base-files"
 
 
-def test_packages_without_a_package_manager():
+def test_packages_without_a_package_manager() -> None:
     sums = "0" * 32
     tree = MemoryTree(
         {
@@ -161,7 +163,7 @@ def test_packages_without_a_package_manager():
     assert owner(files(tree), "/usr/share/zoneinfo/UTC") == "tzdata"
 
 
-def test_names_that_are_not_utf8():
+def test_names_that_are_not_utf8() -> None:
     path = os.fsdecode(b"/etc/\xff")
     tree = MemoryTree({path: b"", **database(Deb("odd", files=[]))})
     tree.items["/var/lib/dpkg/info/odd.list"] = Item(b"/.\n/etc/\xff\n")
@@ -169,15 +171,15 @@ def test_names_that_are_not_utf8():
 
 
 @pytest.mark.timeout(60)
-def test_three_hundred_thousand_files_take_seconds():
+def test_three_hundred_thousand_files_take_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     listed: dict[str, list[str]] = {}
     for path, package in many(300_000):
         listed.setdefault(package, []).append(path)
     tree = MemoryTree(database(*(Deb(name, files=paths) for name, paths in listed.items())))
     large = MemoryTree({path: b"" for paths in listed.values() for path in paths})
     scanned = MemoryTree({**large.items, **tree.items}).scan()
-    tree.scan = lambda: scanned
-    tree.exists = set(scanned["path"]).__contains__
+    monkeypatch.setattr(tree, "scan", lambda: scanned)
+    monkeypatch.setattr(tree, "exists", set(scanned["path"]).__contains__)
     began = time.process_time()
     table = files(tree)
     assert time.process_time() - began < 3  # it is 0.7 s

@@ -115,7 +115,7 @@ def test_without_fstab_each_file_system_has_a_directory(tmp_path: Path) -> None:
     disk = make_disk(tmp_path, "gpt")
     with open_tree(disk) as tree:
         assert isinstance(tree, DiskTree)
-        start = int(tree.parts().set_index("mountpoint").loc["/", "start"])
+        start = int(tree.parts().set_index("mountpoint")["start"].loc["/"])
     with disk.open("r+b") as file:  # its root is gone
         file.seek(start)
         file.write(bytes(4096))
@@ -135,7 +135,17 @@ def test_the_second_copy_of_a_gpt(tmp_path: Path) -> None:
 
 def test_other_files_are_not_opened_by_a_disk(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"s" * 65536)
-    words = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", tmp_path / "secret", "-F", "raw"]
+    words: list[str | Path] = [
+        "qemu-img",
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-b",
+        tmp_path / "secret",
+        "-F",
+        "raw",
+    ]
     subprocess.run([*words, tmp_path / "disk.qcow2"], check=True)
     with pytest.raises(InspectError, match="not whole"):
         open_tree(tmp_path / "disk.qcow2")

@@ -124,7 +124,16 @@ def test_list_of_bsdtar(root: Path, tmp_path: Path) -> None:
     """Both all keywords and the default ones, which have no digests."""
     for options, has_digests in (("mtree:all", True), ("mtree:!all,type,size,mode", False)):
         file = tmp_path / "bsdtar.mtree"
-        argv = ["bsdtar", "-cf", file, "--format=mtree", f"--options={options}", "-C", root, "."]
+        argv: list[str | Path] = [
+            "bsdtar",
+            "-cf",
+            file,
+            "--format=mtree",
+            f"--options={options}",
+            "-C",
+            root,
+            ".",
+        ]
         subprocess.run(argv, check=True, env={**os.environ, "LC_ALL": "C.UTF-8"})
         found, expected = scanned(file), scanned(root)
         columns = COMPARED if has_digests else ["path", "type", "size", "mode"]

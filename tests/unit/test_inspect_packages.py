@@ -1,21 +1,30 @@
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+import pandas as pd
 import pytest
 from inspect_trees import Deb, MemoryTree, database
 
 from kiwinb.errors import InspectError
 from kiwinb.inspect.packages import COLUMNS, chain, packages
 
+Named = Mapping[str, Iterable[str]] | None
 ESSENTIAL = "Essential: yes\n"
 
 
-def table(*debs, named=None, **options):
+def table(
+    *debs: Deb, named: Mapping[str, Iterable[str]] | None = None, **options: Any
+) -> pd.DataFrame:
     return packages(MemoryTree(database(*debs, **options)), named).set_index("name")
 
 
-def why(*debs, named=None, **options):
+def why(
+    *debs: Deb, named: Mapping[str, Iterable[str]] | None = None, **options: Any
+) -> dict[Hashable, Any]:
     return table(*debs, named=named, **options)["why"].to_dict()
 
 
-def test_facts():
+def test_facts() -> None:
     tree = MemoryTree(
         database(Deb("curl", "7.1-2", "Section: web\nDepends: libc6 (>= 2)\n", size=3))
     )
@@ -26,13 +35,13 @@ def test_facts():
     assert (row["installed_size"], row["section"]) == (3072, "web")
 
 
-def test_no_database_no_packages():
+def test_no_database_no_packages() -> None:
     found = packages(MemoryTree({"/a": b""}))
     assert found.empty
     assert tuple(found.columns) == COLUMNS
 
 
-def test_removed_packages_do_not_count():
+def test_removed_packages_do_not_count() -> None:
     tree = MemoryTree(
         {
             "/var/lib/dpkg/status": b"Package: a\nStatus: deinstall ok config-files\nVersion: 1\n\n"
@@ -42,7 +51,7 @@ def test_removed_packages_do_not_count():
     assert list(packages(tree)["name"]) == ["b"]
 
 
-def test_from_essential_and_named_ones_along_dependencies():
+def test_from_essential_and_named_ones_along_dependencies() -> None:
     said = why(
         Deb("bash", fields=f"{ESSENTIAL}Pre-Depends: libc6\nDepends: base-files\n"),
         Deb("base-files", fields=ESSENTIAL),
@@ -64,7 +73,7 @@ def test_from_essential_and_named_ones_along_dependencies():
     }
 
 
-def test_alternatives_and_what_is_provided_are_told():
+def test_alternatives_and_what_is_provided_are_told() -> None:
     said = why(
         Deb("base-files", fields=f"{ESSENTIAL}Depends: awk\n"),
         Deb("mawk", fields="Provides: awk\n", automatic=True),
@@ -96,7 +105,7 @@ def test_alternatives_and_what_is_provided_are_told():
         ("bare", True),
     ],
 )
-def test_versions_of_what_is_required(requirement, meets):
+def test_versions_of_what_is_required(requirement: str, meets: bool) -> None:
     found = table(
         Deb("app", fields=f"Depends: {requirement}\n"),
         Deb("lib", "1.0", "Provides: virtual (= 2), bare\n"),
@@ -104,7 +113,7 @@ def test_versions_of_what_is_required(requirement, meets):
     assert found.loc["lib", "required_by"] == (("app",) if meets else ())
 
 
-def test_what_only_recommends_is_told_apart():
+def test_what_only_recommends_is_told_apart() -> None:
     found = table(
         Deb("app", fields="Recommends: extra\n"),
         Deb("extra", fields="Depends: lib\n", automatic=True),
@@ -119,7 +128,7 @@ def test_what_only_recommends_is_told_apart():
     assert found.loc["tool", "why"] == "installed by name"
 
 
-def test_without_notes_of_apt_and_without_names():
+def test_without_notes_of_apt_and_without_names() -> None:
     said = why(
         Deb("bash", fields=ESSENTIAL),
         Deb("tar", fields="Priority: required\n"),
@@ -135,7 +144,7 @@ def test_without_notes_of_apt_and_without_names():
     assert said["app"] == "installed for another package, but nothing here needs it"  # a circle
 
 
-def test_the_way_to_a_package():
+def test_the_way_to_a_package() -> None:
     tree = MemoryTree(
         database(
             Deb("app", fields="Depends: lib\n"),

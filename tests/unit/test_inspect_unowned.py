@@ -3,7 +3,7 @@ from inspect_trees import Deb, Item, MemoryTree, database
 from kiwinb.inspect.unowned import unowned
 
 
-def test_what_no_package_has_and_what_made_it():
+def test_what_no_package_has_and_what_made_it() -> None:
     tree = MemoryTree(
         {
             "/usr/bin/app": b"",

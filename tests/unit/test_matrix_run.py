@@ -145,7 +145,17 @@ def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals, status:
     )
     file = tmp_path / "m.toml"
     file.write_text('[[recipe]]\npath = "a.ipynb"\n[parameters]\nn = [1, 2, 3]\n')
-    command = [sys.executable, "-m", "kiwinb", "matrix", file, "-j", "2", "-o", tmp_path / "out"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "kiwinb",
+        "matrix",
+        file,
+        "-j",
+        "2",
+        "-o",
+        tmp_path / "out",
+    ]
     with (tmp_path / "err").open("w") as err:
         process = subprocess.Popen(command, stderr=err)
     deadline = time.monotonic() + 60

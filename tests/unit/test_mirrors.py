@@ -1,13 +1,16 @@
 import hashlib
 import shutil
 import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kiwinb.description.model import Repository
 from kiwinb.errors import RepositoryError
 from kiwinb.packages.apt.host_sources import host_sources
+from kiwinb.packages.manager import ResolvedRepository
 from kiwinb.packages.mirrors import resolve
 from kiwinb.settings import Settings
 
@@ -37,10 +40,11 @@ deb [arch=amd64 signed-by=/k.gpg] http://s.example.org/ubuntu noble-security mai
 # deb http://b.example.org/ubuntu noble main
 deb-src http://src.example.org/ubuntu noble main
 """
+Find = Callable[..., ResolvedRepository]
 
 
 @pytest.fixture
-def host(tmp_path):
+def host(tmp_path: Path) -> Path:
     """A host whose apt knows Debian and Ubuntu, with the keyring of Debian."""
     parts = tmp_path / "etc/sources.list.d"
     parts.mkdir(parents=True)
@@ -54,8 +58,13 @@ def host(tmp_path):
 
 
 @pytest.fixture
-def find(host):
-    def find(path, mirrors=None, obs_server=None, **fields):
+def find(host: Path) -> Find:
+    def find(
+        path: str,
+        mirrors: Mapping[str, tuple[str, ...]] | None = None,
+        obs_server: str | None = None,
+        **fields: Any,
+    ) -> ResolvedRepository:
         settings = Settings(
             store=host / "store",
             cache=host / "cache",
@@ -74,7 +83,7 @@ def find(host):
     return find
 
 
-def test_host_sources(host):
+def test_host_sources(host: Path) -> None:
     found = [(source.url, source.aliases) for source in host_sources(host / "etc")]
     assert found == [
         ("http://m.example.org/debian", ("debian",)),
@@ -84,13 +93,13 @@ def test_host_sources(host):
     ]
 
 
-def test_host_sources_behind_a_mirror_list(tmp_path):
+def test_host_sources_behind_a_mirror_list(tmp_path: Path) -> None:
     (tmp_path / "mirrors.txt").write_text("http://a.example.org/ubuntu/\tpriority:1\n")
     (tmp_path / "sources.list").write_text(f"deb mirror+file:{tmp_path}/mirrors.txt noble main\n")
     assert [source.url for source in host_sources(tmp_path)] == ["http://a.example.org/ubuntu"]
 
 
-def test_mirror_of_the_host_with_its_key(find, host):
+def test_mirror_of_the_host_with_its_key(find: Find, host: Path) -> None:
     repository = find("mirror:debian", distribution="bookworm", included_in_image=True)
     assert repository.urls == ("http://m.example.org/debian",)
     assert repository.image_url == "http://m.example.org/debian"
@@ -100,32 +109,32 @@ def test_mirror_of_the_host_with_its_key(find, host):
     assert repository.keys[0].digest == hashlib.sha256(b"O").hexdigest()
 
 
-def test_key_of_the_distribution(find, host):
+def test_key_of_the_distribution(find: Find, host: Path) -> None:
     repository = find("mirror:debian-security", distribution="bookworm-security")
     assert [key.path.name for key in repository.keys] == ["debian-archive-keyring.gpg"]
     assert repository.image_url is None
 
 
-def test_settings_come_before_the_host(find):
+def test_settings_come_before_the_host(find: Find) -> None:
     repository = find("mirror:debian/pool", mirrors={"debian": ("http://x/debian", "http://y/d")})
     assert repository.urls == ("http://x/debian/pool", "http://y/d/pool")
 
 
-def test_unknown_mirror_says_how_to_set_it(find):
+def test_unknown_mirror_says_how_to_set_it(find: Find) -> None:
     with pytest.raises(RepositoryError, match="mirror:kali") as caught:
         find("mirror:kali", distribution="kali-rolling")
     assert "[mirrors]" in str(caught.value)
     assert 'kali = "http' in str(caught.value)
 
 
-def test_no_key_is_an_error_unless_unchecked(find):
+def test_no_key_is_an_error_unless_unchecked(find: Find) -> None:
     with pytest.raises(RepositoryError, match="no key is known"):
         find("http://x.example.org/else", distribution="x")
     repository = find("http://x.example.org/else", distribution="x", repository_gpgcheck=False)
     assert (repository.checked, repository.keys) == (False, ())
 
 
-def test_keys_of_the_description(find, host):
+def test_keys_of_the_description(find: Find, host: Path) -> None:
     (host / "a.asc").write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n")
     repository = find("http://x.example.org/else", signing=("a.asc", f"file://{host}/a.asc"))
     assert [key.path for key in repository.keys] == [host / "a.asc", host / "a.asc"]
@@ -135,7 +144,7 @@ def test_keys_of_the_description(find, host):
         find("http://x.example.org/else", signing=("https://x.example.org/key",))
 
 
-def test_key_inside_of_a_host_source(find, host):
+def test_key_inside_of_a_host_source(find: Find, host: Path) -> None:
     text = "Types: deb\nURIs: http://i.example.org/inline\nSuites: x\nSigned-By:\n"
     text += (
         " -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQ==\n -----END PGP PUBLIC KEY BLOCK-----\n"
@@ -150,19 +159,19 @@ def test_key_inside_of_a_host_source(find, host):
 @pytest.mark.parametrize(
     "path", ["this:repo", "this://repo", "repo", "dir://{}/repo", "file:{}/repo"]
 )
-def test_directories(find, host, path):
+def test_directories(find: Find, host: Path, path: str) -> None:
     (host / "repo").mkdir()
     repository = find(path.format(host), repository_gpgcheck=False)
     assert repository.urls == (f"file://{host}/repo",)
     assert (repository.distribution, repository.components) == ("./", ())
 
 
-def test_missing_directory(find):
+def test_missing_directory(find: Find) -> None:
     with pytest.raises(RepositoryError, match="does not exist"):
         find("this:none", repository_gpgcheck=False)
 
 
-def test_build_service(find):
+def test_build_service(find: Find) -> None:
     with pytest.raises(RepositoryError, match="obs-server"):
         find("obs://A:B/Debian_12", repository_gpgcheck=False)
     repository = find(
@@ -171,23 +180,32 @@ def test_build_service(find):
     assert repository.urls == ("https://o.example.org/A:/B/Debian_12",)
 
 
-def test_password_in_a_url_stays_out_of_the_image(find):
+def test_password_in_a_url_stays_out_of_the_image(find: Find) -> None:
     repository = find(
         "https://me:secret@x.example.org/r", repository_gpgcheck=False, included_in_image=True
     )
     assert repository.image_url == "https://x.example.org/r"
 
 
-def test_unknown_kind_of_path(find):
+def test_unknown_kind_of_path(find: Find) -> None:
     with pytest.raises(RepositoryError, match="mirror:"):
         find("gopher:x", repository_gpgcheck=False)
 
 
 @pytest.mark.skipif(shutil.which("xorriso") is None, reason="needs xorriso")
-def test_iso_image_is_unpacked_once(find, host):
+def test_iso_image_is_unpacked_once(find: Find, host: Path) -> None:
     (host / "disc/pool").mkdir(parents=True)
     (host / "disc/pool/Packages").write_text("Package: a\n")
-    make = ["xorriso", "-as", "mkisofs", "-quiet", "-R", "-o", host / "d.iso", host / "disc"]
+    make: list[str | Path] = [
+        "xorriso",
+        "-as",
+        "mkisofs",
+        "-quiet",
+        "-R",
+        "-o",
+        host / "d.iso",
+        host / "disc",
+    ]
     subprocess.run(make, check=True, capture_output=True)
     repository = find(f"iso://{host}/d.iso?pool", repository_gpgcheck=False)
     unpacked = Path(repository.urls[0].removeprefix("file://"))

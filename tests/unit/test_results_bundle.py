@@ -31,7 +31,7 @@ def test_names_checksums_and_compression(target: Path, tmp_path: Path) -> None:
     ]
     assert sorted(files) == sorted((tmp_path / "bundle").iterdir())
     assert lzma.decompress(files[0].read_bytes()) == CONTENT
-    argv = ["sha256sum", "--check", "--strict", files[1]]
+    argv: list[str | Path] = ["sha256sum", "--check", "--strict", files[1]]
     assert subprocess.run(argv, cwd=tmp_path / "bundle", capture_output=True).returncode == 0
     before = [path.read_bytes() for path in files]
     assert [path.read_bytes() for path in bundle(target, tmp_path / "bundle", "Build7")] == before

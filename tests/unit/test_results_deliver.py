@@ -157,7 +157,7 @@ def full(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 KiB."""
     directory = tmp_path / "full"
     directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", directory]
+    mount: list[str | Path] = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", directory]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("needs the right to mount a tmpfs")
     yield directory

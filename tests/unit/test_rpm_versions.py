@@ -21,7 +21,7 @@ ASCENDING = [
 ]
 
 
-def test_order_of_known_versions():
+def test_order_of_known_versions() -> None:
     for number, a in enumerate(ASCENDING):
         for b in ASCENDING[number + 1 :]:
             if {a, b} != {"1.0a", "1.0.a"}:  # separators do not count
@@ -32,16 +32,16 @@ def test_order_of_known_versions():
     ("a", "b"),
     [("1.0", "0:1.0"), ("1.0", "1_0"), ("1.01", "1.1"), ("1.0a", "1.0.a")],
 )
-def test_different_spellings_of_one_version(a, b):
+def test_different_spellings_of_one_version(a: str, b: str) -> None:
     assert compare_rpm_versions(a, b) == 0
 
 
 @pytest.mark.skipif(shutil.which("rpm") is None, reason="needs rpm")
-def test_agrees_with_rpm_on_a_thousand_pairs():
+def test_agrees_with_rpm_on_a_thousand_pairs() -> None:
     generator = random.Random(418)
     pieces = ["0", "1", "10", "09", ".", "~", "^", "+", "a", "Z", "rc", "git", "_"]
 
-    def version():
+    def version() -> str:
         epoch = generator.choice(["", "", "1:", "0:"])
         release = generator.choice(["", "-1", "-1.fc40", "-2~x", "-lp155.2.1"])
         middle = "".join(generator.choices(pieces, k=generator.randrange(5)))

@@ -40,7 +40,8 @@ RECIPE = Path("recipe.ipynb")
 def _notebook(source: str = SOURCE) -> nbformat.NotebookNode:
     cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["parameters"]})
     other = nbformat.v4.new_code_cell("size * 2")
-    return nbformat.v4.new_notebook(cells=[cell, other])
+    notebook: nbformat.NotebookNode = nbformat.v4.new_notebook(cells=[cell, other])
+    return notebook
 
 
 def _resolve(**given: Any) -> dict[str, Any]:

@@ -3,16 +3,16 @@ from pathlib import Path
 import pytest
 
 from kiwinb.errors import KiwinbError
-from kiwinb.settings import load_settings
+from kiwinb.settings import Settings, load_settings
 
 
-def load(tmp_path, text, **environ):
+def load(tmp_path: Path, text: str, **environ: str) -> Settings:
     file = tmp_path / "config.toml"
     file.write_text(text)
     return load_settings({"KIWINB_CONFIG": str(file), "XDG_CACHE_HOME": "/c", **environ})
 
 
-def test_defaults_without_a_file(tmp_path):
+def test_defaults_without_a_file(tmp_path: Path) -> None:
     settings = load_settings({"XDG_CONFIG_HOME": str(tmp_path), "XDG_CACHE_HOME": "/c"})
     assert settings.store == Path("/c/kiwinb/store")
     assert settings.cache == Path("/c/kiwinb/downloads")
@@ -21,7 +21,7 @@ def test_defaults_without_a_file(tmp_path):
     assert settings.mirrors == {}
 
 
-def test_all_settings(tmp_path):
+def test_all_settings(tmp_path: Path) -> None:
     settings = load(
         tmp_path,
         'store = "/s"\ncache = "/d"\nstore-limit = "40G"\nbackend = "copy"\n'
@@ -38,7 +38,7 @@ def test_all_settings(tmp_path):
     }
 
 
-def test_environment_and_argument_override_the_file(tmp_path):
+def test_environment_and_argument_override_the_file(tmp_path: Path) -> None:
     text = 'store = "/s"\ncache = "/d"\n'
     settings = load(tmp_path, text, KIWINB_STORE="/es", KIWINB_CACHE="/ed")
     assert (settings.store, settings.cache) == (Path("/es"), Path("/ed"))
@@ -58,13 +58,15 @@ def test_environment_and_argument_override_the_file(tmp_path):
         ('stor = "/s"\n', 1, "stor is no setting"),
     ],
 )
-def test_mistakes_are_told_with_their_line(tmp_path, text, line, problem):
+def test_mistakes_are_told_with_their_line(
+    tmp_path: Path, text: str, line: int, problem: str
+) -> None:
     with pytest.raises(KiwinbError, match=problem) as caught:
         load(tmp_path, text)
     assert str(caught.value).startswith(f"{tmp_path}/config.toml:{line}")
 
 
-def test_named_file_has_to_exist(tmp_path):
+def test_named_file_has_to_exist(tmp_path: Path) -> None:
     with pytest.raises(KiwinbError, match="does not exist"):
         load_settings({"KIWINB_CONFIG": str(tmp_path / "none.toml")})
     with pytest.raises(KiwinbError, match="does not exist"):

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from shell_tree import Tree
 
 from kiwinb.errors import CommandError
 from kiwinb.prepare.shell import PARTS, functions_text
@@ -37,19 +38,19 @@ _OBSOLETE = """
 OBSOLETE = _OBSOLETE.split()
 
 
-def test_all_functions_are_there():
+def test_all_functions_are_there() -> None:
     text = functions_text() + "\ndeclare -F\n"
     done = subprocess.run(["bash"], input=text, capture_output=True, text=True, check=True)
     defined = {line.split()[-1] for line in done.stdout.splitlines()}
     assert {name for name in defined if not name.startswith("_kiwinb_")} == NAMES
 
 
-def test_all_files_are_read():
+def test_all_files_are_read() -> None:
     here = {path.name for path in files("kiwinb.prepare.shell").iterdir()}
     assert {name for name in here if name.endswith(".sh")} == set(PARTS)
 
 
-def test_all_functions_are_documented_and_tested():
+def test_all_functions_are_documented_and_tested() -> None:
     folder = Path(__file__).parent
     tests = "".join(path.read_text() for path in folder.glob("test_shell_*.py")).replace(_NAMES, "")
     document = (folder.parents[1] / "docs/shell-functions.md").read_text()
@@ -58,7 +59,7 @@ def test_all_functions_are_documented_and_tested():
         assert re.search(rf"`{name}\b", document), name
 
 
-def test_shellcheck_has_nothing_to_say():
+def test_shellcheck_has_nothing_to_say() -> None:
     assert shutil.which("shellcheck"), "see tests/apt.txt"
     done = subprocess.run(
         ["shellcheck", "--shell=bash", "-"], input=functions_text(), text=True, capture_output=True
@@ -67,8 +68,9 @@ def test_shellcheck_has_nothing_to_say():
 
 
 @pytest.mark.parametrize("shell", ["dash", "sh"])
-def test_other_shells_are_told_apart(shell, tmp_path):
-    if not shutil.which(shell) or "bash" in str(Path(shutil.which(shell)).resolve()):
+def test_other_shells_are_told_apart(shell: str, tmp_path: Path) -> None:
+    found = shutil.which(shell)
+    if found is None or "bash" in str(Path(found).resolve()):
         pytest.skip("it is bash, or not here")
     (tmp_path / "kconfig").write_text(functions_text())
     done = subprocess.run([shell, tmp_path / "kconfig"], capture_output=True, text=True)
@@ -76,7 +78,7 @@ def test_other_shells_are_told_apart(shell, tmp_path):
     assert "needs bash" in done.stderr
 
 
-def test_obsolete_functions_do_nothing_and_say_so(tree):
+def test_obsolete_functions_do_nothing_and_say_so(tree: Tree) -> None:
     before = tree.files("/")
     lines = tree.sh("\n".join(f"{name} argument" for name in OBSOLETE))
     assert [line.partition(" does nothing: ")[0] for line in lines] == OBSOLETE
@@ -84,13 +86,13 @@ def test_obsolete_functions_do_nothing_and_say_so(tree):
     assert tree.files("/") == before
 
 
-def test_deprecated_gives_the_reason(tree):
+def test_deprecated_gives_the_reason(tree: Tree) -> None:
     assert tree.sh("deprecated mine <<<'it was a mistake'") == [
         "mine does nothing: it was a mistake"
     ]
 
 
-def test_variables_in_place_of_obsolete_functions(tree):
+def test_variables_in_place_of_obsolete_functions(tree: Tree) -> None:
     lines = tree.sh(
         'echo "[$(baseGetPackagesForDeletion 2>/dev/null)] [$(baseGetProfilesUsed 2>/dev/null)]"',
         kiwi_delete="a b",
@@ -99,7 +101,7 @@ def test_variables_in_place_of_obsolete_functions(tree):
     assert lines == ["[a b] [x,y]"]
 
 
-def test_messages(tree):
+def test_messages(tree: Tree) -> None:
     assert tree.sh("Echo one; Echo -b two words; Echo -n three; Echo -e 'a\\tb'; Debug no") == [
         "==> one",
         "    two words",
@@ -108,13 +110,13 @@ def test_messages(tree):
     assert tree.sh("f() { Debug yes; }; DEBUG=1; f") == ["debug: f: yes"]
 
 
-def test_rm_is_logged(tree):
+def test_rm_is_logged(tree: Tree) -> None:
     tree.write("/srv/a b")
     assert tree.sh("Rm -f '/srv/a b'") == ["rm -f /srv/a b"]
     assert not tree.has("/srv/a b")
 
 
-def test_no_function_deletes_on_the_host(tmp_path):
+def test_no_function_deletes_on_the_host(tmp_path: Path) -> None:
     """Called outside of a root tree, with stand-ins for all that could delete."""
     script = functions_text() + (
         "rm() { echo DELETED; }; xargs() { echo DELETED; }; find() { echo DELETED; }\n"
@@ -133,7 +135,7 @@ def test_no_function_deletes_on_the_host(tmp_path):
     assert "not the root tree" in done.stderr
 
 
-def test_mounts(tree):
+def test_mounts(tree: Tree) -> None:
     lines = tree.sh(
         "mountProc; test -e /proc/self; mountCgroups; compgen -G '/sys/fs/cgroup/*' >/dev/null"
         " && echo groups; umountCgroups; compgen -G '/sys/fs/cgroup/*' >/dev/null && echo still"
@@ -142,11 +144,11 @@ def test_mounts(tree):
     assert lines == ["groups", "still"]
 
 
-def test_proc_is_mounted_where_it_is_not(tree):
+def test_proc_is_mounted_where_it_is_not(tree: Tree) -> None:
     assert tree.sh("umount -l /proc; test ! -e /proc/self; mountProc; test -e /proc/self") == []
 
 
-def test_container_runtime(tree):
+def test_container_runtime(tree: Tree) -> None:
     tree.sh("setupContainerRuntime")
     assert 'driver = "vfs"' in tree.read("/etc/containers/storage.conf")
     engine = tree.read("/etc/containers/containers.conf").splitlines()
@@ -154,7 +156,7 @@ def test_container_runtime(tree):
     assert "no_pivot_root = true" in engine
 
 
-def test_strict_scripts_may_use_them(tree):
+def test_strict_scripts_may_use_them(tree: Tree) -> None:
     """With all options that scripts set to be strict."""
     lines = tree.script(
         "set -euo pipefail\n. /.kconfig\nbaseStripMans\nbaseStripDocs\nbaseStripInfos\n"
@@ -165,7 +167,7 @@ def test_strict_scripts_may_use_them(tree):
     assert lines[-1] == "end"
 
 
-def test_failure_of_a_script_shows_the_end_of_its_output(tree):
+def test_failure_of_a_script_shows_the_end_of_its_output(tree: Tree) -> None:
     with pytest.raises(CommandError, match=r"config\.sh failed.*status 3") as caught:
         tree.sh("echo before; exit 3")
     assert caught.value.tail == ("before",)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from shell_tree import kernel_module
+from shell_tree import Tree, kernel_module
 
 RELEASE = "6.1.0-test"
 MODULES = f"/lib/modules/{RELEASE}"
-FILES = {
+FILES: dict[str, dict[str, str | list[str]]] = {
     "kernel/drivers/net/eth.ko": {"depends": "mii", "firmware": ["vendor/eth.bin", "eth-*.fw"]},
     "kernel/drivers/net/mii.ko": {},
     "kernel/drivers/ata/disk.ko": {},
@@ -26,7 +26,7 @@ FIRMWARE = (
 
 
 @pytest.fixture
-def kernel(tree):
+def kernel(tree: Tree) -> Tree:
     for name, facts in FILES.items():
         tree.write(f"{MODULES}/{name}", kernel_module(name=name, license="GPL", **facts))
     tree.write(
@@ -45,11 +45,11 @@ def kernel(tree):
     return tree
 
 
-def modules(tree):
+def modules(tree: Tree) -> set[str]:
     return {name for name in tree.files(MODULES) if name.endswith(".ko")}
 
 
-def test_kernel_is_stripped_to_its_drivers(kernel):
+def test_kernel_is_stripped_to_its_drivers(kernel: Tree) -> None:
     (kernel.root / "usr/share/games").mkdir(parents=True)
     kernel.write("/usr/share/games/x")
     kernel.write("/var/log/a.log")
@@ -78,7 +78,7 @@ def test_kernel_is_stripped_to_its_drivers(kernel):
     assert not kernel.files("/var/log")
 
 
-def test_one_after_the_other(kernel):
+def test_one_after_the_other(kernel: Tree) -> None:
     kernel.sh("baseCreateKernelTree")
     assert kernel.has(f"/kernel-tree/{RELEASE}/kernel/fs/other.ko")
     kernel.sh("baseStripKernelModules", kiwi_drivers="eth")
@@ -92,17 +92,17 @@ def test_one_after_the_other(kernel):
     assert len(modules(kernel)) == 2
 
 
-def test_all_modules_stay_where_no_drivers_are_named(kernel):
+def test_all_modules_stay_where_no_drivers_are_named(kernel: Tree) -> None:
     kernel.sh("suseStripKernel")
     assert modules(kernel) == set(FILES)
 
 
-def test_dracut_does_it_itself(kernel):
+def test_dracut_does_it_itself(kernel: Tree) -> None:
     kernel.sh("baseStripKernel", kiwi_initrd_system="dracut", kiwi_drivers="eth")
     assert modules(kernel) == set(FILES)
 
 
-def test_firmware_without_a_kernel_stays(tree):
+def test_firmware_without_a_kernel_stays(tree: Tree) -> None:
     tree.write("/lib/firmware/a.bin")
     assert "all is kept" in tree.sh("baseStripFirmware")[0]
     assert tree.files("/lib/firmware") == {"a.bin"}
@@ -121,20 +121,20 @@ def test_firmware_without_a_kernel_stays(tree):
         ("", False),
     ],
 )
-def test_patterns_of_drivers(tree, drivers, matches):
+def test_patterns_of_drivers(tree: Tree, drivers: str, matches: bool) -> None:
     path = f"/kernel-tree/{RELEASE}/kernel/drivers/net/eth.ko.xz"
     text = f"if baseKernelDriverMatches {path}; then echo yes; else echo no; fi"
     assert tree.sh(text, kiwi_drivers=drivers) == ["yes" if matches else "no"]
 
 
-def test_updates_replace_modules(kernel):
+def test_updates_replace_modules(kernel: Tree) -> None:
     kernel.write(f"{MODULES}/updates/dkms/mii.ko.xz")
     kernel.sh("baseStripModules")
     assert modules(kernel) == set(FILES) - {"kernel/drivers/net/mii.ko"}
     assert kernel.has(f"{MODULES}/updates/dkms/mii.ko.xz")
 
 
-def test_dependencies_are_written_anew(kernel):
+def test_dependencies_are_written_anew(kernel: Tree) -> None:
     for text in ("ffffffff81000000 T _stext\n", "The real one is in the package of symbols\n"):
         kernel.write(f"/boot/System.map-{RELEASE}", text)
         (kernel.root / f"usr{MODULES}/modules.dep").unlink()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from shell_tree import Tree
 
 from kiwinb.build.plan import plan_build
 from kiwinb.description.model import (
@@ -47,7 +48,7 @@ DOCUMENTED = {
 }
 
 
-def test_nothing_is_left(tree):
+def test_nothing_is_left(tree: Tree) -> None:
     tree.write("/image/notes", "stay")
     before = tree.files("/")
     lines = tree.script('ls -a / /image; echo "$x $SOURCE_DATE_EPOCH"; cat /.profile', {"x": "y z"})
@@ -56,7 +57,7 @@ def test_nothing_is_left(tree):
     assert tree.files("/") == before
 
 
-def test_own_files_are_not_written_through_links(tree, tmp_path):
+def test_own_files_are_not_written_through_links(tree: Tree, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("precious")
     for name in (".kconfig", ".profile"):
@@ -80,7 +81,7 @@ def test_own_files_are_not_written_through_links(tree, tmp_path):
         ("#!", 0o755, None),
     ],
 )
-def test_interpreter(tmp_path, first, mode, interpreter):
+def test_interpreter(tmp_path: Path, first: str, mode: int, interpreter: str | None) -> None:
     file = tmp_path / "config.sh"
     file.write_text(f"{first}\nx\n")
     file.chmod(mode)
@@ -89,12 +90,12 @@ def test_interpreter(tmp_path, first, mode, interpreter):
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o755])
-def test_first_line_says_what_runs_it(tree, mode):
+def test_first_line_says_what_runs_it(tree: Tree, mode: int) -> None:
     assert tree.script("#!/usr/bin/env cat\nthis\n", mode=mode) == ["#!/usr/bin/env cat", "this"]
     assert tree.script("#!/bin/sh\necho ${BASH_VERSION:+bash}\n") == ["bash"]
 
 
-def test_missing_interpreter(tree):
+def test_missing_interpreter(tree: Tree) -> None:
     with pytest.raises(CommandError, match=r"run by /usr/bin/perl, which is not in the root tree"):
         tree.script("#!/usr/bin/perl\n")
     (tree.root / "usr/bin/bash").unlink()
@@ -102,7 +103,7 @@ def test_missing_interpreter(tree):
         tree.script("true\n")
 
 
-def test_host_script_writes_to_the_tree_only(tree, tmp_path):
+def test_host_script_writes_to_the_tree_only(tree: Tree, tmp_path: Path) -> None:
     there = Path("/var/lib/kiwinb-written-by-a-script")  # the checkout may be in /tmp
     lines = tree.script(
         "set -e; . ./.profile; pwd; touch srv; echo $x; test -d /proc/self\n"
@@ -120,12 +121,12 @@ def test_host_script_writes_to_the_tree_only(tree, tmp_path):
     assert not tree.has("/image")
 
 
-def test_failing_host_script(tree):
+def test_failing_host_script(tree: Tree) -> None:
     with pytest.raises(CommandError, match=r"config\.sh failed \(exit status 4\)[^|]*\| why"):
         tree.script("echo why; exit 4", on_host=True)
 
 
-def test_variables_for_a_shell():
+def test_variables_for_a_shell() -> None:
     image = replace(
         IMAGE,
         profiles=("a", "b"),
@@ -171,7 +172,7 @@ def test_variables_for_a_shell():
     assert "kiwi_iname='it'\"'\"'s'\n" in profile_text(variables)
 
 
-def test_variables_are_there_when_nothing_is_said():
+def test_variables_are_there_when_nothing_is_said() -> None:
     variables = profile_variables(IMAGE)
     assert set(variables) >= DOCUMENTED
     assert variables["kiwi_language"] == ""
@@ -179,7 +180,7 @@ def test_variables_are_there_when_nothing_is_said():
 
 
 @pytest.mark.parametrize("delta", ["true", "false"])
-def test_places_of_the_scripts(delta):
+def test_places_of_the_scripts(delta: str) -> None:
     names = (
         "post_bootstrap.sh",
         "config.sh",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from shell_tree import Tree
 
 from kiwinb.errors import CommandError
 
@@ -11,7 +12,7 @@ WANTS = "/etc/systemd/system/multi-user.target.wants"
 
 
 @pytest.fixture
-def units(tree):
+def units(tree: Tree) -> Tree:
     directory = "/usr/lib/systemd/system"
     tree.write(f"{directory}/a.service", UNIT)
     tree.write(f"{directory}/b.timer", "[Install]\nWantedBy=timers.target\n")
@@ -24,7 +25,7 @@ def units(tree):
     return tree
 
 
-def test_enable_and_disable(units):
+def test_enable_and_disable(units: Tree) -> None:
     units.sh("baseInsertService a; baseService b.timer on; suseInsertService many@one")
     assert units.files(WANTS) == {"a.service", "many@one.service"}
     assert units.has("/etc/systemd/system/timers.target.wants/b.timer")
@@ -35,7 +36,7 @@ def test_enable_and_disable(units):
     assert units.has("/etc/systemd/system/a.service")
 
 
-def test_other_name_of_a_service(units):
+def test_other_name_of_a_service(units: Tree) -> None:
     alias = units.root / "etc/systemd/system/other.service"
     alias.parent.mkdir(parents=True, exist_ok=True)
     alias.symlink_to("/usr/lib/systemd/system/a.service")
@@ -43,19 +44,19 @@ def test_other_name_of_a_service(units):
     assert units.files(WANTS) == {"a.service"}
 
 
-def test_what_is_not_there_is_passed_over(units):
+def test_what_is_not_there_is_passed_over(units: Tree) -> None:
     assert units.sh("baseInsertService none; baseService none off") == [
         "baseSystemdCall: there is no service none in the tree: not done: systemctl enable",
         "baseSystemdCall: there is no service none in the tree: not done: systemctl disable",
     ]
 
 
-def test_neither_on_nor_off(units):
+def test_neither_on_nor_off(units: Tree) -> None:
     with pytest.raises(CommandError, match="'maybe' is neither on nor off"):
         units.sh("baseService a maybe")
 
 
-def test_finding_them(units):
+def test_finding_them(units: Tree) -> None:
     assert units.sh(
         "for i in a srv b.timer b many@x many@x.service; do"
         ' echo "$i: $(baseSystemdServiceInstalled "$i")"; done\n'
@@ -77,11 +78,11 @@ def test_finding_them(units):
     ("level", "target"),
     [("1", "multi-user"), ("3", "multi-user"), ("5", "graphical"), ("shutdown.target", "shutdown")],
 )
-def test_default_target(units, level, target):
+def test_default_target(units: Tree, level: str, target: str) -> None:
     assert units.sh(f"baseSetRunlevel {level}; systemctl get-default") == [f"{target}.target"]
 
 
 @pytest.mark.parametrize("level", ["7", "", "no-such.target"])
-def test_no_such_target(units, level):
+def test_no_such_target(units: Tree, level: str) -> None:
     with pytest.raises(CommandError, match="baseSetRunlevel"):
         units.sh(f"baseSetRunlevel '{level}'")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
+from shell_tree import Tree
 
 from kiwinb.errors import CommandError
 
 
-def test_sysconfig(tree):
+def test_sysconfig(tree: Tree) -> None:
     path = tree.write("/etc/sysconfig/x", '# ONE="0"\nONE="1"\nONE_MORE=2\nTHREE=\'3\'', 0o640)
     value = r'a "b" $c `d` \e &@/|'
     lines = tree.sh(
@@ -22,7 +24,7 @@ def test_sysconfig(tree):
     assert path.stat().st_mode & 0o777 == 0o640
 
 
-def test_quoting_a_file(tree):
+def test_quoting_a_file(tree: Tree) -> None:
     tree.write(
         "/etc/f", "# a comment\n\n  # another\nA=one two\nB=\"it's\"\nC='x $(false)'\nD=a\\$b\n"
     )
@@ -35,7 +37,7 @@ def test_quoting_a_file(tree):
     assert tree.read("/etc/f").startswith("A='one two'\n")
 
 
-def test_build_day(tree):
+def test_build_day(tree: Tree) -> None:
     tree.sh("baseSetupBuildDay")
     assert tree.read("/build_day") == "build_day=20200913\n"  # SOURCE_DATE_EPOCH 1600000000
 
@@ -49,7 +51,7 @@ def test_build_day(tree):
         ({}, "z.prod"),
     ],
 )
-def test_product(tree, files, product):
+def test_product(tree: Tree, files: dict[str, str], product: str) -> None:
     for name in ("SLES", "SUSE_SLED", "z", product.removesuffix(".prod")):
         tree.write(f"/etc/products.d/{name}.prod")
     if product == "a.prod":
@@ -61,15 +63,15 @@ def test_product(tree, files, product):
     assert str((tree.root / "etc/products.d/baseproduct").readlink()) == product
 
 
-def test_no_products(tree):
+def test_no_products(tree: Tree) -> None:
     tree.sh("suseSetupProduct")
     assert not tree.has("/etc/products.d")
 
 
-def test_build_keys(tree, tmp_path):
+def test_build_keys(tree: Tree, tmp_path: Path) -> None:
     home = tmp_path / "gpg"
     home.mkdir(mode=0o700)
-    gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--passphrase", ""]
+    gpg: list[str | Path] = ["gpg", "--homedir", home, "--batch", "--quiet", "--passphrase", ""]
     subprocess.run([*gpg, "--quick-gen-key", "builds@example.org", "rsa2048"], check=True)
     armoured = subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True)
     subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=True)
@@ -79,7 +81,7 @@ def test_build_keys(tree, tmp_path):
     assert any("builds@example.org" in line for line in lines)
 
 
-def test_vagrant_box(tree):
+def test_vagrant_box(tree: Tree) -> None:
     tree.write(
         "/etc/passwd", "root:x:0:0::/root:/bin/bash\nvagrant:x:1000:1000::/home/vagrant:/bin/sh\n"
     )
@@ -101,6 +103,6 @@ def test_vagrant_box(tree):
     assert tree.has("/etc/systemd/system/multi-user.target.wants/ssh.service")
 
 
-def test_vagrant_box_without_its_user(tree):
+def test_vagrant_box_without_its_user(tree: Tree) -> None:
     with pytest.raises(CommandError, match="no user vagrant"):
         tree.sh("baseVagrantSetup")

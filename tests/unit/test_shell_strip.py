@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from shell_tree import Tree
 
-def test_keep_by_pattern(tree):
+
+def test_keep_by_pattern(tree: Tree) -> None:
     for name in ("a.txt", "b.txt", "c d/x"):
         tree.write(f"/srv/{name}")
     lines = tree.sh("find /srv -mindepth 1 -maxdepth 1 | baseStripAndKeep '^a' none")
@@ -14,7 +16,7 @@ def test_keep_by_pattern(tree):
     assert sorted(lines) == ["rm /srv/b.txt", "rm /srv/c d"]
 
 
-def test_nothing_of_the_running_system_is_deleted(tree):
+def test_nothing_of_the_running_system_is_deleted(tree: Tree) -> None:
     (tree.root / "escape").symlink_to("dev")
     paths = (
         "/ /proc /proc/self/mounts /dev/null /sys/kernel /usr/.. /usr/. /run/lock/"
@@ -27,7 +29,7 @@ def test_nothing_of_the_running_system_is_deleted(tree):
     assert tree.has("/usr/bin/bash")
 
 
-def test_deletion_follows_no_link_out_of_the_tree(tree, tmp_path):
+def test_deletion_follows_no_link_out_of_the_tree(tree: Tree, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "precious").touch()
@@ -38,7 +40,7 @@ def test_deletion_follows_no_link_out_of_the_tree(tree, tmp_path):
     assert (outside / "precious").exists()
 
 
-def test_locales(tree):
+def test_locales(tree: Tree) -> None:
     for name in ("de_DE.utf8", "en_US.utf8", "en_US", "fr_FR.utf8", "POSIX"):
         tree.write(f"/usr/lib/locale/{name}/LC_TIME")
     tree.sh("baseStripLocales en_US de_DE.UTF-8")
@@ -46,7 +48,7 @@ def test_locales(tree):
     assert kept == {"C.utf8", "POSIX", "de_DE.utf8", "en_US.utf8", "en_US"}
 
 
-def test_archive_of_locales(tree):
+def test_archive_of_locales(tree: Tree) -> None:
     """One that localedef makes, as on a distribution without locale-gen."""
     subtree = tree.root / "usr/lib/locale"
     tree.sh(
@@ -59,7 +61,7 @@ def test_archive_of_locales(tree):
     assert not (subtree / "locale-archive").exists()
 
 
-def test_locales_that_locale_gen_makes(tree):
+def test_locales_that_locale_gen_makes(tree: Tree) -> None:
     tree.write("/usr/lib/locale/locale-archive", "old")
     tree.write(
         "/usr/bin/locale-gen", "#!/bin/bash\necho new >/usr/lib/locale/locale-archive\n", 0o755
@@ -72,7 +74,7 @@ def test_locales_that_locale_gen_makes(tree):
     assert tree.read("/usr/lib/locale/locale-archive") == "new\n"
 
 
-def test_translations(tree):
+def test_translations(tree: Tree) -> None:
     for language in ("de", "de_AT", "en@quot", "fr", "pt_BR"):
         for domain in ("bash", "desktop"):
             tree.write(f"/usr/share/locale/{language}/LC_MESSAGES/{domain}.mo")
@@ -90,7 +92,7 @@ def test_translations(tree):
     }
 
 
-def test_manuals_and_infos(tree):
+def test_manuals_and_infos(tree: Tree) -> None:
     for name in ("man1/bash.1.gz", "man1/ls.1.gz", "de/man1/ls.1.gz"):
         tree.write(f"/usr/share/man/{name}")
     tree.write("/var/cache/man/index.db")
@@ -103,7 +105,7 @@ def test_manuals_and_infos(tree):
     assert not tree.has("/usr/share/man/de")
 
 
-def test_documentation_but_for_licences(tree):
+def test_documentation_but_for_licences(tree: Tree) -> None:
     for name in ("a/copyright", "a/README", "a/examples/x", "b/COPYING", "c/NEWS.gz", "d/x"):
         tree.write(f"/usr/share/doc/{name}")
     (tree.root / "usr/share/doc/a2").symlink_to("a")
@@ -119,7 +121,7 @@ def test_documentation_but_for_licences(tree):
     }
 
 
-def test_tools(tree):
+def test_tools(tree: Tree) -> None:
     tree.write("/opt/bin/keep")
     tree.write("/opt/bin/drop")
     tree.write("/opt/bin/sub/drop two")
@@ -129,7 +131,7 @@ def test_tools(tree):
     assert tree.has("/usr/bin/bash")
 
 
-def test_initrd(tree):
+def test_initrd(tree: Tree) -> None:
     variables = {"kiwi_strip_tools": "bash cat", "kiwi_initrd_system": "kiwi"}
     assert "nothing to strip" in tree.sh("baseStripInitrd ls", kiwi_initrd_system="dracut")[0]
     assert "so all are" in tree.sh("suseStripInitrd", kiwi_initrd_system="kiwi")[0]
@@ -147,7 +149,7 @@ def _library(root: Path, name: str, directory: str = "usr/lib") -> None:
     place.chmod(0o755)
 
 
-def test_libraries(tree):
+def test_libraries(tree: Tree) -> None:
     for name in ("libunused.so.1.2", "libkept.so.3", "libnamed.so", "libnss_x.so.2"):
         _library(tree.root, name)
     (tree.root / "usr/lib/libunused.so.1").symlink_to("libunused.so.1.2")
@@ -176,7 +178,7 @@ def test_libraries(tree):
     assert not any(name.startswith("librpm") for name in left), "nothing needs it any more"
 
 
-def test_libraries_without_ldd(tree):
+def test_libraries_without_ldd(tree: Tree) -> None:
     (tree.root / "usr/bin/ldd").unlink()
     before = tree.files("/usr")
     assert "nothing is removed" in tree.sh("baseStripUnusedLibs")[0]
