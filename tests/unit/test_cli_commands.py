@@ -25,6 +25,7 @@ from kiwinb.build.appliance import Appliance
 from kiwinb.checks import CheckErrors, doctor
 from kiwinb.checks.doctor import Diagnosis, Finding, examine
 from kiwinb.errors import HostError
+from kiwinb.packages import MANAGERS
 from kiwinb.prepare.packages import CleanPackageManager
 from kiwinb.settings import Settings
 from kiwinb.steps.progress import StepEvent
@@ -291,7 +292,7 @@ def test_progress_is_bars_on_a_terminal_and_lines_elsewhere(
 
     from kiwinb.cli.terminal import step_progress
 
-    (step,) = seal((DraftStep("clean", "Clean up", CleanPackageManager("apt")),))
+    (step,) = seal((DraftStep("clean", "Clean up", CleanPackageManager(MANAGERS.use("apt"))),))
     for terminal in (False, True):
         console = Console(stderr=True, force_terminal=terminal, width=100, color_system=None)
         with step_progress(console, verbose=False) as observer:

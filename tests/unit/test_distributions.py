@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kiwinb.distributions import DISTRIBUTIONS, find_in_tree, named, of_manager, of_mirror, release
+from kiwinb.distributions.distribution import Distribution
 from kiwinb.errors import ImageError
 
 
@@ -73,7 +74,7 @@ def test_what_is_known_before_there_is_a_tree() -> None:
 
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS.values(), ids=list(DISTRIBUTIONS))
-def test_every_record_is_whole(distribution) -> None:
+def test_every_record_is_whole(distribution: Distribution) -> None:
     assert distribution.ids and distribution.managers and distribution.kernels
     assert distribution.initrd_name("6.1.0") == distribution.initrds[0].format("6.1.0")
     assert "6.1.0" in distribution.initrd_name("6.1.0")
