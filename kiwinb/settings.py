@@ -7,6 +7,7 @@ The file is ``config.toml`` in the user's configuration directory
     store-limit = "40G"
     cache = "/srv/kiwinb/cache"
     backend = "auto"
+    parallel-steps = 2
     obs-server = "https://download.example.org/repositories"
     disabled-checks = ["swap_name_used_with_lvm"]
 
@@ -48,6 +49,8 @@ class Settings:
         obs_server: Base URL of the repositories of an Open Build Service.
         backend: How the store keeps trees: ``auto``, ``overlay`` or ``copy``.
         disabled_checks: Names of runtime checks that are not to stop a build.
+        parallel_steps: How many steps of a build run at the same time, at most; ``None`` for as
+            many as there are processor cores.
     """
 
     store: Path
@@ -57,6 +60,7 @@ class Settings:
     obs_server: str | None = None
     backend: str = "auto"
     disabled_checks: tuple[str, ...] = ()
+    parallel_steps: int | None = None
 
 
 def settings_file(environ: Mapping[str, str] = os.environ) -> Path:
@@ -97,6 +101,7 @@ def load_settings(
         obs_server=reader.text("obs-server"),
         backend=reader.choice("backend", _BACKENDS),
         disabled_checks=reader.names("disabled-checks"),
+        parallel_steps=reader.count("parallel-steps"),
     )
     reader.finish()
     return settings
@@ -161,6 +166,12 @@ class _Reader:
         if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
             raise self._error(name, 'is to be a list of names, as in ["name"]')
         return tuple(value)
+
+    def count(self, name: str) -> int | None:
+        value = self._values.pop(name, None)
+        if value is not None and (not isinstance(value, int) or value is True or value < 1):
+            raise self._error(name, "is to be a number from 1 on")
+        return value
 
     def size(self, name: str) -> int | None:
         value = self._values.pop(name, None)

@@ -244,7 +244,14 @@ class Appliance:
     def _run(self, targets: Sequence[str]) -> Mapping[str, Checkpoint]:
         try:
             with self._watched(targets) as observer:
-                return run_steps(self.store, self.steps, self.host, observer, targets=targets)
+                return run_steps(
+                    self.store,
+                    self.steps,
+                    self.host,
+                    observer,
+                    targets=targets,
+                    parallel=self.settings.parallel_steps,
+                )
         finally:
             held = [step for step in self.steps if self.store.holds(step.key)]
             self.store.history.remember(self.description.name, held)

@@ -86,7 +86,8 @@ def update_root(
     taken = imported(store.import_tree(root))
     drafts = _drafts(manager, request, Change(tuple(add), tuple(delete)))
     steps = (taken, *seal(tuple(drafts), before=(taken,)))
-    run_steps(store, steps, appliance.host, observer, targets=[steps[-1].name])
+    parallel = appliance.settings.parallel_steps
+    run_steps(store, steps, appliance.host, observer, targets=[steps[-1].name], parallel=parallel)
     aside = f".{root.name}.{secrets.token_hex(4)}"
     fresh, old = root.with_name(f"{aside}.new"), root.with_name(f"{aside}.old")
     try:

@@ -22,6 +22,7 @@ def locked(
     shared: bool = False,
     timeout: float | None = None,
     on_wait: Callable[[str], None] = lambda holder: None,
+    on_poll: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
     """Hold a lock.
 
@@ -31,6 +32,7 @@ def locked(
         shared: Others may hold it shared as well.
         timeout: Seconds to wait for others; ``None`` for ever.
         on_wait: Told once who holds it, if there is a wait.
+        on_poll: Called again and again during a wait; what it raises ends the wait.
 
     Raises:
         StoreError: Somebody else held it for all that time.
@@ -48,6 +50,7 @@ def locked(
             if not told:
                 on_wait(holders(path))
                 told = True
+            on_poll()
             time.sleep(_POLL_SECONDS)
         yield
     finally:

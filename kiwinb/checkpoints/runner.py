@@ -3,17 +3,55 @@
 from __future__ import annotations
 
 import errno
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
 
 from kiwinb.checkpoints import jobs
 from kiwinb.checkpoints.checkpoint import Checkpoint
+from kiwinb.checkpoints.schedule import Graph, Slots, core_count, ranks
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import KiwinbError, StoreError
-from kiwinb.sandbox.worker import call, exit_on_termination
+from kiwinb.sandbox.worker import Cancellation, Cancelled, call, exit_on_termination
 from kiwinb.steps.progress import Observer, StepEvent, ignore
 from kiwinb.steps.step import HostPaths, Step
+
+_STOP_SECONDS = 40.0
+"""How long an interrupted run waits for its workers to be gone; they are killed at once."""
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A step has its result, or failed."""
+
+    step: Step
+    result: Checkpoint | BaseException
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the threads of one run share.
+
+    Attributes:
+        store: The store.
+        by_name: All steps.
+        host: Places on the host.
+        ranks: Which step goes first, by name.
+        slots: Room for steps at the same time.
+        cancellation: Ends all workers.
+        tell: Hands an event to the thread that called :func:`run_steps`.
+    """
+
+    store: Store
+    by_name: Mapping[str, Step]
+    host: HostPaths
+    ranks: Mapping[str, int]
+    slots: Slots
+    cancellation: Cancellation
+    tell: Callable[[StepEvent | _Ended], None]
 
 
 def run_steps(
@@ -23,41 +61,63 @@ def run_steps(
     observer: Observer = ignore,
     *,
     targets: Sequence[str] | None = None,
+    parallel: int | None = None,
 ) -> Mapping[str, Checkpoint]:
-    """Make the results of steps, in order, and keep them in the store.
+    """Make the results of steps and keep them in the store.
 
     What the store holds is taken; a step that only such results would need does not run either.
-    An interrupt, an error or the death of this process leaves nothing half done: the results
-    of the steps before are kept, the next run goes on behind them.
+    Steps that do not build on each other run at the same time. A step that fails stops those
+    that build on it; the others are run to their end, and then the error is raised.
+    An interrupt, an error or the death of this process leaves nothing half done: what has ended
+    is kept, and the next run goes on behind it.
 
     Args:
         store: The store.
         steps: Sealed steps; each names only earlier ones.
         host: Places on the host.
-        observer: Told what happens to each step.
+        observer: Told what happens to each step, always in the calling thread.
         targets: Names of the steps whose results are wanted; by default those that no other step
             names.
+        parallel: How many steps run at the same time, at most; by default as many as there are
+            cores, and with 1 they run in order. Fewer do when memory is short.
 
     Returns:
         By step name, the checkpoints that are there now; those of the targets always are.
 
     Raises:
-        KiwinbError: A step failed; the message names it.
+        KiwinbError: A step failed; the message names it. Of several, it is the first one in
+            order, and its notes tell of the others.
     """
     by_name = {step.name: step for step in steps}
     wanted = _final(steps) if targets is None else targets
-    found: dict[str, Checkpoint] = {}
     with exit_on_termination(), store.in_use():
-        due = _due(store, by_name, wanted)
-        for step in steps:
-            if step.name in due:
-                found[step.name] = _make(store, step, by_name, host, observer)
-            elif store.holds(step.key):
-                found[step.name] = _take(store, step, observer)
+        names = _due(store, by_name, wanted)
+        due = tuple(step for step in steps if step.name in names)
+        found = {
+            step.name: _take(store, step, observer)
+            for step in steps
+            if step.name not in names and store.holds(step.key)
+        }
+        count = parallel or core_count()
+        messages: SimpleQueue[StepEvent | _Ended] = SimpleQueue()
+        run = _Run(
+            store,
+            by_name,
+            host,
+            ranks(due, {} if count == 1 else _seconds_before(store)) if due else {},
+            Slots(count),
+            Cancellation(),
+            messages.put,
+        )
+        found |= _run_all(run, due, messages, observer)
     if store.limit is not None:
         with suppress(StoreError):  # another build uses the store: that one will see to it
             store.gc(keep=[by_name[name].key for name in wanted], timeout=0)
-    return {name: item for name, item in found.items() if store.holds(item.key)}
+    return {
+        step.name: found[step.name]
+        for step in steps
+        if step.name in found and store.holds(step.key)
+    }
 
 
 def due_steps(
@@ -70,7 +130,7 @@ def due_steps(
 
 
 def _final(steps: Sequence[Step]) -> tuple[str, ...]:
-    named = {name for step in steps for name in (step.base, *step.needs)}
+    named = {name for step in steps for name in step.before}
     return tuple(step.name for step in steps if step.name not in named)
 
 
@@ -87,8 +147,70 @@ def _due(store: Store, by_name: Mapping[str, Step], wanted: Sequence[str]) -> se
         step = by_name[name]
         if not store.holds(step.key):
             due.add(name)
-            pending += [*(() if step.base is None else (step.base,)), *step.needs]
+            pending += step.before
     return due
+
+
+def _seconds_before(store: Store) -> Mapping[str, float]:
+    """How long steps of each name took when they ran last, in whatever build."""
+    return {checkpoint.name: checkpoint.seconds for checkpoint in store.list()}
+
+
+def _run_all(
+    run: _Run,
+    due: Sequence[Step],
+    messages: SimpleQueue[StepEvent | _Ended],
+    observer: Observer,
+) -> dict[str, Checkpoint]:
+    """Give each step a thread when it is ready, and tell the observer what the threads tell."""
+    graph = Graph(due)
+    threads: dict[str, threading.Thread] = {}
+    results: dict[str, Checkpoint] = {}
+    failed: dict[str, BaseException] = {}
+    try:
+        while True:
+            ready = graph.take_ready()
+            for step in ready:
+                run.slots.enter(run.ranks[step.name])
+            for step in ready:
+                threads[step.name] = threading.Thread(target=_work, args=(run, step), daemon=True)
+                threads[step.name].start()
+            if not threads:
+                break
+            message = messages.get()
+            if isinstance(message, StepEvent):
+                observer(message)
+                continue
+            name = message.step.name
+            threads.pop(name).join()
+            if isinstance(message.result, BaseException):
+                failed[name] = message.result
+            else:
+                results[name] = message.result
+                graph.done(name)
+    except BaseException:
+        run.cancellation.cancel()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for thread in threads.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        raise
+    errors = [failed[step.name] for step in due if step.name in failed]
+    for further in errors[1:]:
+        errors[0].add_note(str(further))
+    if errors:
+        raise errors[0]
+    return results
+
+
+def _work(run: _Run, step: Step) -> None:
+    """Make one step in a thread of its own."""
+    result: Checkpoint | BaseException
+    try:
+        result = _make(run, step)
+    except BaseException as error:
+        result = error
+    run.slots.leave(run.ranks[step.name])
+    run.tell(_Ended(step, result))
 
 
 def _take(store: Store, step: Step, observer: Observer) -> Checkpoint:
@@ -98,58 +220,68 @@ def _take(store: Store, step: Step, observer: Observer) -> Checkpoint:
     return checkpoint
 
 
-def _make(
-    store: Store, step: Step, by_name: Mapping[str, Step], host: HostPaths, observer: Observer
-) -> Checkpoint:
-    began = time.monotonic()
+def _make(run: _Run, step: Step) -> Checkpoint:
+    store, rank, check = run.store, run.ranks[step.name], run.cancellation.check
+
+    def wait(holder: str) -> None:
+        run.slots.leave(rank)  # others need not wait for it
+        run.tell(StepEvent(step, "running", line=f"waiting for {holder}, which runs this step"))
+
+    with store.making(step.key, step.name, wait, check):
+        if store.holds(step.key):  # another build has made it
+            return _take(store, step, run.tell)
+        with run.slots.taken(rank, step.memory, check):
+            began = time.monotonic()
+            run.tell(StepEvent(step, "running", seconds=0.0))
+            try:
+                checkpoint = _run_action(run, step, began)
+            except Cancelled:
+                raise
+            except Exception as error:
+                seconds = time.monotonic() - began
+                named = _name_step(error, step)
+                run.tell(StepEvent(step, "failed", seconds=seconds, error=named))
+                if named is error:
+                    raise
+                raise named from error
+            run.tell(StepEvent(step, "done", seconds=checkpoint.seconds))
+            return checkpoint
+
+
+def _run_action(run: _Run, step: Step, began: float) -> Checkpoint:
+    store, by_name = run.store, run.by_name
 
     def tell(line: str | None = None, fraction: float | None = None) -> None:
         seconds = time.monotonic() - began
-        observer(StepEvent(step, "running", line=line, fraction=fraction, seconds=seconds))
+        run.tell(StepEvent(step, "running", line=line, fraction=fraction, seconds=seconds))
 
-    def wait(holder: str) -> None:
-        tell(f"waiting for {holder}, which runs this step")
-
-    with store.making(step.key, step.name, wait):
-        if store.holds(step.key):  # another build has made it
-            return _take(store, step, observer)
-        tell()
-        try:
-            base = None if step.base is None else by_name[step.base].key
-            needs = {name: by_name[name].key for name in step.needs}
-            with store.draft(
-                key=step.key,
-                name=step.name,
-                title=step.title,
-                output=step.output,
-                base=base,
-                needs=needs,
-                inputs=step.inputs,
-            ) as draft:
-                job = jobs.StepJob(
-                    action=step.action,
-                    tree=store.tree(base),
-                    draft=draft,
-                    inputs={name: store.files(store.get(key)) for name, key in needs.items()},
-                    host=host,
-                    rootless=store.rootless,
-                )
-                checkpoint = call(
-                    jobs.run_step,
-                    job,
-                    on_log=lambda line: tell(line=line),
-                    on_progress=lambda fraction: tell(fraction=fraction),
-                    privilege=store.privilege,
-                )
-        except Exception as error:
-            seconds = time.monotonic() - began
-            named = _name_step(error, step)
-            observer(StepEvent(step, "failed", seconds=seconds, error=named))
-            if named is error:
-                raise
-            raise named from error
-    observer(StepEvent(step, "done", seconds=checkpoint.seconds))
-    return checkpoint
+    base = None if step.base is None else by_name[step.base].key
+    needs = {name: by_name[name].key for name in step.needs}
+    with store.draft(
+        key=step.key,
+        name=step.name,
+        title=step.title,
+        output=step.output,
+        base=base,
+        needs=needs,
+        inputs=step.inputs,
+    ) as draft:
+        job = jobs.StepJob(
+            action=step.action,
+            tree=store.tree(base),
+            draft=draft,
+            inputs={name: store.files(store.get(key)) for name, key in needs.items()},
+            host=run.host,
+            rootless=store.rootless,
+        )
+        return call(
+            jobs.run_step,
+            job,
+            on_log=lambda line: tell(line=line),
+            on_progress=lambda fraction: tell(fraction=fraction),
+            privilege=store.privilege,
+            cancellation=run.cancellation,
+        )
 
 
 def _name_step(error: Exception, step: Step) -> Exception:

@@ -193,10 +193,15 @@ class Store:
         return locked(self._lock("store"), what=f"the store {self.path}", shared=True)
 
     def making(
-        self, key: Digest, name: str, on_wait: Callable[[str], None] = lambda holder: None
+        self,
+        key: Digest,
+        name: str,
+        on_wait: Callable[[str], None] = lambda holder: None,
+        on_poll: Callable[[], None] = lambda: None,
     ) -> AbstractContextManager[None]:
         """Be the only one who makes the checkpoint of a key; wait for whoever makes it now."""
-        return locked(self._lock(key), what=f"the step {name}", on_wait=on_wait)
+        what = f"the step {name}"
+        return locked(self._lock(key), what=what, on_wait=on_wait, on_poll=on_poll)
 
     def _alone(self, timeout: float) -> AbstractContextManager[None]:
         return locked(self._lock("store"), what=f"the store {self.path}", timeout=timeout)

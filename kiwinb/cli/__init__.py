@@ -158,7 +158,8 @@ def main() -> NoReturn:
     try:
         status = app(prog_name="kiwinb", standalone_mode=False)
     except KiwinbError as error:
-        print(f"kiwinb: {error}", file=sys.stderr)
+        for text in (str(error), *getattr(error, "__notes__", ())):
+            print(f"kiwinb: {text}", file=sys.stderr)
         sys.exit(error.exit_status)
     except click.ClickException as error:
         error.show()

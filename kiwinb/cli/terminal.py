@@ -29,10 +29,12 @@ def step_progress(console: Console, *, verbose: bool) -> Iterator[Observer]:
         verbose: Show the output of running commands, too.
     """
     if not console.is_terminal:
+        running: set[str] = set()
 
         def tell(event: StepEvent) -> None:
             _log(event)
-            _print(console, event, verbose=verbose)
+            (running.add if event.state == "running" else running.discard)(event.step.name)
+            _print(console, event, verbose=verbose, several=len(running) > 1)
 
         yield tell
         return
@@ -58,7 +60,7 @@ def step_progress(console: Console, *, verbose: bool) -> Iterator[Observer]:
                 if event.line is not None:
                     bars.update(tasks[name], line=event.line[:60].replace("[", "\\["))
                     if verbose:
-                        bars.console.print(f"  {event.line}", markup=False, highlight=False)
+                        _print_line(bars.console, event, several=len(tasks) > 1)
                 return
             if name in tasks:
                 bars.remove_task(tasks.pop(name))
@@ -76,11 +78,17 @@ def _log(event: StepEvent) -> None:
         log.info("%s: %s (%s)", name, event.state, event.step.title)
 
 
-def _print(console: Console, event: StepEvent, *, verbose: bool) -> None:
+def _print_line(console: Console, event: StepEvent, *, several: bool) -> None:
+    """Print a line of output; with the step's name when several steps run."""
+    whose = f"{event.step.name}: " if several else ""
+    console.print(f"  {whose}{event.line}", markup=False, highlight=False)
+
+
+def _print(console: Console, event: StepEvent, *, verbose: bool, several: bool = False) -> None:
     if event.state == "running":
         if event.line is not None:
             if verbose:
-                console.print(f"  {event.line}", markup=False, highlight=False)
+                _print_line(console, event, several=several)
         elif event.fraction is None and not console.is_terminal:
             console.print(f"> {event.step.title}", markup=False, highlight=False)
         return

@@ -123,13 +123,15 @@ class Panel:
         self._bad = True
         kept = self.count("held", "done")
         if isinstance(error, KeyboardInterrupt):
-            where = f" in the step {running[0].step.name}" if running else ""
+            names = ", ".join(row.step.name for row in running)
+            where = f" in the step{'s' if len(running) > 1 else ''} {names}" if running else ""
             self.note = (
                 f"Stopped{where}. {kept} of {len(self.rows)} steps are kept; "
                 "run the cell again to go on behind them."
             )
             return
         said = str(error) if isinstance(error, KiwinbError) else f"{type(error).__name__}: {error}"
+        said = "\n".join((said, *getattr(error, "__notes__", ())))
         self.note = (
             f"{said}\n{kept} of {len(self.rows)} steps are kept: when this is put right, run the "
             "cell again to go on behind them."
@@ -325,7 +327,7 @@ def _needed(steps: Sequence[Step], targets: Sequence[str]) -> tuple[Step, ...]:
         if name not in needed:
             needed.add(name)
             step = by_name[name]
-            pending += [*(() if step.base is None else (step.base,)), *step.needs]
+            pending += step.before
     return tuple(step for step in steps if step.name in needed)
 
 

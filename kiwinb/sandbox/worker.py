@@ -59,6 +59,8 @@ _BOOT = (
 )
 _END_SECONDS = 30.0
 _OUTPUT_TAIL = 4000
+_ENDED = (BrokenPipeError, ValueError)
+"""What writing to a worker raises that ended, or whose standard input another thread closed."""
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -85,6 +87,47 @@ class Report:
             data = data[os.write(self._descriptor, data) :]
 
 
+class Cancelled(Exception):
+    """Another thread ended the call."""
+
+
+class Cancellation:
+    """Lets one thread end the calls that others wait for, and all that these calls started."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cancelled = False
+        self._inputs: set[IO[bytes]] = set()
+
+    def cancel(self) -> None:
+        """End all calls that are made with this object, now and later."""
+        with self._lock:
+            self._cancelled = True
+            for stream in self._inputs:
+                _close(stream)
+
+    def check(self) -> None:
+        """Raise :class:`Cancelled` once it is cancelled."""
+        if self._cancelled:
+            raise Cancelled
+
+    @contextmanager
+    def closing(self, stream: IO[bytes]) -> Iterator[None]:
+        """Close the standard input of a worker, which ends it, if it is cancelled meanwhile.
+
+        Raises:
+            Cancelled: It was cancelled.
+        """
+        with self._lock:
+            self.check()
+            self._inputs.add(stream)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inputs.remove(stream)
+
+
 def call(
     function: Callable[[A, Report], R],
     argument: A,
@@ -92,6 +135,7 @@ def call(
     on_log: Callable[[str], None] = lambda line: None,
     on_progress: Callable[[float], None] = lambda fraction: None,
     privilege: Privilege | None = None,
+    cancellation: Cancellation | None = None,
 ) -> R:
     """Call ``function(argument, report)`` as root in new namespaces, in a new process.
 
@@ -103,6 +147,7 @@ def call(
         on_log: Takes each line that the function reports.
         on_progress: Takes each fraction that it reports.
         privilege: How to become root; found out when not given.
+        cancellation: Lets another thread end the call.
 
     Returns:
         What the function returned.
@@ -110,8 +155,10 @@ def call(
     Raises:
         KiwinbError: What the function raised; so do all other exceptions.
         HostError: The host does not allow namespaces.
+        Cancelled: Another thread ended the call.
     """
     privilege = privilege or detect()
+    cancellation = cancellation or Cancellation()
     reading, writing = os.pipe()
     with (
         exit_on_termination(),
@@ -138,12 +185,14 @@ def call(
             os.close(writing)
         assert process.stdin is not None
         try:
-            ended = _follow(process, events, (function, argument), privilege, on_log, on_progress)
+            with cancellation.closing(process.stdin):
+                job = (function, argument)
+                ended = _follow(process, events, job, privilege, on_log, on_progress)
         finally:
-            with suppress(BrokenPipeError):
-                process.stdin.close()
+            _close(process.stdin)
             _reap(process)
         if ended is None:
+            cancellation.check()
             output.seek(max(0, output.tell() - _OUTPUT_TAIL))
             said = output.read().decode("utf-8", "replace").strip()
             raise _died(function, process.returncode, said)
@@ -204,10 +253,11 @@ def _follow(
             on_progress(value)
         elif kind == "map":
             _map_ids(process.pid, privilege)
-            process.stdin.write(b"\n")
-            process.stdin.flush()
+            with suppress(*_ENDED):
+                process.stdin.write(b"\n")
+                process.stdin.flush()
         elif kind == "ready":
-            with suppress(BrokenPipeError):
+            with suppress(*_ENDED):
                 process.stdin.write(struct.pack("=Q", len(frame)) + frame)
                 process.stdin.flush()
         else:
@@ -236,6 +286,11 @@ def _map_ids(pid: int, privilege: Privilege) -> None:
 def _numbers(ranges: Sequence[IdRange]) -> Iterator[str]:
     for item in ranges:
         yield from (str(item.inside), str(item.outside), str(item.count))
+
+
+def _close(stream: IO[bytes]) -> None:
+    with suppress(BrokenPipeError):
+        stream.close()
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:

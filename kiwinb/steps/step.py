@@ -18,6 +18,9 @@ from kiwinb.steps.keys import Digest, digest, keyed_fields
 
 Output = Literal["tree", "files"]
 
+DEFAULT_MEMORY = 256 << 20
+"""Bytes of memory that a step is taken to need when its action does not say."""
+
 
 @dataclass(frozen=True)
 class HostPaths:
@@ -67,6 +70,10 @@ class Action(Protocol):
     An action is a frozen dataclass. All of its fields are hashed into the key, but for those
     declared with ``field(metadata=NOT_IN_KEY)``, which must not change the result. A change to
     what ``run`` makes of the same fields raises ``revision``.
+
+    An action that needs more or less memory than :data:`DEFAULT_MEMORY` says so in a class
+    attribute ``memory``, in bytes: steps that would need more together than the host has
+    available do not run at the same time.
     """
 
     output: ClassVar[Output]
@@ -107,6 +114,16 @@ class Step:
     def output(self) -> Output:
         """``tree`` for a step that leaves a root tree, ``files`` for one that leaves files."""
         return self.action.output
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that it needs, about."""
+        return getattr(self.action, "memory", DEFAULT_MEMORY)
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """Names of the steps whose results it reads: its base and its needs."""
+        return (*(() if self.base is None else (self.base,)), *self.needs)
 
 
 @dataclass(frozen=True)

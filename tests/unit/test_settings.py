@@ -24,13 +24,14 @@ def test_defaults_without_a_file(tmp_path: Path) -> None:
 def test_all_settings(tmp_path: Path) -> None:
     settings = load(
         tmp_path,
-        'store = "/s"\ncache = "/d"\nstore-limit = "40G"\nbackend = "copy"\n'
+        'store = "/s"\ncache = "/d"\nstore-limit = "40G"\nbackend = "copy"\nparallel-steps = 3\n'
         'obs-server = "https://obs.example.org"\n'
         '[mirrors]\ndebian = "http://m.example.org/debian/"\nlocal = ["file:/a", "file:/b"]\n',
     )
     assert (settings.store, settings.cache) == (Path("/s"), Path("/d"))
     assert settings.store_limit == 40 * 2**30
     assert settings.backend == "copy"
+    assert settings.parallel_steps == 3
     assert settings.obs_server == "https://obs.example.org"
     assert settings.mirrors == {
         "debian": ("http://m.example.org/debian",),
@@ -52,6 +53,8 @@ def test_environment_and_argument_override_the_file(tmp_path: Path) -> None:
         ('store = "/s"\ncache = \n', 2, "no valid TOML"),
         ("\nstore = 3\n", 2, "store is to be a text"),
         ('backend = "zfs"\n', 1, "auto, overlay, copy"),
+        ("parallel-steps = 0\n", 1, "a number from 1 on"),
+        ("parallel-steps = true\n", 1, "a number from 1 on"),
         ('store-limit = "many"\n', 1, "size"),
         ('[mirrors]\ndebian = "/srv"\n', 2, "debian is to be a URL"),
         ("[mirrors]\ndebian = []\n", 2, "debian is to be a URL"),
