@@ -28,6 +28,7 @@ from kiwinb.build.image import Image
 from kiwinb.build.plan import BuildPlan, forecast_request, plan_build, plan_create
 from kiwinb.build.root_tree import RootTree
 from kiwinb.checkpoints.checkpoint import Checkpoint
+from kiwinb.checkpoints.history import BuildIdentity
 from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.store import Store, open_store
 from kiwinb.description.document import Document, read
@@ -51,6 +52,7 @@ from kiwinb.packages.manager import (
 )
 from kiwinb.packages.mirrors import resolve
 from kiwinb.settings import Settings, load_settings
+from kiwinb.steps.keys import digest
 from kiwinb.steps.progress import Observer, ignore
 from kiwinb.steps.step import HostPaths, Step, seal
 
@@ -206,7 +208,7 @@ class Appliance:
             StepForecast(
                 step,
                 self.store.holds(step.key),
-                history.changes(self.description.name, step, steps),
+                history.changes(self._identity, step, steps, held=self.store.holds(step.key)),
             )
             for step in steps
         )
@@ -254,7 +256,19 @@ class Appliance:
                 )
         finally:
             held = [step for step in self.steps if self.store.holds(step.key)]
-            self.store.history.remember(self.description.name, held)
+            self.store.history.remember(self._identity, held)
+
+    @property
+    def _identity(self) -> BuildIdentity:
+        image = self.description
+        return BuildIdentity(
+            image.directory.absolute(),
+            image.name,
+            image.profiles,
+            image.type.image,
+            image.arch,
+            digest(self.overrides),
+        )
 
     def _watched(self, targets: Sequence[str]) -> AbstractContextManager[Observer]:
         if self.observer is not None:

@@ -3,14 +3,43 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from kiwinb.checkpoints.locks import locked
-from kiwinb.steps.keys import Digest
+from kiwinb.steps.keys import Digest, digest
 from kiwinb.steps.step import Step
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BuildIdentity:
+    """Which build it is: two builds with one identity are compared with each other.
+
+    Attributes:
+        description: The description directory.
+        name: Name of the image.
+        profiles: The selected profiles.
+        type: The image type.
+        arch: The target architecture, as ``uname -m`` prints it.
+        overrides: Digest of what is to be different from the description.
+    """
+
+    description: Path
+    name: str
+    profiles: tuple[str, ...] = ()
+    type: str = ""
+    arch: str = ""
+    overrides: Digest = ""
+
+    @property
+    def key(self) -> Digest:
+        """Under which the history keeps it."""
+        return digest(self)
 
 
 @dataclass(frozen=True)
@@ -28,8 +57,12 @@ class LastRun:
     before: Mapping[str, Digest]
 
 
+_BUILDS = 500
+"""How many builds are remembered."""
+
+
 class History:
-    """The index of last runs, by image and step; a file of the store.
+    """The index of last runs, by build and step; a file of the store.
 
     Args:
         file: The file; made when something is remembered.
@@ -40,34 +73,57 @@ class History:
         self._file = file
         self._lock = lock
 
-    def last(self, image: str, step: str) -> LastRun | None:
+    def last(self, build: BuildIdentity, step: str) -> LastRun | None:
         """The last run of a step.
 
         Args:
-            image: Result name of the image.
+            build: Which build.
             step: Name of the step.
         """
-        data = self._read().get(image, {}).get(step)
+        data = self._read().get(build.key, {}).get(step)
         return None if data is None else LastRun(**data)
 
-    def remember(self, image: str, steps: Iterable[Step]) -> None:
-        """Write down what the steps of an image are now."""
+    def remember(self, build: BuildIdentity, steps: Iterable[Step]) -> None:
+        """Write down what the steps of a build are now.
+
+        When that cannot be written it is logged: the history changes no result.
+        """
         planned = tuple(steps)
         keys = {step.name: step.key for step in planned}
         runs = {
             step.name: asdict(LastRun(step.key, dict(step.inputs), _before(step, keys)))
             for step in planned
         }
-        with locked(self._lock, what="the build history"):
-            data = self._read()
-            data[image] = {**data.get(image, {}), **runs}
-            spare = self._file.with_suffix(".new")
-            spare.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            spare.replace(self._file)
+        spare = self._file.with_suffix(".new")
+        try:
+            with locked(self._lock, what="the build history"):
+                data = self._read()
+                data[build.key] = {**data.pop(build.key, {}), **runs}  # the latest is the last
+                for old in [*data][:-_BUILDS]:
+                    del data[old]
+                spare.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+                spare.replace(self._file)
+        except OSError as error:
+            spare.unlink(missing_ok=True)
+            log.warning("What was built is not remembered: %s", error)
 
-    def changes(self, image: str, step: Step, steps: Iterable[Step]) -> tuple[str, ...]:
-        """Why a step differs from its last run, in words; empty when it does not."""
-        last = self.last(image, step.name)
+    def changes(
+        self, build: BuildIdentity, step: Step, steps: Iterable[Step], *, held: bool = False
+    ) -> tuple[str, ...]:
+        """Why a step differs from its last run, in words.
+
+        Args:
+            build: Which build.
+            step: The step.
+            steps: All steps of the build.
+            held: Its result is in the store: it does not run, so there are no reasons.
+
+        Returns:
+            The reasons; empty when there are none.
+        """
+        if held:
+            return ()
+        last = self.last(build, step.name)
         if last is None:
             return ("it was not built before",)
         if last.key == step.key:
