@@ -19,6 +19,7 @@ build that dies leaves a draft that nobody locks, and the next one removes it.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -42,11 +43,13 @@ from kiwinb.steps.step import Output
 
 __all__ = ["Checkpoint", "Store"]
 
-FORMAT = 2
+FORMAT = 3
 BACKEND_VARIABLE = "KIWINB_STORE_BACKEND"
 """Environment variable that names the backend of a new store: ``overlay`` or ``copy``."""
 
 _DIRECTORIES = ("objects", "drafts", "trash", "locks", "mnt")
+
+log = logging.getLogger(__name__)
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -84,6 +87,8 @@ class Store:
     ) -> Store:
         """Open a store, and make it if it is not there.
 
+        One of another format is emptied and made anew, as checkpoints are only a cache.
+
         Args:
             path: Its directory.
             rootless: What the caller expects of the host; found out when not given.
@@ -91,7 +96,7 @@ class Store:
             backend: Force a backend; otherwise a new store takes the best that works there.
 
         Raises:
-            StoreError: It belongs to somebody else, is of another format, or cannot be there.
+            StoreError: It belongs to somebody else, or cannot be there.
             HostError: Workers cannot run on this host.
         """
         path = path.absolute()
@@ -105,6 +110,7 @@ class Store:
         wanted = backend or _forced_backend()
         try:
             path.mkdir(parents=True, exist_ok=True)
+            _renew(path, privilege)
             if not (path / "store.json").exists():
                 _create(path, privilege, wanted)
         except OSError as error:
@@ -528,10 +534,44 @@ def _create(path: Path, privilege: Privilege, backend: BackendName | None) -> No
         spare.rename(path / "store.json")
 
 
+def _renew(path: Path, privilege: Privilege) -> None:
+    """Empty a store whose format this kiwinb does not read; anything else is left alone.
+
+    Raises:
+        StoreError: A build uses the store.
+    """
+    file = path / "store.json"
+    if not (found := _other_format(file, privilege)) or not (path / "locks").is_dir():
+        return
+    alone = locked(path / "locks" / "store", what=f"the store {path} of format {found}", timeout=0)
+    with locked(path / ".lock", what=f"the store {path}"), alone:
+        if not (found := _other_format(file, privilege)):
+            return
+        log.warning(
+            "The store %s has format %s, which this kiwinb does not read: "
+            "it is emptied and made anew (format %s).",
+            *(path, found, FORMAT),
+        )
+        names = ("objects", "drafts", "trash", "mnt", "logs")
+        doomed = tuple(path / name for name in names if (path / name).is_dir())
+        call(jobs.remove, doomed, privilege=privilege)
+        (path / "history.json").unlink(missing_ok=True)
+        file.unlink()
+
+
+def _other_format(file: Path, privilege: Privilege) -> str | None:
+    """The format of a store of this user, if it is another one than ours."""
+    try:
+        description = json.loads(file.read_bytes())
+        found, owner = description["format"], (description["rootless"], description["uid"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return str(found) if found != FORMAT and owner == (privilege.rootless, os.getuid()) else None
+
+
 def _read_description(path: Path, privilege: Privilege, backend: BackendName | None) -> BackendName:
     try:
         description = json.loads((path / "store.json").read_bytes())
-        wrong = description["format"] != FORMAT
         owner = (description["rootless"], description["uid"])
         found: BackendName = description["backend"]
     except OSError as error:
@@ -542,11 +582,6 @@ def _read_description(path: Path, privilege: Privilege, backend: BackendName | N
         raise StoreError(
             f"{path}/store.json is damaged: {error}", remedy="Remove the store and build again."
         ) from error
-    if wrong:
-        raise StoreError(
-            f"the store {path} has format {description['format']}; this kiwinb reads {FORMAT}",
-            remedy="Use another directory for the store, or the kiwinb that made it.",
-        )
     if owner != (privilege.rootless, os.getuid()):
         raise StoreError(
             f"the store {path} is that of user {owner[1]} ({_mode(owner[0])}); "

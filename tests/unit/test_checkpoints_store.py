@@ -8,12 +8,13 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
+from kiwinb.checkpoints.history import BuildIdentity
 from kiwinb.checkpoints.runner import due_steps, run_steps
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import CommandError, KiwinbError, StoreError
@@ -361,12 +362,9 @@ def test_the_owner_is_checked(any_store: Store) -> None:
         Store.open(any_store.path, rootless=not any_store.rootless)
     file = any_store.path / "store.json"
     good = file.read_text()
-    for change, message in (
-        ({"uid": 4711}, "is that of user 4711"),
-        ({"format": 99}, "has format 99"),
-    ):
+    for change in ({"uid": 4711}, {"uid": 4711, "format": 99}):
         file.write_text(json.dumps(json.loads(good) | change))
-        with pytest.raises(StoreError, match=message):
+        with pytest.raises(StoreError, match="is that of user 4711"):
             Store.open(any_store.path)
     file.write_text("{")
     with pytest.raises(StoreError, match="damaged"):
@@ -374,6 +372,41 @@ def test_the_owner_is_checked(any_store: Store) -> None:
     file.write_text(good)
     with pytest.raises(StoreError, match="keeps trees with the backend"):
         Store.open(any_store.path, backend="copy" if any_store.backend == "overlay" else "overlay")
+
+
+def test_a_store_of_another_format_is_made_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store.open(tmp_path / "store")
+    run_steps(store, _steps(), HOST)
+    store.history.remember(IMAGE, _steps())
+    file = store.path / "store.json"
+    good = file.read_text()
+    file.write_text(json.dumps(json.loads(good) | {"format": 1}))
+    with store.in_use(), pytest.raises(StoreError, match="of format 1 is in use by process"):
+        Store.open(store.path)
+    assert len(store.list()) == len(_steps())
+    again = Store.open(store.path)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"The store {store.path} has format 1, which this kiwinb does not read: "
+        "it is emptied and made anew (format 3)."
+    ]
+    assert again.list() == ()
+    assert again.history.last(IMAGE, "base") is None
+    assert file.read_text() == good
+    caplog.clear()
+    Store.open(store.path)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("text", ['{"format": 1}', '{"format": 1, "rootless": false, "uid": 0}'])
+def test_nothing_is_removed_that_is_no_store(tmp_path: Path, text: str) -> None:
+    (tmp_path / "store.json").write_text(text)
+    (tmp_path / "objects").mkdir()
+    (tmp_path / "objects" / "precious").touch()
+    with pytest.raises(StoreError):
+        Store.open(tmp_path)
+    assert (tmp_path / "objects" / "precious").exists()
 
 
 def test_a_directory_with_other_things_is_no_store(tmp_path: Path) -> None:
@@ -399,31 +432,56 @@ def test_what_is_not_there_is_said(any_store: Store) -> None:
         any_store.import_tree(any_store.path / "nowhere")
 
 
+IMAGE = BuildIdentity(Path("/description"), "image", ("Live",), "oem", "x86_64", "0" * 64)
+
+
 def test_history_tells_what_changed(any_store: Store) -> None:
-    steps = _steps()
+    history, steps = any_store.history, _steps()
     by_name = {step.name: step for step in steps}
-    assert any_store.history.changes("image", steps[1], steps) == ("it was not built before",)
-    any_store.history.remember("image", steps)
-    assert any_store.history.changes("image", steps[1], steps) == ()
+    assert history.changes(IMAGE, steps[1], steps) == ("it was not built before",)
+    assert history.changes(IMAGE, steps[1], steps, held=True) == ()
+    history.remember(IMAGE, steps)
+    assert history.changes(IMAGE, steps[1], steps) == ()
     now = _steps("2")
-    assert any_store.history.changes("image", now[0], now) == ()
-    assert any_store.history.changes("image", now[1], now) == ("input content changed",)
-    assert any_store.history.changes("image", now[2], now) == ("step middle changed",)
-    assert any_store.history.changes("image", now[4], now) == (
-        "step top changed",
-        "step list changed",
-    )
-    assert any_store.history.changes("other", now[1], now) == ("it was not built before",)
-    last = any_store.history.last("image", "middle")
+    assert history.changes(IMAGE, now[0], now) == ()
+    assert history.changes(IMAGE, now[1], now) == ("input content changed",)
+    assert history.changes(IMAGE, now[1], now, held=True) == ()
+    assert history.changes(IMAGE, now[2], now) == ("step middle changed",)
+    assert history.changes(IMAGE, now[4], now) == ("step top changed", "step list changed")
+    last = history.last(IMAGE, "middle")
     assert last is not None
     assert last.key == by_name["middle"].key
 
 
-def test_a_lost_history_is_no_error(any_store: Store) -> None:
-    any_store.history.remember("image", _steps())
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"description": Path("/copy")},
+        {"name": "other"},
+        {"profiles": ("Live", "Net")},
+        {"type": "iso"},
+        {"arch": "aarch64"},
+        {"overrides": "1" * 64},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_history_tells_builds_apart(any_store: Store, change: dict[str, Any]) -> None:
+    steps, now = _steps(), _steps("2")
+    other = replace(IMAGE, **change)
+    any_store.history.remember(IMAGE, steps)
+    assert any_store.history.changes(other, now[1], now) == ("it was not built before",)
+    any_store.history.remember(other, now)
+    assert any_store.history.changes(IMAGE, steps[1], steps) == ()
+    assert any_store.history.changes(other, now[1], now) == ()
+
+
+def test_a_lost_history_is_no_error(any_store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    any_store.history.remember(IMAGE, _steps())
     (any_store.path / "history.json").write_text("{")
-    assert any_store.history.last("image", "base") is None
+    assert any_store.history.last(IMAGE, "base") is None
     shutil.rmtree(any_store.path / "locks")
+    any_store.history.remember(IMAGE, _steps())
+    assert "What was built is not remembered" in caplog.text
     (any_store.path / "locks").mkdir()
-    any_store.history.remember("image", _steps())
-    assert any_store.history.last("image", "base") is not None
+    any_store.history.remember(IMAGE, _steps())
+    assert any_store.history.last(IMAGE, "base") is not None
