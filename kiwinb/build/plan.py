@@ -13,7 +13,7 @@ from kiwinb.distributions import DISTRIBUTIONS, named
 from kiwinb.images import IMAGE_KINDS
 from kiwinb.images.container.derived import plan_base_container
 from kiwinb.images.inputs import BuildInputs
-from kiwinb.images.kind import ImageKind, ResultFile
+from kiwinb.images.kind import ResultFile
 from kiwinb.images.metadata import plan_metadata
 from kiwinb.initrd.build import BuildInitrd
 from kiwinb.packages import MANAGERS
@@ -31,6 +31,9 @@ from kiwinb.prepare.packages import (
 from kiwinb.prepare.scripts import RunScript
 from kiwinb.prepare.users import SetupUsers
 from kiwinb.steps.step import Action, DraftStep, Step, seal
+
+INITRD = "initrd"
+"""Name of the step that builds the initrd."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,13 @@ def plan_create(
         ImageError: No such kind of image is known, or it cannot be what the description asks.
     """
     kind = IMAGE_KINDS.find(image.type.image)
-    drafts = _chain(_create_actions(image, inputs, kind), after=prepare[-1].name)
+    drafts = _chain(_script(image, inputs, "images.sh"), after=prepare[-1].name)
     tree = drafts[-1].name if drafts else prepare[-1].name
-    metadata = plan_metadata(image, tree)
+    metadata = plan_metadata(image, tree)  # no package has an initrd: it need not wait for one
+    if kind.boots:
+        action = BuildInitrd(image.type.initrd_system, inputs.epoch)
+        drafts = (*drafts, DraftStep(INITRD, "Build the initrd", action, base=tree))
+        tree = INITRD
     made = kind.plan(image, inputs, tree)
     create = seal((*drafts, *made.steps, *metadata.steps), before=prepare)
     return BuildPlan(prepare, create, (*made.results, *metadata.results))
@@ -200,14 +207,6 @@ def _final_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Nam
         yield from _script(image, inputs, "config-overlay.sh")
         yield from _script(image, inputs, "config-host-overlay.sh", on_host=True)
     yield "cleanup", "Clean up", CleanUp(manager, inputs.epoch)
-
-
-def _create_actions(
-    image: ImageDescription, inputs: BuildInputs, kind: ImageKind
-) -> Iterator[Named]:
-    yield from _script(image, inputs, "images.sh")
-    if kind.boots:
-        yield "initrd", "Build the initrd", BuildInitrd(image.type.initrd_system, inputs.epoch)
 
 
 def _script(

@@ -81,7 +81,7 @@ def _order(events: list[StepEvent], state: str) -> list[str]:
 
 
 def test_results_are_those_of_one_after_another(tmp_path: Path) -> None:
-    found = []
+    found: list[dict[str, object]] = []
     for parallel in (1, 4):
         store = Store.open(tmp_path / f"store-{parallel}")
         events: list[StepEvent] = []
