@@ -1,12 +1,13 @@
-"""Bootloaders: one module sets up one kind, in the root tree, before there is a disk."""
+"""Bootloaders: each is one module of two acts, before and after file systems are filled."""
 
 from kiwinb.bootloader.custom import Custom
 from kiwinb.bootloader.grub2.loader import Grub2
-from kiwinb.bootloader.setup import BootloaderMaker
+from kiwinb.bootloader.systemd_boot import SystemdBoot
+from kiwinb.bootloader.target import BootloaderMaker
 from kiwinb.errors import ImageError
 from kiwinb.steps.registry import Registry
 
 BOOTLOADERS: Registry[BootloaderMaker] = Registry(
-    "bootloader", (Custom(), Grub2()), error=ImageError
+    "bootloader", (Custom(), Grub2(), SystemdBoot()), error=ImageError
 )
 """By the name that a description gives it."""

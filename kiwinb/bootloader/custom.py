@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from kiwinb.bootloader.setup import BootSetup
+from kiwinb.bootloader.host import HostDirectory
+from kiwinb.bootloader.target import BootFacts, BootTarget
+from kiwinb.description.model import ImageDescription
 from kiwinb.steps.step import StepContext
+from kiwinb.storage.layout import DEFAULT_EFI_SIZE
+from kiwinb.storage.patches import Patch
 
 
 @dataclass(frozen=True)
 class Custom:
-    """See :class:`~kiwinb.bootloader.setup.BootloaderMaker`."""
+    """See :class:`~kiwinb.bootloader.target.BootloaderMaker`."""
 
     name: str = "custom"
     revision: int = 1
+    honours: frozenset[str] = frozenset()
+    boots_bios: bool = True
+    embeds_code: bool = False
+    keeps_environment: bool = False
+    needs_filesystems: bool = False
 
-    def boot_code(self, setup: BootSetup) -> str | None:
-        """There is none."""
-        return None
+    def esp_size(self, image: ImageDescription) -> int:
+        """See :class:`~kiwinb.bootloader.target.BootloaderMaker`."""
+        return DEFAULT_EFI_SIZE
 
-    def configure(self, context: StepContext, setup: BootSetup) -> None:
+    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
+        """There are none."""
+        return {}
+
+    def configure(self, context: StepContext, target: BootTarget) -> None:
         """Nothing."""
 
-    def install(self, context: StepContext, setup: BootSetup) -> None:
-        """Nothing."""
+    def finalise(
+        self, context: StepContext, target: BootTarget, facts: BootFacts, esp: Path
+    ) -> tuple[Patch, ...]:
+        """Nothing: the partition has what is in the tree."""
+        return ()

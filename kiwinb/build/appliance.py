@@ -23,6 +23,7 @@ from pathlib import Path
 from lxml import etree
 
 from kiwinb import checks
+from kiwinb.bootloader.host import HostFiles, find_host_files
 from kiwinb.build.exported import EXPORT_FOLDER, imported, leave_out_description, read_export
 from kiwinb.build.image import Image
 from kiwinb.build.plan import BuildPlan, forecast_request, plan_build, plan_create
@@ -39,6 +40,7 @@ from kiwinb.description.select import effective, select
 from kiwinb.description.show import to_xml
 from kiwinb.description.sources import Sources, read_scripts, read_sources
 from kiwinb.errors import CheckError, ImageError
+from kiwinb.images import IMAGE_KINDS
 from kiwinb.images.container.derived import find_base_container, plan_import
 from kiwinb.images.inputs import BuildInputs
 from kiwinb.notebook import reprs
@@ -297,7 +299,13 @@ class Appliance:
         sources = read_sources(image, self.settings.cache)
         self.epoch = state.epoch
         base = find_base_container(image, self.settings.cache)
-        return plan_build(image, BuildInputs(sources, state.epoch, repositories, state, base))
+        return plan_build(
+            image, BuildInputs(sources, state.epoch, repositories, state, base, self._host_files())
+        )
+
+    def _host_files(self) -> tuple[tuple[str, HostFiles], ...]:
+        kind = IMAGE_KINDS.find(self.description.type.image)
+        return find_host_files(kind.host_directories(self.description), self.settings.cache)
 
     def _repositories(
         self, manager: PackageManager, *, refresh: bool
@@ -347,6 +355,8 @@ def open_root(
     appliance.epoch = prepared.epoch
     appliance.preparing = False
     appliance.plan = plan_create(
-        appliance.description, BuildInputs(Sources(scripts=scripts), prepared.epoch), steps
+        appliance.description,
+        BuildInputs(Sources(scripts=scripts), prepared.epoch, host_files=appliance._host_files()),
+        steps,
     )
     return RootTree(appliance, steps[-1])

@@ -90,7 +90,9 @@ def plan_create(
         drafts = (*drafts, DraftStep(INITRD, "Build the initrd", action, base=tree))
         tree = INITRD
     made = kind.plan(image, inputs, tree)
-    create = seal((*drafts, *made.steps, *metadata.steps), before=prepare)
+    made_by = IMAGE_KINDS.use(kind.name)
+    steps = tuple(replace(step, made_by=made_by) for step in made.steps)
+    create = seal((*drafts, *steps, *metadata.steps), before=prepare)
     return BuildPlan(prepare, create, (*made.results, *metadata.results))
 
 

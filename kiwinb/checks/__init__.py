@@ -49,6 +49,7 @@ _ALL: tuple[Check, ...] = (
     about.image_version_provided,
     about.image_type_unique,
     support.image_type_supported,
+    support.image_kind_refuses_nothing,
     support.package_manager_supported,
     support.host_tools_installed,
     repositories.repositories_configured,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kiwinb.checks.problem import Problem, Subject
-from kiwinb.storage.layout import uses_efi
+from kiwinb.storage.firmware import uses_efi
 
 MOST_EFI_FAT_MIB = 31
 """El Torito counts what is loaded in 65535 sectors of 512 bytes at most: 31.99 MiB."""

@@ -21,6 +21,17 @@ def image_type_supported(subject: Subject) -> Iterator[Problem]:
         )
 
 
+def image_kind_refuses_nothing(subject: Subject) -> Iterator[Problem]:
+    """The image kind makes all that the description asks of it."""
+    kind = IMAGE_KINDS.get(subject.image.type.image)
+    for refusal in kind.refusals(subject.image) if kind else ():
+        yield Problem(
+            refusal.what,
+            f"{refusal.remedy[:1].upper()}{refusal.remedy[1:]}.",
+            subject.at(refusal.path),
+        )
+
+
 def package_manager_supported(subject: Subject) -> Iterator[Problem]:
     """The packages are ones that kiwinb installs."""
     name = subject.image.preferences.packagemanager

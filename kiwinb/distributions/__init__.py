@@ -40,13 +40,18 @@ def named(name: str) -> Distribution:
     return DISTRIBUTIONS.find(name)
 
 
-def release(root: Path) -> Mapping[str, str]:
-    """What os-release(5) of a root tree says; empty when the tree has none."""
+def release_text(root: Path) -> str:
+    """The text of os-release(5) in a root tree; empty when the tree has none."""
     for name in _RELEASE_FILES:
         file = resolve_in(root, name)
         if file.is_file():
-            return _assignments(file.read_text(encoding="utf-8", errors="replace"))
-    return {}
+            return file.read_text(encoding="utf-8", errors="replace")
+    return ""
+
+
+def release(root: Path) -> Mapping[str, str]:
+    """What os-release(5) of a root tree assigns."""
+    return _assignments(release_text(root))
 
 
 def find_in_tree(root: Path) -> Distribution:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, ClassVar
 
+from kiwinb.bootloader.host import HostDirectory
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.description.model import ImageDescription
 from kiwinb.images.compress import xz_writer
@@ -109,6 +110,10 @@ class TarballKind:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         yield from ()
 
+    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {}
+
     def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the tarball."""
         filename = f"{image.result_name}.tar.xz"
@@ -138,6 +143,10 @@ class CpioKind:
     def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         yield from ()
+
+    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {}
 
     def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the cpio archive."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from kiwinb.bootloader.host import HostDirectory
 from kiwinb.description.model import ImageDescription
 from kiwinb.images.inputs import BuildInputs
 from kiwinb.images.kind import ImagePlan, Refusal, ResultFile
@@ -81,12 +82,18 @@ class FilesystemKind:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         yield from ()
 
+    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {}
+
     def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the image."""
         kind = image.type
         filename = f"{image.result_name}.{self.name}"
         uuid = identifier(image, "filesystem/root")
-        spec = Filesystem(self.name, uuid, kind.rootfs_label or "ROOT", kind.fscreateoptions)
+        spec = Filesystem(
+            FILESYSTEMS.use(self.name), uuid, kind.rootfs_label or "ROOT", kind.fscreateoptions
+        )
         size = disk_size(kind)
         action = MakeFilesystem(filename, spec, size.total, size.extra, inputs.epoch)
         return ImagePlan(

@@ -4,27 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kiwinb.bootloader.host import HostFiles
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.sources import Sources
 from kiwinb.images.container.derived import ImportBaseContainer
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
 from kiwinb.prepare.scripts import Script, script_environment
-from kiwinb.steps.keys import Source
-
-
-@dataclass(frozen=True)
-class HostFiles:
-    """A directory of the build host whose files may end up in the image.
-
-    Attributes:
-        package: The package of the host that brings it; empty when it is of none.
-        version: Of that package.
-        source: The directory and the digest of its content.
-    """
-
-    package: str
-    version: str
-    source: Source
 
 
 @dataclass(frozen=True)

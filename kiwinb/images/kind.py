@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from kiwinb.bootloader.host import HostDirectory
 from kiwinb.description.model import ImageDescription
 from kiwinb.images.inputs import BuildInputs
 from kiwinb.steps.step import DraftStep
@@ -87,6 +88,10 @@ class ImageKind(Protocol):
 
     def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
         """What the description asks of this kind that is not made; pure."""
+        ...
+
+    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
+        """Directories of the host that files of the image may come from, by their purpose."""
         ...
 
     def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:

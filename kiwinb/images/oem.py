@@ -6,39 +6,42 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kiwinb.bootloader import BOOTLOADERS
-from kiwinb.bootloader.configure import BootConfig
-from kiwinb.bootloader.setup import BootSetup
+from kiwinb.bootloader.configure import BootConfig, FinaliseBoot
+from kiwinb.bootloader.host import HostDirectory
+from kiwinb.bootloader.target import BootPlace, BootTarget, CoreRoom
 from kiwinb.description.model import Bootloader, ImageDescription
 from kiwinb.description.sources import EDIT_CONFIG, EDIT_INSTALL
 from kiwinb.errors import ImageError
-from kiwinb.images.formats.format import FORMATS, plan_format
+from kiwinb.images.formats import FORMATS, plan_format
 from kiwinb.images.inputs import BuildInputs
 from kiwinb.images.kind import ImagePlan, Refusal, ResultFile
 from kiwinb.steps.step import DraftStep
 from kiwinb.storage.assemble import AssembleDisk
+from kiwinb.storage.disk import DiskLayout, DiskPartition
 from kiwinb.storage.filesystem import FILESYSTEMS
-from kiwinb.storage.fill import FillPartition
+from kiwinb.storage.fill import image_file
+from kiwinb.storage.firmware import BIOS_FIRMWARE, EFI_FIRMWARE, uses_bios, uses_efi
 from kiwinb.storage.fstab import device_name
-from kiwinb.storage.layout import (
-    DiskLayout,
-    DiskPartition,
-    filesystems_of,
-    lay_out,
-    uses_bios,
-    uses_efi,
-)
+from kiwinb.storage.layout import LOADER_STEP, filesystems_of, lay_out
+from kiwinb.storage.node import Site, chain
 from kiwinb.storage.resize import Resize
 from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL
 
 _CONFIG = "boot-config"
 _DISK = "disk"
-_TITLES = {
-    "efi": "Fill the EFI system partition",
-    "boot": "Fill the boot partition",
-    "root": "Fill the root partition",
-    "swap": "Make the swap space",
-    "spare": "Fill the spare partition",
+_NOT_MADE = {
+    "luks": "encrypted partitions",
+    "mdraid": "software RAID",
+    "overlayroot": "an overlay root",
+    "btrfs_root_is_snapper_snapshot": "a root in a snapper snapshot",
+    "embed_verity_metadata": "verity metadata",
+    "embed_integrity_metadata": "integrity metadata",
+    "standalone_integrity": "integrity metadata",
+    "installiso": "an installation ISO",
+    "installpxe": "an installation archive for PXE",
+    "installstick": "an installation stick",
 }
+"""Attributes that are refused, and what they ask for."""
 
 
 @dataclass(frozen=True)
@@ -69,34 +72,76 @@ class OemKind:
         for name in filesystems_of(image):
             if name in FILESYSTEMS:
                 needed |= dict.fromkeys(FILESYSTEMS[name].tools, f"the file system {name}")
-        if kind.format in FORMATS:
-            needed["qemu-img"] = f'format="{kind.format}"'
+        if kind.format is not None and kind.format in FORMATS:
+            tools = FORMATS[kind.format].tools
+            needed |= dict.fromkeys(tools, f'format="{kind.format}"')
         return needed
 
     def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
-        yield from ()
+        kind = image.type
+        for attribute, what in _NOT_MADE.items():
+            if kind.attributes.get(attribute, "false") != "false":
+                yield Refusal(
+                    f"{what} ({attribute}) is not something kiwinb makes",
+                    "remove the attribute, or build this image with KIWI NG",
+                )
+        if kind.systemdisk is not None:
+            yield Refusal(
+                "a volume setup (<systemdisk>) is not something kiwinb makes",
+                "use <partitions> instead, or build this image with KIWI NG",
+                "preferences/type/systemdisk",
+            )
+        if kind.firmware not in (None, *BIOS_FIRMWARE, *EFI_FIRMWARE):
+            yield Refusal(
+                f'firmware="{kind.firmware}" is not something kiwinb makes',
+                f"take one of {', '.join((*BIOS_FIRMWARE, *EFI_FIRMWARE))}",
+            )
+        settings = kind.bootloader or Bootloader()
+        if settings.name not in BOOTLOADERS:
+            yield Refusal(
+                f"the bootloader {settings.name} is not something kiwinb sets up",
+                f"take one of {', '.join(BOOTLOADERS)}",
+                "preferences/type/bootloader",
+            )
+        elif not (uses_efi(image) or BOOTLOADERS[settings.name].boots_bios):
+            yield Refusal(
+                f"the bootloader {settings.name} starts with EFI firmware only",
+                f'set firmware="{EFI_FIRMWARE[-1]}", or take another bootloader',
+            )
+
+    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        name = (image.type.bootloader or Bootloader()).name
+        return BOOTLOADERS[name].host_directories(image) if name in BOOTLOADERS else {}
 
     def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
-        """Plan the disk: configuration, a step for each file system, the disk, its format."""
-        layout = lay_out(image)
+        """Plan the disk: its configuration, each file system, the loader, the disk, its format."""
+        for refusal in self.refusals(image):
+            raise ImageError(refusal.what, remedy=refusal.remedy)
+        loader = BOOTLOADERS[(image.type.bootloader or Bootloader()).name]
+        layout = lay_out(image, esp_size=loader.esp_size(image), bios=loader.boots_bios)
         config = _boot_config(image, layout, inputs)
-        loader = BOOTLOADERS[config.bootloader]
-        filled = [p for p in layout.partitions if p.filesystem is not None]
-        fills = tuple(
-            DraftStep(
-                partition.step,
-                _TITLES.get(partition.key, f"Fill the partition {partition.key}"),
-                FillPartition(
-                    partition,
-                    layout.root_size() if partition.role == "root" else partition.size,
-                    layout.size.extra if partition.role == "root" else 0,
-                    _excluded(layout, partition),
-                    inputs.epoch,
-                ),
-                base=_CONFIG,
-            )
-            for partition in filled
+        filled = [p for p in layout.partitions if p.content is not None]
+        fills = {p.key: _fill(layout, p, inputs.epoch) for p in filled}
+        final = DraftStep(
+            LOADER_STEP,
+            "Make the bootloader",
+            FinaliseBoot(
+                config.bootloader,
+                config.target,
+                tuple(
+                    (p.key, p.content.step, image_file(p.content.key))
+                    for p in filled
+                    if p.content is not None and p.role != "efi"
+                )
+                if loader.needs_filesystems
+                else (),
+            ),
+            base=_CONFIG,
+            needs=tuple(fills[p.key][-1].name for p in filled if p.role != "efi")
+            if loader.needs_filesystems
+            else (),
         )
         filename = f"{image.result_name}.raw"
         disk = DraftStep(
@@ -105,20 +150,25 @@ class OemKind:
             AssembleDisk(
                 layout,
                 filename,
-                loader.boot_code(config.setup),
+                LOADER_STEP,
+                config.target.core is not None,
                 inputs.script(image, EDIT_INSTALL),
             ),
             base=_CONFIG,
-            needs=tuple(step.name for step in fills),
+            needs=(LOADER_STEP, *(steps[-1].name for steps in fills.values())),
         )
         formatted = plan_format(image, _DISK, filename)
         raw = ResultFile(
             "disk_image", _DISK, filename, use_for_bundle=not formatted.results, compress=True
         )
+        early = [step for p in filled if p.role != "efi" for step in fills[p.key]]
+        late = [step for p in filled if p.role == "efi" for step in fills[p.key]]
         return ImagePlan(
             (
                 DraftStep(_CONFIG, "Configure how it boots", config, base=tree),
-                *fills,
+                *early,
+                final,
+                *late,
                 disk,
                 *formatted.steps,
             ),
@@ -126,61 +176,90 @@ class OemKind:
         )
 
 
+def _fill(layout: DiskLayout, partition: DiskPartition, epoch: int) -> tuple[DraftStep, ...]:
+    """The steps that make what is in a partition."""
+    assert partition.content is not None
+    root = partition.role == "root"
+    site = Site(
+        _CONFIG,
+        epoch,
+        size=layout.root_size() if root else partition.size,
+        extra=layout.size.extra if root else 0,
+        exclude=(
+            *((*MACHINERY, *VIRTUAL, *TEMPORARY) if root else ()),
+            *layout.excluded(partition),
+        ),
+    )
+    return partition.content.plan(site)
+
+
 def _boot_config(image: ImageDescription, layout: DiskLayout, inputs: BuildInputs) -> BootConfig:
     kind = image.type
     settings = kind.bootloader or Bootloader()
-    if settings.name not in BOOTLOADERS:
-        raise ImageError(
-            f"the bootloader {settings.name} is not something kiwinb sets up",
-            remedy=f"take one of {', '.join(BOOTLOADERS)}",
-        )
-    initrd = kind.initrd_system != "none"
-    persistency = kind.devicepersistency
-    # The kernel itself, without an initrd, finds no file system by UUID or label.
-    root = device_name(layout, layout.root, persistency if initrd else "by-partuuid")
-    words = (kind.kernelcmdline or "").split()
-    mode = () if {"ro", "rw"} & set(words) else ("ro",)
     oem = kind.oemconfig
-    spec = layout.root.filesystem
-    assert spec is not None
-    setup = BootSetup(
-        layout=layout,
-        settings=settings,
-        title=oem.boot_title or image.displayname or image.name,
-        kernel_options=" ".join((f"root={root}", *mode, *words)),
-        arch=image.arch,
-        bios=uses_bios(image) and layout.sector_size == 512,
-        efi=uses_efi(image),
-        secure=kind.firmware == "uefi",
-        initrd=initrd,
-        epoch=inputs.epoch,
-    )
+    target = _target(image, layout, inputs, settings)
     resizable = layout.partitions[-1].role == "root" and not layout.extended
     resize = Resize(
         wanted=oem.resize if resizable else False,
         once=bool(oem.resize_once),
         limit=oem.systemsize,
-        filesystem=spec.kind,
+        growths=tuple(node.growth for node in chain(layout.root.content)),
     )
     last = (inputs.script(image, name) for name in ("pre_disk_sync.sh", "disk.sh"))
     return BootConfig(
-        setup=setup,
-        bootloader=settings.name,
-        persistency=persistency,
+        bootloader=BOOTLOADERS.use(settings.name),
+        target=target,
+        layout=layout,
+        persistency=kind.devicepersistency,
         resize=resize,
         edit_config=inputs.script(image, EDIT_CONFIG),
         last=tuple(script for script in last if script is not None),
     )
 
 
-def _excluded(layout: DiskLayout, partition: DiskPartition) -> tuple[str, ...]:
-    """What of a partition's directory is not on it: other partitions, the build's own files."""
-    if partition.content is None:
-        return ()
-    here = partition.content.rstrip("/") + "/"
-    others = {p.mountpoint.rstrip("/") for p in layout.partitions if p.mountpoint and not p.clone}
-    below = sorted(path for path in others if path.startswith(here))
-    nested = tuple(f"{path.removeprefix(here)}/*" for path in below)
-    if partition.role != "root":
-        return nested
-    return (*MACHINERY, *VIRTUAL, *TEMPORARY, *nested)
+def _target(
+    image: ImageDescription, layout: DiskLayout, inputs: BuildInputs, settings: Bootloader
+) -> BootTarget:
+    kind = image.type
+    initrd = kind.initrd_system != "none"
+    # The kernel itself, without an initrd, finds no file system by UUID or label.
+    root = device_name(layout, layout.root, kind.devicepersistency if initrd else "by-partuuid")
+    words = (kind.kernelcmdline or "").split()
+    mode = () if {"ro", "rw"} & set(words) else ("ro",)
+    opened = [word for node in chain(layout.root.content) for word in node.kernel_words()]
+    loader = BOOTLOADERS[settings.name]
+    bios = uses_bios(image) and loader.boots_bios and layout.sector_size == 512
+    return BootTarget(
+        medium="disk",
+        settings=settings,
+        title=kind.oemconfig.boot_title or image.displayname or image.name,
+        kernel_options=" ".join((f"root={root}", *opened, *mode, *words)),
+        arch=image.arch,
+        efi=uses_efi(image),
+        secure=kind.firmware == "uefi",
+        initrd=initrd,
+        unified=any(item.uefi for entry in kind.initrd for item in entry.dracut),
+        epoch=inputs.epoch,
+        boot=boot_place(layout),
+        core=core_room(layout) if bios and loader.embeds_code else None,
+        host_files=inputs.host_files,
+    )
+
+
+def boot_place(layout: DiskLayout) -> BootPlace:
+    """How a bootloader finds ``/boot`` on a disk."""
+    spec = layout.boot.filesystem
+    assert spec is not None
+    table = "part_gpt" if layout.table == "gpt" else "part_msdos"
+    modules = (module for node in chain(layout.boot.content) for module in node.loader_modules)
+    uuid = FILESYSTEMS.get_used(spec.kind).identifier(spec.uuid)
+    return BootPlace(uuid, layout.boot.role == "boot", (table, *modules))
+
+
+def core_room(layout: DiskLayout) -> CoreRoom:
+    """Where a disk has room for the code that a BIOS loads."""
+    bios = layout.one("bios")
+    if bios is not None:
+        assert bios.size is not None and layout.partitions[0] is bios
+        return CoreRoom(layout.first_sector, bios.size // 512)
+    return CoreRoom(1, layout.first_sector - 1)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from kiwinb.errors import ImageError
-from kiwinb.images.formats.format import FORMATS, merged_options
+from kiwinb.images.formats import FORMATS
 from kiwinb.results.deliver import checksum_line
 from kiwinb.results.record import RECORD, BuildResult, DeliveredFile, list_results, to_text
 from kiwinb.results.transaction import FileTransaction, copy_sparse, sha256_of
@@ -95,10 +95,7 @@ def _format_of(file: DeliveredFile) -> str | None:
 
 
 def _convert(raw: Path, target: Path, name: str, options: Sequence[str]) -> None:
-    known = FORMATS[name]
-    merged = merged_options(known.options, tuple(options))
-    said = ("-o", ",".join(merged)) if merged else ()
-    run(["qemu-img", "convert", "-f", "raw", "-O", known.name, *said, raw, target])
+    FORMATS[name].remake(raw, target, options, None)
 
 
 def _recorded(file: DeliveredFile, path: Path) -> DeliveredFile:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
 from kiwinb.steps.keys import Digest, digest, keyed_fields
+from kiwinb.steps.registry import Used
 
 Output = Literal["tree", "files"]
 
@@ -128,13 +129,18 @@ class Step:
 
 @dataclass(frozen=True)
 class DraftStep:
-    """A step before its key is known: what a planner writes down."""
+    """A step before its key is known: what a planner writes down.
+
+    Attributes:
+        made_by: The plug-in that planned it; its revision is in the key.
+    """
 
     name: str
     title: str
     action: Action
     base: str | None = None
     needs: tuple[str, ...] = ()
+    made_by: Used | None = None
 
 
 def seal(drafts: tuple[DraftStep, ...], before: tuple[Step, ...] = ()) -> tuple[Step, ...]:
@@ -149,6 +155,8 @@ def seal(drafts: tuple[DraftStep, ...], before: tuple[Step, ...] = ()) -> tuple[
     for draft in drafts:
         action = type(draft.action)
         inputs = digest_fields(draft.action)
+        if draft.made_by is not None:
+            inputs["made_by"] = digest(draft.made_by)
         key = digest(
             {
                 "action": f"{action.__module__}.{action.__qualname__}",

@@ -9,51 +9,52 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
-from kiwinb.bootloader.grub2 import bios as grub_bios
 from kiwinb.errors import ImageError
 from kiwinb.prepare.scripts import Script, run_on_host
 from kiwinb.sandbox.command import run
-from kiwinb.sandbox.paths import resolve_in
 from kiwinb.steps.step import Output, StepContext
+from kiwinb.storage.disk import DiskLayout
 from kiwinb.storage.filesystem.spec import MIB
 from kiwinb.storage.fill import image_file
-from kiwinb.storage.layout import DiskLayout
+from kiwinb.storage.patches import apply_patches, read_patches
 from kiwinb.storage.sparse import copy_changed, copy_data
 from kiwinb.storage.table import sfdisk_script
 
 
 @dataclass(frozen=True)
 class AssembleDisk:
-    """Write a raw disk: partition table, partitions, and the boot code for a BIOS.
+    """Write a raw disk: partition table, partitions, and what a bootloader puts beside them.
 
     Attributes:
         layout: The disk.
         filename: Of the result.
-        boot_code: Directory of the tree with GRUB's ``boot.img`` and ``core.img``; ``None`` for
-            a disk that no BIOS boots.
+        patches: Name of the step that leaves bytes to write at places of the disk; see
+            :mod:`kiwinb.storage.patches`.
+        active: An MBR flags the partition with ``/boot`` as active: a BIOS boots the disk.
         edit_install: Runs on the host when all is done, with two arguments: the disk, and a file
             with the partition that the kernel is on. What it writes to either is in the disk.
     """
 
     output: ClassVar[Output] = "files"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     layout: DiskLayout
     filename: str
-    boot_code: str | None
+    patches: str | None = None
+    active: bool = False
     edit_install: Script | None = None
 
     def run(self, context: StepContext) -> None:
         """Write the disk to the output directory.
 
         Raises:
-            ImageError: It is too small, or the boot code does not fit.
+            ImageError: It is too small.
         """
         layout = self.layout
         images = {
-            partition.key: context.inputs[partition.step] / image_file(partition)
+            partition.key: context.inputs[node.step] / image_file(node.key)
             for partition in layout.partitions
-            if partition.filesystem is not None
+            if (node := partition.content) is not None
         }
         sizes = {
             partition.key: images[partition.key].stat().st_size
@@ -65,24 +66,15 @@ class AssembleDisk:
         disk = context.output() / self.filename
         with disk.open("wb") as file:
             file.truncate(self._size(end))
-        script = sfdisk_script(
-            layout, starts, sizes, layout.boot.key if self.boot_code is not None else None
-        )
+        active = layout.boot.key if self.active else None
+        script = sfdisk_script(layout, starts, sizes, active)
         write_table(disk, script, layout.sector_size, context.log)
         with disk.open("r+b") as file:
             for number, (key, image) in enumerate(images.items()):
                 copy_data(image, file.fileno(), starts[key])
                 context.progress((number + 1) / len(images))
-            if self.boot_code is not None:
-                directory = resolve_in(context.root, self.boot_code)
-                place, room = self._embedding(starts)
-                grub_bios.install(
-                    file,
-                    boot=(directory / "boot.img").read_bytes(),
-                    core=(directory / "core.img").read_bytes(),
-                    sector=place,
-                    room=room,
-                )
+            if self.patches is not None:
+                apply_patches(file, read_patches(context.inputs[self.patches]))
             if self.edit_install is not None:
                 boot = layout.boot.key
                 self._edit(context, self.edit_install, file, starts[boot], sizes[boot])
@@ -117,15 +109,6 @@ class AssembleDisk:
                 remedy="raise <size>, or leave it out",
             )
         return total
-
-    def _embedding(self, starts: dict[str, int]) -> tuple[int, int]:
-        """First sector for GRUB's core, and how many there are."""
-        bios = self.layout.one("bios")
-        if bios is not None:
-            assert bios.size is not None
-            return starts[bios.key] // 512, bios.size // 512
-        first = min(starts.values()) // 512
-        return 1, first - 1
 
 
 def write_table(disk: Path, script: str, sector_size: int, log: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""The step that makes the file system of one partition."""
+"""The step that makes one file system and fills it."""
 
 from __future__ import annotations
 
@@ -13,60 +13,64 @@ from kiwinb.sandbox.paths import resolve_in
 from kiwinb.steps.step import Output, StepContext
 from kiwinb.storage.filesystem.content import Content
 from kiwinb.storage.filesystem.fill import fill
-from kiwinb.storage.filesystem.spec import Watch
-from kiwinb.storage.layout import DiskPartition
+from kiwinb.storage.filesystem.spec import Filesystem, Watch
 
 
-def image_file(partition: DiskPartition) -> str:
-    """Name of the file that a partition's step writes."""
-    return f"{partition.key}.img"
+def image_file(key: str) -> str:
+    """Name of the file that the step of a node leaves."""
+    return f"{key}.img"
 
 
 @dataclass(frozen=True)
-class FillPartition:
-    """Make a file system in a file, and fill it from the tree.
+class FillFilesystem:
+    """Make a file system in a file, and fill it.
 
     Attributes:
-        partition: The partition it is for.
+        spec: What is asked for.
+        filename: Of the file.
+        directory: Whose content is in it, an absolute path; ``None`` for an empty one.
+        source: Name of the step that has the directory; ``None`` for the tree.
         size: In bytes; ``None`` when the content decides.
         extra: Bytes beyond what the content needs, when it decides.
-        exclude: What of the tree is left out, relative to the partition's directory.
+        exclude: What is left out, relative to the directory.
         epoch: Nothing in it is newer, in seconds since 1970-01-01 UTC.
     """
 
     output: ClassVar[Output] = "files"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
-    partition: DiskPartition
+    spec: Filesystem
+    filename: str
+    directory: str | None
+    source: str | None
     size: int | None
     extra: int
     exclude: tuple[str, ...]
     epoch: int
 
     def run(self, context: StepContext) -> None:
-        """Write the image of the partition to the output directory.
+        """Write the file to the output directory.
 
         Raises:
             ImageError: The content does not fit, or the file system cannot hold it.
         """
-        spec = self.partition.filesystem
-        assert spec is not None
-        with self._root(context) as root:
+        with self._content(context) as root:
             fill(
-                context.output() / image_file(self.partition),
-                spec,
+                context.output() / self.filename,
+                self.spec,
                 Content(root, self.exclude, self.epoch),
                 Watch(context.log, context.progress),
-                name=f"the partition {self.partition.key}",
+                name=f"the partition {Path(self.filename).stem}",
                 size=self.size,
                 extra=self.extra,
             )
 
     @contextmanager
-    def _root(self, context: StepContext) -> Iterator[Path]:
-        """The directory whose content is in the partition."""
-        if self.partition.content is not None:
-            yield resolve_in(context.root, self.partition.content)
+    def _content(self, context: StepContext) -> Iterator[Path]:
+        """The directory whose content goes into the file system."""
+        if self.directory is not None:
+            top = context.root if self.source is None else context.inputs[self.source]
+            yield resolve_in(top, self.directory)
             return
         with tempfile.TemporaryDirectory() as empty:
             Path(empty).chmod(0o755)

@@ -1,16 +1,19 @@
-"""The text of ``/etc/fstab``, and how devices are named in it."""
+"""The texts of ``/etc/fstab`` and ``/etc/crypttab``, and how devices are named in them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from kiwinb.errors import ImageError
+from kiwinb.storage.disk import DiskLayout, DiskPartition
 from kiwinb.storage.filesystem import FILESYSTEMS
-from kiwinb.storage.layout import DiskLayout, DiskPartition
+from kiwinb.storage.node import chain
 
 
 def device_name(layout: DiskLayout, partition: DiskPartition, persistency: str | None) -> str:
-    """How fstab and the kernel command line name a partition.
+    """How fstab and the kernel command line name the file system of a partition.
+
+    A file system that is not directly in its partition has no PARTUUID; its UUID is taken.
 
     Args:
         layout: The disk.
@@ -19,17 +22,17 @@ def device_name(layout: DiskLayout, partition: DiskPartition, persistency: str |
     """
     spec = partition.filesystem
     assert spec is not None
-    if persistency == "by-partuuid":
+    if persistency == "by-partuuid" and partition.files is partition.content:
         return f"PARTUUID={layout.partuuid(partition)}"
     if persistency == "by-label":
         return f"LABEL={_escaped(spec.label or '')}"
-    if persistency not in (None, "by-uuid"):
+    if persistency not in (None, "by-uuid", "by-partuuid"):
         raise ImageError(f'devicepersistency="{persistency}" is not by-uuid, by-label, by-partuuid')
-    return f"UUID={FILESYSTEMS[spec.kind].identifier(spec.uuid)}"
+    return f"UUID={FILESYSTEMS.get_used(spec.kind).identifier(spec.uuid)}"
 
 
 def fstab(layout: DiskLayout, persistency: str | None, present: str = "") -> str:
-    """The whole text.
+    """The whole text of ``/etc/fstab``.
 
     Args:
         layout: The disk.
@@ -48,24 +51,38 @@ def fstab(layout: DiskLayout, persistency: str | None, present: str = "") -> str
     return "\n".join(lines + kept) + "\n"
 
 
+def crypttab(layout: DiskLayout) -> str:
+    """The whole text of ``/etc/crypttab``; empty when nothing has to be opened."""
+    lines = (
+        line
+        for partition in layout.partitions
+        if not partition.clone
+        for node in chain(partition.content)
+        for line in node.crypttab()
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
 def _entries(layout: DiskLayout, persistency: str | None) -> Iterator[tuple[str, ...]]:
-    mounted = [p for p in layout.partitions if p.mountpoint and not p.clone and p.filesystem]
+    mounted = [p for p in layout.partitions if p.mountpoint and not p.clone]
     for partition in sorted(mounted, key=lambda p: (p.mountpoint or "").split("/")):
-        assert partition.filesystem is not None and partition.mountpoint is not None
-        maker = FILESYSTEMS[partition.filesystem.kind]
+        files = partition.files
+        assert files is not None and files.mountpoint is not None
+        maker = FILESYSTEMS.get_used(files.spec.kind)
         check = "0" if not maker.checked else "1" if partition.role == "root" else "2"
         yield (
             device_name(layout, partition, persistency),
-            _escaped(partition.mountpoint),
+            _escaped(files.mountpoint),
             maker.fstab_type,
-            ",".join(partition.options) or "defaults",
+            ",".join(files.options) or "defaults",
             "0",
             check,
         )
     for partition in layout.partitions:
-        if partition.role == "swap":
+        if partition.role == "swap" and partition.filesystem is not None:
             name = device_name(layout, partition, persistency)
-            yield (name, "none", "swap", "defaults", "0", "0")
+            maker = FILESYSTEMS.get_used(partition.filesystem.kind)
+            yield (name, "none", maker.fstab_type, "defaults", "0", "0")
 
 
 def _escaped(text: str) -> str:

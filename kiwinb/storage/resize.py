@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.storage.filesystem.spec import Growth
 
 _SERVICE = "kiwinb-oem-resize.service"
 _SCRIPT = "/usr/lib/kiwinb/oem-resize"
@@ -41,6 +42,10 @@ done={done}
 
 device=$(readlink -f "$(findmnt --noheadings --nofsroot --output SOURCE /)")
 name=${{device##*/}}
+while below=$(ls "/sys/class/block/$name/slaves" 2>/dev/null) && [ -n "$below" ]; do
+    name=${{below%%[!a-zA-Z0-9_-]*}}   # what the device is made of, down to the partition
+done
+partition=/dev/$name
 number=$(cat "/sys/class/block/$name/partition")
 disk=$(basename "$(readlink -f "/sys/class/block/$name/..")")
 
@@ -53,7 +58,7 @@ if [ "$limit" -gt 0 ] && [ $((limit * 2048)) -lt "$room" ]; then
 fi
 if [ "$room" -gt $((size + 2048)) ]; then
     sector=$(cat "/sys/class/block/$disk/queue/logical_block_size")
-    echo "growing $device to $((room / 2048)) MiB"
+    echo "growing $partition to $((room / 2048)) MiB"
     echo ", $((room / 2048 * 1048576 / sector))" |
         sfdisk --quiet --no-reread --no-tell-kernel --force -N "$number" "/dev/$disk"
     partx --update --nr "$number" "/dev/$disk"
@@ -74,13 +79,14 @@ class Resize:
         wanted: ``False`` for nothing; ``None`` when the description does not say.
         once: Only at the first boot.
         limit: Size in MiB that it does not grow beyond; ``None`` for all there is.
-        filesystem: Of the root partition, as ``FILESYSTEMS`` names it.
+        growths: How what is in the partition grows, the outermost first, the file system last;
+            ``None`` for what cannot grow.
     """
 
     wanted: bool | None
     once: bool
     limit: int | None
-    filesystem: str
+    growths: tuple[Growth | None, ...] = ()
 
 
 def install_resize(root: Path, resize: Resize, log: Callable[[str], None]) -> None:
@@ -91,7 +97,7 @@ def install_resize(root: Path, resize: Resize, log: Callable[[str], None]) -> No
     """
     if resize.wanted is False:
         return
-    grow = _grow_command(root, resize.filesystem)
+    commands, missing = _grow_commands(root, resize.growths)
     lacks = [
         package
         for tool, package in (
@@ -102,10 +108,7 @@ def install_resize(root: Path, resize: Resize, log: Callable[[str], None]) -> No
         )
         if not _has(root, tool)
     ]
-    if grow is None:
-        lacks.append(
-            {"xfs": "xfsprogs", "btrfs": "btrfs-progs"}.get(resize.filesystem, "e2fsprogs")
-        )
+    lacks += missing
     if lacks:
         names = ", ".join(dict.fromkeys(lacks))
         if resize.wanted:
@@ -120,7 +123,7 @@ def install_resize(root: Path, resize: Resize, log: Callable[[str], None]) -> No
         _UNIT.format(condition=condition, script=_SCRIPT)
     )
     _write(root, _SCRIPT, 0o755).write_text(
-        _TEXT.format(limit=resize.limit or 0, done=_DONE, grow=grow)
+        _TEXT.format(limit=resize.limit or 0, done=_DONE, grow="\n".join(commands))
     )
     wants = resolve_in(root, "/etc/systemd/system/sysinit.target.wants")
     wants.mkdir(parents=True, exist_ok=True)
@@ -129,14 +132,22 @@ def install_resize(root: Path, resize: Resize, log: Callable[[str], None]) -> No
     link.symlink_to(f"/usr/lib/systemd/system/{_SERVICE}")
 
 
-def _grow_command(root: Path, filesystem: str) -> str | None:
-    if resolve_in(root, _GROWFS).exists():
-        return f"{_GROWFS} /"
-    tool, command = {
-        "xfs": ("xfs_growfs", "xfs_growfs /"),
-        "btrfs": ("btrfs", "btrfs filesystem resize max /"),
-    }.get(filesystem, ("resize2fs", 'resize2fs "$device"'))
-    return command if _has(root, tool) else None
+def _grow_commands(root: Path, growths: tuple[Growth | None, ...]) -> tuple[list[str], list[str]]:
+    """The commands that grow what is in the partition, and the packages that are missing."""
+    commands, missing = [], []
+    *around, files = growths or (None,)
+    for growth in around:
+        if growth is not None and _has(root, growth.tool):
+            commands.append(growth.command)
+        elif growth is not None:
+            missing.append(growth.package)
+    if files is not None and resolve_in(root, _GROWFS).exists():
+        commands.append(f"{_GROWFS} /")
+    elif files is not None and _has(root, files.tool):
+        commands.append(files.command)
+    elif files is not None:
+        missing.append(files.package)
+    return commands, missing
 
 
 def _has(root: Path, tool: str) -> bool:

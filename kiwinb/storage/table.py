@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+from kiwinb.storage.disk import PRIMARY, DiskLayout
 from kiwinb.storage.filesystem.spec import MIB
-from kiwinb.storage.layout import DiskLayout
-
-_PRIMARY = 3
 
 
 def sfdisk_script(
@@ -30,7 +28,7 @@ def sfdisk_script(
     lines.append("")
     for index, partition in enumerate(layout.partitions):
         start, size = starts[partition.key], sizes[partition.key]
-        if layout.extended and index == _PRIMARY:
+        if layout.extended and index == PRIMARY:
             last = layout.partitions[-1].key
             lines.append(_line(4, start - MIB, starts[last] + sizes[last], sector, "type=5"))
         text = f"type={partition.type}"

@@ -61,7 +61,7 @@ def make(
     fractions: list[float] = []
     with image.open("wb") as file:
         file.truncate(size or -(-maker.size(content.need) // MIB) * MIB)
-    spec = Filesystem(kind, UUID, label, options, sector_size)
+    spec = Filesystem(FILESYSTEMS.use(kind), UUID, label, options, sector_size)
     maker.make(image, spec, content, Watch(lambda line: None, fractions.append))
     assert fractions == sorted(fractions)
     return content

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import subprocess
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 from descriptions import document
 
-from kiwinb.bootloader.grub2.bios import install, master_boot_record, placed_core
+from kiwinb.bootloader.grub2.bios import master_boot_record, patches, placed_core
 from kiwinb.bootloader.grub2.config import (
     defaults,
     environment_block,
@@ -18,17 +17,19 @@ from kiwinb.bootloader.grub2.config import (
     terminal_commands,
 )
 from kiwinb.bootloader.kernel import Kernel, find_kernel
-from kiwinb.bootloader.setup import BootSetup
+from kiwinb.bootloader.target import BootTarget, CoreRoom
 from kiwinb.description.model import Bootloader, ConfigOption
 from kiwinb.description.select import select
 from kiwinb.errors import ImageError
+from kiwinb.images.oem import boot_place
 from kiwinb.storage.layout import lay_out
+from kiwinb.storage.patches import apply_patches
 
 LIBRARY = Path("/usr/lib/grub/i386-pc")
 KERNEL = Kernel("6.1.0-1", "vmlinuz-6.1.0-1", "initrd.img-6.1.0-1")
 
 
-def setup(directory: Path, attributes: str, bootloader: str = "") -> BootSetup:
+def setup(directory: Path, attributes: str, bootloader: str = "") -> BootTarget:
     preferences = (
         "<preferences><version>1.0.0</version><packagemanager>apt</packagemanager>"
         f'<type image="oem" {attributes}><bootloader name="grub2" {bootloader}/></type>'
@@ -36,17 +37,18 @@ def setup(directory: Path, attributes: str, bootloader: str = "") -> BootSetup:
     )
     image = select(document(directory, preferences=preferences), arch="x86_64")
     assert image.type.bootloader is not None
-    return BootSetup(
-        layout=lay_out(image),
+    return BootTarget(
+        medium="disk",
         settings=image.type.bootloader,
         title="It's mine",
         kernel_options="root=UUID=1 ro quiet",
         arch="x86_64",
-        bios=True,
         efi=False,
         secure=False,
         initrd=True,
+        unified=False,
         epoch=0,
+        boot=boot_place(lay_out(image)),
     )
 
 
@@ -105,10 +107,7 @@ def test_the_menu(tmp_path: Path, attributes: str, lines: list[str]) -> None:
     (tmp_path / "grub.cfg").write_text(text)
     subprocess.run(["grub-script-check", tmp_path / "grub.cfg"], check=True)
     assert {*lines, "set timeout=3", "set timeout_style=hidden"} <= set(text.splitlines())
-    assert given.layout.boot.filesystem is not None
-    assert text.count(
-        f"search --no-floppy --fs-uuid --set=root {given.layout.boot.filesystem.uuid}"
-    )
+    assert text.count(f"search --no-floppy --fs-uuid --set=root {given.boot.uuid}")
 
 
 def test_defaults_keep_what_else_is_there(tmp_path: Path) -> None:
@@ -144,7 +143,8 @@ def test_boot_code_leaves_the_partition_table(tmp_path: Path) -> None:
     before = disk.read_bytes()
     boot = (LIBRARY / "boot.img").read_bytes()
     with disk.open("r+b") as file:
-        install(file, boot=boot, core=core.read_bytes(), sector=1, room=2047)
+        made = patches(boot=boot, core=core.read_bytes(), room=CoreRoom(1, 2047))
+        apply_patches(file, made)
     after = disk.read_bytes()
     assert after[0x1B8:0x200] == before[0x1B8:0x200]
     assert after[:0x03] == boot[:0x03]
@@ -160,7 +160,7 @@ def test_boot_code_that_does_not_fit() -> None:
     core = bytearray(1024)
     struct.pack_into("<QHH", core, 500, 0, 0, 0x820)
     with pytest.raises(ImageError, match="core has 2 sectors, and there are 1"):
-        install(io.BytesIO(bytes(4096)), boot=bytes(boot), core=bytes(core), sector=1, room=1)
+        patches(boot=bytes(boot), core=bytes(core), room=CoreRoom(1, 1))
     with pytest.raises(ImageError, match="not a boot sector"):
         master_boot_record(bytes(512), bytes(512), 1)
     with pytest.raises(ImageError, match="does not start with a block list"):

@@ -168,6 +168,11 @@ CASES: dict[str, tuple[Case, Case, str | None]] = {
         "type",
     ),
     "image_type_supported": (Case(), Case(_type("", image="appx")), "type"),
+    "image_kind_refuses_nothing": (
+        Case(),
+        Case(_type('luks="secret"')),
+        "type",
+    ),
     "package_manager_supported": (
         Case(),
         Case(preferences=PREFERENCES.replace("apt", "zypper")),

@@ -32,7 +32,7 @@ from kiwinb.description.sources import EDIT_CONFIG, EDIT_INSTALL, Sources
 from kiwinb.errors import KiwinbError
 from kiwinb.images import IMAGE_KINDS
 from kiwinb.images.container.derived import find_base_container
-from kiwinb.images.formats.format import FORMATS
+from kiwinb.images.formats import FORMATS
 from kiwinb.images.inputs import BuildInputs
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import RepositoryState

@@ -13,7 +13,8 @@ from odd_tree import run_action
 
 from kiwinb.description.select import select
 from kiwinb.errors import ImageError
-from kiwinb.images.formats.format import FORMATS, ConvertDisk, plan_format
+from kiwinb.images.formats import FORMATS, plan_format
+from kiwinb.images.formats.qemu import ConvertDisk
 from kiwinb.storage.sparse import copy_data
 
 MIB = 1 << 20
@@ -52,7 +53,7 @@ def test_formats(tmp_path: Path, disk: Path, name: str) -> None:
     out = run_action(action, tmp_path, tmp_path / "out", disk=disk)
     (made,) = out.iterdir()
     assert made.suffix == f".{FORMATS[name].suffix}"
-    argv: list[str | Path] = ["qemu-img", "info", "--output=json", "-f", FORMATS[name].name, made]
+    argv: list[str | Path] = ["qemu-img", "info", "--output=json", "-f", action.driver, made]
     done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
     facts = json.loads(done.stdout)
     assert facts["virtual-size"] >= 40 * MIB
@@ -62,7 +63,7 @@ def test_formats(tmp_path: Path, disk: Path, name: str) -> None:
         "-f",
         "raw",
         "-F",
-        FORMATS[name].name,
+        action.driver,
         disk / "disk.raw",
         made,
     ]

@@ -15,17 +15,19 @@ import pytest
 from descriptions import document
 from odd_tree import run_action
 
-from kiwinb.bootloader.grub2.config import early_config, filesystem_module, table_module
+from kiwinb.bootloader.grub2.config import early_config
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.select import select
 from kiwinb.description.sources import Sources
 from kiwinb.errors import ImageError, KiwinbError
 from kiwinb.images.inputs import BuildInputs
-from kiwinb.images.oem import OemKind
+from kiwinb.images.oem import OemKind, boot_place
 from kiwinb.storage.assemble import AssembleDisk
+from kiwinb.storage.disk import DiskLayout
 from kiwinb.storage.fill import image_file
+from kiwinb.storage.firmware import uses_bios, uses_efi
 from kiwinb.storage.fstab import device_name, fstab
-from kiwinb.storage.layout import DiskLayout, lay_out, uses_bios, uses_efi
+from kiwinb.storage.layout import lay_out
 
 MIB = 1 << 20
 
@@ -45,7 +47,7 @@ def image(
 def shown(layout: DiskLayout) -> list[str]:
     """Partitions as ``number key kind size``, the size in MiB or ``*``."""
     return [
-        f"{p.number} {p.key} {p.filesystem.kind if p.filesystem else '-'} "
+        f"{p.number} {p.key} {p.filesystem.kind.name if p.filesystem else '-'} "
         f"{'*' if p.size is None else p.size // MIB}"
         for p in layout.partitions
     ]
@@ -181,7 +183,7 @@ def test_layouts(
 )
 def test_what_cannot_be(tmp_path: Path, attributes: str, inside: str, problem: str) -> None:
     with pytest.raises(ImageError, match=problem):
-        lay_out(image(tmp_path, attributes, inside))
+        OemKind().plan(image(tmp_path, attributes, inside), BuildInputs(Sources(), 0), "tree")
 
 
 def test_firmware(tmp_path: Path) -> None:
@@ -260,9 +262,9 @@ def test_grub_reads_what_has_boot(
     tmp_path: Path, attributes: str, modules: tuple[str, str]
 ) -> None:
     layout = lay_out(image(tmp_path, attributes))
-    assert (table_module(layout), filesystem_module(layout.boot)) == modules
+    assert boot_place(layout).modules == modules
     assert layout.boot.filesystem is not None
-    text = early_config(layout, "/boot/grub")
+    text = early_config(boot_place(layout), "/boot/grub")
     assert f"search.fs_uuid {layout.boot.filesystem.uuid} root" in text
     assert ("=($root)/grub" in text) == (layout.boot.role == "boot")
 
@@ -300,17 +302,17 @@ def put_together(directory: Path, layout: DiskLayout) -> Path:
     """A disk whose partitions say which they are."""
     inputs = {}
     for partition in layout.partitions:
-        if partition.filesystem is not None:
-            place = directory / partition.step
+        if (node := partition.content) is not None:
+            place = directory / node.step
             place.mkdir()
-            with (place / image_file(partition)).open("wb") as file:
+            with (place / image_file(node.key)).open("wb") as file:
                 file.truncate(partition.size or 30 * MIB)
                 file.write(partition.key.encode())
                 file.seek(-512, os.SEEK_END)
                 file.write(b"end of " + partition.key.encode())
-            inputs[partition.step.replace("-", "_")] = place
+            inputs[node.step.replace("-", "_")] = place
     out = directory / "out"
-    run_action(AssembleDisk(layout, "disk.raw", None), directory, out, **inputs)
+    run_action(AssembleDisk(layout, "disk.raw"), directory, out, **inputs)
     return out / "disk.raw"
 
 
@@ -366,7 +368,7 @@ def test_the_plan(tmp_path: Path, kind: str) -> None:
     )
     plan = OemKind().plan(described, BuildInputs(Sources(), 0), "tree")
     assert [step.name for step in plan.steps] == [
-        *("boot-config", "filesystem-efi", "filesystem-root", "disk", "format"),
+        *("boot-config", "filesystem-root", "bootloader", "filesystem-efi", "disk", "format"),
     ]
     assert [result.filename for result in plan.results] == [
         "test.x86_64-1.0.0.raw",

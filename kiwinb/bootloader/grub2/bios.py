@@ -9,9 +9,10 @@ where the rest of it is.
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO
 
+from kiwinb.bootloader.target import CoreRoom
 from kiwinb.errors import ImageError
+from kiwinb.storage.patches import Patch
 
 SECTOR = 512
 
@@ -25,31 +26,30 @@ _BLOCK_LIST = SECTOR - 12
 _REST_SEGMENT = 0x820
 
 
-def install(file: BinaryIO, *, boot: bytes, core: bytes, sector: int, room: int) -> None:
-    """Write GRUB's boot code into a disk; what the table and others have there stays.
+def patches(*, boot: bytes, core: bytes, room: CoreRoom) -> tuple[Patch, ...]:
+    """GRUB's boot code as bytes for places of a disk; what the table and others have there stays.
 
     Args:
-        file: The disk, open for reading and writing.
         boot: GRUB's ``boot.img``.
         core: GRUB's ``core.img``.
-        sector: First sector for the core, of 512 bytes.
-        room: Number of sectors there.
+        room: Where the core goes.
 
     Raises:
         ImageError: The core does not fit, or one of the two is not what it should be.
     """
     needed = -(-len(core) // SECTOR)
-    if needed > room:
+    if needed > room.count:
         raise ImageError(
-            f"GRUB's core has {needed} sectors, and there are {room} for it",
+            f"GRUB's core has {needed} sectors, and there are {room.count} for it",
             remedy="start the first partition later: disk_start_sector",
         )
-    file.seek(0)
-    record = file.read(SECTOR)
-    file.seek(0)
-    file.write(master_boot_record(record, boot, sector))
-    file.seek(sector * SECTOR)
-    file.write(placed_core(core, sector))
+    record = master_boot_record(bytes(SECTOR), boot, room.sector)
+    ours = (slice(0, _BIOS_PARAMETERS.start), slice(_BIOS_PARAMETERS.stop, _TABLE.start))
+    return (
+        *(Patch(place.start, record[place]) for place in ours),
+        Patch(_TABLE.stop, record[_TABLE.stop :]),
+        Patch(room.sector * SECTOR, placed_core(core, room.sector)),
+    )
 
 
 def master_boot_record(record: bytes, boot: bytes, sector: int) -> bytes:

@@ -6,74 +6,46 @@ import re
 from collections.abc import Mapping, Sequence
 
 from kiwinb.bootloader.kernel import Kernel
-from kiwinb.bootloader.setup import BootSetup
+from kiwinb.bootloader.target import BootPlace, BootTarget
 from kiwinb.description.model import Bootloader, ConfigOption
-from kiwinb.storage.filesystem import FILESYSTEMS
-from kiwinb.storage.layout import DiskLayout, DiskPartition
 
 DEFAULT_TIMEOUT = 10
 _SERIAL_LINE = "serial --unit=0 --speed=115200 --word=8 --parity=no --stop=1"
 _ENVIRONMENT_SIZE = 1024
 
 
-def filesystem_module(partition: DiskPartition) -> str:
-    """GRUB's module that reads the file system of a partition."""
-    assert partition.filesystem is not None
-    kind = partition.filesystem.kind
-    return {"xfs": "xfs", "btrfs": "btrfs", "fat16": "fat", "fat32": "fat"}.get(kind, "ext2")
-
-
-def table_module(layout: DiskLayout) -> str:
-    """GRUB's module that reads the partition table."""
-    return "part_gpt" if layout.table == "gpt" else "part_msdos"
-
-
-def search_uuid(layout: DiskLayout) -> str:
-    """What GRUB's ``search --fs-uuid`` takes to find ``/boot``."""
-    spec = layout.boot.filesystem
-    assert spec is not None
-    return FILESYSTEMS[spec.kind].identifier(spec.uuid)
-
-
-def on_boot_partition(layout: DiskLayout, path: str) -> str:
-    """A path of the tree, below ``/boot``, as GRUB sees it on the partition that has it."""
-    return path.removeprefix("/boot") if layout.boot.role == "boot" else path
-
-
-def early_config(layout: DiskLayout, directory: str) -> str:
+def early_config(boot: BootPlace, directory: str) -> str:
     """What is embedded in GRUB's core: how it finds its directory."""
-    prefix = on_boot_partition(layout, directory)
-    return f"search.fs_uuid {search_uuid(layout)} root\nset prefix=($root){prefix}\n"
+    return f"search.fs_uuid {boot.uuid} root\nset prefix=($root){boot.path(directory)}\n"
 
 
-def signed_config(layout: DiskLayout, directory: str) -> str:
+def signed_config(boot: BootPlace, directory: str) -> str:
     """What a signed GRUB reads on the EFI system partition: how it finds its directory."""
-    return early_config(layout, directory) + "configfile $prefix/grub.cfg\n"
+    return early_config(boot, directory) + "configfile $prefix/grub.cfg\n"
 
 
-def menu(setup: BootSetup, kernel: Kernel) -> str:
+def menu(target: BootTarget, kernel: Kernel) -> str:
     """``grub.cfg``."""
-    settings, layout = setup.settings, setup.layout
-    find = f"search --no-floppy --fs-uuid --set=root {search_uuid(layout)}"
+    settings, boot = target.settings, target.boot
+    find = f"search --no-floppy --fs-uuid --set=root {boot.uuid}"
     lines = [
         "# Written when the image was built; update-grub writes another one.",
         "if [ -s $prefix/grubenv ]; then",
         "  load_env",
         "fi",
         "set default=0",
-        f"insmod {table_module(layout)}",
-        f"insmod {filesystem_module(layout.boot)}",
+        *(f"insmod {module}" for module in boot.modules),
         find,
         *terminal_commands(settings),
         f"set timeout_style={settings.timeout_style or 'menu'}",
         f"set timeout={DEFAULT_TIMEOUT if settings.timeout is None else settings.timeout}",
         "",
-        f"menuentry {_quoted(setup.title)} --class os --unrestricted {{",
+        f"menuentry {_quoted(target.title)} --class os --unrestricted {{",
         f"  {find}",
-        f"  linux {on_boot_partition(layout, f'/boot/{kernel.file}')} {setup.kernel_options}",
+        f"  linux {boot.path(f'/boot/{kernel.file}')} {target.kernel_options}",
     ]
     if kernel.initrd is not None:
-        lines.append(f"  initrd {on_boot_partition(layout, f'/boot/{kernel.initrd}')}")
+        lines.append(f"  initrd {boot.path(f'/boot/{kernel.initrd}')}")
     return "\n".join([*lines, "}", ""])
 
 
@@ -106,23 +78,23 @@ def serial_command(settings: Bootloader) -> str:
     return line if line.startswith("serial") else f"serial {line}"
 
 
-def defaults(setup: BootSetup, present: str = "") -> str:
+def defaults(target: BootTarget, present: str = "") -> str:
     """``/etc/default/grub``, with which the system's own ``update-grub`` says the same.
 
     Args:
-        setup: How the image boots.
+        target: What is started.
         present: The text that is there; its other settings stay.
     """
-    settings = setup.settings
+    settings = target.settings
     timeout = DEFAULT_TIMEOUT if settings.timeout is None else settings.timeout
     options = " ".join(
-        word for word in setup.kernel_options.split() if not re.match(r"root=|ro$|rw$", word)
+        word for word in target.kernel_options.split() if not re.match(r"root=|ro$|rw$", word)
     )
     values = {
         "GRUB_DEFAULT": "0",
         "GRUB_TIMEOUT": str(timeout),
         "GRUB_TIMEOUT_STYLE": settings.timeout_style or "menu",
-        "GRUB_DISTRIBUTOR": setup.title,
+        "GRUB_DISTRIBUTOR": target.title,
         "GRUB_CMDLINE_LINUX_DEFAULT": "",
         "GRUB_CMDLINE_LINUX": options,
     }

@@ -1,8 +1,8 @@
 """GRUB 2: its modules, its configuration and its loaders for BIOS and EFI, without a disk.
 
 What ``grub-install`` does to devices is done to the tree: modules and BIOS boot code go to
-GRUB's directory in ``/boot``, loaders for EFI to ``/boot/efi``. Tools and modules are the
-tree's own where it has them, else the host's.
+GRUB's directory in ``/boot``, loaders for EFI to the files of the EFI system partition. Tools and
+modules are the tree's own where it has them, else the host's.
 """
 
 from __future__ import annotations
@@ -13,23 +13,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kiwinb.bootloader.grub2.bios import patches
 from kiwinb.bootloader.grub2.config import (
     defaults,
     early_config,
     environment_block,
-    filesystem_module,
     menu,
-    on_boot_partition,
     signed_config,
-    table_module,
 )
+from kiwinb.bootloader.host import HostDirectory
 from kiwinb.bootloader.kernel import find_kernel
-from kiwinb.bootloader.setup import BootSetup
+from kiwinb.bootloader.target import BootFacts, BootTarget
+from kiwinb.description.model import ImageDescription
+from kiwinb.distributions import find_in_tree, release
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.command import run
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.steps.step import StepContext
+from kiwinb.storage.firmware import uses_bios, uses_efi
+from kiwinb.storage.layout import DEFAULT_EFI_SIZE
+from kiwinb.storage.patches import Patch
 
 BIOS_PLATFORM = "i386-pc"
 
@@ -52,98 +56,131 @@ _HOST_LIBRARY = Path("/usr/lib/grub")
 
 @dataclass(frozen=True)
 class Grub2:
-    """See :class:`~kiwinb.bootloader.setup.BootloaderMaker`."""
+    """See :class:`~kiwinb.bootloader.target.BootloaderMaker`."""
 
     name: str = "grub2"
     revision: int = 1
+    honours: frozenset[str] = frozenset(
+        {
+            *("input_console", "output_console", "serial_line", "timeout", "timeout_style"),
+            *("video_mode", "bootloadersettings"),
+        }
+    )
+    boots_bios: bool = True
+    embeds_code: bool = True
+    keeps_environment: bool = True
+    needs_filesystems: bool = False
 
-    def boot_code(self, setup: BootSetup) -> str | None:
-        """Directory of the tree that has the boot code for a BIOS."""
-        return f"/boot/grub/{BIOS_PLATFORM}" if setup.bios else None
+    def esp_size(self, image: ImageDescription) -> int:
+        """See :class:`~kiwinb.bootloader.target.BootloaderMaker`."""
+        return DEFAULT_EFI_SIZE
 
-    def configure(self, context: StepContext, setup: BootSetup) -> None:
-        """Write ``grub.cfg``, ``grubenv`` and ``/etc/default/grub``."""
+    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
+        """GRUB's modules for the platforms that the image is for."""
+        platforms = [BIOS_PLATFORM] if uses_bios(image) else []
+        if uses_efi(image) and image.arch in _EFI_PLATFORMS:
+            platforms.append(_EFI_PLATFORMS[image.arch][0])
+        return {name: HostDirectory(_HOST_LIBRARY / name, _PACKAGES[name]) for name in platforms}
+
+    def configure(self, context: StepContext, target: BootTarget) -> None:
+        """Write ``grub.cfg``, ``grubenv``, ``/etc/default/grub``, modules and the core."""
         root = context.root
-        kernel = find_kernel(root, initrd=setup.initrd)
-        context.log(f"kernel {kernel.version}, command line: {setup.kernel_options}")
-        directory = resolve_in(root, "/boot/grub")
+        kernel = find_kernel(root, initrd=target.initrd)
+        context.log(f"kernel {kernel.version}, command line: {target.kernel_options}")
+        directory = resolve_in(root, _directory(root))
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / "grub.cfg").write_text(menu(setup, kernel))
+        (directory / "grub.cfg").write_text(menu(target, kernel))
         (directory / "grub.cfg").chmod(0o600)
-        (directory / "grubenv").write_bytes(environment_block(setup.settings.settings.environment))
+        (directory / "grubenv").write_bytes(environment_block(target.settings.settings.environment))
         default = resolve_in(root, "/etc/default/grub")
         default.parent.mkdir(parents=True, exist_ok=True)
-        default.write_text(defaults(setup, default.read_text() if default.exists() else ""))
-        settings = setup.settings.settings
+        default.write_text(defaults(target, default.read_text() if default.exists() else ""))
+        settings = target.settings.settings
         for option in (*settings.installoption, *settings.configoption, *settings.shimoption):
             context.log(
                 f"WARNING: {option.name} is not used: kiwinb calls neither grub-install, "
                 "grub-mkconfig nor shim-install"
             )
+        if target.core is not None:
+            self._install_bios(context, target)
+        if target.efi:
+            self._install_efi_modules(context, target)
+        self._install_font(root)
 
-    def install(self, context: StepContext, setup: BootSetup) -> None:
-        """Put modules, BIOS boot code and EFI loaders into the tree."""
-        if setup.bios:
-            self._install_bios(context, setup)
-        if setup.efi:
-            if setup.arch not in _EFI_PLATFORMS:
-                raise ImageError(f"GRUB for EFI on {setup.arch} is not something kiwinb makes")
-            self._install_efi(context, setup)
-        self._install_font(context.root)
+    def finalise(
+        self, context: StepContext, target: BootTarget, facts: BootFacts, esp: Path
+    ) -> tuple[Patch, ...]:
+        """Put the loaders for EFI onto their partition, and the boot code beside the others."""
+        if target.efi:
+            self._install_efi(context, target, esp)
+        if target.core is None:
+            return ()
+        directory = resolve_in(context.root, f"{_directory(context.root)}/{BIOS_PLATFORM}")
+        return patches(
+            boot=(directory / "boot.img").read_bytes(),
+            core=(directory / "core.img").read_bytes(),
+            room=target.core,
+        )
 
-    def _install_bios(self, context: StepContext, setup: BootSetup) -> None:
-        modules = self._install_modules(context, BIOS_PLATFORM)
-        target = resolve_in(context.root, f"/boot/grub/{BIOS_PLATFORM}")
-        shutil.copyfile(modules / "boot.img", target / "boot.img")
-        self._make_image(context, setup, BIOS_PLATFORM, modules, target / "core.img", ["biosdisk"])
+    def _install_bios(self, context: StepContext, target: BootTarget) -> None:
+        modules = self._install_modules(context, target, BIOS_PLATFORM)
+        place = resolve_in(context.root, f"{_directory(context.root)}/{BIOS_PLATFORM}")
+        shutil.copyfile(modules / "boot.img", place / "boot.img")
+        self._make_image(context, target, BIOS_PLATFORM, modules, place / "core.img", ["biosdisk"])
 
-    def _install_efi(self, context: StepContext, setup: BootSetup) -> None:
-        platform, name, suffix = _EFI_PLATFORMS[setup.arch]
-        target = resolve_in(context.root, "/boot/efi/EFI/BOOT")
-        target.mkdir(parents=True, exist_ok=True)
-        if setup.secure and self._install_signed(context, setup, platform, target / name, suffix):
-            return
-        modules = self._install_modules(context, platform)
-        more = [*_COMMANDS, "part_gpt", "part_msdos", "fat"]
-        self._make_image(context, setup, platform, modules, target / name, more)
+    def _install_efi_modules(self, context: StepContext, target: BootTarget) -> None:
+        platform, _, _ = _efi_platform(target.arch)
+        if not (target.secure and _signed(context.root, target.arch)):
+            self._install_modules(context, target, platform)
+        elif (source := _platform_directory(context.root, platform)) is not None:
+            place = resolve_in(context.root, f"{_directory(context.root)}/{platform}")
+            self._copy_modules(source, place)
 
-    def _install_signed(
-        self, context: StepContext, setup: BootSetup, platform: str, loader: Path, suffix: str
-    ) -> bool:
-        """Take shim and GRUB as the distribution signed them; false if the tree has none."""
-        root = context.root
-        shim = resolve_in(root, f"/usr/lib/shim/shim{suffix}.efi.signed")
-        grub = resolve_in(root, f"/usr/lib/grub/{platform}-signed/grub{suffix}.efi.signed")
-        if not (shim.exists() and grub.exists()):
+    def _install_efi(self, context: StepContext, target: BootTarget, esp: Path) -> None:
+        platform, name, _ = _efi_platform(target.arch)
+        place = esp / "EFI/BOOT"
+        place.mkdir(parents=True, exist_ok=True)
+        if target.secure:
+            if loaders := _signed(context.root, target.arch):
+                self._install_signed(context, target, esp, loaders)
+                return
             context.log(
                 "WARNING: the image will not boot with secure boot on: the root tree lacks "
                 "shim-signed or GRUB's signed loader (grub-efi-amd64-signed)"
             )
-            return False
-        shutil.copyfile(shim, loader)
-        shutil.copyfile(grub, loader.with_name(f"grub{suffix}.efi"))
-        manager = resolve_in(root, f"/usr/lib/shim/mm{suffix}.efi.signed")
-        if manager.exists():
-            shutil.copyfile(manager, loader.with_name(f"mm{suffix}.efi"))
-        vendor = resolve_in(root, f"/boot/efi/EFI/{_vendor(root)}")
-        vendor.mkdir(parents=True, exist_ok=True)
-        (vendor / "grub.cfg").write_text(signed_config(setup.layout, "/boot/grub"))
-        if (directory := _platform_directory(root, platform)) is not None:
-            self._copy_modules(directory, resolve_in(root, f"/boot/grub/{platform}"))
-        return True
+        modules = self._modules(context, target, platform)
+        more = [*_COMMANDS, "part_gpt", "part_msdos", "fat"]
+        self._make_image(context, target, platform, modules, place / name, more)
 
-    def _install_modules(self, context: StepContext, platform: str) -> Path:
-        """Copy a platform's modules to GRUB's directory in the tree; where they are from."""
-        source = _platform_directory(context.root, platform)
+    def _install_signed(
+        self, context: StepContext, target: BootTarget, esp: Path, loaders: Mapping[str, Path]
+    ) -> None:
+        """Take shim and GRUB as the distribution signed them."""
+        root = context.root
+        for name, source in loaders.items():
+            shutil.copyfile(source, esp / "EFI/BOOT" / name)
+        distribution = find_in_tree(root)
+        vendor = esp / "EFI" / distribution.efi_vendor(release(root).get("ID", distribution.name))
+        vendor.mkdir(parents=True, exist_ok=True)
+        (vendor / "grub.cfg").write_text(signed_config(target.boot, _directory(root)))
+
+    def _modules(self, context: StepContext, target: BootTarget, platform: str) -> Path:
+        """Where a platform's modules are: in the tree, or else on the host."""
+        source = _platform_directory(context.root, platform) or target.host(platform)
         if source is None:
-            source = _HOST_LIBRARY / platform
-            if not source.is_dir():
-                raise ImageError(
-                    f"neither the root tree nor this host has GRUB for {platform}",
-                    remedy=f"add {_PACKAGES[platform]} to <packages>, or install it on this host",
-                )
+            raise ImageError(
+                f"neither the root tree nor this host has GRUB for {platform}",
+                remedy=f"add {_PACKAGES[platform]} to <packages>, or install it on this host",
+            )
+        return source
+
+    def _install_modules(self, context: StepContext, target: BootTarget, platform: str) -> Path:
+        """Copy a platform's modules to GRUB's directory in the tree; where they are from."""
+        source = self._modules(context, target, platform)
+        if not source.is_relative_to(context.root):
             context.log(f"the root tree has no GRUB for {platform}: taking this host's")
-        self._copy_modules(source, resolve_in(context.root, f"/boot/grub/{platform}"))
+        place = resolve_in(context.root, f"{_directory(context.root)}/{platform}")
+        self._copy_modules(source, place)
         return source
 
     def _copy_modules(self, source: Path, target: Path) -> None:
@@ -155,23 +192,23 @@ class Grub2:
     def _make_image(
         self,
         context: StepContext,
-        setup: BootSetup,
+        target: BootTarget,
         platform: str,
         modules: Path,
         result: Path,
         more: list[str],
     ) -> None:
         """Link GRUB's kernel and the modules it needs to find its directory."""
-        layout = setup.layout
-        names = [*more, table_module(layout), filesystem_module(layout.boot), "search_fs_uuid"]
-        prefix = on_boot_partition(layout, "/boot/grub")
+        boot, directory = target.boot, _directory(context.root)
+        names = [*more, *boot.modules, "search_fs_uuid"]
+        prefix = boot.path(directory)
         tool = _tree_tool(context.root)
         inside = tool is not None and modules.is_relative_to(context.root)
         base = resolve_in(context.root, "/tmp") if inside else Path(tempfile.gettempdir())
         base.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=base) as scratch:
             config, image = Path(scratch, "early.cfg"), Path(scratch, "image")
-            config.write_text(early_config(layout, "/boot/grub"))
+            config.write_text(early_config(boot, directory))
 
             def seen(path: Path) -> str:
                 return f"/{path.relative_to(context.root)}" if inside else str(path)
@@ -195,7 +232,7 @@ class Grub2:
     def _install_font(self, root: Path) -> None:
         font = resolve_in(root, "/usr/share/grub/unicode.pf2")
         if font.exists():
-            target = resolve_in(root, "/boot/grub/fonts")
+            target = resolve_in(root, f"{_directory(root)}/fonts")
             target.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(font, target / font.name)
 
@@ -217,10 +254,27 @@ def _tree_tool(root: Path) -> str | None:
     return None
 
 
-def _vendor(root: Path) -> str:
-    """The directory of the EFI system partition that the distribution's GRUB looks into."""
-    release = resolve_in(root, "/etc/os-release")
-    for line in release.read_text().splitlines() if release.exists() else ():
-        if line.startswith("ID="):
-            return line[3:].strip("\"'")
-    return "debian"
+def _directory(root: Path) -> str:
+    """Where the distribution of a tree has GRUB's configuration and modules."""
+    return find_in_tree(root).grub_directory
+
+
+def _efi_platform(arch: str) -> tuple[str, str, str]:
+    if arch not in _EFI_PLATFORMS:
+        raise ImageError(f"GRUB for EFI on {arch} is not something kiwinb makes")
+    return _EFI_PLATFORMS[arch]
+
+
+def _signed(root: Path, arch: str) -> Mapping[str, Path]:
+    """Signed loaders of a tree, by their names beside the one that firmware looks for."""
+    platform, name, suffix = _efi_platform(arch)
+    found = {
+        name: resolve_in(root, f"/usr/lib/shim/shim{suffix}.efi.signed"),
+        f"grub{suffix}.efi": resolve_in(
+            root, f"/usr/lib/grub/{platform}-signed/grub{suffix}.efi.signed"
+        ),
+    }
+    if not all(path.exists() for path in found.values()):
+        return {}
+    manager = resolve_in(root, f"/usr/lib/shim/mm{suffix}.efi.signed")
+    return {**found, f"mm{suffix}.efi": manager} if manager.exists() else found

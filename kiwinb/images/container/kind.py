@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar, Literal
 
+from kiwinb.bootloader.host import HostDirectory
 from kiwinb.description.model import ContainerConfig, ImageDescription
 from kiwinb.images.archive import counted
 from kiwinb.images.compress import xz_writer
@@ -148,6 +149,10 @@ class ContainerKind:
     def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         yield from ()
+
+    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {}
 
     def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the container image.

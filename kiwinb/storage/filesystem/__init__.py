@@ -13,3 +13,6 @@ FILESYSTEMS: Registry[FilesystemMaker] = Registry(
     "file system", (BTRFS, EXT2, EXT3, EXT4, FAT16, FAT32, SWAP, XFS), error=ImageError
 )
 """By the name that a description gives it."""
+
+DEFAULT_ROOT = EXT4
+"""The file system of a root partition where the description names none."""

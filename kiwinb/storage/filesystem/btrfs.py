@@ -48,7 +48,7 @@ from kiwinb.storage.filesystem.content import (
     parent_of,
     shown,
 )
-from kiwinb.storage.filesystem.spec import MIB, Filesystem, Watch
+from kiwinb.storage.filesystem.spec import MIB, Filesystem, Growth, Watch
 
 _SMALLEST = 256 * MIB
 _LONGEST_LABEL = 255
@@ -56,6 +56,9 @@ _MOST_INLINE = 2048
 _MOST_REFERENCES = 8192  # bytes of the names that an inode has in one directory
 _FIRST_INDEX = 2
 _NAME_TYPES = {"file": 1, "directory": 2, "char": 3, "block": 4, "fifo": 5, "symlink": 7}
+
+
+_GROWTH = Growth("btrfs", "btrfs-progs", "btrfs filesystem resize max /")
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,9 @@ class Btrfs:
     revision: int = 1
     tools: tuple[str, ...] = ("mke2fs",)  # libext2fs, which comes with it, sums what is written
     makes_images: bool = True
+    grub_module: str | None = "btrfs"
+    growth: Growth | None = _GROWTH
+    read_only: bool = False
     fstab_type: str = "btrfs"
     checked: bool = False
 

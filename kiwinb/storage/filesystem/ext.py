@@ -21,7 +21,7 @@ from kiwinb.storage.filesystem.content import (
     shown,
 )
 from kiwinb.storage.filesystem.libext2fs import Ext2Error, OpenFilesystem
-from kiwinb.storage.filesystem.spec import MIB, Filesystem, FilesystemFull, Watch
+from kiwinb.storage.filesystem.spec import MIB, Filesystem, FilesystemFull, Growth, Watch
 
 _ROOT = 2
 _EXTENTS = 0x80000
@@ -61,6 +61,9 @@ _CONFIGURATION = """\
 so that only features are used that GRUB 2.06 reads."""
 
 
+_GROWTH = Growth("resize2fs", "e2fsprogs", 'resize2fs "$device"')
+
+
 @dataclass(frozen=True)
 class Ext:
     """One of ext2, ext3 and ext4."""
@@ -69,6 +72,9 @@ class Ext:
     revision: int = 1
     tools: tuple[str, ...] = ("mke2fs",)
     makes_images: bool = True
+    grub_module: str | None = "ext2"
+    growth: Growth | None = _GROWTH
+    read_only: bool = False
     checked: bool = True
 
     @property

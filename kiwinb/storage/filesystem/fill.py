@@ -36,7 +36,7 @@ def fill(
     Raises:
         ImageError: The content does not fit, or the file system cannot hold it.
     """
-    maker = FILESYSTEMS[spec.kind]
+    maker = FILESYSTEMS.get_used(spec.kind)
     wanted = _whole(maker.size(content.need) * 6 // 5 + extra) if size is None else size
     for attempt in range(_ATTEMPTS):
         with path.open("wb") as file:

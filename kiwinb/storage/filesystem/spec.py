@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kiwinb.errors import ImageError
+from kiwinb.steps.registry import Used
 from kiwinb.storage.filesystem.content import Content, Need
 
 MIB = 1 << 20
@@ -18,18 +19,33 @@ class Filesystem:
     """A file system that is to be made.
 
     Attributes:
-        kind: Its name in ``FILESYSTEMS``.
+        kind: What makes it, of ``FILESYSTEMS``.
         uuid: Its UUID; the volume ID is made of it for FAT.
         label: Its label, or ``None``.
         options: Options handed to its mkfs as they are.
         sector_size: Bytes of a logical sector of the disk it is for.
     """
 
-    kind: str
+    kind: Used
     uuid: str
     label: str | None = None
     options: tuple[str, ...] = ()
     sector_size: int = 512
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How the running system makes something as large as the device that it is in.
+
+    Attributes:
+        tool: The program that does it.
+        package: The package that brings the program.
+        command: A line of shell; ``$device`` is the device. ``/`` is mounted.
+    """
+
+    tool: str
+    package: str
+    command: str
 
 
 class FilesystemFull(ImageError):
@@ -70,6 +86,21 @@ class FilesystemMaker(Protocol):
     @property
     def makes_images(self) -> bool:
         """Whether an image may be this file system and nothing else."""
+        ...
+
+    @property
+    def grub_module(self) -> str | None:
+        """GRUB's module that reads it; ``None`` when GRUB cannot."""
+        ...
+
+    @property
+    def growth(self) -> Growth | None:
+        """How it grows while it is mounted; ``None`` when it does not."""
+        ...
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the running system can only read it: it is made to measure."""
         ...
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kiwinb.sandbox.command import run
 from kiwinb.storage.filesystem.content import Content, Need
-from kiwinb.storage.filesystem.spec import MIB, Filesystem, Watch
+from kiwinb.storage.filesystem.spec import MIB, Filesystem, Growth, Watch
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,9 @@ class Swap:
     revision: int = 1
     tools: tuple[str, ...] = ("mkswap",)
     makes_images: bool = False
+    grub_module: str | None = None
+    growth: Growth | None = None
+    read_only: bool = False
     fstab_type: str = "swap"
     checked: bool = False
 

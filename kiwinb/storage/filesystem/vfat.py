@@ -12,7 +12,7 @@ from pathlib import Path
 from kiwinb.errors import CommandError, ImageError
 from kiwinb.sandbox.command import run
 from kiwinb.storage.filesystem.content import Content, Need, shown
-from kiwinb.storage.filesystem.spec import MIB, Filesystem, FilesystemFull, Watch
+from kiwinb.storage.filesystem.spec import MIB, Filesystem, FilesystemFull, Growth, Watch
 
 _LABEL_LENGTH = 11
 
@@ -28,6 +28,9 @@ class Fat:
     revision: int = 1
     tools: tuple[str, ...] = ("mkfs.vfat", "mcopy")
     makes_images: bool = False
+    grub_module: str | None = "fat"
+    growth: Growth | None = None
+    read_only: bool = False
     fstab_type: str = "vfat"
     checked: bool = True
 

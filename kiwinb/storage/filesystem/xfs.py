@@ -26,7 +26,7 @@ from kiwinb.storage.filesystem.content import (
     parent_of,
     shown,
 )
-from kiwinb.storage.filesystem.spec import MIB, Filesystem, FilesystemFull, Watch
+from kiwinb.storage.filesystem.spec import MIB, Filesystem, FilesystemFull, Growth, Watch
 from kiwinb.storage.filesystem.xfs_directory import (
     Name,
     directory_parts,
@@ -70,6 +70,9 @@ _INODES = {"sparse": 1, "nrext64": 0}
 that GRUB 2.06 reads."""
 
 
+_GROWTH = Growth("xfs_growfs", "xfsprogs", "xfs_growfs /")
+
+
 @dataclass(frozen=True)
 class Xfs:
     """XFS, version 5."""
@@ -78,6 +81,9 @@ class Xfs:
     revision: int = 1
     tools: tuple[str, ...] = ("mkfs.xfs", "mke2fs")
     makes_images: bool = True
+    grub_module: str | None = "xfs"
+    growth: Growth | None = _GROWTH
+    read_only: bool = False
     fstab_type: str = "xfs"
     checked: bool = False
 

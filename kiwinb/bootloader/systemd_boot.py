@@ -1,0 +1,155 @@
+"""systemd-boot: its loader, its configuration, and what it boots, on the EFI system partition.
+
+It makes what ``bootctl install`` and ``kernel-install`` leave on a mounted partition: the tree's
+own loader, and the kernel as one Unified Kernel Image or as files with an entry (types 2 and 1 of
+the UAPI group's *Boot Loader Specification*).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.bootloader.host import HostDirectory
+from kiwinb.bootloader.kernel import Kernel, find_kernel
+from kiwinb.bootloader.target import BootFacts, BootTarget
+from kiwinb.bootloader.uki import unify
+from kiwinb.description.model import ImageDescription
+from kiwinb.distributions import find_in_tree, release, release_text
+from kiwinb.errors import ImageError
+from kiwinb.sandbox.paths import resolve_in
+from kiwinb.steps.step import StepContext
+from kiwinb.storage.patches import Patch
+
+DEFAULT_TIMEOUT = 10
+ESP_SIZE = 256
+"""MiB: an update writes the new kernel and initrd before it removes the old ones."""
+
+_SUFFIXES: Mapping[str, str] = {"x86_64": "x64", "aarch64": "aa64"}
+_PROGRAMS = "/usr/lib/systemd/boot/efi"
+_MAKES_IMAGES = (
+    "/usr/lib/kernel/install.d/60-ukify.install",
+    "/usr/lib/kernel/install.d/90-uki-copy.install",
+)
+
+
+@dataclass(frozen=True)
+class SystemdBoot:
+    """See :class:`~kiwinb.bootloader.target.BootloaderMaker`."""
+
+    name: str = "systemd_boot"
+    revision: int = 1
+    honours: frozenset[str] = frozenset({"timeout"})
+    boots_bios: bool = False
+    embeds_code: bool = False
+    keeps_environment: bool = False
+    needs_filesystems: bool = False
+
+    def esp_size(self, image: ImageDescription) -> int:
+        """See :class:`~kiwinb.bootloader.target.BootloaderMaker`."""
+        return ESP_SIZE
+
+    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
+        """There are none: loader and stub are the tree's."""
+        return {}
+
+    def configure(self, context: StepContext, target: BootTarget) -> None:
+        """Write what ``kernel-install`` needs for the kernels to come."""
+        root = context.root
+        _suffix(target)
+        find_kernel(root, initrd=target.initrd)
+        _write(resolve_in(root, "/etc/kernel/cmdline"), f"{target.kernel_options}\n")
+        _write(resolve_in(root, "/etc/kernel/entry-token"), f"{_token(root)}\n")
+        # A tree that cannot make unified images later on gets files with an entry instead.
+        if target.unified and all(resolve_in(root, path).exists() for path in _MAKES_IMAGES):
+            layout = "layout=uki\nuki_generator=ukify\n"
+            _write(resolve_in(root, "/etc/kernel/install.conf"), layout)
+
+    def finalise(
+        self, context: StepContext, target: BootTarget, facts: BootFacts, esp: Path
+    ) -> tuple[Patch, ...]:
+        """Put the loader, its settings and the kernel onto the EFI system partition."""
+        root, suffix = context.root, _suffix(target)
+        loader = _program(root, f"systemd-boot{suffix}.efi", signed=target.secure)
+        for name in (f"systemd/systemd-boot{suffix}.efi", f"BOOT/BOOT{suffix.upper()}.EFI"):
+            place = esp / "EFI" / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(loader, place)
+        timeout = DEFAULT_TIMEOUT if target.settings.timeout is None else target.settings.timeout
+        _write(esp / "loader/loader.conf", f"timeout {timeout}\nconsole-mode keep\n")
+        _write(esp / "loader/entries.srel", "type1\n")
+        kernel = find_kernel(root, initrd=target.initrd)
+        context.log(f"kernel {kernel.version}, command line: {target.kernel_options}")
+        if target.unified:
+            self._write_unified(root, target, kernel, esp)
+        else:
+            self._write_files(root, target, kernel, esp)
+        return ()
+
+    def _write_unified(self, root: Path, target: BootTarget, kernel: Kernel, esp: Path) -> None:
+        boot = resolve_in(root, "/boot")
+        image = unify(
+            _program(root, f"linux{_suffix(target)}.efi.stub").read_bytes(),
+            kernel=(boot / kernel.file).read_bytes(),
+            initrd=(boot / kernel.initrd).read_bytes() if kernel.initrd else None,
+            command_line=target.kernel_options,
+            os_release=release_text(root),
+            version=kernel.version,
+            arch=target.arch,
+        )
+        place = esp / f"EFI/Linux/{_token(root)}-{kernel.version}.efi"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(image)
+
+    def _write_files(self, root: Path, target: BootTarget, kernel: Kernel, esp: Path) -> None:
+        token, boot = _token(root), resolve_in(root, "/boot")
+        place = f"/{token}/{kernel.version}"
+        directory = esp / place.lstrip("/")
+        directory.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(boot / kernel.file, directory / "linux")
+        lines = [
+            f"title {target.title}",
+            f"version {kernel.version}",
+            f"sort-key {token}",
+            f"options {target.kernel_options}",
+            f"linux {place}/linux",
+        ]
+        if kernel.initrd is not None:
+            shutil.copyfile(boot / kernel.initrd, directory / "initrd.img")
+            lines.append(f"initrd {place}/initrd.img")
+        entry = esp / f"loader/entries/{token}-{kernel.version}.conf"
+        _write(entry, "\n".join([*lines, ""]))
+
+
+def _suffix(target: BootTarget) -> str:
+    """What the names of EFI programs of an architecture end in."""
+    if target.arch not in _SUFFIXES or not target.efi:
+        raise ImageError(
+            f"systemd-boot is for EFI firmware on {' and '.join(_SUFFIXES)}",
+            remedy='set firmware="efi", or take another bootloader',
+        )
+    return _SUFFIXES[target.arch]
+
+
+def _program(root: Path, name: str, *, signed: bool = False) -> Path:
+    """An EFI program of the tree's systemd."""
+    for candidate in (f"{name}.signed", name) if signed else (name,):
+        path = resolve_in(root, f"{_PROGRAMS}/{candidate}")
+        if path.is_file():
+            return path
+    raise ImageError(
+        f"the root tree lacks {_PROGRAMS}/{name}",
+        remedy="add the package that brings it to <packages>: systemd-boot-efi, or systemd-boot",
+    )
+
+
+def _token(root: Path) -> str:
+    """What names of entries start with: the ID of the distribution."""
+    return release(root).get("ID", find_in_tree(root).name)
+
+
+def _write(place: Path, text: str) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text)

@@ -1,0 +1,296 @@
+"""Unified Kernel Images: kernel, initrd and command line in one EFI program.
+
+A stub, one of systemd's, is the program; what it hands to the kernel are sections that are added
+to it. The result is what ``ukify`` of systemd 257 makes of its own stub and the same sections, byte
+by byte, and it takes neither ukify nor Python in the tree.
+
+The formats are documented by Microsoft's *PE Format* and by the UAPI group's *Unified Kernel
+Image* (UAPI.5).
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kiwinb.errors import ImageError
+
+MACHINES: Mapping[str, int] = {"x86_64": 0x8664, "aarch64": 0xAA64}
+"""What a PE file calls an architecture, by what ``uname -m`` prints."""
+
+_ORDER = (".osrel", ".cmdline", ".dtb", ".uname", ".splash", ".initrd", ".ucode", ".linux")
+"""The kernel is the last: one before 5.8 is started in place, and unpacks itself beyond its end."""
+
+_PAGE = 4096
+_LARGEST = 2 << 30
+_PE32_PLUS = 0x20B
+_SECTION = struct.Struct("<8sIIII12xI")
+_SYMBOL_SIZE = 18
+_GZIP = b"\x1f\x8b"
+
+# Flags of the file, and of sections: code or initialized data, which is read.
+_SYMBOLS_STRIPPED = 0x0008
+_NX_COMPATIBLE = 0x0100
+_CODE = 0x40000020
+_DATA = 0x40000040
+
+# Offsets in the COFF header and in the optional header, of 64 bits.
+_SECTIONS, _SYMBOLS, _SYMBOL_COUNT, _OPTIONAL_SIZE, _FLAGS = 2, 8, 12, 16, 18
+_OPTIONAL = 20
+_DATA_SIZE, _ALIGNMENTS, _IMAGE_SIZE, _CHECKSUM, _DLL_FLAGS = 8, 32, 56, 64, 70
+_DIRECTORIES, _CERTIFICATES = 112, 4
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a PE file.
+
+    Attributes:
+        name: At most 8 characters, for example ``.cmdline``.
+        data: What is in it.
+    """
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A section that a PE file has: where it is in memory, and in the file."""
+
+    name: str
+    size: int
+    address: int
+    file_size: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class _Program:
+    """What the headers of a PE file say.
+
+    Attributes:
+        coff: Offset of the COFF header.
+        machine: The architecture it is for.
+        table: Offset of the section table.
+        sections: The sections, as the table has them.
+        symbols: Offset and number of the symbols, 0 and 0 for none.
+        alignment: Of sections in memory.
+        file_alignment: Of sections in the file.
+        headers_size: How many bytes at the start of the file are for headers.
+        dll_flags: What the program says about itself to a loader.
+        signed: It has certificates.
+    """
+
+    coff: int
+    machine: int
+    table: int
+    sections: tuple[_Placed, ...]
+    symbols: tuple[int, int]
+    alignment: int
+    file_alignment: int
+    headers_size: int
+    dll_flags: int
+    signed: bool
+
+
+def unify(
+    stub: bytes,
+    *,
+    kernel: bytes,
+    initrd: bytes | None,
+    command_line: str,
+    os_release: str,
+    version: str,
+    arch: str,
+    others: Sequence[Section] = (),
+) -> bytes:
+    """Make a Unified Kernel Image.
+
+    Args:
+        stub: The EFI stub.
+        kernel: As it is in ``/boot``; one that is packed by gzip is unpacked.
+        initrd: All of it, or ``None``.
+        command_line: Of the kernel.
+        os_release: The text of ``/etc/os-release``: boot menus take title and version from it.
+        version: Of the kernel, as ``uname -r`` prints it.
+        arch: As ``uname -m`` prints it.
+        others: More sections: ``.splash``, ``.dtb``, ``.ucode``.
+
+    Raises:
+        ImageError: Stub or kernel are no EFI programs for this architecture, or the stub has no
+            room for what is added.
+    """
+    image = gzip.decompress(kernel) if kernel.startswith(_GZIP) else kernel
+    for what, data in (("stub", stub), ("kernel", image)):
+        if _parse(data, what).machine != MACHINES.get(arch):
+            raise ImageError(f"the {what} is an EFI program, but not one for {arch}")
+    sections = [
+        Section(".osrel", os_release.encode()),
+        Section(".cmdline", command_line.encode()),
+        Section(".uname", version.encode()),
+        *others,
+        *([] if initrd is None else [Section(".initrd", initrd)]),
+        Section(".linux", image),
+    ]
+    known = [section for section in sections if section.name in _ORDER]
+    if unknown := [section.name for section in sections if section not in known]:
+        raise ImageError(f"the EFI stub has no use for the section {unknown[0]}")
+    return assemble(stub, sorted(known, key=lambda section: _ORDER.index(section.name)))
+
+
+def assemble(stub: bytes, sections: Sequence[Section]) -> bytes:
+    """Add sections to an EFI program.
+
+    Its own sections stay as they are, ``.sbat`` among them. Its symbols are dropped, and the
+    checksum is 0, which no firmware minds and tools that sign write anew.
+
+    Args:
+        stub: The program, for example ``linuxx64.efi.stub``.
+        sections: In the order that they get in memory and in the file.
+
+    Raises:
+        ImageError: It is no EFI program, is signed, has something after its sections, has a
+            section of the same name, or its headers have no room for more.
+    """
+    program = _parse(stub, "stub")
+    _check(program, sections)
+    made = bytearray(stub[: _end(program, len(stub))])
+    made += bytes(-len(made) % program.file_alignment)
+    optional = program.coff + _OPTIONAL
+    last = max(placed.address + placed.size for placed in program.sections)
+    parts, offset = [], len(made)
+    alignment = max(program.alignment, _PAGE)
+    for number, section in enumerate(sections, len(program.sections)):
+        size, address = len(section.data), _aligned(last, alignment)
+        padded = _aligned(size, program.file_alignment)
+        kind = _CODE if section.name == ".linux" else _DATA
+        entry = (section.name.encode(), size, address, padded, offset, kind)
+        _SECTION.pack_into(made, program.table + number * _SECTION.size, *entry)
+        parts += [section.data, bytes(padded - size)]
+        last, offset = address + size, offset + padded
+    flags = _uint(made, program.coff + _FLAGS, "H")
+    if program.symbols[0]:
+        struct.pack_into("<H", made, program.coff + _FLAGS, flags | _SYMBOLS_STRIPPED)
+        struct.pack_into("<II", made, program.coff + _SYMBOLS, 0, 0)
+    total = len(program.sections) + len(sections)
+    data_size = _uint(made, optional + _DATA_SIZE) + sum(len(s.data) for s in sections)
+    struct.pack_into("<H", made, program.coff + _SECTIONS, total)
+    struct.pack_into("<I", made, optional + _DATA_SIZE, data_size)
+    struct.pack_into("<I", made, optional + _IMAGE_SIZE, _aligned(last, program.alignment))
+    struct.pack_into("<I", made, optional + _CHECKSUM, 0)
+    struct.pack_into("<H", made, optional + _DLL_FLAGS, _dll_flags(program, sections))
+    return b"".join((bytes(made), *parts))
+
+
+def read_sections(image: bytes) -> tuple[Section, ...]:
+    """The sections of an EFI program, without what fills them up.
+
+    Raises:
+        ImageError: It is no EFI program.
+    """
+    return tuple(
+        Section(placed.name, image[placed.offset :][: min(placed.size, placed.file_size)])
+        for placed in _parse(image, "file").sections
+    )
+
+
+def _parse(data: bytes, what: str) -> _Program:
+    """Read the headers.
+
+    Args:
+        data: The file.
+        what: What an error calls it.
+    """
+    try:
+        coff = _uint(data, 0x3C) + 4
+        optional = coff + _OPTIONAL
+        if (data[:2], data[coff - 4 : coff]) != (b"MZ", b"PE\0\0"):
+            raise ImageError(f"the {what} is not an EFI program")
+        if _uint(data, optional, "H") != _PE32_PLUS:
+            raise ImageError(f"the {what} is an EFI program, but not one of 64 bits")
+        table = optional + _uint(data, coff + _OPTIONAL_SIZE, "H")
+        count = _uint(data, coff + _SECTIONS, "H")
+        signature = optional + _DIRECTORIES + _CERTIFICATES * 8
+        alignments = struct.unpack_from("<II", data, optional + _ALIGNMENTS)
+        if count == 0 or not all(_is_alignment(value) for value in alignments):
+            raise ImageError(f"the {what} is an EFI program with headers that make no sense")
+        sections = tuple(_placed(data, table + i * _SECTION.size) for i in range(count))
+        if any(placed.address + placed.size > _LARGEST for placed in sections):
+            raise ImageError(f"the {what} is an EFI program with sections that are too large")
+        return _Program(
+            coff=coff,
+            machine=_uint(data, coff, "H"),
+            table=table,
+            sections=sections,
+            symbols=(_uint(data, coff + _SYMBOLS), _uint(data, coff + _SYMBOL_COUNT)),
+            alignment=alignments[0],
+            file_alignment=alignments[1],
+            headers_size=_uint(data, optional + _IMAGE_SIZE + 4),
+            dll_flags=_uint(data, optional + _DLL_FLAGS, "H"),
+            signed=signature + 8 <= table and _uint(data, signature) != 0,
+        )
+    except struct.error:
+        raise ImageError(f"the {what} is not an EFI program, or is cut off") from None
+
+
+def _placed(data: bytes, offset: int) -> _Placed:
+    name, size, address, file_size, start, _ = _SECTION.unpack_from(data, offset)
+    return _Placed(name.rstrip(b"\0").decode("latin-1"), size, address, file_size, start)
+
+
+def _check(program: _Program, sections: Sequence[Section]) -> None:
+    """See to it that the sections can be added."""
+    if program.signed:
+        raise ImageError("the EFI stub is signed, which a change would break")
+    names = [placed.name for placed in program.sections]
+    for section in sections:
+        if section.name in names:
+            raise ImageError(f"the EFI image has a section {section.name} already")
+        if not section.data or len(section.name.encode()) > 8:
+            raise ImageError(f"the section {section.name} is empty, or its name is too long")
+        names.append(section.name)
+    if sum(len(section.data) for section in sections) > _LARGEST:
+        raise ImageError("kernel and initrd are too large for an EFI program")
+    first = min(placed.offset or program.headers_size for placed in program.sections)
+    limit = min(program.headers_size, first)
+    room = (limit - program.table) // _SECTION.size
+    if len(names) > room:
+        raise ImageError(
+            f"the EFI stub has room for {room} sections, and the image needs {len(names)}",
+            remedy="take the stub of a newer systemd",
+        )
+
+
+def _end(program: _Program, size: int) -> int:
+    """Where the sections end in the file; after it there may be symbols, and nothing else."""
+    end = max(placed.offset + placed.file_size for placed in program.sections)
+    symbols, count = program.symbols
+    if size > end and not (symbols == end and size >= end + count * _SYMBOL_SIZE):
+        raise ImageError("the EFI stub has something after its sections that is not known")
+    if size < end:
+        raise ImageError("the EFI stub is cut off")
+    return end
+
+
+def _dll_flags(program: _Program, sections: Sequence[Section]) -> int:
+    """A program must not promise to keep data from being run when its kernel does not."""
+    kernel = next((section.data for section in sections if section.name == ".linux"), None)
+    if kernel is None or _parse(kernel, "kernel").dll_flags & _NX_COMPATIBLE:
+        return program.dll_flags
+    return program.dll_flags & ~_NX_COMPATIBLE
+
+
+def _uint(data: bytes | bytearray, offset: int, kind: str = "I") -> int:
+    value: int = struct.unpack_from(f"<{kind}", data, offset)[0]
+    return value
+
+
+def _is_alignment(value: int) -> bool:
+    return 0 < value <= 1 << 20 and value & (value - 1) == 0
+
+
+def _aligned(value: int, alignment: int) -> int:
+    return -(-value // alignment) * alignment

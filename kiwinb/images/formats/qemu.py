@@ -1,0 +1,117 @@
+"""Virtual disk formats that qemu-img makes of a raw disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from kiwinb.description.model import ImageDescription
+from kiwinb.images.kind import ImagePlan, ResultFile
+from kiwinb.sandbox.command import Log, run
+from kiwinb.steps.registry import Used
+from kiwinb.steps.step import DraftStep, Output, StepContext
+
+FORMAT = "format"
+"""Name of the step."""
+
+
+@dataclass(frozen=True)
+class ConvertDisk:
+    """Convert a raw disk into another format.
+
+    Attributes:
+        made_by: The format.
+        source_step: Name of the step that leaves the raw disk.
+        source: Its file name there.
+        target: File name of the result.
+        driver: What qemu-img calls the format.
+        options: ``name=value`` each.
+    """
+
+    output: ClassVar[Output] = "files"
+    revision: ClassVar[int] = 1
+
+    made_by: Used
+    source_step: str
+    source: str
+    target: str
+    driver: str
+    options: tuple[str, ...]
+
+    def run(self, context: StepContext) -> None:
+        """Write it to the output directory."""
+        convert(
+            context.inputs[self.source_step] / self.source,
+            context.output() / self.target,
+            self.driver,
+            self.options,
+            context.log,
+        )
+
+
+def convert(
+    source: Path, target: Path, driver: str, options: Sequence[str], log: Log | None
+) -> None:
+    """Convert a raw disk with qemu-img.
+
+    Args:
+        source: The raw disk.
+        target: The file to write.
+        driver: What qemu-img calls the format.
+        options: ``name=value`` each.
+        log: Takes each line of output.
+    """
+    given = ("-o", ",".join(options)) if options else ()
+    run(["qemu-img", "convert", "-f", "raw", "-O", driver, *given, source, target], log=log)
+
+
+@dataclass(frozen=True)
+class QemuFormat:
+    """One format; see :class:`~kiwinb.images.formats.format.DiskFormat`.
+
+    Attributes:
+        driver: What qemu-img calls it.
+        options: Given unless the description says otherwise, ``name=value``.
+        compress: ``kiwinb result bundle`` compresses it.
+    """
+
+    name: str
+    driver: str
+    suffix: str
+    options: tuple[str, ...] = ()
+    compress: bool = False
+    revision: int = 1
+    honours: frozenset[str] = frozenset({"formatoptions"})
+    tools: tuple[str, ...] = ("qemu-img",)
+
+    def plan(self, image: ImageDescription, used: Used, step: str, filename: str) -> ImagePlan:
+        """See :class:`~kiwinb.images.formats.format.DiskFormat`."""
+        target = f"{image.result_name}.{self.suffix}"
+        options = merged_options(self.options, image.type.formatoptions)
+        action = ConvertDisk(used, step, filename, target, self.driver, options)
+        return ImagePlan(
+            (DraftStep(FORMAT, f"Convert the disk to {self.name}", action, needs=(step,)),),
+            (ResultFile("disk_format_image", FORMAT, target, compress=self.compress),),
+        )
+
+    def remake(self, raw: Path, target: Path, options: Sequence[str], log: Log | None) -> None:
+        """See :class:`~kiwinb.images.formats.format.DiskFormat`."""
+        convert(raw, target, self.driver, merged_options(self.options, tuple(options)), log)
+
+
+def merged_options(ours: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, ...]:
+    """Options with those of the description in place of ours of the same name."""
+    merged = {option.partition("=")[0]: option for option in (*ours, *given)}
+    return tuple(merged.values())
+
+
+QEMU_FORMATS = (
+    QemuFormat("qcow2", "qcow2", "qcow2"),
+    QemuFormat("vdi", "vdi", "vdi"),
+    QemuFormat("vhd", "vpc", "vhd"),
+    QemuFormat("vhd-fixed", "vpc", "vhdfixed", ("force_size=on", "subformat=fixed"), compress=True),
+    QemuFormat("vhdx", "vhdx", "vhdx", ("subformat=dynamic",)),
+    QemuFormat("vmdk", "vmdk", "vmdk"),
+)
