@@ -40,6 +40,10 @@ class Location:
         return text
 
 
+_PRINTED = "  | "
+"""How the lines that a command printed begin in a message."""
+
+
 class KiwinbError(Exception):
     """Base of all errors that a user can cause or cure.
 
@@ -47,9 +51,15 @@ class KiwinbError(Exception):
         problem: One sentence: what is wrong.
         remedy: What to do about it.
         location: Where in the description, if it is about the description.
+
+    Attributes:
+        log_file: File with all that the failed step printed.
+        is_output_shown: Whoever sees the error sees the output of the failed step beside it.
     """
 
     exit_status: ClassVar[int] = 1
+    log_file: Path | None = None
+    is_output_shown: bool = False
 
     def __init__(
         self, problem: str, *, remedy: str | None = None, location: Location | None = None
@@ -61,11 +71,24 @@ class KiwinbError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.location}: {self.problem}" if self.location else self.problem
-        return f"{text}\n  {self.remedy}" if self.remedy else text
+        if self.remedy:
+            text += f"\n  {self.remedy}"
+        return f"{text}\n  Its whole log: {self.log_file}" if self.log_file else text
+
+    @property
+    def summary(self) -> str:
+        """The message without the lines that a command printed."""
+        lines = str(self).splitlines()
+        return "\n".join(line for line in lines if not line.startswith(_PRINTED))
+
+    @property
+    def message(self) -> str:
+        """The message for somebody who sees the output of the failed step, or does not."""
+        return self.summary if self.is_output_shown else str(self)
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows in place of a traceback: the message says it all."""
-        return f"{type(self).__name__}: {self}".splitlines()
+        return f"{type(self).__name__}: {self.message}".splitlines()
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), dict(self.__dict__), self.args)
@@ -132,7 +155,7 @@ class CommandError(KiwinbError):
         location: Location | None = None,
     ) -> None:
         what = problem or f"{argv[0]} failed"
-        said = "".join(f"\n  | {line}" for line in tail)
+        said = "".join(f"\n{_PRINTED}{line}" for line in tail)
         super().__init__(
             f"{what} (exit status {status}): {' '.join(argv)}{said}",
             remedy=remedy,
@@ -195,3 +218,9 @@ class MatrixError(KiwinbError):
     """A build matrix cannot be read, or cells of it failed."""
 
     exit_status = 16
+
+
+class SpaceError(KiwinbError):
+    """A file system is full: that of the store, the cache, a target or a temporary directory."""
+
+    exit_status = 17

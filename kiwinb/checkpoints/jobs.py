@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from kiwinb import __version__
+from kiwinb.checkpoints import logs
 from kiwinb.checkpoints.backend import Backend, BackendName, copy_tree, make_place
 from kiwinb.checkpoints.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from kiwinb.checkpoints.copies import Copies
@@ -96,6 +97,17 @@ def run_step(job: StepJob, report: Report) -> Checkpoint:
     began = time.monotonic()
     store = job.tree.mnt.parent
     shield_host((store, job.host.cache, Path(tempfile.gettempdir())))
+    directory = job.draft.directory
+    with logs.recorded(report.log, directory) as log:
+        _act(job, log, report.progress)
+    for name in ("scratch", "work"):
+        with suppress(FileNotFoundError):
+            shutil.rmtree(directory / name)
+    return commit(job.draft, time.monotonic() - began)
+
+
+def _act(job: StepJob, log: Callable[[str], None], progress: Callable[[float], None]) -> None:
+    """Run the action in a tree, or with a directory for its files."""
     backend = BACKENDS[job.tree.backend]
     place = make_place(job.tree.mnt)
     directory = job.draft.directory
@@ -113,21 +125,18 @@ def run_step(job: StepJob, report: Report) -> Checkpoint:
                 out=out,
                 inputs=job.inputs,
                 host=job.host,
-                log=report.log,
-                progress=report.progress,
+                log=log,
+                progress=progress,
                 rootless=job.rootless,
             )
         )
         _end_other_processes()
-    for name in ("scratch", "work"):
-        with suppress(FileNotFoundError):
-            shutil.rmtree(directory / name)
-    return commit(job.draft, time.monotonic() - began)
 
 
 def commit(draft: Draft, seconds: float) -> Checkpoint:
     """Write down what the draft holds, and put it in its place; all of it or nothing."""
     data = draft.directory / "data"
+    logs.pack_log(draft.directory)
     entries = scan(data)
     manifest = zlib.compress(to_json(entries).encode(), 1)
     (draft.directory / MANIFEST).write_bytes(manifest)
@@ -217,7 +226,9 @@ def fingerprint_tree(source: Path, _report: Report) -> Digest:
 def import_tree(job: ImportJob, _report: Report) -> Checkpoint:
     """Copy the directory and commit it."""
     began = time.monotonic()
-    copy_tree(job.source, job.draft.directory / "data")
+    with logs.recorded(_report.log, job.draft.directory) as log:
+        log(f"importing {job.source}")
+        copy_tree(job.source, job.draft.directory / "data")
     if fingerprint_tree(job.source, _report) != job.draft.key:
         raise StoreError(
             f"{job.source} was changed while it was read", remedy="Wait, and try again."

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from queue import SimpleQueue
+from typing import NoReturn
 
 from kiwinb.checkpoints import jobs
 from kiwinb.checkpoints.checkpoint import Checkpoint
+from kiwinb.checkpoints.logs import keep_failed
 from kiwinb.checkpoints.schedule import Graph, Slots, core_count, ranks
+from kiwinb.checkpoints.space import Place, SpaceWatch, build_places, explained_space
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import KiwinbError, StoreError
 from kiwinb.sandbox.worker import Cancellation, Cancelled, call, exit_on_termination
@@ -39,8 +42,10 @@ class _Run:
         store: The store.
         by_name: All steps.
         host: Places on the host.
+        before: By step name, the checkpoint used last, of whatever build.
         ranks: Which step goes first, by name.
         slots: Room for steps at the same time.
+        places: Directories that may be full.
         cancellation: Ends all workers.
         tell: Hands an event to the thread that called :func:`run_steps`.
     """
@@ -48,8 +53,10 @@ class _Run:
     store: Store
     by_name: Mapping[str, Step]
     host: HostPaths
+    before: Mapping[str, Checkpoint]
     ranks: Mapping[str, int]
     slots: Slots
+    places: Sequence[Place]
     cancellation: Cancellation
     tell: Callable[[StepEvent | _Ended], None]
 
@@ -90,7 +97,8 @@ def run_steps(
     """
     by_name = {step.name: step for step in steps}
     wanted = _final(steps) if targets is None else targets
-    with exit_on_termination(), store.in_use():
+    places = build_places(store.path, host.cache)
+    with exit_on_termination(), explained_space(places), store.in_use():
         names = _due(store, by_name, wanted)
         due = tuple(step for step in steps if step.name in names)
         found = {
@@ -99,13 +107,16 @@ def run_steps(
             if step.name not in names and store.holds(step.key)
         }
         count = parallel or core_count()
+        before = {item.name: item for item in store.list()} if due else {}
         messages: SimpleQueue[StepEvent | _Ended] = SimpleQueue()
         run = _Run(
             store,
             by_name,
             host,
-            ranks(due, {} if count == 1 else _seconds_before(store)) if due else {},
+            before,
+            ranks(due, {name: item.seconds for name, item in before.items()} if count > 1 else {}),
             Slots(count),
+            places,
             Cancellation(),
             messages.put,
         )
@@ -149,11 +160,6 @@ def _due(store: Store, by_name: Mapping[str, Step], wanted: Sequence[str]) -> se
             due.add(name)
             pending += step.before
     return due
-
-
-def _seconds_before(store: Store) -> Mapping[str, float]:
-    """How long steps of each name took when they ran last, in whatever build."""
-    return {checkpoint.name: checkpoint.seconds for checkpoint in store.list()}
 
 
 def _run_all(
@@ -239,11 +245,8 @@ def _make(run: _Run, step: Step) -> Checkpoint:
                 raise
             except Exception as error:
                 seconds = time.monotonic() - began
-                named = _name_step(error, step)
-                run.tell(StepEvent(step, "failed", seconds=seconds, error=named))
-                if named is error:
-                    raise
-                raise named from error
+                run.tell(StepEvent(step, "failed", seconds=seconds, error=error))
+                raise
             run.tell(StepEvent(step, "done", seconds=checkpoint.seconds))
             return checkpoint
 
@@ -255,33 +258,64 @@ def _run_action(run: _Run, step: Step, began: float) -> Checkpoint:
         seconds = time.monotonic() - began
         run.tell(StepEvent(step, "running", line=line, fraction=fraction, seconds=seconds))
 
+    watch = SpaceWatch(run.places)
+
+    def take(line: str) -> None:
+        watch.see(line)
+        tell(line=line)
+
     base = None if step.base is None else by_name[step.base].key
     needs = {name: by_name[name].key for name in step.needs}
-    with store.draft(
-        key=step.key,
-        name=step.name,
-        title=step.title,
-        output=step.output,
-        base=base,
-        needs=needs,
-        inputs=step.inputs,
-    ) as draft:
-        job = jobs.StepJob(
-            action=step.action,
-            tree=store.tree(base),
-            draft=draft,
-            inputs={name: store.files(store.get(key)) for name, key in needs.items()},
-            host=run.host,
-            rootless=store.rootless,
-        )
-        return call(
-            jobs.run_step,
-            job,
-            on_log=lambda line: tell(line=line),
-            on_progress=lambda fraction: tell(fraction=fraction),
-            privilege=store.privilege,
-            cancellation=run.cancellation,
-        )
+    try:
+        with store.draft(
+            key=step.key,
+            name=step.name,
+            title=step.title,
+            output=step.output,
+            base=base,
+            needs=needs,
+            inputs=step.inputs,
+        ) as draft:
+            job = jobs.StepJob(
+                action=step.action,
+                tree=store.tree(base),
+                draft=draft,
+                inputs={name: store.files(store.get(key)) for name, key in needs.items()},
+                host=run.host,
+                rootless=store.rootless,
+            )
+            try:
+                return call(
+                    jobs.run_step,
+                    job,
+                    on_log=take,
+                    on_progress=lambda fraction: tell(fraction=fraction),
+                    privilege=store.privilege,
+                    cancellation=run.cancellation,
+                )
+            except Exception as error:
+                _explain(run, step, error, watch, draft.directory)
+    except OSError as error:  # of the draft itself
+        _explain(run, step, error, watch, None)
+
+
+def _explain(
+    run: _Run, step: Step, error: Exception, watch: SpaceWatch, directory: Path | None
+) -> NoReturn:
+    """Raise the error of a step so that it names the step, the cause and the log."""
+    if isinstance(error, Cancelled):
+        raise error
+    last = run.before.get(step.name)
+    full = watch.explain(error, step=step.name, needed=None if last is None else last.bytes)
+    log = None
+    if directory is not None:
+        log = keep_failed(directory, run.store.failed_logs, step.name, step.key)
+    named = full or _name_step(error, step)
+    if isinstance(named, KiwinbError):
+        named.log_file = log
+    if named is error:
+        raise named
+    raise named from error
 
 
 def _name_step(error: Exception, step: Step) -> Exception:
@@ -289,9 +323,6 @@ def _name_step(error: Exception, step: Step) -> Exception:
         error.problem = f"step {step.name}: {error.problem}"
         return error
     if isinstance(error, OSError):
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            remedy = "Make room on the disk, or give the checkpoint store a smaller limit."
-            return StoreError(f"step {step.name}: {error}", remedy=remedy)
         return KiwinbError(f"step {step.name}: {error}")
     error.add_note(f"In step {step.name}.")
     return error

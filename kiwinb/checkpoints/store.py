@@ -5,10 +5,12 @@ Layout of the directory::
     store.json                  format, backend, and whose store it is
     objects/KEY/checkpoint.json what is known of the checkpoint
     objects/KEY/manifest.json.z what it held when it was made
+    objects/KEY/log.gz          what the step printed
     objects/KEY/data/           the tree, the layer of a tree, or the files
     drafts/                     checkpoints in the making, locked by their builds
     trash/                      on the way out
     locks/                      lock files
+    logs/                       logs of steps that failed, for a week
     mnt/                        where workers show trees; always empty from outside
     history.json                what was built last
 
@@ -28,11 +30,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from kiwinb.checkpoints import jobs
+from kiwinb.checkpoints import jobs, logs
 from kiwinb.checkpoints.backend import BackendName
 from kiwinb.checkpoints.checkpoint import FILE, Checkpoint, read_checkpoint
 from kiwinb.checkpoints.history import History
 from kiwinb.checkpoints.locks import locked, try_lock
+from kiwinb.checkpoints.space import explained_space, store_place, target_place
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import StoreError
 from kiwinb.sandbox.privilege import Privilege, detect
@@ -47,7 +50,7 @@ FORMAT = 3
 BACKEND_VARIABLE = "KIWINB_STORE_BACKEND"
 """Environment variable that names the backend of a new store: ``overlay`` or ``copy``."""
 
-_DIRECTORIES = ("objects", "drafts", "trash", "locks", "mnt")
+_DIRECTORIES = ("objects", "drafts", "trash", "locks", "logs", "mnt")
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +100,22 @@ class Store:
 
         Raises:
             StoreError: It belongs to somebody else, or cannot be there.
+            SpaceError: There is no room for it.
             HostError: Workers cannot run on this host.
         """
         path = path.absolute()
+        with explained_space((store_place(path),)):
+            return cls._open(path, rootless=rootless, limit=limit, backend=backend)
+
+    @classmethod
+    def _open(
+        cls,
+        path: Path,
+        *,
+        rootless: bool | None,
+        limit: int | None,
+        backend: BackendName | None,
+    ) -> Store:
         privilege = detect()
         if rootless is not None and rootless != privilege.rootless:
             raise StoreError(
@@ -171,6 +187,15 @@ class Store:
     def files(self, checkpoint: Checkpoint) -> Path:
         """The directory with the output of a ``files`` step."""
         return self._object(checkpoint.key) / "data"
+
+    def log(self, checkpoint: Checkpoint) -> str:
+        """All that the step printed, one line each."""
+        return logs.read_log(self._object(checkpoint.key))
+
+    @property
+    def failed_logs(self) -> Path:
+        """The directory of the logs of steps that failed."""
+        return self.path / "logs"
 
     def layers(self, checkpoint: Checkpoint) -> tuple[Path, ...]:
         """The ``data`` directories a result consists of, the first made first.
@@ -343,6 +368,7 @@ class Store:
 
         Raises:
             StoreError: There is something else at the destination.
+            SpaceError: There is no room for it.
         """
         destination = destination.absolute()
         if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
@@ -350,8 +376,9 @@ class Store:
                 f"{destination} is there already and not empty",
                 remedy="Remove it, or choose another directory.",
             )
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        self.in_tree(key, jobs.export_tree, destination)
+        with explained_space((target_place(destination), store_place(self.path))):
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            self.in_tree(key, jobs.export_tree, destination)
 
     def remove_exported(self, directory: Path) -> None:
         """Remove a directory that :meth:`export_tree` wrote, whoever its files belong to."""
@@ -370,6 +397,7 @@ class Store:
                             draft.rename(self.path / "trash" / draft.name)
                     finally:
                         os.close(descriptor)
+        logs.remove_old(self.failed_logs)
         self._empty_trash()
 
     def remove(self, keys: Iterable[Digest], *, timeout: float = 5.0) -> tuple[Checkpoint, ...]:
@@ -418,6 +446,7 @@ class Store:
         limit = self.limit if limit is None else limit
         with self._alone(timeout):
             self.clean()
+            logs.remove_old(self.failed_logs, every=limit == 0)
             left = [*self.list()]
             gone: list[Checkpoint] = []
             while limit is not None and sum(item.bytes for item in left) > limit:

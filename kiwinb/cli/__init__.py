@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -158,9 +159,7 @@ def main() -> NoReturn:
     try:
         status = app(prog_name="kiwinb", standalone_mode=False)
     except KiwinbError as error:
-        for text in (str(error), *getattr(error, "__notes__", ())):
-            print(f"kiwinb: {text}", file=sys.stderr)
-        sys.exit(error.exit_status)
+        _fail(error)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -168,6 +167,23 @@ def main() -> NoReturn:
         print("kiwinb: interrupted; run again to go on from the last checkpoint", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except OSError as error:
-        print(f"kiwinb: {error}", file=sys.stderr)
-        sys.exit(1)
+        _fail(_explain(error))
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(error: KiwinbError) -> NoReturn:
+    for text in (error.message, *getattr(error, "__notes__", ())):
+        print(f"kiwinb: {text}", file=sys.stderr)
+    sys.exit(error.exit_status)
+
+
+def _explain(error: OSError) -> KiwinbError:
+    """An error of the system as one of ours; says which directory is full, if one is."""
+    from kiwinb.checkpoints.space import SpaceWatch, build_places
+    from kiwinb.settings import load_settings
+
+    with suppress(KiwinbError):
+        settings = load_settings()
+        places = build_places(settings.store, settings.cache)
+        return SpaceWatch(places).explain(error) or KiwinbError(str(error))
+    return KiwinbError(str(error))

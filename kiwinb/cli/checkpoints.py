@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 
 from kiwinb.checkpoints.checkpoint import Checkpoint
+from kiwinb.checkpoints.logs import failed_logs
 from kiwinb.checkpoints.store import Store, open_store
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json
@@ -78,6 +79,23 @@ def show(options: GlobalOptions, key: str) -> None:
                 click.echo(f"  {label}: {digest}")
         else:
             click.echo(f"{name}: {value}")
+
+
+@group.command()
+@click.argument("key")
+@pass_options
+def log(options: GlobalOptions, key: str) -> None:
+    """Print all that the step printed whose key begins with KEY, also when it failed last."""
+    store = _open()
+    failed = failed_logs(store.failed_logs, key)
+    if failed and not any(item.key.startswith(key) for item in store.list()):
+        text = failed[-1].read_text(encoding="utf-8", errors="replace")
+    else:
+        text = store.log(_find(store, key))
+    if options.json:
+        print_json(text.splitlines())
+    else:
+        click.echo(text, nl=False)
 
 
 @group.command()

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from kiwinb.cli.logs import STEPS
+from kiwinb.errors import KiwinbError
 from kiwinb.steps.progress import Observer, StepEvent
 
 log = logging.getLogger(STEPS)
@@ -33,6 +34,7 @@ def step_progress(console: Console, *, verbose: bool) -> Iterator[Observer]:
 
         def tell(event: StepEvent) -> None:
             _log(event)
+            _mark_shown(event, verbose=verbose)
             (running.add if event.state == "running" else running.discard)(event.step.name)
             _print(console, event, verbose=verbose, several=len(running) > 1)
 
@@ -51,6 +53,7 @@ def step_progress(console: Console, *, verbose: bool) -> Iterator[Observer]:
 
         def observe(event: StepEvent) -> None:
             _log(event)
+            _mark_shown(event, verbose=verbose)
             name = event.step.name
             if event.state == "running":
                 if name not in tasks:
@@ -67,6 +70,12 @@ def step_progress(console: Console, *, verbose: bool) -> Iterator[Observer]:
             _print(bars.console, event, verbose=verbose)
 
         yield observe
+
+
+def _mark_shown(event: StepEvent, *, verbose: bool) -> None:
+    """Note that the output of a failed step is on the screen already, as the lines went by."""
+    if verbose and isinstance(event.error, KiwinbError):
+        event.error.is_output_shown = True
 
 
 def _log(event: StepEvent) -> None:

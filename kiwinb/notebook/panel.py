@@ -25,7 +25,10 @@ TICK = 0.25
 """Seconds between two updates of a live panel, at least."""
 
 TAIL = 30
-"""Lines of output that are kept of each step."""
+"""Lines of output that a panel shows of each step while the run goes on."""
+
+KEPT = 200
+"""Lines of output that it shows when the run is over."""
 
 State = Literal["waiting", "unneeded", "held", "running", "done", "failed", "stopped"]
 _WORDS = {"unneeded": "not needed"}
@@ -50,6 +53,7 @@ class Row:
         bytes: Space that its checkpoint takes.
         fraction: How much of it is done, 0.0 to 1.0.
         log: The last lines of its output.
+        lines: How many lines its output has.
         began: When it began, by the monotonic clock.
     """
 
@@ -58,8 +62,22 @@ class Row:
     seconds: float | None = None
     bytes: int | None = None
     fraction: float | None = None
-    log: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
+    log: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT))
+    lines: int = 0
     began: float = 0.0
+
+    def add(self, lines: Sequence[str]) -> None:
+        """Take lines of output."""
+        self.log.extend(clip(line, 400) for line in lines[-KEPT:])
+        self.lines += len(lines)
+
+    def tail(self, count: int) -> list[str]:
+        """The last lines of its output, and where the lines before them are."""
+        last = [*self.log][-count:]
+        if before := self.lines - len(last):
+            more = f"… {before} lines before: kiwinb checkpoints log {self.step.key[:12]}"
+            return [more, *last]
+        return last
 
 
 class Panel:
@@ -96,12 +114,15 @@ class Panel:
         if event.fraction is not None:
             row.fraction = event.fraction
         if event.line is not None:
-            row.log.append(clip(event.line, 400))
+            row.add([event.line])
         if row.state == "running" and before != "running":
             row.began = time.monotonic()
         if row.state in ("held", "done"):
             with suppress(StoreError):
-                row.bytes = self._store.get(row.step.key).bytes
+                checkpoint = self._store.get(row.step.key)
+                row.bytes = checkpoint.bytes
+                if not row.log:
+                    row.add(self._store.log(checkpoint).splitlines())
         return row.state != before
 
     def end(self, error: BaseException | None = None) -> None:
@@ -111,14 +132,13 @@ class Panel:
             error: What ended it; ``None`` when all went well.
         """
         self._ended = time.monotonic()
-        running = [row for row in self.rows.values() if row.state == "running"]
+        running = self._in("running")
         for row in running:
             row.state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
             row.seconds = self._ended - row.began
         if error is None:
-            for row in self.rows.values():
-                if row.state == "waiting":
-                    row.state = "unneeded"
+            for row in self._in("waiting"):
+                row.state = "unneeded"
             return
         self._bad = True
         kept = self.count("held", "done")
@@ -130,7 +150,10 @@ class Panel:
                 "run the cell again to go on behind them."
             )
             return
-        said = str(error) if isinstance(error, KiwinbError) else f"{type(error).__name__}: {error}"
+        said = f"{type(error).__name__}: {error}"
+        if isinstance(error, KiwinbError):
+            error.is_output_shown = any(row.log for row in self._in("failed"))
+            said = error.message
         said = "\n".join((said, *getattr(error, "__notes__", ())))
         self.note = (
             f"{said}\n{kept} of {len(self.rows)} steps are kept: when this is put right, run the "
@@ -139,7 +162,10 @@ class Panel:
 
     def count(self, *states: State) -> int:
         """How many steps are in one of the states."""
-        return sum(row.state in states for row in self.rows.values())
+        return len(self._in(*states))
+
+    def _in(self, *states: State) -> list[Row]:
+        return [row for row in self.rows.values() if row.state in states]
 
     @property
     def seconds(self) -> float:
@@ -150,7 +176,7 @@ class Panel:
     def fraction(self) -> float:
         """How much of the run is done, 0.0 to 1.0."""
         done = float(self.count("held", "done", "unneeded"))
-        done += sum(row.fraction or 0.0 for row in self.rows.values() if row.state == "running")
+        done += sum(row.fraction or 0.0 for row in self._in("running"))
         return done / len(self.rows) if self.rows else 1.0
 
     @property
@@ -212,7 +238,7 @@ class Panel:
         if row.state == "running" and row.fraction is not None:
             what += f" {bar(row.fraction)}"
         if row.log:
-            lines = escape("\n".join(row.log))
+            lines = escape("\n".join(row.tail(TAIL if self._ended is None else KEPT)))
             last = escape(clip(row.log[-1], 90))
             unfold = " open" if row.state == "failed" else ""
             what += (

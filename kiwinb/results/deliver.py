@@ -53,7 +53,8 @@ def deliver(
         target_dir: The target directory; made when it is not there.
 
     Raises:
-        HostError: The target directory cannot be written to, or is full.
+        HostError: The target directory cannot be written to.
+        SpaceError: It is full.
         ImageError: A step did not write a file that it announced.
     """
     with FileTransaction(target_dir) as placement:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from kiwinb.checkpoints.space import SpaceWatch, target_place
 from kiwinb.errors import HostError
 from kiwinb.storage.sparse import extents
 
@@ -27,7 +28,8 @@ class FileTransaction:
         directory: The directory; made when it is not there.
 
     Raises:
-        HostError: The directory cannot be written to, or is full.
+        HostError: The directory cannot be written to.
+        SpaceError: It is full.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -121,9 +123,9 @@ def _explained(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            remedy = "Free space there, or name another directory."
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if full := SpaceWatch((target_place(directory),)).explain(error):
+            raise full from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             remedy = "Name a directory that you may write to."
         else:
             remedy = "Name another directory."

@@ -87,9 +87,9 @@ def test_results_are_those_of_one_after_another(tmp_path: Path) -> None:
         events: list[StepEvent] = []
         made = run_steps(store, _plan(), HOST, events.append, parallel=parallel)
         assert list(made) == [step.name for step in _plan()]
-        found.append({name: (item.key, item.bytes) for name, item in made.items()})
+        facts: dict[str, object] = {name: (item.key, item.bytes) for name, item in made.items()}
         files = [(store.files(item) / "made") for item in made.values() if item.output == "files"]
-        found[-1] |= {str(n): file.read_bytes() for n, file in enumerate(files)}
+        found.append(facts | {str(n): file.read_bytes() for n, file in enumerate(files)})
         assert store.verify_all() == {}
         if parallel == 1:
             expected = [(s.name, state) for s in _plan() for state in ("running", "done")]

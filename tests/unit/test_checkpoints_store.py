@@ -17,7 +17,7 @@ import pytest
 from kiwinb.checkpoints.history import BuildIdentity
 from kiwinb.checkpoints.runner import due_steps, run_steps
 from kiwinb.checkpoints.store import Store
-from kiwinb.errors import CommandError, KiwinbError, StoreError
+from kiwinb.errors import CommandError, KiwinbError, SpaceError, StoreError
 from kiwinb.sandbox.worker import Report
 from kiwinb.steps.progress import StepEvent
 from kiwinb.steps.step import DraftStep, HostPaths, Output, Step, StepContext, seal
@@ -198,7 +198,7 @@ def test_trees_are_read_only_or_scratch(store: Store) -> None:
     ("how", "kind", "message"),
     [
         ("command", CommandError, "step fail: tool failed"),
-        ("disk", StoreError, "step fail: .*No space left"),
+        ("disk", SpaceError, "step fail: no space left on .*No space left"),
         ("bug", ZeroDivisionError, None),
     ],
 )

@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -22,17 +23,35 @@ from descriptions import PREFERENCES, document
 
 from kiwinb import cli
 from kiwinb.build.appliance import Appliance
+from kiwinb.checkpoints.runner import run_steps
+from kiwinb.checkpoints.store import Store
 from kiwinb.checks import CheckErrors, doctor
 from kiwinb.checks.doctor import Diagnosis, Finding, examine
-from kiwinb.errors import HostError
+from kiwinb.errors import CommandError, HostError, SpaceError, StoreError
 from kiwinb.packages import MANAGERS
 from kiwinb.prepare.packages import CleanPackageManager
 from kiwinb.settings import Settings
 from kiwinb.steps.progress import StepEvent
-from kiwinb.steps.step import DraftStep, seal
+from kiwinb.steps.step import DraftStep, HostPaths, Output, StepContext, seal
 
 DATA = Path(__file__).parents[1] / "data/descriptions"
 SERVER = DATA / "server"
+
+
+@dataclass(frozen=True)
+class Talk:
+    """Print many lines, and perhaps fail."""
+
+    lines: int
+    fails: bool = False
+    output: ClassVar[Output] = "tree"
+    revision: ClassVar[int] = 1
+
+    def run(self, context: StepContext) -> None:
+        for number in range(self.lines):
+            context.log(f"line {number}")
+        if self.fails:
+            raise CommandError(["talk"], 4)
 
 
 @dataclass(frozen=True)
@@ -118,12 +137,27 @@ def test_a_place_that_cannot_be_written_to_is_one_line(run: Run, tmp_path: Path)
 
 
 def test_an_error_of_the_system_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_args: object, **_named: object) -> None:
+        raise OSError(5, "Input/output error", "/x")
+
+    monkeypatch.setattr("kiwinb.checks.doctor.examine", broken)
+    done = run("doctor")
+    assert (done.status, done.err) == (1, "kiwinb: [Errno 5] Input/output error: '/x'\n")
+
+
+def test_a_full_disk_has_its_own_status(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cache = tmp_path / "kiwinb/cache"
+
     def full(*_args: object, **_named: object) -> None:
-        raise OSError(28, "No space left on device", "/x")
+        raise OSError(28, "No space left on device", str(cache / "x"))
 
     monkeypatch.setattr("kiwinb.checks.doctor.examine", full)
     done = run("doctor")
-    assert (done.status, done.err) == (1, "kiwinb: [Errno 28] No space left on device: '/x'\n")
+    assert done.status == SpaceError.exit_status == 17
+    assert f"no space left on the file system of the download cache {cache} (" in done.err
+    assert "KIWINB_CACHE" in done.err
 
 
 # --- checks and warnings, before anything is built ---
@@ -306,6 +340,41 @@ def test_progress_is_bars_on_a_terminal_and_lines_elsewhere(
         assert ("\x1b[" in said) == terminal
         assert ("> Clean up" in said) != terminal
         assert ("a line" in said) == terminal
+
+
+def test_output_of_a_failed_step_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    from kiwinb.cli.terminal import step_progress
+
+    (step,) = seal((DraftStep("clean", "Clean up", CleanPackageManager(MANAGERS.use("apt"))),))
+    for verbose in (False, True):
+        error = CommandError(["tool"], 4, ("the reason",))
+        console = Console(stderr=True, force_terminal=False, width=100, color_system=None)
+        with step_progress(console, verbose=verbose) as observer:
+            observer(StepEvent(step, "running"))
+            observer(StepEvent(step, "running", line="the reason"))
+            observer(StepEvent(step, "failed", error=error))
+        assert (capsys.readouterr().err + error.message).count("the reason") == 1
+
+
+def test_log_prints_all_that_a_step_printed(run: Run, tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "kiwinb/store")
+    (good, bad) = seal(
+        (DraftStep("good", "Good", Talk(300)), DraftStep("bad", "Bad", Talk(500, fails=True)))
+    )
+    with pytest.raises(CommandError) as caught:
+        run_steps(store, (good, bad), HostPaths(cache=tmp_path))
+    lines = [f"line {number}" for number in range(300)]
+    assert run("checkpoints", "log", good.key[:9]).out.splitlines() == lines
+    assert json.loads(run("--json", "checkpoints", "log", good.key).out) == lines
+    kept = caught.value.log_file
+    assert kept is not None and f"Its whole log: {kept}" in str(caught.value)
+    assert len(kept.read_text().splitlines()) == 500
+    assert run("checkpoints", "log", bad.key[:9]).out == kept.read_text()
+    assert run("checkpoints", "log", "f00").status == StoreError.exit_status
+    run("checkpoints", "gc", "--limit", "0")
+    assert not kept.exists()
 
 
 # --- doctor ---

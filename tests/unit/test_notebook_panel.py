@@ -9,8 +9,8 @@ from typing import ClassVar, cast
 import pytest
 
 from kiwinb.checkpoints.store import Store
-from kiwinb.errors import PackageError, StoreError
-from kiwinb.notebook.panel import Panel, Stopped, watch
+from kiwinb.errors import CommandError, PackageError, StoreError
+from kiwinb.notebook.panel import KEPT, TAIL, Panel, Stopped, watch
 from kiwinb.notebook.reprs import Explanation, Steps
 from kiwinb.steps.progress import StepEvent
 from kiwinb.steps.step import DraftStep, Output, StepContext, seal
@@ -36,6 +36,9 @@ class EmptyStore:
         if key == STEPS[2].key:
             raise StoreError("it is gone")
         return Kept()
+
+    def log(self, checkpoint: Kept) -> str:
+        return "".join(f"line {number}\n" for number in range(KEPT + 50))
 
 
 STEPS = seal(
@@ -84,6 +87,45 @@ def test_failure_is_told_with_what_is_kept(panel: Panel) -> None:
     html = panel.html()
     assert "Did you mean nano?" in html and "1 of 3 steps are kept" in html
     assert '<details data-step="two" open>' in html
+    assert error.is_output_shown
+
+
+def test_output_is_told_once(panel: Panel) -> None:
+    panel.observe(StepEvent(STEPS[1], "running", line="the reason"))
+    error = CommandError(["tool"], 4, ("the reason",), remedy="Do it.")
+    error.log_file = Path("/store/logs/failed")
+    panel.observe(StepEvent(STEPS[1], "failed", error=error))
+    panel.end(error)
+    assert panel.html().count("<pre>the reason</pre>") == 1
+    assert "the reason" not in panel.note
+    assert error._render_traceback_() == [
+        "CommandError: tool failed (exit status 4): tool",
+        "  Do it.",
+        "  Its whole log: /store/logs/failed",
+    ]
+    assert "  | the reason" in str(error)
+
+
+def test_held_steps_have_their_log(panel: Panel) -> None:
+    panel.observe(StepEvent(STEPS[0], "held", seconds=3.0))
+    row = panel.rows["one"]
+    assert row.lines == KEPT + 50
+    assert f"line {KEPT + 49}</pre>" in panel.html()
+    assert f"line {KEPT + 50 - TAIL - 1}\n" not in panel.html()
+    assert f"… {KEPT + 50 - TAIL} lines before: kiwinb checkpoints log {STEPS[0].key[:12]}" in (
+        panel.html()
+    )
+    panel.end()
+    assert "… 50 lines before" in panel.html()
+
+
+def test_several_steps_run(panel: Panel) -> None:
+    for step in STEPS[:2]:
+        panel.observe(StepEvent(step, "running", fraction=0.5))
+    assert panel.fraction == pytest.approx(1 / 3)
+    assert panel.html().count('class="state running"') == 2
+    panel.end(KeyboardInterrupt())
+    assert panel.note.startswith("Stopped in the steps one, two.")
 
 
 def test_watch_shows_and_says_how_it_ended(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kiwinb.description.model import BuildType, ImageDescription, Preferences
-from kiwinb.errors import HostError, ImageError
+from kiwinb.errors import HostError, ImageError, SpaceError
 from kiwinb.images.kind import ResultFile
 from kiwinb.results.deliver import StepFiles, deliver
 from kiwinb.results.record import RECORD, BuildResult, list_results
@@ -166,7 +166,8 @@ def full(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_directory(full: Path, tmp_path: Path) -> None:
     target = full / "out"
-    with pytest.raises(HostError, match="No space left on device\n  Free space"):
+    message = rf"directory {target} \(.* free\): .*No space left on device.*\n  Free space there"
+    with pytest.raises(SpaceError, match=message):
         deliver(IMAGE, RESULTS, outputs(tmp_path, content=os.urandom(1 << 20)), target)
     assert _names(target) == []
 

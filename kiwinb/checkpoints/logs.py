@@ -1,0 +1,83 @@
+"""The logs of steps: whole, beside the checkpoint, or below the store when the step failed."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+LOG = "log.gz"
+"""The log of a checkpoint, in its directory; readable with ``zcat``."""
+
+_DRAFT = "log"
+_OLD_SECONDS = 7 * 24 * 3600.0
+
+
+@contextmanager
+def recorded(log: Callable[[str], None], directory: Path) -> Iterator[Callable[[str], None]]:
+    """Also write each line to the log of a draft.
+
+    Args:
+        log: Takes each line as well.
+        directory: Of the draft.
+    """
+    with (directory / _DRAFT).open("w", encoding="utf-8", errors="backslashreplace") as file:
+
+        def write(line: str) -> None:
+            log(line)
+            file.write(f"{line}\n")
+
+        yield write
+
+
+def pack_log(directory: Path) -> None:
+    """Compress the log of a draft, as the checkpoint keeps it."""
+    draft = directory / _DRAFT
+    (directory / LOG).write_bytes(gzip.compress(draft.read_bytes(), 6, mtime=0))
+    draft.unlink()
+
+
+def read_log(directory: Path) -> str:
+    """The log of a checkpoint or of a draft; empty when it has none."""
+    with suppress(OSError, EOFError):
+        return gzip.decompress((directory / LOG).read_bytes()).decode("utf-8", "replace")
+    with suppress(OSError):
+        return (directory / _DRAFT).read_text(encoding="utf-8", errors="replace")
+    return ""
+
+
+def keep_failed(directory: Path, logs: Path, step: str, key: str) -> Path | None:
+    """Move the log of a draft whose step failed to where it stays.
+
+    Args:
+        directory: Of the draft.
+        logs: The directory of such logs.
+        step: Name of the step.
+        key: Its key.
+
+    Returns:
+        Its file; ``None`` when the step printed nothing, or there is no room for it.
+    """
+    draft = directory / _DRAFT
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    file = logs / f"failed-{key[:12]}-{stamp}-{step}.log"
+    with suppress(OSError):
+        if draft.stat().st_size:
+            draft.rename(file)
+            return file
+    return None
+
+
+def failed_logs(logs: Path, key: str) -> tuple[Path, ...]:
+    """The logs of failed runs of the steps whose key begins so, the latest last."""
+    return tuple(sorted(logs.glob(f"failed-{key[:12]}*.log")))
+
+
+def remove_old(logs: Path, *, every: bool = False) -> None:
+    """Remove logs of failed steps that are older than a week, or all of them."""
+    for file in logs.glob("failed-*.log"):
+        with suppress(OSError):
+            if every or time.time() - file.stat().st_mtime > _OLD_SECONDS:
+                file.unlink()

@@ -1,0 +1,198 @@
+"""Full file systems: one error for all, which names the directory and what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.errors import KiwinbError, SpaceError
+from kiwinb.sizes import binary
+
+_TEXTS = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "database or disk is full",
+    "No usable temporary directory",
+)
+_SHORT_BYTES = 32 << 20
+_SHORT_INODES = 64
+
+
+@dataclass(frozen=True)
+class Place:
+    """A directory that a build writes to.
+
+    Attributes:
+        what: What it is, for messages.
+        path: The directory; it may not be there yet.
+        remedy: What to do when its file system is full.
+    """
+
+    what: str
+    path: Path
+    remedy: str
+
+
+@dataclass(frozen=True)
+class _Room:
+    """How much room there is in a place."""
+
+    place: Place
+    bytes: int
+    inodes: int
+
+    def order(self) -> tuple[bool, int]:
+        """The fullest place comes first."""
+        return not self.is_short, min(self.bytes, self.inodes * 4096)
+
+    @property
+    def is_short(self) -> bool:
+        return self.bytes < _SHORT_BYTES or self.inodes < _SHORT_INODES
+
+
+def store_place(path: Path) -> Place:
+    """The checkpoint store."""
+    return Place(
+        "the checkpoint store",
+        path,
+        "Free space with `kiwinb checkpoints gc --limit SIZE`, or name another directory: "
+        "the setting `store`, or KIWINB_STORE.",
+    )
+
+
+def target_place(path: Path) -> Place:
+    """A directory that the user named for results."""
+    return Place("the directory", path, "Free space there, or name another directory.")
+
+
+def build_places(store: Path, cache: Path) -> tuple[Place, ...]:
+    """The places that steps write to: store, download cache and temporary directory."""
+    return (
+        store_place(store),
+        Place(
+            "the download cache",
+            cache,
+            "Remove what is old in it, free space with `kiwinb checkpoints gc --limit SIZE` if "
+            "the store is there too, or name another directory: the setting `cache`, or "
+            "KIWINB_CACHE.",
+        ),
+        *_temporary(),
+    )
+
+
+def _temporary() -> tuple[Place, ...]:
+    remedy = "Free space there, or name another directory: `--temp-dir`, or TMPDIR."
+    named = os.environ.get("TMPDIR")
+    try:
+        path = named or tempfile.gettempdir()
+    except FileNotFoundError:  # there is no room in any
+        path = "/tmp"
+    return (Place("the temporary directory", Path(path), remedy),)
+
+
+class SpaceWatch:
+    """Finds out which of some places is full when something goes wrong.
+
+    Args:
+        places: The places.
+    """
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self._places = places
+        self._seen: tuple[_Room, ...] = ()
+
+    def see(self, line: str) -> None:
+        """Take a line of output: when a tool finds no room, the places are looked at now."""
+        if any(text in line for text in _TEXTS):
+            self._seen = _rooms(self._places)
+
+    def explain(
+        self, error: BaseException, *, step: str = "", needed: int | None = None
+    ) -> SpaceError | None:
+        """The error to raise in place of one that says that there is no room.
+
+        Args:
+            error: What was raised.
+            step: Name of the step that it was raised in.
+            needed: How many bytes are needed, about, if that is known.
+
+        Returns:
+            ``None`` when the error is about something else.
+        """
+        if isinstance(error, SpaceError) or not _is_about_space(error):
+            return None
+        rooms = self._seen or _rooms(self._places)
+        room = _named(error, rooms) or min(rooms, key=_Room.order)
+        if isinstance(error, KiwinbError) and not _system_error(error) and not room.is_short:
+            return None  # something else is full, for example a file system in a disk image
+        short = f"{binary(room.bytes)} free"
+        if room.inodes < _SHORT_INODES:
+            short += f" and {room.inodes} inodes"
+        if needed is not None:
+            short += f", about {binary(needed)} needed"
+        said = str(error).splitlines() or [""]
+        cause = next((line for line in said if _has_text(line)), said[0]).strip(" |")
+        return SpaceError(
+            f"{f'step {step}: ' if step else ''}no space left on the file system of "
+            f"{room.place.what} {room.place.path} ({short}): {cause}",
+            remedy=room.place.remedy,
+        )
+
+
+@contextmanager
+def explained_space(places: Sequence[Place], *, needed: int | None = None) -> Iterator[SpaceWatch]:
+    """Raise :class:`SpaceError` in place of whatever says that one of the places is full."""
+    watch = SpaceWatch(places)
+    try:
+        yield watch
+    except Exception as error:
+        if found := watch.explain(error, needed=needed):
+            raise found from error
+        raise
+
+
+def _is_about_space(error: BaseException) -> bool:
+    return _system_error(error) is not None or _has_text(
+        "\n".join((str(error), *getattr(error, "__notes__", ())))
+    )
+
+
+def _has_text(said: str) -> bool:
+    return any(text in said for text in _TEXTS)
+
+
+def _system_error(error: BaseException | None) -> OSError | None:
+    """The error of the system, that this one is or comes from, that says so."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return error
+        error = error.__cause__
+    return None
+
+
+def _named(error: BaseException, rooms: Sequence[_Room]) -> _Room | None:
+    """The place of the file that an error of the system names."""
+    found = _system_error(error)
+    if found is None or not isinstance(found.filename, str | bytes):
+        return None
+    file = Path(os.fsdecode(found.filename))
+    inside = [room for room in rooms if file.is_relative_to(room.place.path)]
+    return max(inside, key=lambda room: len(room.place.path.parts), default=None)
+
+
+def _rooms(places: Sequence[Place]) -> tuple[_Room, ...]:
+    found = []
+    for place in places:
+        there = place.path
+        while not there.exists() and there != there.parent:
+            there = there.parent
+        with suppress(OSError):
+            status = os.statvfs(there)
+            inodes = status.f_favail if status.f_files else 1 << 40  # Btrfs counts none
+            found.append(_Room(place, status.f_bavail * status.f_frsize, inodes))
+    return tuple(found)
