@@ -93,7 +93,7 @@ class RootTree(Inspectable):
         results = appliance.plan.results
         found = appliance._run(sorted({result.step for result in results}))
         outputs = {
-            name: StepFiles(item.key, appliance.store.files(item))
+            name: StepFiles(item.key, appliance.store.files(item), item.files)
             for name, item in found.items()
             if item.output == "files"
         }

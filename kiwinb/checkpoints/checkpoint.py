@@ -31,6 +31,7 @@ class Checkpoint:
         bytes: Space it takes on disk; of a layer, that of the layer alone.
         version: Version of kiwinb that made it.
         manifest: SHA-256 of the list of what it holds.
+        files: SHA-256 of each file of a ``files`` step, by its path.
     """
 
     key: Digest
@@ -45,6 +46,7 @@ class Checkpoint:
     bytes: int
     version: str
     manifest: Digest
+    files: Mapping[str, Digest]
 
 
 def write_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:

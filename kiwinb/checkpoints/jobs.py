@@ -15,6 +15,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,10 +25,11 @@ from typing import Any, Generic, TypeVar
 from kiwinb import __version__
 from kiwinb.checkpoints import logs
 from kiwinb.checkpoints.backend import Backend, BackendName, copy_tree, make_place
-from kiwinb.checkpoints.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from kiwinb.checkpoints.checkpoint import FILE, Checkpoint, read_checkpoint, write_checkpoint
 from kiwinb.checkpoints.copies import Copies
 from kiwinb.checkpoints.overlay import Overlay, try_overlay
-from kiwinb.checkpoints.treescan import Entry, compare, from_json, scan, to_json
+from kiwinb.checkpoints.space import build_places, explained_space
+from kiwinb.checkpoints.treescan import Entry, compare, from_json, scan, survey, to_json
 from kiwinb.errors import StoreError
 from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE
 from kiwinb.sandbox.shield import shield_host
@@ -82,7 +84,17 @@ class Draft:
 
 @dataclass(frozen=True)
 class StepJob:
-    """Run an action and keep its result."""
+    """Run an action and keep its result.
+
+    Attributes:
+        action: The action.
+        tree: The tree that it continues or reads.
+        draft: Where its result is made.
+        inputs: By step name, the files that it reads.
+        host: Places on the host.
+        rootless: It runs in a user namespace.
+        needed: How many bytes its result takes, about, if that is known.
+    """
 
     action: Action
     tree: TreeRef
@@ -90,6 +102,7 @@ class StepJob:
     inputs: Mapping[str, Path]
     host: HostPaths
     rootless: bool
+    needed: int | None = None
 
 
 def run_step(job: StepJob, report: Report) -> Checkpoint:
@@ -98,12 +111,18 @@ def run_step(job: StepJob, report: Report) -> Checkpoint:
     store = job.tree.mnt.parent
     shield_host((store, job.host.cache, Path(tempfile.gettempdir())))
     directory = job.draft.directory
-    with logs.recorded(report.log, directory) as log:
-        _act(job, log, report.progress)
-    for name in ("scratch", "work"):
-        with suppress(FileNotFoundError):
-            shutil.rmtree(directory / name)
-    return commit(job.draft, time.monotonic() - began)
+    with explained_space(build_places(store, job.host.cache), needed=job.needed) as watch:
+        with logs.recorded(report.log, directory) as log:
+
+            def take(line: str) -> None:
+                watch.see(line)
+                log(line)
+
+            _act(job, take, report.progress)
+        for name in ("scratch", "work"):
+            with suppress(FileNotFoundError):
+                shutil.rmtree(directory / name)
+        return commit(job.draft, time.monotonic() - began)
 
 
 def _act(job: StepJob, log: Callable[[str], None], progress: Callable[[float], None]) -> None:
@@ -135,11 +154,14 @@ def _act(job: StepJob, log: Callable[[str], None], progress: Callable[[float], N
 
 def commit(draft: Draft, seconds: float) -> Checkpoint:
     """Write down what the draft holds, and put it in its place; all of it or nothing."""
-    data = draft.directory / "data"
-    logs.pack_log(draft.directory)
-    entries = scan(data)
-    manifest = zlib.compress(to_json(entries).encode(), 1)
-    (draft.directory / MANIFEST).write_bytes(manifest)
+    directory = draft.directory
+    logs.pack_log(directory)
+    with ThreadPoolExecutor(1) as pool:  # the disk writes while we hash
+        synced = pool.submit(_sync_file_system, directory)
+        found = survey(directory / "data")
+        manifest = zlib.compress(to_json(found.entries).encode(), 1)
+        synced.result()
+    (directory / MANIFEST).write_bytes(manifest)
     checkpoint = Checkpoint(
         key=draft.key,
         name=draft.name,
@@ -150,16 +172,28 @@ def commit(draft: Draft, seconds: float) -> Checkpoint:
         inputs=draft.inputs,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(seconds, 3),
-        bytes=_disk_usage(data),
+        bytes=found.bytes,
         version=__version__,
         manifest=hashlib.sha256(manifest).hexdigest(),
+        files=_digests(found.entries) if draft.output == "files" else {},
     )
-    write_checkpoint(checkpoint, draft.directory)
-    _sync_file_system(draft.directory)
-    draft.directory.rename(draft.destination)
-    for parent in (draft.destination.parent, draft.directory.parent):
-        _sync_directory(parent)
+    write_checkpoint(checkpoint, directory)
+    for written in (directory / MANIFEST, directory / FILE, directory):
+        _sync(written)
+    directory.rename(draft.destination)
+    for parent in (draft.destination.parent, directory.parent):
+        _sync(parent)
     return checkpoint
+
+
+def _digests(entries: Sequence[Entry]) -> dict[str, Digest]:
+    """SHA-256 of each file by its path, as far as that is text."""
+    found = {}
+    for entry in entries:
+        if entry.kind == "file":
+            with suppress(UnicodeDecodeError):
+                found[entry.path.decode()] = entry.sha256
+    return found
 
 
 @dataclass(frozen=True)
@@ -355,20 +389,6 @@ def _reap_children() -> None:
             pass
 
 
-def _disk_usage(directory: Path) -> int:
-    """Bytes that a directory takes on disk, each inode counted once."""
-    seen: dict[tuple[int, int], int] = {}
-    pending = [os.fsencode(directory)]
-    while pending:
-        with os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                status = entry.stat(follow_symlinks=False)
-                seen[status.st_dev, status.st_ino] = status.st_blocks * 512
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
-    return sum(seen.values())
-
-
 def _sync_file_system(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -379,8 +399,8 @@ def _sync_file_system(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

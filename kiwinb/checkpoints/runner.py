@@ -258,12 +258,7 @@ def _run_action(run: _Run, step: Step, began: float) -> Checkpoint:
         seconds = time.monotonic() - began
         run.tell(StepEvent(step, "running", line=line, fraction=fraction, seconds=seconds))
 
-    watch = SpaceWatch(run.places)
-
-    def take(line: str) -> None:
-        watch.see(line)
-        tell(line=line)
-
+    last = run.before.get(step.name)
     base = None if step.base is None else by_name[step.base].key
     needs = {name: by_name[name].key for name in step.needs}
     try:
@@ -283,34 +278,32 @@ def _run_action(run: _Run, step: Step, began: float) -> Checkpoint:
                 inputs={name: store.files(store.get(key)) for name, key in needs.items()},
                 host=run.host,
                 rootless=store.rootless,
+                needed=None if last is None else last.bytes,
             )
             try:
                 return call(
                     jobs.run_step,
                     job,
-                    on_log=take,
+                    on_log=lambda line: tell(line=line),
                     on_progress=lambda fraction: tell(fraction=fraction),
                     privilege=store.privilege,
                     cancellation=run.cancellation,
                 )
             except Exception as error:
-                _explain(run, step, error, watch, draft.directory)
+                _explain(run, step, error, draft.directory)
     except OSError as error:  # of the draft itself
-        _explain(run, step, error, watch, None)
+        _explain(run, step, error, None)
 
 
-def _explain(
-    run: _Run, step: Step, error: Exception, watch: SpaceWatch, directory: Path | None
-) -> NoReturn:
+def _explain(run: _Run, step: Step, error: Exception, directory: Path | None) -> NoReturn:
     """Raise the error of a step so that it names the step, the cause and the log."""
     if isinstance(error, Cancelled):
         raise error
-    last = run.before.get(step.name)
-    full = watch.explain(error, step=step.name, needed=None if last is None else last.bytes)
+    full = SpaceWatch(run.places).explain(error)
     log = None
     if directory is not None:
         log = keep_failed(directory, run.store.failed_logs, step.name, step.key)
-    named = full or _name_step(error, step)
+    named = _name_step(full or error, step)
     if isinstance(named, KiwinbError):
         named.log_file = log
     if named is error:

@@ -19,6 +19,7 @@ _TEXTS = (
     "database or disk is full",
     "No usable temporary directory",
 )
+_FULL_BYTES = 1 << 20
 _SHORT_BYTES = 32 << 20
 _SHORT_INODES = 64
 
@@ -49,6 +50,14 @@ class _Room:
     def order(self) -> tuple[bool, int]:
         """The fullest place comes first."""
         return not self.is_short, min(self.bytes, self.inodes * 4096)
+
+    def __str__(self) -> str:
+        inodes = f" and {self.inodes} inodes" if self.inodes < _SHORT_INODES else ""
+        return f"{self.place.what} {self.place.path} ({binary(self.bytes)}{inodes} free)"
+
+    @property
+    def is_full(self) -> bool:
+        return self.bytes < _FULL_BYTES or self.inodes < _SHORT_INODES
 
     @property
     def is_short(self) -> bool:
@@ -111,14 +120,11 @@ class SpaceWatch:
         if any(text in line for text in _TEXTS):
             self._seen = _rooms(self._places)
 
-    def explain(
-        self, error: BaseException, *, step: str = "", needed: int | None = None
-    ) -> SpaceError | None:
+    def explain(self, error: BaseException, *, needed: int | None = None) -> SpaceError | None:
         """The error to raise in place of one that says that there is no room.
 
         Args:
             error: What was raised.
-            step: Name of the step that it was raised in.
             needed: How many bytes are needed, about, if that is known.
 
         Returns:
@@ -127,20 +133,21 @@ class SpaceWatch:
         if isinstance(error, SpaceError) or not _is_about_space(error):
             return None
         rooms = self._seen or _rooms(self._places)
-        room = _named(error, rooms) or min(rooms, key=_Room.order)
-        if isinstance(error, KiwinbError) and not _system_error(error) and not room.is_short:
+        fullest = min(rooms, key=_Room.order)
+        if isinstance(error, KiwinbError) and not _system_error(error) and not fullest.is_short:
             return None  # something else is full, for example a file system in a disk image
-        short = f"{binary(room.bytes)} free"
-        if room.inodes < _SHORT_INODES:
-            short += f" and {room.inodes} inodes"
-        if needed is not None:
-            short += f", about {binary(needed)} needed"
+        blamed = _named(error, rooms) or (fullest if fullest.is_full or len(rooms) == 1 else None)
+        if blamed is None:
+            where = "one of: " + ", ".join(map(str, rooms))
+            remedies = [room.place.remedy for room in rooms]
+        else:
+            where, remedies = str(blamed), [blamed.place.remedy]
         said = str(error).splitlines() or [""]
         cause = next((line for line in said if _has_text(line)), said[0]).strip(" |")
         return SpaceError(
-            f"{f'step {step}: ' if step else ''}no space left on the file system of "
-            f"{room.place.what} {room.place.path} ({short}): {cause}",
-            remedy=room.place.remedy,
+            f"no space left on the file system of {where}"
+            f"{'' if needed is None else f'; about {binary(needed)} are needed'}: {cause}",
+            remedy="\n  ".join(remedies),
         )
 
 

@@ -7,16 +7,19 @@ made from them, modification times aside. A stand-in for a device node
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE, read_device
+from kiwinb.sandbox.holes import extents
 
 Kind = Literal["file", "directory", "symlink", "fifo", "socket", "char", "block"]
 
@@ -29,6 +32,9 @@ _KINDS: dict[int, Kind] = {
     stat.S_IFCHR: "char",
     stat.S_IFBLK: "block",
 }
+_LARGE = 1 << 20
+_ZEROS = memoryview(bytes(1 << 20))
+_Inode = tuple[int, int]
 _LEFT_OUT = frozenset({DEVICE_ATTRIBUTE, "security.selinux"})  # a label is the host's policy
 
 
@@ -63,6 +69,19 @@ class Entry:
     link: bytes = b""
 
 
+@dataclass(frozen=True)
+class Survey:
+    """A tree, walked through once.
+
+    Attributes:
+        entries: What is in it, sorted by path.
+        bytes: What it takes on disk, each inode counted once.
+    """
+
+    entries: tuple[Entry, ...]
+    bytes: int
+
+
 def scan(root: Path, *, contents: bool = True) -> tuple[Entry, ...]:
     """List a tree, sorted by path.
 
@@ -72,26 +91,31 @@ def scan(root: Path, *, contents: bool = True) -> tuple[Entry, ...]:
         root: The tree.
         contents: Hash what is in the files.
     """
+    return survey(root, contents=contents).entries
+
+
+def survey(root: Path, *, contents: bool = True) -> Survey:
+    """List a tree and measure what it takes; see :func:`scan`."""
     top = os.fsencode(root)
-    found = sorted(_walk(top, b""))
-    first: dict[tuple[int, int], bytes] = {}
-    count: dict[tuple[int, int], int] = {}
+    found = sorted(_walk(top, b""), key=lambda item: item[0])
+    groups: dict[_Inode, list[bytes]] = {}
     for path, status in found:
-        inode = (status.st_dev, status.st_ino)
-        first.setdefault(inode, path)
-        count[inode] = count.get(inode, 0) + 1
-    hashes: dict[tuple[int, int], str] = {}
+        groups.setdefault((status.st_dev, status.st_ino), []).append(path)
+    files = {
+        (status.st_dev, status.st_ino): (os.path.join(top, path), status)  # noqa: PTH118 - bytes
+        for path, status in found
+        if contents and stat.S_ISREG(status.st_mode)
+    }
+    hashes = _hash_all(files)
     entries = []
     for path, status in found:
         inode = (status.st_dev, status.st_ino)
-        linked = not stat.S_ISDIR(status.st_mode) and count[inode] > 1
+        linked = not stat.S_ISDIR(status.st_mode) and len(groups[inode]) > 1
         full = os.path.join(top, path)  # noqa: PTH118 - bytes
         device = read_device(full, status)
         kind = _KINDS[stat.S_IFMT(status.st_mode)]
         if device is not None:
             kind = "char" if device.kind == "c" else "block"
-        if kind == "file" and contents and inode not in hashes:
-            hashes[inode] = _sha256(full)
         entries.append(
             Entry(
                 path=path or b".",
@@ -104,10 +128,11 @@ def scan(root: Path, *, contents: bool = True) -> tuple[Entry, ...]:
                 target=os.readlink(full) if kind == "symlink" else b"",  # noqa: PTH115 - bytes
                 device=(device.major, device.minor) if device else None,
                 xattrs=_xattrs(full),
-                link=first[inode] if linked else b"",
+                link=groups[inode][0] if linked else b"",
             )
         )
-    return tuple(entries)
+    blocks = {(status.st_dev, status.st_ino): status.st_blocks for path, status in found if path}
+    return Survey(tuple(entries), sum(blocks.values()) * 512)
 
 
 def compare(one: Iterable[Entry], other: Iterable[Entry]) -> tuple[str, ...]:
@@ -174,6 +199,42 @@ def _xattrs(path: bytes) -> tuple[tuple[str, bytes], ...]:
     )
 
 
-def _sha256(path: bytes) -> str:
+def _hash_all(files: Mapping[_Inode, tuple[bytes, os.stat_result]]) -> dict[_Inode, str]:
+    """SHA-256 of each file; large ones at the same time, as hashing leaves Python's lock."""
+    large = {key: file for key, file in files.items() if file[1].st_size >= _LARGE}
+    if len(large) > 1:
+        with ThreadPoolExecutor(min(len(large), len(os.sched_getaffinity(0)))) as pool:
+            hashes = dict(
+                zip(large, pool.map(lambda file: sha256(*file), large.values()), strict=True)
+            )
+    else:
+        hashes = {key: sha256(*file) for key, file in large.items()}
+    return hashes | {key: sha256(*file) for key, file in files.items() if key not in large}
+
+
+def sha256(path: bytes, status: os.stat_result) -> str:
+    """SHA-256 of a file, hexadecimal; its holes are not read.
+
+    Args:
+        path: The file.
+        status: What stat(2) says of it.
+    """
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - bytes
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        if status.st_blocks * 512 >= status.st_size:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        return _sha256_sparse(file.fileno(), status.st_size)
+
+
+def _sha256_sparse(descriptor: int, size: int) -> str:
+    found, at = hashlib.sha256(), 0
+    for start, end in (*extents(descriptor), (size, size)):
+        while at < start:
+            found.update(_ZEROS[: start - at])
+            at = min(start, at + len(_ZEROS))
+        while at < end:
+            data = os.pread(descriptor, min(len(_ZEROS), end - at), at)
+            if not data:
+                raise OSError(errno.EIO, "the file became shorter while it was read")
+            found.update(data)
+            at += len(data)
+    return found.hexdigest()

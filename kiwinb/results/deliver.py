@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kiwinb.description.model import ImageDescription
@@ -28,10 +30,12 @@ class StepFiles:
     Attributes:
         key: The step's key.
         directory: Where its files are.
+        digests: SHA-256 of its files, by name; what is not there is computed.
     """
 
     key: str
     directory: Path
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 def deliver(
@@ -44,7 +48,12 @@ def deliver(
 
     Beside each file that is to have a checksum is ``FILENAME.sha256``, in the form that
     ``sha256sum --check`` reads. A file that is there already, as it was delivered from the same
-    step, is left alone. All files appear together, or none.
+    step, is left alone. All files appear together, or none. Files are copied, by sharing their
+    blocks where the file system can do that, and several at the same time; their checksums are
+    those that their steps left, so they are not read for that.
+
+    They are never hard links to files of the store: whoever changes a delivered image in place,
+    and starting it does, would change the checkpoint as well.
 
     Args:
         image: The effective description.
@@ -59,7 +68,12 @@ def deliver(
     """
     with FileTransaction(target_dir) as placement:
         before = _delivered(target_dir)
-        files = tuple(_deliver(item, outputs[item.step], before, placement) for item in results)
+        with ThreadPoolExecutor(min(max(len(results), 1), len(os.sched_getaffinity(0)))) as pool:
+            files = tuple(
+                pool.map(
+                    lambda item: _deliver(item, outputs[item.step], before, placement), results
+                )
+            )
         result = BuildResult(target_dir, ImageFacts.of(image), files)
         for file in files:
             if file.shasum:
@@ -109,7 +123,8 @@ def _deliver(
         if not source.is_file():
             raise ImageError(f"the step {item.step} did not write {item.filename}")
         status = placement.add_copy(item.filename, source).stat()
-        size, sha256 = status.st_size, sha256_of(source)
+        size = status.st_size
+        sha256 = output.digests.get(item.filename) or sha256_of(source)
         mtime_ns, inode = status.st_mtime_ns, status.st_ino
     return DeliveredFile(
         tag=item.tag,

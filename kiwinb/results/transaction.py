@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +11,12 @@ from pathlib import Path
 from types import TracebackType
 
 from kiwinb.checkpoints.space import SpaceWatch, target_place
+from kiwinb.checkpoints.treescan import sha256
 from kiwinb.errors import HostError
-from kiwinb.storage.sparse import extents
+from kiwinb.sandbox.holes import extents
 
 _FICLONE = 0x40049409  # linux/fs.h
-_CHUNK = 1 << 20
+_CHUNK = 16 << 20
 
 
 class FileTransaction:
@@ -106,16 +106,25 @@ def copy_sparse(source: Path, target: Path) -> None:
 
 def _copy_range(reader: int, writer: int, start: int, end: int) -> None:
     while start < end:
-        data = os.pread(reader, min(_CHUNK, end - start), start)
-        if not data:
+        count = _copy(reader, writer, min(_CHUNK, end - start), start)
+        if not count:
             raise OSError(errno.EIO, "the file became shorter while it was read")
-        start += os.pwrite(writer, data, start)
+        start += count
+
+
+def _copy(reader: int, writer: int, count: int, start: int) -> int:
+    """Copy some bytes, in the kernel where it can."""
+    try:
+        return os.copy_file_range(reader, writer, count, start, start)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+    return os.pwrite(writer, os.pread(reader, min(count, 1 << 20), start), start)
 
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
-    with path.open("rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(os.fsencode(path), path.stat())
 
 
 @contextmanager

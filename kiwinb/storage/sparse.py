@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
+
+from kiwinb.sandbox.holes import extents
 
 _PIECE = 1 << 24
 _COMPARED = 1 << 20
@@ -43,20 +44,6 @@ def copy_changed(source: int, start: int, target: int, offset: int, size: int) -
         data = os.pread(source, count, start + at)
         if data != os.pread(target, count, offset + at):
             os.pwrite(target, data, offset + at)
-
-
-def extents(descriptor: int) -> Iterator[tuple[int, int]]:
-    """Where an open file has data, as (start, end) in bytes; the rest are holes."""
-    end, size = 0, os.fstat(descriptor).st_size
-    while end < size:
-        try:
-            start = os.lseek(descriptor, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole follows
-                return
-            raise
-        end = os.lseek(descriptor, start, os.SEEK_HOLE)
-        yield start, end
 
 
 def _copy(source: int, target: int, count: int, start: int, place: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -149,6 +150,9 @@ def test_runs_once_and_holds(store: Store) -> None:
     assert [e.line for e in events if e.line] == ["writing a", "writing b", "writing c"]
     assert [e.fraction for e in events if e.fraction] == [0.5, 0.5, 0.5]
     assert (store.files(made["image"]) / "list").read_text() == "second:a,b,c;first:a,b,c;"
+    assert made["image"].files == {"list": hashlib.sha256(b"second:a,b,c;first:a,b,c;").hexdigest()}
+    assert made["top"].files == {}
+    assert store.log(made["top"]) == "writing c\n"
     assert made["image"].base == steps[2].key
     assert made["image"].needs == {"list": steps[3].key}
     assert made["top"].inputs == steps[2].inputs

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -63,3 +64,21 @@ def test_differences_are_told() -> None:
         "gone: only in the first",
         "new: only in the second",
     )
+
+
+def test_checksums_of_files_with_holes(tmp_path: Path) -> None:
+    for name, pieces in {
+        "hole first": ((5 << 20, b"x" * 5000),),
+        "hole last": ((0, b"y" * 9000),),
+        "all hole": (),
+        "many": ((4096, b"a"), (3 << 20, b"b" * 70000), (7 << 20, b"c")),
+    }.items():
+        with (tmp_path / name).open("wb") as file:
+            for at, data in pieces:
+                file.seek(at)
+                file.write(data)
+            file.truncate(9 << 20)
+    found = {entry.path.decode(): entry.sha256 for entry in scan(tmp_path) if entry.kind == "file"}
+    assert found == {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()
+    }

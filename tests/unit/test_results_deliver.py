@@ -123,6 +123,19 @@ def test_what_differs_is_delivered_again(tmp_path: Path, change: str) -> None:
     assert (target / PACKAGES.filename).stat() == packages
 
 
+def test_checksums_come_from_the_steps(tmp_path: Path) -> None:
+    files = outputs(tmp_path)
+    known = hashlib.sha256(CONTENT).hexdigest()
+    files["disk"] = StepFiles("k1", files["disk"].directory, {DISK.filename: known})
+    result = deliver(IMAGE, RESULTS, files, tmp_path / "out")
+    assert [file.sha256 for file in result.files] == [
+        known,
+        hashlib.sha256((files["metadata"].directory / PACKAGES.filename).read_bytes()).hexdigest(),
+    ]
+    source = files["disk"].directory / DISK.filename
+    assert result.path("disk_image").stat().st_ino != source.stat().st_ino
+
+
 def test_a_lost_checksum_comes_back(tmp_path: Path) -> None:
     deliver(IMAGE, RESULTS, outputs(tmp_path), tmp_path / "out")
     checksum = tmp_path / "out" / f"{DISK.filename}.sha256"
