@@ -119,8 +119,8 @@ def test_an_archive_of_docker_save(tmp_path: Path) -> None:
 
 
 def test_no_image_for_this_architecture(tmp_path: Path) -> None:
-    tree = open_tree(layout(tmp_path / "it", [layer(FIRST)], ("s390x", "riscv64")))
-    with pytest.raises(InspectError, match="riscv64, s390x"):
+    it = layout(tmp_path / "it", [layer(FIRST)], ("s390x", "riscv64"))
+    with open_tree(it) as tree, pytest.raises(InspectError, match="riscv64, s390x"):
         tree.scan()
 
 
@@ -129,12 +129,12 @@ def test_a_digest_does_not_leave_the_layout(tmp_path: Path) -> None:
     index = {"manifests": [{"digest": "sha256:../../../secret"}]}
     (tmp_path / "it" / "index.json").write_text(json.dumps(index))
     (tmp_path / "secret").write_text("{}")
-    with pytest.raises(InspectError, match="no digest"):
-        open_tree(tmp_path / "it").scan()
+    with open_tree(tmp_path / "it") as tree, pytest.raises(InspectError, match="no digest"):
+        tree.scan()
 
 
 def test_a_layer_that_is_missing(tmp_path: Path) -> None:
     it = layout(tmp_path / "it", [layer(FIRST)])
     next(p for p in (it / "blobs" / "sha256").iterdir() if p.read_bytes() == layer(FIRST)).unlink()
-    with pytest.raises(InspectError, match="is missing"):
-        open_tree(it).scan()
+    with open_tree(it) as tree, pytest.raises(InspectError, match="is missing"):
+        tree.scan()

@@ -117,11 +117,7 @@ def open_tree(source: Source) -> Tree:
             window = Window(window.file, 0, window.file.seek(0, os.SEEK_END))
     except OSError as error:
         raise InspectError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        return _open_window(window, path)
-    except BaseException:
-        window.close()
-        raise
+    return _open_window(window, path)
 
 
 def _open_directory(path: Path) -> Tree:
@@ -138,15 +134,24 @@ def _open_directory(path: Path) -> Tree:
 
 
 def _open_window(window: Window, path: Path) -> Tree:
+    """Open what a window holds, unpacked where it is packed; close it when that fails."""
     name = str(path)
-    if kind := unpack.virtual_format(window):
+    try:
+        if kind := unpack.virtual_format(window):
+            packed, window = window, unpack.plain_disk(path, kind)
+            packed.close()
+        for _level in range(_MOST_NESTED):
+            if not unpack.compression(window):
+                break
+            packed, window = window, unpack.decompressed(window, name)
+            packed.close()
+        return _open_plain(window, name)
+    except BaseException:
         window.close()
-        window = unpack.plain_disk(path, kind)
-    for _level in range(_MOST_NESTED):
-        if not unpack.compression(window):
-            break
-        packed, window = window, unpack.decompressed(window, name)
-        packed.close()
+        raise
+
+
+def _open_plain(window: Window, name: str) -> Tree:
     known = _open_known(window, name, FORMATS)
     if known is not None:
         return known
