@@ -1,6 +1,6 @@
 """The reference of the runtime checks, from the checks themselves.
 
-``python -m kiwinb.checks.reference > docs/checks.md`` writes it.
+``python -m kiwinb.cli.documents`` writes ``docs/checks.md`` from it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ def markdown() -> str:
     lines = [
         "# Runtime checks",
         "",
-        "<!-- Written by python -m kiwinb.checks.reference; change the checks instead. -->",
+        "<!-- Written by python -m kiwinb.cli.documents; change the checks instead. -->",
         "",
         "They run before anything is built, and all that they find is told at once, with file,",
         "line, element, remedy and the name of the check; the exit status is 4. In Python,",
@@ -33,7 +33,3 @@ def markdown() -> str:
     lines += ["", "Not needed:", ""]
     lines += [f"- `{name}`: {why}." for name, why in NOT_NEEDED.items()]
     return "\n".join([*lines, ""])
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

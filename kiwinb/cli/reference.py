@@ -1,6 +1,6 @@
 """The reference of the command line, from the commands themselves.
 
-``python -m kiwinb.cli.reference > docs/cli.md`` writes it.
+``python -m kiwinb.cli.documents`` writes ``docs/cli.md`` from it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def markdown() -> str:
     lines = [
         "# Command line",
         "",
-        "<!-- Written by python -m kiwinb.cli.reference; change the commands instead. -->",
+        "<!-- Written by python -m kiwinb.cli.documents; change the commands instead. -->",
         "",
         "Commands and options have KIWI NG's names. Global options stand before the command:",
         "`kiwinb --profile NAME --type oem system build --description DIR --target-dir DIR`.",
@@ -131,7 +131,3 @@ def _statuses() -> Iterator[str]:
     for status, text in exit_statuses().items():
         yield f"| {status} | {_plain(text)} |"
     yield ""
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

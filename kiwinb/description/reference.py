@@ -1,6 +1,6 @@
 """What kiwinb makes of each element and attribute, from the schema: reference and warnings.
 
-``python -m kiwinb.description.reference > docs/schema.md`` writes the reference.
+``python -m kiwinb.cli.documents`` writes ``docs/schema.md`` from it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def markdown() -> str:
     lines = [
         "# Elements and attributes of an image description",
         "",
-        "<!-- Written by python -m kiwinb.description.reference; change kiwinb.rng instead. -->",
+        "<!-- Written by python -m kiwinb.cli.documents; change kiwinb.rng instead. -->",
         "",
         "An image description is KIWI NG's, of schema version 8.5; versions from 7.4 on are",
         "upgraded when they are read. kiwinb knows every element, attribute and value below.",
@@ -171,7 +171,3 @@ def _values(datatype: Datatype) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("<", "&lt;").replace(">", "&gt;").replace("*", "\\*")
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

@@ -19,7 +19,6 @@ from kiwinb.checks import (
     problems,
 )
 from kiwinb.checks.host import HostFacts, filesystem_of, gather
-from kiwinb.checks.reference import markdown
 from kiwinb.checks.requirements import install_command, tools_for
 from kiwinb.description.select import select
 from kiwinb.errors import KiwinbError
@@ -422,13 +421,6 @@ def test_the_settings_name_checks_to_disable(tmp_path: Path) -> None:
     file.write_text("disabled-checks = true\n")
     with pytest.raises(KiwinbError, match="disabled-checks is to be a list"):
         load_settings({}, file=file)
-
-
-def test_the_reference_is_what_the_checks_say() -> None:
-    file = Path(__file__).parents[2] / "docs/checks.md"
-    assert file.read_text() == markdown(), (
-        "python -m kiwinb.checks.reference > docs/checks.md writes it anew"
-    )
 
 
 def test_facts_are_gathered_of_the_host_as_far_as_the_image_needs_them(
