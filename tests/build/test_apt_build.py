@@ -86,7 +86,7 @@ def test_nothing_of_the_build_is_left(tree: Made) -> None:
     assert files["etc/apt/sources.list.d/debian.sources"][0] == "-rw-r--r--"
 
 
-@pytest.mark.skipif(len(accounts()) < 2, reason="needs root and a user with subordinate ids")
+@pytest.mark.account("both")
 def test_rootless_tree_is_the_same(tree: Made) -> None:
     account = accounts()[1]
     with account.directory() as top:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -84,7 +83,7 @@ def test_it_goes_by_each_of_its_names(built: tuple[Appliance, Image, str], name:
     assert _skopeo("inspect", f"{first}:{name}")["Layers"]
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root to unpack owners")
+@pytest.mark.account("root")  # it unpacks files of several owners
 def test_umoci_unpacks_the_tree(built: tuple[Appliance, Image, str], tmp_path: Path) -> None:
     appliance, _image, name = built
     layout = tmp_path / "layout"

@@ -21,7 +21,7 @@ from kiwinb.storage.treewalk import select
 
 pytestmark = [
     pytest.mark.build,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts these file systems"),
+    pytest.mark.account("root"),
 ]
 
 _MOUNT_NAMESPACE = 0x20000

@@ -21,7 +21,7 @@ from kiwinb.sandbox.worker import Report, call
 
 pytestmark = [
     pytest.mark.build,
-    pytest.mark.skipif(os.getuid() != 0, reason="only root mounts images"),
+    pytest.mark.account("root"),
 ]
 
 ALL = ("type", "size", "allocated", "mode", "uid", "gid", "links", "inode", "mtime", "target")

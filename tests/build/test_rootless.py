@@ -9,7 +9,7 @@ from store_program import accounts
 pytestmark = pytest.mark.build
 
 
-@pytest.mark.skipif(len(accounts()) < 2, reason="needs root and a user with subordinate ids")
+@pytest.mark.account("both")
 def test_root_and_rootless_builds_are_equal() -> None:
     found = []
     for account in accounts():

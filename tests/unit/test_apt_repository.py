@@ -26,10 +26,7 @@ from kiwinb.settings import Settings
 from kiwinb.steps.keys import digest
 from kiwinb.steps.step import HostPaths, StepContext
 
-TOOLS = ("apt-get", "dpkg-deb", "apt-ftparchive")
-pytestmark = pytest.mark.skipif(
-    any(shutil.which(tool) is None for tool in TOOLS), reason=f"needs {', '.join(TOOLS)}"
-)
+pytestmark = pytest.mark.needs("apt-get", "dpkg-deb", "apt-ftparchive")
 APT = MANAGERS["apt"]
 Opened = Callable[..., AbstractContextManager[Session]]
 Keys = tuple[Path, Callable[[Path], None]]  # where they are, and what signs with the first
@@ -268,8 +265,6 @@ def test_unreachable_repository(tmp_path: Path, repo: Path, host: HostPaths) -> 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
     """Two keys, and a function that signs a repository with the first."""
-    if shutil.which("gpg") is None:
-        pytest.skip("needs gpg")
     home = tmp_path_factory.mktemp("gnupg")
     home.chmod(0o700)
     gpg: list[str | Path] = ["gpg", "--batch", "--quiet", "--homedir", home, "--passphrase", ""]
@@ -295,6 +290,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
     subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)
 
 
+@pytest.mark.needs("gpg")
 def test_signatures(repo: Path, host: HostPaths, keys: Keys, tmp_path: Path) -> None:
     home, sign = keys
     sign(repo)
@@ -311,6 +307,7 @@ def test_signatures(repo: Path, host: HostPaths, keys: Keys, tmp_path: Path) -> 
         APT.refresh([good], "x86_64", host, force=True)
 
 
+@pytest.mark.needs("gpg")
 def test_configuration_of_the_image(tmp_path: Path, repo: Path, keys: Keys) -> None:
     home, _sign = keys
     signed = resolved(

@@ -1,5 +1,4 @@
 import random
-import shutil
 import subprocess
 
 import pytest
@@ -44,7 +43,7 @@ def test_different_spellings_of_one_version(a: str, b: str) -> None:
     assert compare_versions(a, b) == 0
 
 
-@pytest.mark.skipif(shutil.which("dpkg") is None, reason="needs dpkg")
+@pytest.mark.needs("dpkg")
 def test_agrees_with_dpkg() -> None:
     generator = random.Random(5612)
     pieces = ["0", "1", "10", "09", ".", "~", "+", "a", "b", "~~", "-", "rc"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +17,7 @@ from kiwinb.errors import PackageError
 from kiwinb.packages.manager import PackageRequest
 from kiwinb.steps.step import HostPaths
 
-TOOLS = ("apt-get", "dpkg-deb", "apt-ftparchive")
-pytestmark = pytest.mark.skipif(
-    any(shutil.which(tool) is None for tool in TOOLS), reason=f"needs {', '.join(TOOLS)}"
-)
+pytestmark = pytest.mark.needs("apt-get", "dpkg-deb", "apt-ftparchive")
 
 
 @pytest.fixture

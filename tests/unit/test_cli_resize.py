@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -19,10 +18,7 @@ from kiwinb.results.record import list_results
 from kiwinb.results.resize import resize
 
 MIB = 2**20
-pytestmark = pytest.mark.skipif(
-    any(shutil.which(tool) is None for tool in ("sfdisk", "qemu-img")),
-    reason="needs sfdisk and qemu-img",
-)
+pytestmark = pytest.mark.needs("sfdisk", "qemu-img")
 
 
 @pytest.fixture

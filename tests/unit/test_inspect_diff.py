@@ -1,5 +1,4 @@
 import random
-import shutil
 import subprocess
 from collections.abc import Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -174,7 +173,7 @@ def test_several_versions_of_one_package() -> None:
     assert sorted(rows["change"]) == ["added", "added", "removed"]
 
 
-@pytest.mark.skipif(shutil.which("dpkg") is None, reason="needs dpkg")
+@pytest.mark.needs("dpkg")
 def test_agrees_with_dpkg_on_a_thousand_pairs() -> None:
     pairs = _pairs(1000)
     with ThreadPoolExecutor(2) as threads:

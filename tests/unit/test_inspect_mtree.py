@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from kiwinb.inspect.files import files
 from kiwinb.inspect.mtree import escaped, write
 
 COMPARED = ["path", "type", "size", "mode", "uid", "gid", "mtime", "target"]
-needs_bsdtar = pytest.mark.skipif(not shutil.which("bsdtar"), reason="bsdtar is not installed")
 
 
 @pytest.fixture
@@ -119,7 +117,7 @@ def test_a_list_of_a_debian_tree_has_no_package_database(tmp_path: Path) -> None
     assert set(table["owner"]) == {f"{os.getuid()}"}
 
 
-@needs_bsdtar
+@pytest.mark.needs("bsdtar")
 def test_list_of_bsdtar(root: Path, tmp_path: Path) -> None:
     """Both all keywords and the default ones, which have no digests."""
     for options, has_digests in (("mtree:all", True), ("mtree:!all,type,size,mode", False)):
@@ -150,7 +148,7 @@ def test_list_of_bsdtar(root: Path, tmp_path: Path) -> None:
                     tree.digests(paths)
 
 
-@needs_bsdtar
+@pytest.mark.needs("bsdtar")
 def test_bsdtar_reads_it(root: Path, tmp_path: Path) -> None:
     file = write(root, tmp_path / "files.mtree")
     listed = subprocess.run(["bsdtar", "-tf", file], capture_output=True, check=True).stdout

@@ -1,5 +1,4 @@
 import hashlib
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -192,7 +191,7 @@ def test_unknown_kind_of_path(find: Find) -> None:
         find("gopher:x", repository_gpgcheck=False)
 
 
-@pytest.mark.skipif(shutil.which("xorriso") is None, reason="needs xorriso")
+@pytest.mark.needs("xorriso")
 def test_iso_image_is_unpacked_once(find: Find, host: Path) -> None:
     (host / "disc/pool").mkdir(parents=True)
     (host / "disc/pool/Packages").write_text("Package: a\n")

@@ -15,7 +15,7 @@ import pytest
 from kiwinb.errors import DescriptionError
 from kiwinb.prepare.lay_over import lay_archive, lay_directory
 
-as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root makes these")
+as_root = pytest.mark.account("root")
 
 
 @pytest.fixture

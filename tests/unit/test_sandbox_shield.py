@@ -78,7 +78,7 @@ def test_what_is_mounted_afterwards_stays_read_only(tmp_path: Path) -> None:
     assert call(_mount_below, (own, other)) is False
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root to leave the mount namespace")
+@pytest.mark.account("root")  # it leaves the mount namespace
 def test_the_host_itself_stays_writable(tmp_path: Path) -> None:
     before = Path("/proc/self/mounts").read_text()
     call(_mount_below, (tmp_path / "own", tmp_path))

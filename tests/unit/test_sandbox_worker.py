@@ -200,7 +200,7 @@ def test_probe() -> None:
     probe()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root needs no subordinate ids")
+@pytest.mark.account("user")  # root needs no subordinate ids
 def test_ids_that_are_not_ours() -> None:
     privilege = detect()
     wrong = Privilege(True, (*privilege.uids[:1], *privilege.uids[:1]), privilege.gids)
