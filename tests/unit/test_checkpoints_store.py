@@ -9,81 +9,21 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
+from store_actions import Fail, Nap, Pack, Write, read, spoil
 
 from kiwinb.checkpoints.history import BuildIdentity
 from kiwinb.checkpoints.runner import due_steps, run_steps
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import CommandError, KiwinbError, SpaceError, StoreError
-from kiwinb.sandbox.worker import Report
 from kiwinb.steps.progress import StepEvent
-from kiwinb.steps.step import DraftStep, HostPaths, Output, Step, StepContext, seal
+from kiwinb.steps.step import DraftStep, HostPaths, Step, seal
 
 HOST = HostPaths(cache=Path("/nonexistent"))
-
-
-@dataclass(frozen=True)
-class Write:
-    """Write a file into the tree."""
-
-    name: str
-    content: str
-    output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
-
-    def run(self, context: StepContext) -> None:
-        context.log(f"writing {self.name}")
-        context.progress(0.5)
-        (context.root / self.name).write_text(self.content)
-
-
-@dataclass(frozen=True)
-class Pack:
-    """List the tree and what other steps made, in a file."""
-
-    label: str
-    output: ClassVar[Output] = "files"
-    revision: ClassVar[int] = 1
-
-    def run(self, context: StepContext) -> None:
-        names = sorted(path.name for path in context.root.iterdir())
-        given = [(path / "list").read_text() for path in context.inputs.values()]
-        (context.root / "scratch").write_text("thrown away")
-        (context.output() / "list").write_text(f"{self.label}:{','.join(names)};{''.join(given)}")
-
-
-@dataclass(frozen=True)
-class Fail:
-    """Write something, and fail."""
-
-    how: str
-    output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
-
-    def run(self, context: StepContext) -> None:
-        (context.root / "half").write_text("half")
-        if self.how == "command":
-            raise CommandError(["tool"], 4)
-        if self.how == "disk":
-            raise OSError(28, "No space left on device", "file")
-        raise ZeroDivisionError
-
-
-@dataclass(frozen=True)
-class Nap:
-    """Take a while."""
-
-    seconds: float
-    output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
-
-    def run(self, context: StepContext) -> None:
-        (context.root / "napped").write_text(str(os.getpid()))
-        time.sleep(self.seconds)
 
 
 def _steps(content: str = "1") -> tuple[Step, ...]:
@@ -131,15 +71,6 @@ def _states(events: list[StepEvent]) -> list[tuple[str, str]]:
     ]
 
 
-def _read(root: Path, name: str, _report: Report) -> str:
-    return (root / name).read_text()
-
-
-def _spoil(root: Path, name: str, _report: Report) -> str:
-    (root / name).write_text("spoilt")
-    return (root / name).read_text()
-
-
 def test_runs_once_and_holds(store: Store) -> None:
     steps = _steps()
     events: list[StepEvent] = []
@@ -159,7 +90,7 @@ def test_runs_once_and_holds(store: Store) -> None:
     events.clear()
     assert run_steps(store, steps, HOST, events.append) == made
     assert _states(events) == [(step.name, "held") for step in steps]
-    assert store.in_tree(steps[2].key, _read, "c") == "top"
+    assert store.in_tree(steps[2].key, read, "c") == "top"
 
 
 def test_a_change_runs_what_follows_from_it(store: Store) -> None:
@@ -167,8 +98,8 @@ def test_a_change_runs_what_follows_from_it(store: Store) -> None:
     events: list[StepEvent] = []
     run_steps(store, _steps("2"), HOST, events.append)
     assert [name for name, state in _states(events) if state == "held"] == ["base"]
-    assert store.in_tree(_steps("2")[2].key, _read, "b") == "2"
-    assert store.in_tree(_steps("1")[2].key, _read, "b") == "1"
+    assert store.in_tree(_steps("2")[2].key, read, "b") == "2"
+    assert store.in_tree(_steps("1")[2].key, read, "b") == "1"
 
 
 def test_only_what_is_wanted_runs(any_store: Store) -> None:
@@ -192,9 +123,9 @@ def test_trees_are_read_only_or_scratch(store: Store) -> None:
     key = _steps()[0].key
     run_steps(store, _steps(), HOST, targets=["base"])
     with pytest.raises(OSError, match="Read-only"):
-        store.in_tree(key, _spoil, "a")
-    assert store.in_tree(key, _spoil, "a", writable=True) == "spoilt"
-    assert store.in_tree(key, _read, "a") == "base"
+        store.in_tree(key, spoil, "a")
+    assert store.in_tree(key, spoil, "a", writable=True) == "spoilt"
+    assert store.in_tree(key, read, "a") == "base"
     assert store.verify(key) == ()
 
 
@@ -261,7 +192,7 @@ def test_gc_keeps_bases_and_the_lately_used(store: Store) -> None:
         ["image", "list"] if store.backend == "overlay" else ["image", "list", "base"]
     )
     assert store.holds(steps["middle"].key)
-    assert store.in_tree(steps["middle"].key, _read, "b") == "1"
+    assert store.in_tree(steps["middle"].key, read, "b") == "1"
 
 
 def test_the_limit_holds_after_a_build(any_store: Store) -> None:
@@ -278,7 +209,7 @@ def test_using_a_tree_is_using_its_bases(store: Store) -> None:
     run_steps(store, steps, HOST)
     for step in steps:
         os.utime(store.path / "objects" / step.key / "checkpoint.json", (1, 1))
-    store.in_tree(steps[1].key, _read, "b")
+    store.in_tree(steps[1].key, read, "b")
     used = {step.name for step in steps if store.last_used(step.key) > 1}
     assert used == ({"base", "middle"} if store.backend == "overlay" else {"middle"})
 
@@ -358,7 +289,7 @@ def test_export_and_import(store: Store, tmp_path: Path) -> None:
     (tree / "b").write_text("changed by hand")
     changed = store.import_tree(tree)
     assert changed != key
-    assert store.in_tree(changed, _read, "b") == "changed by hand"
+    assert store.in_tree(changed, read, "b") == "changed by hand"
 
 
 def test_the_owner_is_checked(any_store: Store) -> None:
