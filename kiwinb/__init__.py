@@ -3,37 +3,42 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from kiwinb.version import __version__
+
 if TYPE_CHECKING:
     from kiwinb import expect
     from kiwinb.build.appliance import Appliance
     from kiwinb.build.image import Image
-    from kiwinb.build.root_tree import RootTree
-    from kiwinb.inspect.diff import diff
+    from kiwinb.build.root_tree import RootTree, open_root
+    from kiwinb.description.override import Overrides
     from kiwinb.inspect.formats import open_tree
     from kiwinb.notebook.browser import browse
     from kiwinb.notebook.explorer import explore
-
-__version__ = "0.1.0"
+    from kiwinb.notebook.package_diff import diff
 
 __all__ = [
     "Appliance",
     "Image",
+    "Overrides",
     "RootTree",
     "__version__",
     "browse",
     "diff",
     "expect",
     "explore",
+    "open_root",
     "open_tree",
 ]
 
 _HOMES = {
     "Appliance": "kiwinb.build.appliance",
     "Image": "kiwinb.build.image",
+    "Overrides": "kiwinb.description.override",
     "RootTree": "kiwinb.build.root_tree",
     "browse": "kiwinb.notebook.browser",
-    "diff": "kiwinb.inspect.diff",
+    "diff": "kiwinb.notebook.package_diff",
     "explore": "kiwinb.notebook.explorer",
+    "open_root": "kiwinb.build.root_tree",
     "open_tree": "kiwinb.inspect.formats",
 }
 

@@ -11,76 +11,28 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from lxml import etree
-
-from kiwinb import checks
-from kiwinb.bootloader.host import HostFiles, find_host_files
-from kiwinb.build.exported import EXPORT_FOLDER, imported, leave_out_description, read_export
 from kiwinb.build.image import Image
-from kiwinb.build.plan import BuildPlan, forecast_request, plan_build, plan_create
+from kiwinb.build.plan import BuildPlan
 from kiwinb.build.root_tree import RootTree
-from kiwinb.checkpoints.checkpoint import Checkpoint
-from kiwinb.checkpoints.history import BuildIdentity
-from kiwinb.checkpoints.runner import run_steps
-from kiwinb.checkpoints.store import Store, open_store
-from kiwinb.description.document import Document, read
+from kiwinb.build.session import BuildSession, open_session
+from kiwinb.checkpoints.store import Store
+from kiwinb.description.document import Document
 from kiwinb.description.model import ImageDescription
-from kiwinb.description.override import Overrides, apply
-from kiwinb.description.reference import warnings
-from kiwinb.description.select import effective, select
-from kiwinb.description.show import to_xml
-from kiwinb.description.sources import Sources, read_scripts, read_sources
-from kiwinb.errors import CheckError, ImageError
-from kiwinb.images import IMAGE_KINDS
-from kiwinb.images.container.derived import find_base_container, plan_import
-from kiwinb.images.inputs import BuildInputs
-from kiwinb.notebook import reprs
-from kiwinb.notebook.frontend import in_notebook
-from kiwinb.packages import MANAGERS
-from kiwinb.packages.manager import (
-    AvailablePackage,
-    PackageManager,
-    RepositoryState,
-    ResolvedRepository,
-)
-from kiwinb.packages.mirrors import resolve
-from kiwinb.settings import Settings, load_settings
-from kiwinb.steps.keys import digest
-from kiwinb.steps.progress import Observer, ignore
-from kiwinb.steps.step import HostPaths, Step, seal
-
-log = logging.getLogger(__name__)
-
-STALE = 7 * 24 * 3600
-"""Age in seconds from which repository metadata is called old in a warning."""
+from kiwinb.description.override import Overrides
+from kiwinb.errors import ImageError
+from kiwinb.notebook.reprs import Explanation, Pairs, Steps, facts_html, facts_text
+from kiwinb.packages.manager import AvailablePackage
+from kiwinb.settings import Settings
+from kiwinb.steps.progress import Observer
 
 
-@dataclass(frozen=True)
-class StepForecast:
-    """Whether a step will run, and why.
-
-    Attributes:
-        step: The step.
-        held: Its result is in the store.
-        changed: The inputs that changed since it ran last; empty when it never ran.
-    """
-
-    step: Step
-    held: bool
-    changed: tuple[str, ...]
-
-
+@dataclass(frozen=True, repr=False, eq=False, init=False)
 class Appliance:
-    """An image description, opened to be built.
+    """An image description, opened to be built. It never changes: :meth:`refresh` gives another.
 
     Args:
         path: The description directory, or the description file in it.
@@ -92,9 +44,14 @@ class Appliance:
         settings: Settings of this host; the user's own when ``None``.
         observer: Told what happens to each step; in a notebook, a live panel when ``None``.
 
+    Attributes:
+        session: What plans and runs its steps.
+
     Raises:
         DescriptionError: The description cannot be read or is not valid.
     """
+
+    session: BuildSession
 
     def __init__(
         self,
@@ -108,49 +65,98 @@ class Appliance:
         settings: Settings | None = None,
         observer: Observer | None = None,
     ) -> None:
-        self.settings = settings or load_settings()
-        self.document: Document = read(Path(path), kiwi_file=kiwi_file)
-        self.overrides = overrides or Overrides()
-        selected = select(self.document, profiles=profiles, type=type, arch=arch)
-        self.description: ImageDescription = apply(selected, self.overrides)
-        self.observer = observer
-        self.epoch = 0
-        self.preparing = True
-        self._warned = False
+        session = open_session(
+            path,
+            profiles=profiles,
+            type=type,
+            arch=arch,
+            kiwi_file=kiwi_file,
+            overrides=overrides,
+            settings=settings,
+            observer=observer,
+        )
+        object.__setattr__(self, "session", session)
+
+    @classmethod
+    def of(cls, session: BuildSession) -> Appliance:
+        """The appliance of a session."""
+        made = cls.__new__(cls)
+        object.__setattr__(made, "session", session)
+        return made
 
     def __repr__(self) -> str:
-        return reprs.facts_text("Appliance", reprs.appliance_facts(self))
+        return facts_text("Appliance", self._facts())
 
     def _repr_html_(self) -> str:
-        return reprs.facts_html("Appliance", reprs.appliance_facts(self))
+        return facts_html("Appliance", self._facts())
 
-    @cached_property
-    def store(self) -> Store:
-        """The checkpoint store."""
-        return open_store(self.settings)
+    def _facts(self) -> Pairs:
+        """What is what; asks no repository and opens no store."""
+        image = self.description
+        return (
+            ("Image", f"{image.name} {image.version}"),
+            ("Type", image.type.image),
+            ("Architecture", image.arch),
+            ("Profiles", ", ".join(image.profiles) or "none"),
+            ("Package manager", image.preferences.packagemanager or "none"),
+            ("Description", str(self.document.file)),
+            ("Checkpoints", str(self.settings.store)),
+        )
 
     @property
-    def host(self) -> HostPaths:
-        """Places on this host that steps use."""
-        return HostPaths(self.settings.cache, self.settings.mirrors)
+    def document(self) -> Document:
+        """The description as it was read."""
+        return self.session.document
 
-    @cached_property
+    @property
+    def description(self) -> ImageDescription:
+        """What is built: the selected parts of the document, with the overrides."""
+        return self.session.description
+
+    @property
+    def overrides(self) -> Overrides:
+        """What is different from the description."""
+        return self.session.overrides
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of this host."""
+        return self.session.settings
+
+    @property
+    def store(self) -> Store:
+        """The checkpoint store."""
+        return self.session.store
+
+    @property
     def plan(self) -> BuildPlan:
         """The steps of the build and what it delivers.
 
         Reads the metadata of the repositories when no build of this host did before; see
         :meth:`refresh`.
         """
-        return self._plan(refresh=False)
+        return self.session.planned.plan
 
     @property
-    def steps(self) -> reprs.Steps:
+    def steps(self) -> Steps:
         """All steps of prepare and create, in order."""
-        return reprs.Steps(self.plan.steps)
+        return self.session.steps
 
-    def refresh(self) -> None:
-        """Read the metadata of the repositories anew, so that newer packages are seen."""
-        self.plan = self._plan(refresh=True)
+    def refresh(self) -> Appliance:
+        """Read the metadata of the repositories anew, so that newer packages are seen.
+
+        Returns:
+            The appliance with a plan that follows from what they hold now; this one keeps its
+            own: ``appliance = appliance.refresh()``.
+
+        Raises:
+            RepositoryError: A repository cannot be reached, or its signature does not hold.
+        """
+        return Appliance.of(self.session.refreshed())
+
+    def observed_by(self, observer: Observer | None) -> Appliance:
+        """The same appliance, whose steps are told to somebody else."""
+        return Appliance.of(replace(self.session, observer=observer))
 
     def check(self, target_dir: str | os.PathLike[str] | None = None) -> None:
         """Run the checks of the description and of this host; every build does so first.
@@ -163,31 +169,11 @@ class Appliance:
         Raises:
             CheckErrors: It cannot be built, or not here; says all that was found.
         """
-        if not self._warned:
-            self._warned = True
-            tree = self._effective()
-            for kind in tree.iterfind("preferences/type"):
-                for name, value in self.description.type.attributes.items():
-                    kind.set(name, value)  # what overrides say, too
-            for warning in warnings(tree):
-                log.warning("%s", warning)
-        checks.check(
-            self.document,
-            self.description,
-            self.settings,
-            target_dir,
-            preparing=self.preparing,
-        )
+        self.session.check(target_dir)
 
     def effective(self) -> str:
         """The description as XML, with nothing but what the selected image is made of."""
-        return to_xml(self._effective())
-
-    def _effective(self) -> etree._ElementTree:
-        image = self.description
-        return effective(
-            self.document, profiles=image.profiles, type=image.type.image, arch=image.arch
-        )
+        return self.session.effective()
 
     def forecast_packages(self) -> tuple[AvailablePackage, ...]:
         """The packages that the image gets, dependencies included, before anything is installed.
@@ -197,23 +183,11 @@ class Appliance:
             PackageError: A package is not there, or they do not go together.
         """
         self.check()
-        image = self.description
-        manager = MANAGERS.find(image.preferences.packagemanager)
-        repositories, state = self._repositories(manager, refresh=False)
-        inputs = BuildInputs(Sources(), state.epoch, repositories, state)
-        return manager.forecast(forecast_request(image, inputs), self.host)
+        return self.session.forecast_packages()
 
-    def explain(self) -> reprs.Explanation:
+    def explain(self) -> Explanation:
         """For each step, whether it will run, and which of its inputs changed since it last did."""
-        history, steps = self.store.history, self.steps
-        return reprs.Explanation(
-            StepForecast(
-                step,
-                self.store.holds(step.key),
-                history.changes(self._identity, step, steps, held=self.store.holds(step.key)),
-            )
-            for step in steps
-        )
+        return self.session.explain()
 
     def run_until(self, name: str) -> RootTree:
         """Run the steps up to and including the one of that name, and take its tree.
@@ -223,12 +197,11 @@ class Appliance:
             KiwinbError: A step failed.
         """
         self.check()
-        names = [step.name for step in self.steps if step.output == "tree"]
-        if name not in names:
-            raise ImageError(f"no step '{name}'", remedy=f"Its steps are: {', '.join(names)}.")
-        last = next(step for step in self.steps if step.name == name)
-        self._run([name])
-        return RootTree(self, last)
+        trees = {step.name: step for step in self.steps if step.output == "tree"}
+        if name not in trees:
+            raise ImageError(f"no step '{name}'", remedy=f"Its steps are: {', '.join(trees)}.")
+        self.session.run([name])
+        return RootTree(self.session, trees[name])
 
     def prepare(self) -> RootTree:
         """Turn the description into an unpacked root tree; only what has to run runs.
@@ -243,120 +216,4 @@ class Appliance:
     def build(self, target_dir: str | os.PathLike[str] = "out") -> Image:
         """Prepare and create in one go; see :meth:`prepare` and :meth:`RootTree.create`."""
         self.check(target_dir)
-        return RootTree(self, self.plan.prepare[-1]).create(target_dir)
-
-    def _run(self, targets: Sequence[str]) -> Mapping[str, Checkpoint]:
-        try:
-            with self._watched(targets) as observer:
-                return run_steps(
-                    self.store,
-                    self.steps,
-                    self.host,
-                    observer,
-                    targets=targets,
-                    parallel=self.settings.parallel_steps,
-                )
-        finally:
-            held = [step for step in self.steps if self.store.holds(step.key)]
-            self.store.history.remember(self._identity, held)
-
-    @property
-    def _identity(self) -> BuildIdentity:
-        image = self.description
-        return BuildIdentity(
-            image.directory.absolute(),
-            image.name,
-            image.profiles,
-            image.type.image,
-            image.arch,
-            digest(self.overrides),
-        )
-
-    def _watched(self, targets: Sequence[str]) -> AbstractContextManager[Observer]:
-        if self.observer is not None:
-            return nullcontext(self.observer)
-        if not in_notebook():
-            return nullcontext(ignore)
-        from kiwinb.notebook.panel import watch  # the command line needs no widgets
-
-        return watch(self.description.name, self.steps, targets, self.store)
-
-    def _plan(self, *, refresh: bool) -> BuildPlan:
-        image = self.description
-        name = image.preferences.packagemanager or ""
-        if name not in MANAGERS:
-            raise CheckError(
-                f"packages cannot be installed with {name or 'no package manager'} yet",
-                remedy=f"Set <packagemanager> to one of: {', '.join(sorted(MANAGERS))}.",
-            )
-        repositories, state = self._repositories(MANAGERS[name], refresh=refresh)
-        age = time.time() - state.read_at
-        if age > STALE:
-            log.warning(
-                "The metadata of the repositories is %d days old; refresh to see newer packages.",
-                age // 86400,
-            )
-        sources = read_sources(image, self.settings.cache)
-        self.epoch = state.epoch
-        base = find_base_container(image, self.settings.cache)
-        return plan_build(
-            image, BuildInputs(sources, state.epoch, repositories, state, base, self._host_files())
-        )
-
-    def _host_files(self) -> tuple[tuple[str, HostFiles], ...]:
-        kind = IMAGE_KINDS.find(self.description.type.image)
-        return find_host_files(kind.host_directories(self.description), self.settings.cache)
-
-    def _repositories(
-        self, manager: PackageManager, *, refresh: bool
-    ) -> tuple[tuple[ResolvedRepository, ...], RepositoryState]:
-        image = self.description
-        found = tuple(
-            resolve(item, self.settings, image.directory, image.arch) for item in image.repositories
-        )
-        return found, manager.refresh(found, image.arch, self.host, force=refresh)
-
-
-def open_root(
-    directory: str | os.PathLike[str],
-    *,
-    overrides: Overrides | None = None,
-    settings: Settings | None = None,
-    observer: Observer | None = None,
-) -> RootTree:
-    """Open a root tree that :meth:`RootTree.export` wrote, to create an image from it.
-
-    What was changed in the directory since is in the image.
-
-    Args:
-        directory: The root directory.
-        overrides: In place of those it was prepared with.
-        settings: Settings of this host; the user's own when ``None``.
-        observer: Told what happens to each step; in a notebook, a live panel when ``None``.
-
-    Raises:
-        ImageError: It is no prepared root tree.
-        StoreError: It cannot be taken into the store.
-    """
-    root = Path(directory).absolute()
-    prepared = read_export(root)
-    appliance = Appliance(
-        root / EXPORT_FOLDER,
-        arch=prepared.arch,
-        overrides=overrides or prepared.overrides,
-        settings=settings,
-        observer=observer,
-    )
-    taken = imported(appliance.store.import_tree(root))
-    scripts = read_scripts(appliance.description, appliance.settings.cache)
-    base = find_base_container(appliance.description, appliance.settings.cache)
-    first = seal((plan_import(base),)) if base else ()
-    steps = (*first, taken, *seal((leave_out_description(taken),), before=(taken,)))
-    appliance.epoch = prepared.epoch
-    appliance.preparing = False
-    appliance.plan = plan_create(
-        appliance.description,
-        BuildInputs(Sources(scripts=scripts), prepared.epoch, host_files=appliance._host_files()),
-        steps,
-    )
-    return RootTree(appliance, steps[-1])
+        return RootTree(self.session, self.plan.prepare[-1]).create(target_dir)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import kiwinb
 from kiwinb.build.inspectable import Inspectable
 from kiwinb.description.model import ImageDescription
-from kiwinb.notebook import reprs
-from kiwinb.results.record import BuildResult
+from kiwinb.notebook.reprs import Pairs, facts_html, facts_text
+from kiwinb.results.record import BuildResult, files_table
+from kiwinb.sizes import binary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,14 +31,23 @@ class Image(Inspectable):
     result: BuildResult
 
     def __repr__(self) -> str:
-        return reprs.facts_text(self._title, reprs.image_facts(self))
+        return facts_text(self._title, self._facts())
 
     def _repr_html_(self) -> str:
-        return reprs.image_html(self._title, self)
+        return facts_html(self._title, self._facts(), files_table(self.result))
 
     @property
     def _title(self) -> str:
         return f"Image {self.result.image.result_name}"
+
+    def _facts(self) -> Pairs:
+        main = self.result.files[0]
+        return (
+            ("Path", str(self.path)),
+            ("Type", self.result.image.type),
+            ("Size", f"{binary(main.size)} ({main.size:,} bytes)"),
+            ("SHA-256", main.sha256),
+        )
 
     @property
     def path(self) -> Path:
@@ -56,9 +65,11 @@ class Image(Inspectable):
 
             return parts(tree)
 
-    def tree(self) -> Tree:
-        """See :meth:`Inspectable.tree`."""
-        return kiwinb.open_tree(self.path)
-
     def _described(self) -> ImageDescription:
         return self.description
+
+    def tree(self) -> Tree:
+        """See :meth:`Inspectable.tree`."""
+        from kiwinb.inspect.formats import open_tree
+
+        return open_tree(self.path)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-import kiwinb
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -59,8 +57,12 @@ class Inspectable(ABC):
 
     def browse(self) -> TreeBrowser:
         """Browse its files; see :func:`kiwinb.browse`."""
-        return kiwinb.browse(self)
+        from kiwinb.notebook.browser import browse
+
+        return browse(self)
 
     def explore(self, *, by: str = "directory") -> SizeExplorer:
         """Explore its sizes; see :func:`kiwinb.explore`."""
-        return kiwinb.explore(self, by=by)
+        from kiwinb.notebook.explorer import explore
+
+        return explore(self, by=by)

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kiwinb.build.exported import ExportFacts, is_export, write_export
 from kiwinb.build.image import Image
+from kiwinb.build.imported import imported, leave_out_description
 from kiwinb.build.inspectable import Inspectable
+from kiwinb.build.plan import plan_create
+from kiwinb.build.session import BuildSession, Planned, open_session
 from kiwinb.description.model import ImageDescription
-from kiwinb.notebook import reprs
+from kiwinb.description.override import Overrides
+from kiwinb.description.sources import Sources, read_scripts
+from kiwinb.errors import KiwinbError
+from kiwinb.images.container.derived import find_base_container, plan_import
+from kiwinb.images.inputs import BuildInputs
+from kiwinb.notebook.reprs import Pairs, facts_html, facts_text
+from kiwinb.paths import normalised
 from kiwinb.results.artefacts import record_image
 from kiwinb.results.deliver import StepFiles, deliver
-from kiwinb.steps.step import Step
+from kiwinb.results.exported import (
+    EXPORT_FOLDER,
+    ExportFacts,
+    is_export,
+    read_export,
+    write_export,
+)
+from kiwinb.settings import Settings
+from kiwinb.sizes import binary
+from kiwinb.steps.progress import Observer
+from kiwinb.steps.step import Step, seal
 
 if TYPE_CHECKING:
-    from kiwinb.build.appliance import Appliance
     from kiwinb.inspect.tree import Tree
 
 
@@ -26,33 +43,50 @@ class RootTree(Inspectable):
     """A root tree in the checkpoint store.
 
     Attributes:
-        appliance: What it was made from.
+        session: What plans and runs its steps.
         step: The step that left it.
     """
 
-    appliance: Appliance
+    session: BuildSession
     step: Step
 
     def __repr__(self) -> str:
-        return reprs.facts_text(self._title, reprs.root_facts(self))
+        return facts_text(self._title, self._facts())
 
     def _repr_html_(self) -> str:
-        return reprs.facts_html(self._title, reprs.root_facts(self))
+        return facts_html(self._title, self._facts())
+
+    @property
+    def description(self) -> ImageDescription:
+        """What it was made from."""
+        return self.session.description
 
     @property
     def _title(self) -> str:
-        return f"Root tree of {self.appliance.description.name}"
+        return f"Root tree of {self.description.name}"
+
+    def _facts(self) -> Pairs:
+        step = self.step
+        pairs = (("After the step", f"{step.name}: {step.title}"), ("Key", step.key))
+        try:
+            checkpoint = self.session.store.get(step.key)
+        except KiwinbError:
+            return (*pairs, ("Checkpoint", "is not in the store any more; prepare it again"))
+        return (
+            *pairs,
+            ("Made", f"{checkpoint.created}, in {checkpoint.seconds:.1f} s"),
+            ("Checkpoint", f"{binary(checkpoint.bytes)} on top of what it builds on"),
+        )
+
+    def _described(self) -> ImageDescription:
+        return self.description
 
     def tree(self) -> Tree:
         """See :meth:`Inspectable.tree`."""
         from kiwinb.inspect.formats.checkpoint import CheckpointTree
 
-        appliance = self.appliance
-        name = f"{appliance.description.name} after {self.step.name}"
-        return CheckpointTree(appliance.store, self.step.key, name)
-
-    def _described(self) -> ImageDescription:
-        return self.appliance.description
+        name = f"{self.description.name} after {self.step.name}"
+        return CheckpointTree(self.session.store, self.step.key, name)
 
     def export(self, directory: str | os.PathLike[str], *, replace: bool = False) -> Path:
         """Write it to a directory, as KIWI NG's ``--root`` has it.
@@ -66,17 +100,13 @@ class RootTree(Inspectable):
         Raises:
             StoreError: There is something else at that place.
         """
-        path = Path(directory).absolute()
-        appliance = self.appliance
+        path = normalised(directory).absolute()
+        session = self.session
         if replace and is_export(path):
-            appliance.store.remove_exported(path)
-        appliance.store.export_tree(self.step.key, path)
-        write_export(
-            path,
-            appliance.description,
-            appliance.effective(),
-            ExportFacts(appliance.description.arch, appliance.epoch, appliance.overrides),
-        )
+            session.store.remove_exported(path)
+        session.store.export_tree(self.step.key, path)
+        facts = ExportFacts(session.description.arch, session.planned.epoch, session.overrides)
+        write_export(path, session.description, session.effective(), facts)
         return path
 
     def create(self, target_dir: str | os.PathLike[str] = "out") -> Image:
@@ -88,16 +118,57 @@ class RootTree(Inspectable):
         Raises:
             KiwinbError: A step failed, or the results cannot be delivered.
         """
-        appliance = self.appliance
-        appliance.check(target_dir)
-        results = appliance.plan.results
-        found = appliance._run(sorted({result.step for result in results}))
+        target = normalised(target_dir).absolute()
+        session = self.session
+        session.check(target)
+        results = session.planned.plan.results
+        found = session.run(sorted({result.step for result in results}))
         outputs = {
-            name: StepFiles(item.key, appliance.store.files(item), item.files)
+            name: StepFiles(item.key, session.store.files(item), item.files)
             for name, item in found.items()
             if item.output == "files"
         }
-        result = deliver(appliance.description, results, outputs, Path(target_dir).absolute())
-        image = Image(appliance.description, result)
+        image = Image(session.description, deliver(session.description, results, outputs, target))
         record_image(image.path)
         return image
+
+
+def open_root(
+    directory: str | os.PathLike[str],
+    *,
+    overrides: Overrides | None = None,
+    settings: Settings | None = None,
+    observer: Observer | None = None,
+) -> RootTree:
+    """Open a root tree that :meth:`RootTree.export` wrote, to create an image from it.
+
+    What was changed in the directory since is in the image.
+
+    Args:
+        directory: The root directory.
+        overrides: In place of those it was prepared with.
+        settings: Settings of this host; the user's own when ``None``.
+        observer: Told what happens to each step; in a notebook, a live panel when ``None``.
+
+    Raises:
+        ImageError: It is no prepared root tree.
+        StoreError: It cannot be taken into the store.
+    """
+    root = normalised(directory).absolute()
+    prepared = read_export(root)
+    session = open_session(
+        root / EXPORT_FOLDER,
+        arch=prepared.arch,
+        overrides=overrides or prepared.overrides,
+        settings=settings,
+        observer=observer,
+    )
+    taken = imported(session.store.import_tree(root))
+    scripts = read_scripts(session.description, session.settings.cache)
+    base = find_base_container(session.description, session.settings.cache)
+    first = seal((plan_import(base),)) if base else ()
+    steps = (*first, taken, *seal((leave_out_description(taken),), before=(taken,)))
+    inputs = BuildInputs(Sources(scripts=scripts), prepared.epoch, host_files=session.host_files())
+    plan = plan_create(session.description, inputs, steps)
+    planned = Planned(plan, prepared.epoch)
+    return RootTree(replace(session, given=planned, preparing=False), steps[-1])

@@ -8,19 +8,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kiwinb.build.appliance import Appliance
-from kiwinb.build.exported import EXPORT_FOLDER, imported, read_export
+from kiwinb.build.imported import imported
+from kiwinb.build.session import open_session
 from kiwinb.checkpoints.runner import run_steps
 from kiwinb.errors import RepositoryError
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import PackageRequest
 from kiwinb.packages.mirrors import resolve
+from kiwinb.paths import normalised
 from kiwinb.prepare.packages import (
     CleanPackageManager,
     DeletePackages,
     InstallPackages,
     UpgradePackages,
 )
+from kiwinb.results.exported import EXPORT_FOLDER, read_export
 from kiwinb.settings import Settings, load_settings
 from kiwinb.steps.progress import Observer, ignore
 from kiwinb.steps.registry import Used
@@ -67,27 +69,27 @@ def update_root(
         ImageError: It is no prepared root tree.
         KiwinbError: A step failed.
     """
-    root = Path(directory).absolute()
+    root = normalised(directory).absolute()
     prepared = read_export(root)
     settings = settings or load_settings()
-    appliance = Appliance(
+    session = open_session(
         root / EXPORT_FOLDER, arch=prepared.arch, overrides=prepared.overrides, settings=settings
     )
-    image = appliance.description
+    image = session.description
     manager = MANAGERS.use(image.preferences.packagemanager)
     repositories = tuple(
         resolve(item, settings, root / EXPORT_FOLDER, image.arch) for item in image.repositories
     )
     if not any(item.used_for_build for item in repositories):
         raise RepositoryError("the description of the root tree has no repository to update from")
-    state = MANAGERS.get_used(manager).refresh(repositories, image.arch, appliance.host, force=True)
+    state = MANAGERS.get_used(manager).refresh(repositories, image.arch, session.host, force=True)
     request = PackageRequest(image.arch, repositories, state)
-    store = appliance.store
+    store = session.store
     taken = imported(store.import_tree(root))
     drafts = _drafts(manager, request, Change(tuple(add), tuple(delete)))
     steps = (taken, *seal(tuple(drafts), before=(taken,)))
-    parallel = appliance.settings.parallel_steps
-    run_steps(store, steps, appliance.host, observer, targets=[steps[-1].name], parallel=parallel)
+    parallel = session.settings.parallel_steps
+    run_steps(store, steps, session.host, observer, targets=[steps[-1].name], parallel=parallel)
     aside = f".{root.name}.{secrets.token_hex(4)}"
     fresh, old = root.with_name(f"{aside}.new"), root.with_name(f"{aside}.old")
     try:

@@ -22,7 +22,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from kiwinb import __version__
 from kiwinb.checkpoints import logs
 from kiwinb.checkpoints.backend import Backend, BackendName, copy_tree, make_place
 from kiwinb.checkpoints.checkpoint import FILE, Checkpoint, read_checkpoint, write_checkpoint
@@ -36,6 +35,7 @@ from kiwinb.sandbox.shield import shield_host
 from kiwinb.sandbox.worker import Report
 from kiwinb.steps.keys import Digest, digest
 from kiwinb.steps.step import Action, HostPaths, Output, StepContext
+from kiwinb.version import __version__
 
 BACKENDS: Mapping[BackendName, Backend] = {"overlay": Overlay(), "copy": Copies()}
 """All backends, by name."""

@@ -17,7 +17,6 @@ from typing import NoReturn
 import click
 from rich.console import Console
 
-from kiwinb import __version__
 from kiwinb.cli import (
     checkpoints,
     completion,
@@ -33,6 +32,7 @@ from kiwinb.cli import doctor as doctor_command
 from kiwinb.cli.context import GlobalOptions
 from kiwinb.cli.logs import start_logging
 from kiwinb.errors import KiwinbError
+from kiwinb.version import __version__
 
 FILE = click.Path(path_type=Path)
 

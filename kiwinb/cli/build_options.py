@@ -110,5 +110,5 @@ def open_appliance(options: GlobalOptions, description: str, given: dict[str, An
     )
     if clear_cache:
         appliance.check()
-        appliance.refresh()
+        appliance = appliance.refresh()
     return appliance

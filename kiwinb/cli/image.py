@@ -10,13 +10,13 @@ import click
 from rich.table import Table
 
 from kiwinb.build.appliance import Appliance
-from kiwinb.build.exported import EXPORT_FOLDER
 from kiwinb.cli.build_options import open_appliance, repository_options
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.select import effective
 from kiwinb.description.show import to_toml, to_xml, to_yaml
+from kiwinb.results.exported import EXPORT_FOLDER
 from kiwinb.sizes import binary
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}

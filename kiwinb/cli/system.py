@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from kiwinb.build.appliance import open_root
 from kiwinb.build.image import Image
+from kiwinb.build.root_tree import open_root
 from kiwinb.cli.build_options import open_appliance, override_options
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json, step_progress
@@ -50,8 +50,8 @@ def prepare(
     """Turn a description into an unpacked root tree."""
     appliance = open_appliance(options, description, overrides)
     appliance.check(root)
-    with step_progress(options.console, verbose=options.verbose) as appliance.observer:
-        tree = appliance.prepare()
+    with step_progress(options.console, verbose=options.verbose) as observer:
+        tree = appliance.observed_by(observer).prepare()
         path = tree.export(root, replace=allow_existing_root)
     if options.json:
         print_json({"root": path, "key": tree.step.key})
@@ -73,12 +73,13 @@ def create(
     options: GlobalOptions, root: Path, target_dir: Path, signing_key: tuple[str, ...]
 ) -> None:
     """Turn a root tree into an image."""
-    tree = open_root(
-        root,
-        overrides=Overrides(signing_key=signing_key) if signing_key else None,
-        settings=load_settings(cache=options.cache),
-    )
-    with step_progress(options.console, verbose=options.verbose) as tree.appliance.observer:
+    with step_progress(options.console, verbose=options.verbose) as observer:
+        tree = open_root(
+            root,
+            overrides=Overrides(signing_key=signing_key) if signing_key else None,
+            settings=load_settings(cache=options.cache),
+            observer=observer,
+        )
         image = tree.create(target_dir)
     _show(options, image)
 
@@ -101,8 +102,8 @@ def build(
     """Prepare and create in one go."""
     appliance = open_appliance(options, description, overrides)
     appliance.check(target_dir)
-    with step_progress(options.console, verbose=options.verbose) as appliance.observer:
-        image = appliance.build(target_dir)
+    with step_progress(options.console, verbose=options.verbose) as observer:
+        image = appliance.observed_by(observer).build(target_dir)
     _show(options, image)
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,6 @@ from kiwinb.inspect.tree import Tree
 from kiwinb.packages.databases import DATABASES, find_database
 from kiwinb.packages.databases.database import Package
 from kiwinb.sizes import signed
-
-if TYPE_CHECKING:
-    from kiwinb.notebook.package_diff import DifferenceBrowser
 
 PACKAGE_COLUMNS = (
     "name",
@@ -78,12 +75,6 @@ class Difference:
         if len(known):
             lines[0] += f"; {signed(int(known.sum()))} by their own account"
         return "\n".join(lines)
-
-    def browse(self) -> DifferenceBrowser:
-        """Look around in it: filter, sort and export its tables."""
-        from kiwinb.notebook.package_diff import DifferenceBrowser
-
-        return DifferenceBrowser(self)
 
     def __bool__(self) -> bool:
         """Whether anything changed."""

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from kiwinb.errors import InspectError
+from kiwinb.html import bar, escape, more, printable, table
 from kiwinb.inspect.files import files
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.tree import Tree
-from kiwinb.notebook.html import bar, escape, more, printable, table
 from kiwinb.notebook.live import Request, Shown
 from kiwinb.notebook.preview import mode_text, preview
 from kiwinb.notebook.tree_index import Integers, TreeIndex

@@ -11,10 +11,10 @@ import pandas as pd
 import squarify
 
 from kiwinb.errors import InspectError
+from kiwinb.html import bar, escape, more, picture, printable, table
 from kiwinb.inspect.files import files
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.tree import Tree
-from kiwinb.notebook.html import bar, escape, more, picture, printable, table
 from kiwinb.notebook.live import Request, Shown
 from kiwinb.notebook.sizes import LEVELS, Group, Sizes
 from kiwinb.sizes import binary

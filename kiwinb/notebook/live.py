@@ -22,8 +22,8 @@ import anywidget
 import traitlets
 
 from kiwinb.errors import KiwinbError
+from kiwinb.html import block, printable
 from kiwinb.notebook.frontend import is_attended
-from kiwinb.notebook.html import block, printable
 
 log = logging.getLogger(__name__)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from kiwinb.errors import InspectError
+from kiwinb.html import escape, more, picture, printable, table
+from kiwinb.inspect import diff as inspected
 from kiwinb.inspect.diff import Difference
-from kiwinb.notebook.html import escape, more, picture, printable, table
+from kiwinb.inspect.opening import Source
 from kiwinb.notebook.live import Request, Shown
 from kiwinb.sizes import binary, signed
 
@@ -153,6 +156,27 @@ class DifferenceBrowser(Shown):
             parts.append(table([_HEADS[key] for key in columns], cells, [columns.index("delta")]))
             parts.append(more(len(rows) - top, name))
         return "".join(parts), str(difference)
+
+
+@dataclass(frozen=True)
+class BrowsableDifference(Difference):
+    """What changed from one tree to another, to look around in."""
+
+    def browse(self) -> DifferenceBrowser:
+        """Filter, sort and export its tables."""
+        return DifferenceBrowser(self)
+
+
+def diff(a: Source, b: Source) -> BrowsableDifference:
+    """Compare two trees, or the lists of packages that builds leave.
+
+    See :func:`kiwinb.inspect.diff.diff`.
+
+    Raises:
+        InspectError: One of them cannot be read.
+        StoreError: The store does not hold one of them.
+    """
+    return BrowsableDifference(**vars(inspected.diff(a, b)))
 
 
 def _bars(difference: Difference) -> list[str]:

@@ -14,8 +14,8 @@ from IPython.display import DisplayHandle
 
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import KiwinbError, StoreError
+from kiwinb.html import bar, block, clip, escape
 from kiwinb.notebook.frontend import is_attended
-from kiwinb.notebook.html import bar, block, clip, escape
 from kiwinb.notebook.live import Live, new_target
 from kiwinb.sizes import binary
 from kiwinb.steps.progress import Observer, StepEvent

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from kiwinb.errors import InspectError
+from kiwinb.html import printable
 from kiwinb.inspect.breakdown import By, group_keys
 from kiwinb.inspect.tree import Tree
-from kiwinb.notebook.html import printable
 
 LEVELS: Mapping[str, tuple[By, ...]] = {
     "directory": (),

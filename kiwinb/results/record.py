@@ -14,6 +14,8 @@ from typing import Any
 
 from kiwinb.description.model import ImageDescription
 from kiwinb.errors import ImageError
+from kiwinb.html import block, code, escape, table
+from kiwinb.sizes import binary
 
 RECORD = "kiwi.result.json"
 _OURS = "kiwinb"
@@ -102,14 +104,11 @@ class BuildResult:
     files: tuple[DeliveredFile, ...]
 
     def __repr__(self) -> str:
-        from kiwinb.notebook.reprs import results_text
-
-        return results_text(self)
+        lines = [f"  {binary(file.size):>10}  {file.filename}" for file in self.files]
+        return "\n".join([str(self.directory), *lines])
 
     def _repr_html_(self) -> str:
-        from kiwinb.notebook.reprs import results_html
-
-        return results_html(self)
+        return block(f"<h4>{escape(str(self.directory))}</h4>{files_table(self)}")
 
     def path(self, tag: str) -> Path:
         """Path of the file with a tag.
@@ -128,6 +127,15 @@ class BuildResult:
     def paths(self) -> Mapping[str, Path]:
         """Path of each file by tag."""
         return {file.tag: self.directory / file.filename for file in self.files}
+
+
+def files_table(result: BuildResult) -> str:
+    """The files of a build as an HTML table."""
+    rows = [
+        (file.tag, file.filename, binary(file.size), code(file.sha256[:16]))
+        for file in result.files
+    ]
+    return table(("Result", "File", "Size", "SHA-256"), rows, (2,))
 
 
 _SHARED = ("filename", "use_for_bundle", "compress", "shasum")

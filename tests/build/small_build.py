@@ -73,7 +73,7 @@ def build(directory: Path, events: list[StepEvent] | None = None) -> tuple[Appli
     """Build what the directory describes into ``DIRECTORY/out``."""
     appliance = Appliance(directory / "description", settings=settings(directory))
     if events is not None:
-        appliance.observer = events.append
+        appliance = appliance.observed_by(events.append)
     return appliance, appliance.build(directory / "out")
 
 

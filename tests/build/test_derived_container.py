@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from small_build import settings
 
-from kiwinb.build.appliance import Appliance, open_root
+from kiwinb import Appliance, open_root
 
 pytestmark = pytest.mark.build
 
@@ -59,8 +59,7 @@ def test_a_container_has_the_layers_of_its_base_and_one_more(tmp_path: Path) -> 
 
     directory = root.export(tmp_path / "root")
     steps = {
-        step.name: step
-        for step in open_root(directory, settings=settings(tmp_path)).appliance.steps
+        step.name: step for step in open_root(directory, settings=settings(tmp_path)).session.steps
     }
     before = {step.name: step for step in appliance.steps}
     assert steps["container"].needs == ("base-container",)

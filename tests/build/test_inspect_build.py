@@ -98,8 +98,8 @@ def test_the_image_holds_what_the_tree_does(built: Built) -> None:
 
 def test_a_step_and_a_list_of_packages(built: Built) -> None:
     root, _directory, image = built
-    steps = {step.name: step for step in root.appliance.steps}
-    bootstrap = CheckpointTree(root.appliance.store, steps["bootstrap"].key)
+    steps = {step.name: step for step in root.session.steps}
+    bootstrap = CheckpointTree(root.session.store, steps["bootstrap"].key)
     added = kiwinb.diff(bootstrap, root).packages
     assert set(added["change"]) == {"added"}
     assert "iputils-ping" in set(added["name"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from small_build import settings
 
-from kiwinb.build.appliance import Appliance, open_root
+from kiwinb import Appliance, open_root
 from kiwinb.build.update import update_root
 from kiwinb.errors import PackageError
 from kiwinb.packages.dpkg import installed

@@ -145,7 +145,7 @@ def test_watch_shows_and_says_how_it_ended(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_steps_and_explanations_look_well_and_iterate() -> None:
-    from kiwinb.build.appliance import StepForecast
+    from kiwinb.steps.forecast import StepForecast
 
     steps = Steps(STEPS)
     assert [step.name for step in steps] == ["one", "two", "three", "other"]
@@ -171,6 +171,6 @@ def test_an_appliance_outside_of_a_notebook_has_no_panel(tmp_path: Path) -> None
     settings = Settings(store=tmp_path / "store", cache=tmp_path / "cache")
     data = Path(__file__).parents[1] / "data/descriptions/server"
     appliance = Appliance(data, settings=settings)
-    with appliance._watched([]) as observer:
+    with appliance.session.watched([]) as observer:
         assert observer is ignore
     assert "Package manager" in repr(appliance) and "<table>" in appliance._repr_html_()

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from kiwinb.build.exported import is_export
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import HostError, InspectError
 from kiwinb.inspect.formats import partitions, unpack
@@ -34,6 +33,7 @@ from kiwinb.inspect.formats.squashfs import SquashfsTree
 from kiwinb.inspect.formats.window import Window, reading
 from kiwinb.inspect.formats.xfs import XfsTree
 from kiwinb.inspect.tree import Tree
+from kiwinb.results.exported import is_export
 from kiwinb.sandbox.privilege import detect
 from kiwinb.steps.keys import Digest
 

@@ -13,6 +13,7 @@ __all__ = [
     "bar",
     "block",
     "clip",
+    "code",
     "escape",
     "facts",
     "more",
@@ -25,7 +26,7 @@ __all__ = [
 @cache
 def style() -> str:
     """The style sheet of all outputs; each output brings it along."""
-    text = (files("kiwinb.notebook") / "js" / "style.css").read_text("utf-8")
+    text = (files("kiwinb") / "style.css").read_text("utf-8")
     return f"<style>{text}</style>"
 
 
@@ -71,6 +72,11 @@ class Markup(str):
 def cell(text: str) -> str:
     """The HTML of a cell."""
     return text if isinstance(text, Markup) else escape(text)
+
+
+def code(text: str) -> Markup:
+    """A name or key in letters of equal width."""
+    return Markup(f"<code>{escape(text)}</code>")
 
 
 def facts(title: str, pairs: Iterable[tuple[str, str]]) -> str:

@@ -10,14 +10,12 @@ import json
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.override import Overrides
 from kiwinb.description.sources import SCRIPTS
-from kiwinb.errors import ImageError, StoreError
-from kiwinb.steps.keys import Digest
-from kiwinb.steps.step import DraftStep, Output, Step, StepContext
+from kiwinb.errors import ImageError
 
 EXPORT_FOLDER = "image"
 _RECORD = "kiwinb.json"
@@ -37,36 +35,6 @@ class ExportFacts:
     arch: str
     epoch: int
     overrides: Overrides = field(default_factory=Overrides)
-
-
-@dataclass(frozen=True)
-class Imported:
-    """The tree was taken from a directory; there is no way to make it but that."""
-
-    output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
-
-    key: Digest
-
-    def run(self, context: StepContext) -> None:
-        """Say that it is gone.
-
-        Raises:
-            StoreError: Always.
-        """
-        raise StoreError("the imported root tree is not in the store", remedy="Run again.")
-
-
-@dataclass(frozen=True)
-class LeaveOutDescription:
-    """Remove the directory ``image``, which is no part of the image."""
-
-    output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
-
-    def run(self, context: StepContext) -> None:
-        """Remove it."""
-        shutil.rmtree(context.root / EXPORT_FOLDER)
 
 
 def write_export(
@@ -123,13 +91,3 @@ def read_export(root: Path) -> ExportFacts:
 def is_export(root: Path) -> bool:
     """Whether the directory is a prepared root tree."""
     return (root / EXPORT_FOLDER / _RECORD).is_file()
-
-
-def imported(key: Digest) -> Step:
-    """The step that stands for a tree which the store took from a directory."""
-    return Step("import", "Take the root tree", Imported(key), None, (), {"tree": key}, key)
-
-
-def leave_out_description(taken: Step) -> DraftStep:
-    """The step that follows :func:`imported`."""
-    return DraftStep("tree", "Leave out the description", LeaveOutDescription(), base=taken.name)

@@ -1,0 +1,273 @@
+"""A description opened on this host: what plans and runs its steps.
+
+:class:`~kiwinb.build.appliance.Appliance` opens one and hands it to the root tree it prepares;
+neither knows more of the other.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+
+from lxml import etree
+
+from kiwinb import checks
+from kiwinb.bootloader.host import HostFiles, find_host_files
+from kiwinb.build.plan import BuildPlan, forecast_request, plan_build
+from kiwinb.checkpoints.checkpoint import Checkpoint
+from kiwinb.checkpoints.history import BuildIdentity
+from kiwinb.checkpoints.runner import run_steps
+from kiwinb.checkpoints.store import Store, open_store
+from kiwinb.description.document import Document, read
+from kiwinb.description.model import ImageDescription
+from kiwinb.description.override import Overrides, apply
+from kiwinb.description.reference import warnings
+from kiwinb.description.select import effective, select
+from kiwinb.description.show import to_xml
+from kiwinb.description.sources import Sources, read_sources
+from kiwinb.errors import CheckError
+from kiwinb.images import IMAGE_KINDS
+from kiwinb.images.container.derived import find_base_container
+from kiwinb.images.inputs import BuildInputs
+from kiwinb.notebook.frontend import in_notebook
+from kiwinb.notebook.reprs import Explanation, Steps
+from kiwinb.packages import MANAGERS
+from kiwinb.packages.manager import (
+    AvailablePackage,
+    PackageManager,
+    RepositoryState,
+    ResolvedRepository,
+)
+from kiwinb.packages.mirrors import resolve
+from kiwinb.paths import normalised
+from kiwinb.settings import Settings, load_settings
+from kiwinb.steps.forecast import StepForecast
+from kiwinb.steps.keys import digest
+from kiwinb.steps.progress import Observer, ignore
+from kiwinb.steps.step import HostPaths
+
+log = logging.getLogger(__name__)
+
+STALE = 7 * 24 * 3600
+"""Age in seconds from which repository metadata is called old in a warning."""
+
+
+def _told_once() -> Callable[[str], None]:
+    return cache(lambda text: log.warning("%s", text))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and the time that it stamps.
+
+    Attributes:
+        plan: The steps, and what they deliver.
+        epoch: Time of what is made, in seconds since 1970-01-01 UTC.
+    """
+
+    plan: BuildPlan
+    epoch: int
+
+
+@dataclass(frozen=True, eq=False)
+class BuildSession:
+    """Everything that is known of a build before it runs; it never changes.
+
+    Attributes:
+        document: The description as it was read.
+        overrides: What is different from it.
+        description: What is built: the selected parts of the document, with the overrides.
+        settings: Settings of this host.
+        observer: Told what happens to each step; in a notebook, a live panel when ``None``.
+        given: The plan, where it was made before; otherwise it is made when it is asked for.
+        preparing: A root tree is to be prepared, not only an image made from one.
+        warn: Logs a warning, each text once.
+    """
+
+    document: Document
+    overrides: Overrides
+    description: ImageDescription
+    settings: Settings
+    observer: Observer | None = None
+    given: Planned | None = None
+    preparing: bool = True
+    warn: Callable[[str], None] = field(default_factory=_told_once, repr=False)
+
+    @cached_property
+    def store(self) -> Store:
+        """The checkpoint store."""
+        return open_store(self.settings)
+
+    @property
+    def host(self) -> HostPaths:
+        """Places on this host that steps use."""
+        return HostPaths(self.settings.cache, self.settings.mirrors)
+
+    @cached_property
+    def planned(self) -> Planned:
+        """The plan; reads the metadata of the repositories when no build of this host did.
+
+        Raises:
+            CheckError: The description's package manager is none that is known.
+            KiwinbError: A repository or a file of the description cannot be read.
+        """
+        return self.given or self._plan(refresh=False)
+
+    @property
+    def identity(self) -> BuildIdentity:
+        """What tells this build from others of the same name."""
+        image = self.description
+        return BuildIdentity(
+            image.directory.absolute(),
+            image.name,
+            image.profiles,
+            image.type.image,
+            image.arch,
+            digest(self.overrides),
+        )
+
+    @property
+    def steps(self) -> Steps:
+        """All steps of prepare and create, in order."""
+        return Steps(self.planned.plan.steps)
+
+    def refreshed(self) -> BuildSession:
+        """The same, planned with the metadata of the repositories as they are now."""
+        return replace(self, given=self._plan(refresh=True))
+
+    def check(self, target_dir: str | os.PathLike[str] | None = None) -> None:
+        """Run the checks; see :meth:`kiwinb.build.appliance.Appliance.check`."""
+        tree = self._effective()
+        for kind in tree.iterfind("preferences/type"):
+            for name, value in self.description.type.attributes.items():
+                kind.set(name, value)  # what overrides say, too
+        for warning in warnings(tree):
+            self.warn(warning)
+        target = None if target_dir is None else normalised(target_dir)
+        checks.check(
+            self.document, self.description, self.settings, target, preparing=self.preparing
+        )
+
+    def effective(self) -> str:
+        """The description as XML, with nothing but what the selected image is made of."""
+        return to_xml(self._effective())
+
+    def _effective(self) -> etree._ElementTree:
+        image = self.description
+        return effective(
+            self.document, profiles=image.profiles, type=image.type.image, arch=image.arch
+        )
+
+    def forecast_packages(self) -> tuple[AvailablePackage, ...]:
+        """See :meth:`kiwinb.build.appliance.Appliance.forecast_packages`."""
+        image = self.description
+        manager = MANAGERS.find(image.preferences.packagemanager)
+        repositories, state = self._repositories(manager, refresh=False)
+        inputs = BuildInputs(Sources(), state.epoch, repositories, state)
+        return manager.forecast(forecast_request(image, inputs), self.host)
+
+    def explain(self) -> Explanation:
+        """For each step, whether it will run, and which of its inputs changed since it last did."""
+        history, steps = self.store.history, self.steps
+        return Explanation(
+            StepForecast(
+                step,
+                self.store.holds(step.key),
+                history.changes(self.identity, step, steps, held=self.store.holds(step.key)),
+            )
+            for step in steps
+        )
+
+    def run(self, targets: Sequence[str]) -> Mapping[str, Checkpoint]:
+        """Run the steps of those names, and what they need; only what has to run runs.
+
+        Raises:
+            KiwinbError: A step failed; what ran before it is kept.
+        """
+        try:
+            with self.watched(targets) as observer:
+                return run_steps(
+                    self.store,
+                    self.steps,
+                    self.host,
+                    observer,
+                    targets=targets,
+                    parallel=self.settings.parallel_steps,
+                )
+        finally:
+            held = [step for step in self.steps if self.store.holds(step.key)]
+            self.store.history.remember(self.identity, held)
+
+    def watched(self, targets: Sequence[str]) -> AbstractContextManager[Observer]:
+        """Who is told of the steps of a run: the observer, else the panel of a notebook."""
+        if self.observer is not None:
+            return nullcontext(self.observer)
+        if not in_notebook():
+            return nullcontext(ignore)
+        from kiwinb.notebook.panel import watch  # the command line needs no widgets
+
+        return watch(self.description.name, self.steps, targets, self.store)
+
+    def host_files(self) -> tuple[tuple[str, HostFiles], ...]:
+        """Files of this host that may get into the image, as they are now."""
+        kind = IMAGE_KINDS.find(self.description.type.image)
+        return find_host_files(kind.host_directories(self.description), self.settings.cache)
+
+    def _plan(self, *, refresh: bool) -> Planned:
+        image = self.description
+        name = image.preferences.packagemanager or ""
+        if name not in MANAGERS:
+            raise CheckError(
+                f"packages cannot be installed with {name or 'no package manager'} yet",
+                remedy=f"Set <packagemanager> to one of: {', '.join(sorted(MANAGERS))}.",
+            )
+        repositories, state = self._repositories(MANAGERS[name], refresh=refresh)
+        age = time.time() - state.read_at
+        if age > STALE:
+            log.warning(
+                "The metadata of the repositories is %d days old; refresh to see newer packages.",
+                age // 86400,
+            )
+        sources = read_sources(image, self.settings.cache)
+        base = find_base_container(image, self.settings.cache)
+        host_files = self.host_files()
+        inputs = BuildInputs(sources, state.epoch, repositories, state, base, host_files)
+        plan = plan_build(image, inputs)
+        return Planned(plan, state.epoch)
+
+    def _repositories(
+        self, manager: PackageManager, *, refresh: bool
+    ) -> tuple[tuple[ResolvedRepository, ...], RepositoryState]:
+        image = self.description
+        found = tuple(
+            resolve(item, self.settings, image.directory, image.arch) for item in image.repositories
+        )
+        return found, manager.refresh(found, image.arch, self.host, force=refresh)
+
+
+def open_session(
+    path: str | os.PathLike[str],
+    *,
+    profiles: Sequence[str] = (),
+    type: str | None = None,
+    arch: str | None = None,
+    kiwi_file: str | None = None,
+    overrides: Overrides | None = None,
+    settings: Settings | None = None,
+    observer: Observer | None = None,
+) -> BuildSession:
+    """Read a description; arguments as for :class:`kiwinb.build.appliance.Appliance`.
+
+    Raises:
+        DescriptionError: The description cannot be read or is not valid.
+    """
+    settings = settings or load_settings()
+    overrides = overrides or Overrides()
+    document = read(normalised(path), kiwi_file=kiwi_file)
+    selected = select(document, profiles=profiles, type=type, arch=arch)
+    return BuildSession(document, overrides, apply(selected, overrides), settings, observer)

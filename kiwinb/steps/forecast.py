@@ -1,0 +1,22 @@
+"""What a build would do now, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kiwinb.steps.step import Step
+
+
+@dataclass(frozen=True)
+class StepForecast:
+    """Whether a step will run, and why.
+
+    Attributes:
+        step: The step.
+        held: Its result is in the store.
+        changed: The inputs that changed since it ran last; empty when it never ran.
+    """
+
+    step: Step
+    held: bool
+    changed: tuple[str, ...]
