@@ -8,7 +8,7 @@ from typing import ClassVar
 from kiwinb.description.model import ImageDescription
 from kiwinb.images.kind import ImagePlan, ResultFile
 from kiwinb.packages import MANAGERS
-from kiwinb.packages.manager import InstalledPackage
+from kiwinb.packages.databases.database import Package
 from kiwinb.steps.registry import Used
 from kiwinb.steps.step import DraftStep, Output, StepContext
 
@@ -16,7 +16,7 @@ METADATA = "metadata"
 """Name of the step."""
 
 
-def package_line(package: InstalledPackage, *, split: bool) -> str:
+def package_line(package: Package, *, split: bool) -> str:
     """A line of the ``.packages`` file, as KIWI NG documents it.
 
     It is ``name|epoch|version|release|arch|disturl|license``, with ``None`` for what the

@@ -16,7 +16,7 @@ from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.package_list import SUFFIX, read_package_list
 from kiwinb.inspect.remembered import remembered
 from kiwinb.inspect.tree import Tree
-from kiwinb.packages.databases import DATABASES, find_database
+from kiwinb.packages.databases import find_database
 from kiwinb.packages.databases.database import Package
 from kiwinb.sizes import signed
 
@@ -159,7 +159,6 @@ def diff_packages(
     before: Iterable[Package], after: Iterable[Package], compare: Compare | None
 ) -> pd.DataFrame:
     """Compare the packages of two trees; see :class:`Difference` for the columns."""
-    order = compare or DATABASES["dpkg"].compare
     one, other = _by_name(before), _by_name(after)
     rows = []
     for name, arch in sorted(one.keys() | other.keys()):
@@ -167,7 +166,8 @@ def diff_packages(
         gone = [old[version] for version in old if version not in new]
         come = [new[version] for version in new if version not in old]
         if len(gone) == len(come) == 1:
-            sign = order(gone[0].version, come[0].version)
+            assert compare is not None, "what has packages has an order of versions"
+            sign = compare(gone[0].version, come[0].version)
             if sign:  # otherwise two spellings of one version
                 change: PackageChange = "upgraded" if sign < 0 else "downgraded"
                 rows.append(_row(gone[0], come[0], change))

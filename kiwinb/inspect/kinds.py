@@ -7,6 +7,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from kiwinb.packages.databases import DATABASES
+
+_DATABASE = "package database"
+
 KINDS: Mapping[str, str] = {
     "kernel module": r"/lib/modules/.*\.ko(?:\.\w+)?$",
     "bootloader": r"^/boot/(?:grub2?|efi|loader)/|^/usr/lib/(?:grub|shim|syslinux)/|^/efi/",
@@ -25,12 +29,15 @@ KINDS: Mapping[str, str] = {
     "header": r"/include/.*\.(?:h|hh|hpp|inc)$",
     "static library": r"\.(?:a|la)$",
     "shared library": r"\.so(?:\.[\w.]+)?$",
-    "package database": r"^/var/lib/(?:dpkg|apt|rpm|pacman)/|^/usr/lib/sysimage/|^/lib/apk/",
+    _DATABASE: r"^/var/lib/(?:rpm|pacman)/|^/usr/lib/sysimage/|^/lib/apk/",
     "cache": r"^/var/cache/",
     "log": r"^/var/log/",
     "configuration": r"^/etc/",
 }
-"""Kinds of regular files by a regular expression of their path; the first that is found counts."""
+"""Kinds of regular files by a regular expression of their path; the first that is found counts.
+
+Paths of the package databases that kiwinb reads come from their registry.
+"""
 
 PROGRAM = "program"
 OTHER = "other data"
@@ -51,7 +58,10 @@ def kinds(files: pd.DataFrame) -> pd.Series:
     executable = (files["mode"] & 0o111).ne(0)
     found[regular & executable] = PROGRAM
     rest = path[regular]
+    homes = "".join(f"|^(?:{item.home})$" for item in DATABASES.values())
     for kind, pattern in KINDS.items():
+        if kind == _DATABASE:
+            pattern += homes
         matches = rest.str.contains(pattern, regex=True)
         found[rest.index[matches]] = kind
         rest = rest[~matches]

@@ -84,6 +84,12 @@ class Tree(Protocol):
         """
         return {path: self.read(path) for path in paths}
 
+    def below(self, directory: str) -> Sequence[str]:
+        """The paths below a directory, sorted; none when it is not there."""
+        paths: list[str] = self.scan()["path"].tolist()
+        start = f"{directory.rstrip('/')}/"
+        return [path for path in paths if path.startswith(start) and path != "/"]
+
     def digests(self, paths: Sequence[str]) -> Mapping[str, str]:
         """A digest of what is in each of the files, by path; see :func:`digest`.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kiwinb.description.model import CollectionModule
+from kiwinb.packages.databases.database import Package
 from kiwinb.steps.keys import NOT_IN_KEY, Digest, Source
 from kiwinb.steps.step import HostPaths, StepContext
 
@@ -66,33 +67,6 @@ class RepositoryState:
     epoch: int
     metadata: Path = field(metadata=NOT_IN_KEY)
     read_at: float = field(default=0.0, metadata=NOT_IN_KEY)
-
-
-@dataclass(frozen=True)
-class InstalledPackage:
-    """A package in the database of a root tree.
-
-    Attributes:
-        name: Package name.
-        version: Full version as the package manager prints it (``1:2.3-4``).
-        arch: Architecture in the package manager's terms (``amd64``).
-        installed_size: In bytes, as the package says.
-        section: Section or group.
-        summary: One line.
-        license: License, where the database has it.
-        source: Source package name.
-        source_version: Source package version.
-    """
-
-    name: str
-    version: str
-    arch: str
-    installed_size: int
-    section: str = ""
-    summary: str = ""
-    license: str = ""
-    source: str = ""
-    source_version: str = ""
 
 
 @dataclass(frozen=True)
@@ -251,7 +225,7 @@ class PackageManager(Protocol):
         """Remove caches, logs and locks that differ from run to run and no system needs."""
         ...
 
-    def installed(self, root: Path) -> tuple[InstalledPackage, ...]:
+    def installed(self, root: Path) -> tuple[Package, ...]:
         """The packages in the tree's database, sorted by name; read without running anything."""
         ...
 

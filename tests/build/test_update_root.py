@@ -10,7 +10,7 @@ from small_build import settings
 from kiwinb import Appliance, open_root
 from kiwinb.build.update import update_root
 from kiwinb.errors import PackageError
-from kiwinb.packages.dpkg import installed
+from kiwinb.packages.databases import installed
 
 pytestmark = pytest.mark.build
 

@@ -2,7 +2,8 @@ import gzip
 from pathlib import Path
 
 from kiwinb.packages.apt import cleanup
-from kiwinb.packages.dpkg import changes, installed
+from kiwinb.packages.apt.changes import changes
+from kiwinb.packages.databases import installed
 
 STATUS = """\
 Package: zlib1g

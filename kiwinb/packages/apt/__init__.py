@@ -12,16 +12,17 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from kiwinb.errors import CommandError, PackageError
-from kiwinb.packages import dpkg
 from kiwinb.packages.apt import cleanup, image, metadata
 from kiwinb.packages.apt.bootstrap import ESSENTIAL, bootstrap
+from kiwinb.packages.apt.changes import changes
 from kiwinb.packages.apt.config import DPKG_OPTIONS, debian_architecture
 from kiwinb.packages.apt.pool import Download
 from kiwinb.packages.apt.session import Session, local_session, opened, session
 from kiwinb.packages.apt.session import dpkg as run_dpkg
+from kiwinb.packages.databases import installed
+from kiwinb.packages.databases.database import Package
 from kiwinb.packages.manager import (
     AvailablePackage,
-    InstalledPackage,
     PackageRequest,
     RepositoryState,
     ResolvedRepository,
@@ -117,13 +118,13 @@ class Apt:
         """Remove lists, archives, logs, locks and backups."""
         cleanup.clean(context.root, context.log)
 
-    def installed(self, root: Path) -> tuple[InstalledPackage, ...]:
+    def installed(self, root: Path) -> tuple[Package, ...]:
         """The installed packages, sorted by name."""
-        return dpkg.installed(root)
+        return installed(root)
 
     def changes(self, root: Path) -> str:
         """The newest changelog entry of each package that brings its changelog."""
-        return dpkg.changes(root)
+        return changes(root)
 
     def verify(self, context: StepContext) -> str:
         """What ``dpkg --verify`` finds changed."""

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from kiwinb.errors import PackageError
 from kiwinb.packages.apt.host_sources import acquire_options
-from kiwinb.packages.dpkg import STATUS
+from kiwinb.packages.databases.dpkg import STATUS
 from kiwinb.packages.manager import ResolvedRepository
 from kiwinb.sandbox.paths import resolve_in
 

@@ -24,7 +24,7 @@ from kiwinb.packages.apt.config import (
 from kiwinb.packages.apt.metadata import apt, list_home, release_files
 from kiwinb.packages.apt.pins import preferences
 from kiwinb.packages.apt.pool import Download, Pool
-from kiwinb.packages.dpkg import installed
+from kiwinb.packages.databases import installed
 from kiwinb.packages.manager import PackageRequest
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.command import execute

@@ -6,7 +6,34 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kiwinb.inspect.tree import Tree
+
+class TreeFiles(Protocol):
+    """What a database reads of a root tree: an inspected tree, or a directory.
+
+    Paths start at the root of the tree (``/var/lib``); bytes that are not UTF-8 are in them by
+    ``surrogateescape``.
+    """
+
+    @property
+    def has_contents(self) -> bool:
+        """Whether files can be read; those of a mere list of files cannot."""
+        ...
+
+    def exists(self, path: str, /) -> bool:
+        """Whether there is anything at the path."""
+        ...
+
+    def read(self, path: str, /) -> bytes:
+        """What is in a file."""
+        ...
+
+    def read_many(self, paths: Sequence[str], /) -> Mapping[str, bytes]:
+        """What is in several files, by path."""
+        ...
+
+    def below(self, directory: str, /) -> Sequence[str]:
+        """The paths below a directory, sorted; none when it is not there."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,6 +73,10 @@ class Package:
         depends: What it needs.
         recommends: What it is installed with as a rule.
         provides: What it stands in for, with the version where there is one.
+        summary: One line on what it is.
+        license: License, where the database has it.
+        source: Name of the source package; empty when not known.
+        source_version: Version of the source package.
     """
 
     name: str
@@ -60,31 +91,51 @@ class Package:
     depends: tuple[Alternatives, ...] = ()
     recommends: tuple[Alternatives, ...] = ()
     provides: tuple[tuple[str, str], ...] = ()
+    summary: str = ""
+    license: str = ""
+    source: str = ""
+    source_version: str = ""
 
 
 class PackageDatabase(Protocol):
-    """One kind of package database; registered in ``kiwinb.packages.databases``.
+    """One kind of package database; registered in ``kiwinb.packages.databases``."""
 
-    Attributes:
-        name: Its name.
-        own_files: Regular expressions of paths that the package manager itself keeps, with what
-            they are.
-        kept_in: Regular expression of the paths that are read to answer.
-    """
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
 
-    name: str
-    kept_in: str
-    own_files: Mapping[str, str]
+    @property
+    def revision(self) -> int:
+        """See :class:`~kiwinb.steps.registry.Plugin`."""
+        ...
 
-    def present(self, tree: Tree) -> bool:
+    @property
+    def kept_in(self) -> str:
+        """Regular expression of the paths that are read to answer."""
+        ...
+
+    @property
+    def home(self) -> str:
+        """Regular expression, without groups that capture, of the paths of database and state."""
+        ...
+
+    @property
+    def own_files(self) -> Mapping[str, str]:
+        """What the package manager itself keeps: regular expressions of paths, and what each is."""
+        ...
+
+    def present(self, tree: TreeFiles) -> bool:
         """Whether the tree has a database of this kind."""
         ...
 
-    def packages(self, tree: Tree) -> tuple[Package, ...]:
+    def packages(self, tree: TreeFiles) -> tuple[Package, ...]:
         """The installed packages, sorted by name and architecture."""
         ...
 
-    def owned(self, tree: Tree, packages: Sequence[Package]) -> Iterator[tuple[str, list[str]]]:
+    def owned(
+        self, tree: TreeFiles, packages: Sequence[Package]
+    ) -> Iterator[tuple[str, list[str]]]:
         """The label of each package, and the paths that the database lists for it.
 
         They are absolute and as the package names them: a directory on the way may be a symbolic
@@ -92,7 +143,7 @@ class PackageDatabase(Protocol):
         """
         ...
 
-    def scripts(self, tree: Tree, packages: Sequence[Package]) -> Mapping[str, str]:
+    def scripts(self, tree: TreeFiles, packages: Sequence[Package]) -> Mapping[str, str]:
         """The text of the scripts that packages ran, by what to call each."""
         ...
 

@@ -10,14 +10,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from kiwinb.inspect.tree import Tree
-from kiwinb.packages.databases.database import Alternatives, Package, Requirement
+from kiwinb.packages.databases.database import Alternatives, Package, Requirement, TreeFiles
 from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.versions import compare_versions
 
 _ADMIN = "/var/lib/dpkg"
-_STATUS = f"{_ADMIN}/status"
-_STATUS_D = f"{_ADMIN}/status.d/"
+STATUS = f"{_ADMIN}/status"
+"""The file with the facts of all packages."""
+
+_STATUS_D = f"{_ADMIN}/status.d"
 _DIVERSIONS = f"{_ADMIN}/diversions"
 _SUMS = (".md5sums", ".sha256sums")
 _EXTENDED_STATES = "/var/lib/apt/extended_states"
@@ -33,6 +34,8 @@ class Dpkg:
     """The package database of Debian and its kin."""
 
     name = "dpkg"
+    revision = 1
+    home = r"/var/lib/(?:dpkg|apt)(?:/.*)?"
     kept_in = (
         r"/var/lib/dpkg/(status|diversions|status\.d/.*|info/.*\.(list|preinst|postinst|config))"
         r"|/var/lib/apt/extended_states"
@@ -51,11 +54,11 @@ class Dpkg:
         r"/etc/pam\.d/common-.*|/var/lib/pam(/.*)?": "made by pam-auth-update",
     }
 
-    def present(self, tree: Tree) -> bool:
+    def present(self, tree: TreeFiles) -> bool:
         """Whether the tree has the database of dpkg."""
-        return tree.exists(_STATUS) or tree.exists(_STATUS_D.rstrip("/"))
+        return tree.exists(STATUS) or tree.exists(_STATUS_D)
 
-    def packages(self, tree: Tree) -> tuple[Package, ...]:
+    def packages(self, tree: TreeFiles) -> tuple[Package, ...]:
         """The installed packages, sorted by name and architecture."""
         wanted = (*self._status_files(tree), _EXTENDED_STATES)
         texts = _read_many(tree, [path for path in wanted if tree.exists(path)])
@@ -71,7 +74,9 @@ class Dpkg:
         packages = (_package(fields, count[fields["package"]] > 1, automatic) for fields in found)
         return tuple(sorted(packages, key=lambda package: (package.name, package.arch)))
 
-    def owned(self, tree: Tree, packages: Sequence[Package]) -> Iterator[tuple[str, list[str]]]:
+    def owned(
+        self, tree: TreeFiles, packages: Sequence[Package]
+    ) -> Iterator[tuple[str, list[str]]]:
         """The label of each package, and the paths of its ``.list``, diversions applied."""
         lists = self._info(tree, packages, ("list",))
         if not lists:
@@ -86,7 +91,7 @@ class Dpkg:
             paths = ["/" if line == "/." else line for line in text.split("\n") if line]
             yield package.label, [away.get(path, path) for path in paths] if away else paths
 
-    def scripts(self, tree: Tree, packages: Sequence[Package]) -> Mapping[str, str]:
+    def scripts(self, tree: TreeFiles, packages: Sequence[Package]) -> Mapping[str, str]:
         """The maintainer scripts."""
         return {
             f"{kind} script of {package.label}": text
@@ -97,17 +102,13 @@ class Dpkg:
         """Compare two versions as dpkg does."""
         return compare_versions(a, b)
 
-    def _status_files(self, tree: Tree) -> tuple[str, ...]:
-        if tree.exists(_STATUS):
-            return (_STATUS,)
-        return tuple(
-            path
-            for path in tree.scan()["path"].tolist()
-            if path.startswith(_STATUS_D) and not path.endswith(_SUMS)
-        )
+    def _status_files(self, tree: TreeFiles) -> tuple[str, ...]:
+        if tree.exists(STATUS):
+            return (STATUS,)
+        return tuple(path for path in tree.below(_STATUS_D) if not path.endswith(_SUMS))
 
     def _info(
-        self, tree: Tree, packages: Iterable[Package], kinds: Sequence[str]
+        self, tree: TreeFiles, packages: Iterable[Package], kinds: Sequence[str]
     ) -> dict[tuple[Package, str], str]:
         """Files of ``info/``; the names of some have the architecture in them."""
         paths = {}
@@ -120,9 +121,9 @@ class Dpkg:
         texts = _read_many(tree, list(paths.values()))
         return {found: texts[path] for found, path in paths.items()}
 
-    def _listed_by_checksums(self, tree: Tree) -> Iterator[tuple[str, list[str]]]:
+    def _listed_by_checksums(self, tree: TreeFiles) -> Iterator[tuple[str, list[str]]]:
         """The files of packages that are known by ``status.d`` alone."""
-        if not tree.exists(_STATUS_D.rstrip("/")):
+        if not tree.exists(_STATUS_D):
             return
         for path, text in _read_many(tree, self._status_files(tree)).items():
             name = next((fields.get("package", "") for fields in paragraphs(text)), "")
@@ -136,9 +137,11 @@ def _package(fields: Mapping[str, str], several: bool, automatic: set[str] | Non
     marked = None
     if automatic is not None:
         marked = f"{name}:{arch}" in automatic or (arch == "all" and name in automatic)
+    version = fields.get("version", "")
+    source, _, source_version = fields.get("source", name).partition(" ")
     return Package(
         name=name,
-        version=fields.get("version", ""),
+        version=version,
         arch=arch,
         label=f"{name}:{arch}" if several else name,
         installed_size=1024 * int(fields.get("installed-size") or 0),
@@ -151,6 +154,9 @@ def _package(fields: Mapping[str, str], several: bool, automatic: set[str] | Non
         provides=tuple(
             (item.name, item.version) for group in _relations(fields, "provides") for item in group
         ),
+        summary=fields.get("description", "").partition("\n")[0],
+        source=source,
+        source_version=source_version.strip("()") or version,
     )
 
 
@@ -190,7 +196,7 @@ def _diversions(text: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def _read_many(tree: Tree, paths: Sequence[str]) -> dict[str, str]:
+def _read_many(tree: TreeFiles, paths: Sequence[str]) -> dict[str, str]:
     return {path: _text(data) for path, data in tree.read_many(paths).items()}
 
 
