@@ -17,19 +17,9 @@ from typing import NoReturn
 import click
 from rich.console import Console
 
-from kiwinb.cli import (
-    checkpoints,
-    completion,
-    description,
-    image,
-    inspect,
-    matrix,
-    result,
-    run,
-    system,
-)
-from kiwinb.cli import doctor as doctor_command
+from kiwinb.cli import completion
 from kiwinb.cli.context import GlobalOptions
+from kiwinb.cli.lazy import LazyCommands, LazyGroup
 from kiwinb.cli.logs import start_logging
 from kiwinb.errors import KiwinbError
 from kiwinb.version import __version__
@@ -46,7 +36,31 @@ def _no_screen(_context: click.Context, _parameter: click.Parameter, wanted: boo
         )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+COMMANDS = {
+    "checkpoints": ("checkpoints:group", "List, show, evict and verify checkpoints."),
+    "description": ("description:description", "Look at an image description."),
+    "doctor": ("doctor:doctor", "Say what this host lacks to build images."),
+    "image": (
+        "image:image",
+        "Look at the image that a description means, and resize a finished one.",
+    ),
+    "inspect": (
+        "inspect:group",
+        "Look into a root tree, a checkpoint or an image; nothing is mounted.",
+    ),
+    "matrix": ("matrix:matrix", "Run recipes with all their parameters, and compare them."),
+    "result": ("result:result", "List and bundle the files of a build."),
+    "run": ("run:run", "Execute a notebook from top to bottom."),
+    "system": ("system:system", "Prepare root trees and create images."),
+}
+"""Where each command is, and its line in the help: only the command that is called is imported."""
+
+
+@click.group(
+    cls=LazyGroup,
+    commands=LazyCommands(COMMANDS),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option("--profile", multiple=True, help="Profile to select; may be given several times.")
 @click.option("--type", "image_type", help="Image type to build, for example oem.")
 @click.option("--kiwi-file", help="Name of the description file in its directory.")
@@ -141,17 +155,6 @@ def app(
         console=console,
         output=Console(force_terminal=terminal),
     )
-
-
-app.add_command(checkpoints.group)
-app.add_command(description.description)
-app.add_command(doctor_command.doctor)
-app.add_command(image.image)
-app.add_command(inspect.group)
-app.add_command(matrix.matrix)
-app.add_command(result.result)
-app.add_command(run.run)
-app.add_command(system.system)
 
 
 def main() -> NoReturn:

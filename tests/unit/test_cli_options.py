@@ -1,5 +1,7 @@
 """The command line has KIWI NG's commands and options, and docs/cli.md says what it has."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -7,6 +9,7 @@ import pytest
 
 from kiwinb import errors
 from kiwinb.cli import app
+from kiwinb.cli.lazy import LazyCommands
 from kiwinb.cli.reference import exit_statuses
 
 ROOT = Path(__file__).parents[2]
@@ -91,3 +94,28 @@ def test_the_reference_has_each_exit_status() -> None:
     assert {kind.exit_status for kind in kinds} | {0, 2, 130} == {*exit_statuses()}
     own = [kind.exit_status for kind in kinds if "exit_status" in vars(kind)]
     assert len(own) == len(set(own))
+
+
+def test_help_imports_no_command() -> None:
+    script = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from kiwinb.cli import app\n"
+        "done = CliRunner().invoke(app, ['--help'])\n"
+        "assert done.exit_code == 0 and 'Prepare root trees' in done.output, done.output\n"
+        "slow = ('pandas', 'numpy', 'lxml', 'matplotlib', 'nbformat', 'IPython', 'anywidget')\n"
+        "print([name for name in slow if name in sys.modules])\n"
+        "ours = ('build', 'checkpoints', 'description', 'images', 'inspect', 'packages')\n"
+        "print([name for name in ours if f'kiwinb.{name}' in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "[]\n[]\n", done.stderr
+
+
+def test_every_command_has_its_line_in_the_help() -> None:
+    commands = app.commands
+    assert isinstance(commands, LazyCommands)
+    for name, command in commands.items():
+        said = (command.help or "").replace("\n", " ")
+        assert commands.help_of(name).split()[0] == said.split()[0]
+        assert command.name == name
