@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kiwinb.headless.junit import write_junit
 from kiwinb.headless.result import NotebookRun
+from kiwinb.paths import normalised
 from kiwinb.results.artefacts import Artefact, Collected, collect, with_results
 
 
@@ -59,9 +60,9 @@ def write_outcome(run: NotebookRun, files: OutcomeFiles) -> tuple[Collected, ...
             def report(path: Path, others: Sequence[Collected]) -> None:
                 write_report(path, run, others)
 
-            collected = collect(files.artefacts, items, told, report)
+            collected = collect(normalised(files.artefacts), items, told, report)
     if files.junit is not None:
-        write_junit(files.junit, suite)
+        write_junit(normalised(files.junit), suite)
     if files.report is not None:
-        write_report(files.report, run, collected)
+        write_report(normalised(files.report), run, collected)
     return collected

@@ -32,6 +32,7 @@ from kiwinb.headless.result import (
     to_record,
 )
 from kiwinb.headless.resume import FAILURE, RECORD, FormerRun, check_unchanged, read_former
+from kiwinb.paths import normalised
 
 _SKIP = "skip-execution"
 
@@ -87,10 +88,11 @@ def run_notebook(
         NotebookError: The notebook cannot be read, has no such parameter, its kernel cannot be
             started, or it cannot be resumed.
     """
+    recipe = normalised(recipe)
     notebook = read_notebook(recipe)
     values = resolve(recipe_parameters(notebook, recipe), parameters or {}, recipe)
     inject(notebook, values)
-    target = output or Path("out") / recipe.name
+    target = normalised(output or Path("out") / recipe.name)
     if target.exists() and target.samefile(recipe):
         raise NotebookError(
             f"{recipe} would be overwritten by its output", remedy="Name another file with -o."

@@ -18,6 +18,7 @@ from kiwinb.inspect.remembered import remembered
 from kiwinb.inspect.tree import Tree
 from kiwinb.packages.databases import find_database
 from kiwinb.packages.databases.database import Package
+from kiwinb.paths import normalised
 from kiwinb.sizes import signed
 
 PACKAGE_COLUMNS = (
@@ -139,7 +140,7 @@ def _packages_only(a: Source, b: Source) -> Difference:
         if _is_list(source):
             assert isinstance(source, str | os.PathLike)
             found = read_package_list(Path(source))
-            sides.append((os.fspath(source), Installed(found.packages, found.compare)))
+            sides.append((os.fspath(normalised(source)), Installed(found.packages, found.compare)))
         else:
             with opened(source) as tree:
                 sides.append((tree.name, _packages(tree)))

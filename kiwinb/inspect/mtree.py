@@ -20,6 +20,7 @@ from kiwinb.errors import InspectError
 from kiwinb.inspect.formats.mtree import SIGNATURE
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.tree import PLAIN_DIGEST, Tree
+from kiwinb.paths import normalised
 
 _TYPES = {"directory": "dir", "symlink": "link"}
 _SET = {"type": "file", "uid": "0", "gid": "0", "mode": "0644"}
@@ -42,7 +43,7 @@ def write(source: Source, path: str | os.PathLike[str]) -> Path:
     Raises:
         InspectError: The tree cannot be read, or the file cannot be written.
     """
-    file = Path(path)
+    file = normalised(path)
     with opened(source) as tree:
         content = b"".join(f"{line}\n".encode() for line in lines(tree))
     if file.suffix == ".gz":

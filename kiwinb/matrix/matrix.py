@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from kiwinb.errors import KiwinbError, Location, MatrixError
+from kiwinb.paths import normalised
 
 _TABLES = ("recipe", "parameters", "exclude", "include")
 _NAME_LENGTH = 80
@@ -88,6 +89,7 @@ def read_matrix(file: Path) -> Matrix:
         MatrixError: It cannot be read, says what it cannot say, or has no cells.
         NotebookError: A recipe cannot be read, or does not take a parameter or its value.
     """
+    file = normalised(file)
     data = _load(file)
     for table in data:
         if table not in _TABLES:
@@ -227,7 +229,7 @@ def _named(file: Path, drafts: Iterable[_Draft]) -> tuple[MatrixCell, ...]:
         seen.add(whole)
         if name in cells or len(name) > _NAME_LENGTH:
             name = f"{name[:_NAME_LENGTH]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
-        cells[name] = MatrixCell(name, file.parent / draft.recipe, parameters)
+        cells[name] = MatrixCell(name, normalised(file.parent / draft.recipe), parameters)
     return tuple(cells.values())
 
 

@@ -14,6 +14,7 @@ from kiwinb.errors import MatrixError
 from kiwinb.headless.run import Limits
 from kiwinb.matrix.cell import Job, Outcome, lost, run_cell
 from kiwinb.matrix.matrix import Matrix
+from kiwinb.paths import normalised
 from kiwinb.sandbox.worker import exit_on_termination
 
 _STATE = "matrix.json"
@@ -61,14 +62,14 @@ def run_matrix(
         MatrixError: There is nothing to go on with.
     """
     options = options or MatrixOptions()
-    directory = directory.absolute()
+    directory = normalised(directory).absolute()
     directory.mkdir(parents=True, exist_ok=True)
     stop_file = directory / _STOP
     stop_file.unlink(missing_ok=True)
     token = _token(directory, options.resume)
     jobs = [
         Job(
-            replace(cell, recipe=cell.recipe.absolute()),
+            replace(cell, recipe=normalised(cell.recipe).absolute()),
             directory / cell.name,
             token,
             options.limits,

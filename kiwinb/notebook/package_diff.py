@@ -14,6 +14,7 @@ from kiwinb.inspect import diff as inspected
 from kiwinb.inspect.diff import Difference
 from kiwinb.inspect.opening import Source
 from kiwinb.notebook.live import Request, Shown
+from kiwinb.paths import normalised
 from kiwinb.sizes import binary, signed
 
 PAGE = 200
@@ -93,7 +94,7 @@ class DifferenceBrowser(Shown):
             name: ``packages`` or ``files``.
             **selection: As for :meth:`select`.
         """
-        file = Path(path)
+        file = normalised(path)
         text = self.select(name, **selection).to_csv(index=False)
         file.write_bytes(text.encode("utf-8", "surrogateescape"))
         return file

@@ -10,6 +10,7 @@ from pathlib import Path
 from kiwinb.errors import ImageError
 from kiwinb.images.compress import xz_writer
 from kiwinb.images.tarball import CHUNK
+from kiwinb.paths import normalised
 from kiwinb.results.record import DeliveredFile, ImageFacts, list_results
 from kiwinb.results.transaction import FileTransaction, sha256_of
 from kiwinb.sandbox.command import run
@@ -61,6 +62,7 @@ def bundle(
         )
     if not bundle_id or "/" in bundle_id:
         raise ImageError(f"{bundle_id!r} is not a bundle identifier: it is part of file names")
+    target_dir = normalised(target_dir)
     result = list_results(target_dir)
     pattern = bundle_format or result.image.bundle_format
     base = _base_name(result.image, bundle_id, pattern)

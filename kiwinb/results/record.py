@@ -15,6 +15,7 @@ from typing import Any
 from kiwinb.description.model import ImageDescription
 from kiwinb.errors import ImageError
 from kiwinb.html import block, code, escape, table
+from kiwinb.paths import normalised
 from kiwinb.sizes import binary
 
 RECORD = "kiwi.result.json"
@@ -162,6 +163,7 @@ def list_results(target_dir: Path) -> BuildResult:
     Raises:
         ImageError: There is no record of a build, or it is damaged.
     """
+    target_dir = normalised(target_dir)
     record = target_dir / RECORD
     try:
         data = json.loads(record.read_bytes())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kiwinb.errors import ImageError
 from kiwinb.images.formats import FORMATS
+from kiwinb.paths import normalised
 from kiwinb.results.deliver import checksum_line
 from kiwinb.results.record import RECORD, BuildResult, DeliveredFile, list_results, to_text
 from kiwinb.results.transaction import FileTransaction, copy_sparse, sha256_of
@@ -34,6 +35,7 @@ def resize(target_dir: Path, size: int, *, options: Sequence[str] = ()) -> Build
     Raises:
         ImageError: There is no disk, or it is larger than that already.
     """
+    target_dir = normalised(target_dir)
     found = list_results(target_dir)
     raw = next((file for file in found.files if file.filename.endswith(_RAW)), None)
     if raw is None:

@@ -33,6 +33,7 @@ from kiwinb.inspect.formats.squashfs import SquashfsTree
 from kiwinb.inspect.formats.window import Window, reading
 from kiwinb.inspect.formats.xfs import XfsTree
 from kiwinb.inspect.tree import Tree
+from kiwinb.paths import normalised
 from kiwinb.results.exported import is_export
 from kiwinb.sandbox.privilege import detect
 from kiwinb.steps.keys import Digest
@@ -105,7 +106,7 @@ def open_tree(source: Source) -> Tree:
         return CheckpointTree(*source)
     if isinstance(source, HasTree):
         return source.tree()
-    path = Path(source)
+    path = normalised(source)
     try:
         if path.is_dir():
             return _open_directory(path)
