@@ -19,7 +19,7 @@ from kiwinb.description.model import (
     Repository,
 )
 from kiwinb.description.schema.rules import element_rules, normal
-from kiwinb.description.select import convert_attribute
+from kiwinb.description.values import convert_attribute
 from kiwinb.errors import DescriptionError
 
 CONTAINERS = ("docker", "oci", "appx", "wsl")

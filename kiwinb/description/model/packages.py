@@ -1,0 +1,112 @@
+"""The model of repositories, packages, and what is laid over them or taken away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Repository:
+    """``<repository>``: where packages come from.
+
+    Attributes:
+        path: The ``<source path=…>`` as written: ``mirror:debian``, ``dir:///…``, ``https://…`` …
+        distribution: Suite, for apt: ``bookworm``. A path ending in ``/`` is a flat repository.
+        components: Components, for apt: ``("main", "contrib")``; ``main`` when not said.
+        priority: Smaller comes first, as in KIWI NG.
+        signing: Keys that sign the repository, from ``<signing key=…>``.
+        used_for_build: ``False`` for ``imageonly``.
+        included_in_image: ``True`` for ``imageonly`` and ``imageinclude``.
+    """
+
+    path: str
+    alias: str | None = None
+    type: str | None = None
+    distribution: str | None = None
+    components: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    priority: int | None = None
+    username: str | None = None
+    password: str | None = None
+    repository_gpgcheck: bool | None = None
+    package_gpgcheck: bool | None = None
+    sourcetype: str | None = None
+    customize: str | None = None
+    signing: tuple[str, ...] = ()
+    used_for_build: bool = True
+    included_in_image: bool = False
+
+
+@dataclass(frozen=True)
+class Archive:
+    """``<archive>``: a tarball of the description that is unpacked into the root tree."""
+
+    name: str
+    target_dir: str | None = None
+    bootinclude: bool = False
+
+
+@dataclass(frozen=True)
+class OverlayFile:
+    """``<file>`` in ``<packages>``: one file of the description and its place in the tree."""
+
+    name: str
+    target: str | None = None
+    owner: str | None = None
+    permissions: str | None = None
+
+
+@dataclass(frozen=True)
+class CollectionModule:
+    """``<collectionModule>``: a module stream of dnf."""
+
+    name: str
+    stream: str | None = None
+    enable: bool = True
+
+
+@dataclass(frozen=True)
+class PackageSet:
+    """All selected ``<packages>`` sections of one phase, merged in document order, once each."""
+
+    packages: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()
+    collection_modules: tuple[CollectionModule, ...] = ()
+    products: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    archives: tuple[Archive, ...] = ()
+    files: tuple[OverlayFile, ...] = ()
+    plus_recommended: bool = False
+
+    def __bool__(self) -> bool:
+        return any(
+            (
+                self.packages,
+                self.collections,
+                self.collection_modules,
+                self.products,
+                self.archives,
+                self.files,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Packages:
+    """The packages of a build by phase, the section for the selected type merged into ``image``."""
+
+    bootstrap: PackageSet = PackageSet()
+    image: PackageSet = PackageSet()
+    delete: tuple[str, ...] = ()
+    uninstall: tuple[str, ...] = ()
+    systemfiles: tuple[str, ...] = ()
+    bootstrap_package: str | None = None
+
+
+@dataclass(frozen=True)
+class Strip:
+    """All selected ``<strip>`` sections: names for the strip functions of the scripts."""
+
+    delete: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    libs: tuple[str, ...] = ()

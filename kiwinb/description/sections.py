@@ -1,0 +1,334 @@
+"""Read the sections of a description into the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from lxml import etree
+
+from kiwinb.description.document import location
+from kiwinb.description.model import (
+    Archive,
+    Bootloader,
+    BootloaderSettings,
+    BuildType,
+    CollectionModule,
+    ConfigOption,
+    Container,
+    ContainerCommand,
+    ContainerConfig,
+    ContainerHistory,
+    Dracut,
+    Information,
+    Initrd,
+    Machine,
+    MachineEntry,
+    OemConfig,
+    OverlayFile,
+    Packages,
+    PackageSet,
+    Partition,
+    Preferences,
+    Profile,
+    Repository,
+    Size,
+    Strip,
+    SystemDisk,
+    User,
+    VagrantConfig,
+    Volume,
+)
+from kiwinb.description.values import (
+    LISTS,
+    attribute_values,
+    boolean,
+    items_for,
+    names_of,
+    plain_values,
+    split_names,
+    text_of,
+    unique,
+)
+from kiwinb.errors import DescriptionError
+
+Element = etree._Element
+T = TypeVar("T")
+
+
+def read_information(element: Element | None) -> Information:
+    """``<description>``, or the defaults when it is not there."""
+    if element is None:
+        return Information()
+
+    def texts(name: str) -> tuple[str, ...]:
+        return tuple(text_of(item) for item in element.iterchildren(name))
+
+    return Information(
+        kind=element.get("type", "system"),
+        author=texts("author"),
+        contact=texts("contact"),
+        specification=text_of(element.find("specification")),
+        license=texts("license"),
+    )
+
+
+def read_profile(element: Element) -> Profile:
+    """A ``<profile>``."""
+    return Profile(
+        name=element.get("name", ""),
+        description=element.get("description", ""),
+        imported=boolean(element.get("import")),
+        arch=split_names(element.get("arch")),
+        requires=names_of(element, "requires", "profile"),
+    )
+
+
+def read_preferences(sections: Sequence[Element]) -> Preferences:
+    """What the ``<preferences>`` say together; what a later one says counts."""
+    values: dict[str, Any] = {}
+    licenses: list[str] = []
+    for section in sections:
+        written = [(str(item.tag), text_of(item)) for item in section.iterchildren("*")]
+        values |= plain_values(
+            Preferences, ((tag.replace("-", "_"), text) for tag, text in written)
+        )
+        for tag, text in written:
+            if tag == "locale":
+                values["locale"] = split_names(text)
+            elif tag == "showlicense":
+                licenses.append(text)
+    return Preferences(**values, showlicense=unique(licenses))
+
+
+def read_type(element: Element, arch: str) -> BuildType:
+    """What a ``<type>`` says, for one architecture."""
+    values = attribute_values(BuildType, element)
+    for name, split in LISTS.items():
+        try:
+            values[name] = split(element.get(name, ""))
+        except ValueError as error:
+            raise DescriptionError(
+                f"the value of {name} cannot be split into words: {error}",
+                remedy="Close each quote.",
+                location=location(element),
+            ) from None
+    bootloader = element.find("bootloader")
+    size = element.find("size")
+    disk = element.find("systemdisk")
+    container = element.find("containerconfig")
+    machine = element.find("machine")
+    if bootloader is not None:
+        values["bootloader"] = _bootloader(bootloader)
+    elif values["image"] in ("iso", "oem"):
+        values["bootloader"] = Bootloader()
+    return BuildType(
+        **values,
+        attributes={str(name): str(text) for name, text in element.attrib.items()},
+        oemconfig=OemConfig(
+            **plain_values(
+                OemConfig,
+                (
+                    (str(item.tag).removeprefix("oem-").replace("-", "_"), text_of(item))
+                    for item in element.iterfind("oemconfig/*")
+                ),
+            )
+        ),
+        size=_size(size) if size is not None else None,
+        systemdisk=SystemDisk(
+            **attribute_values(SystemDisk, disk),
+            volumes=tuple(
+                Volume(**attribute_values(Volume, v)) for v in items_for(disk, "volume", arch)
+            ),
+        )
+        if disk is not None
+        else None,
+        partitions=tuple(
+            Partition(**attribute_values(Partition, item))
+            for item in element.iterfind("partitions/partition")
+        ),
+        containerconfig=_containerconfig(container) if container is not None else None,
+        initrd=_initrds(element, "initrd"),
+        installmedia=_initrds(element, "installmedia/initrd"),
+        luksformat=_options(element, "luksformat/option"),
+        machine=_machine(machine) if machine is not None else None,
+        vagrantconfig=tuple(
+            VagrantConfig(**attribute_values(VagrantConfig, item))
+            for item in element.iterchildren("vagrantconfig")
+        ),
+    )
+
+
+def _options(element: Element, path: str) -> tuple[ConfigOption, ...]:
+    return tuple(
+        ConfigOption(item.get("name", ""), item.get("value")) for item in element.iterfind(path)
+    )
+
+
+def _bootloader(element: Element) -> Bootloader:
+    return Bootloader(
+        **attribute_values(Bootloader, element),
+        settings=BootloaderSettings(
+            shimoption=_options(element, "bootloadersettings/shimoption"),
+            installoption=_options(element, "bootloadersettings/installoption"),
+            configoption=_options(element, "bootloadersettings/configoption"),
+            environment=_options(element, "bootloadersettings/environment/env"),
+        ),
+    )
+
+
+def _size(element: Element) -> Size:
+    return Size(**{**attribute_values(Size, element), "value": int(text_of(element))})
+
+
+def _initrds(element: Element, path: str) -> tuple[Initrd, ...]:
+    return tuple(
+        Initrd(
+            item.get("action", ""),
+            tuple(
+                Dracut(**attribute_values(Dracut, entry)) for entry in item.iterchildren("dracut")
+            ),
+        )
+        for item in element.iterfind(path)
+    )
+
+
+def _machine(element: Element) -> Machine:
+    return Machine(
+        attributes={str(name): str(text) for name, text in element.attrib.items()},
+        config_entries=tuple(text_of(item) for item in element.iterchildren("vmconfig-entry")),
+        devices=tuple(
+            MachineEntry(
+                str(item.tag), {str(name): str(text) for name, text in item.attrib.items()}
+            )
+            for item in element.iterchildren("vmdisk", "vmdvd", "vmnic")
+        ),
+    )
+
+
+def _containerconfig(element: Element) -> ContainerConfig:
+    history = element.find("history")
+    return ContainerConfig(
+        **{
+            **attribute_values(ContainerConfig, element),
+            "additionalnames": split_names(element.get("additionalnames")),
+            "entrypoint": _command(element.find("entrypoint")),
+            "subcommand": _command(element.find("subcommand")),
+            "labels": _options(element, "labels/label"),
+            "expose": names_of(element, "expose/port", "number"),
+            "environment": _options(element, "environment/env"),
+            "volumes": names_of(element, "volumes/volume"),
+            "stopsignal": text_of(element.find("stopsignal")) or None,
+            "history": ContainerHistory(
+                **{**attribute_values(ContainerHistory, history), "comment": text_of(history)}
+            )
+            if history is not None
+            else None,
+        }
+    )
+
+
+def _command(element: Element | None) -> ContainerCommand | None:
+    if element is None:
+        return None
+    execute = element.get("execute")
+    arguments = names_of(element, "argument")
+    return ContainerCommand(
+        argv=(execute, *arguments) if execute else arguments, clear=boolean(element.get("clear"))
+    )
+
+
+def read_users(sections: Iterable[Element]) -> tuple[User, ...]:
+    """The users of all sections; what a later one says of a user counts."""
+    users: dict[str, User] = {}
+    for section in sections:
+        for item in section.iterchildren("user"):
+            user = User(
+                **{**attribute_values(User, item), "groups": split_names(item.get("groups"))}
+            )
+            users[user.name] = user
+    return tuple(users.values())
+
+
+def read_repository(element: Element, arch: str) -> Repository:
+    """A ``<repository>``, for one architecture."""
+    source = element.find("source")
+    assert source is not None, "the schema asks for a <source>"
+    only = boolean(element.get("imageonly"))
+    return Repository(
+        **{
+            **attribute_values(Repository, element),
+            "path": source.get("path", "").replace("%arch", arch),
+            "components": tuple(element.get("components", "").replace(",", " ").split()),
+            "architectures": split_names(element.get("architectures")),
+            "signing": names_of(source, "signing", "key"),
+            "used_for_build": not only,
+            "included_in_image": only or boolean(element.get("imageinclude")),
+        }
+    )
+
+
+def read_packages(sections: Sequence[Element], image_type: str, arch: str) -> Packages:
+    """What the ``<packages>`` of all phases say together, for one type and architecture."""
+
+    def of(*types: str) -> list[Element]:
+        return [section for section in sections if section.get("type") in types]
+
+    def names(phase: str) -> tuple[str, ...]:
+        return unique(
+            item.get("name", "")
+            for section in of(phase)
+            for item in items_for(section, "package", arch)
+        )
+
+    bootstrap = of("bootstrap")
+    archives = [section.get("bootstrap_package") for section in bootstrap]
+    return Packages(
+        bootstrap=_package_set(bootstrap, arch),
+        image=_package_set(of("image", image_type), arch),
+        delete=names("delete"),
+        uninstall=names("uninstall"),
+        systemfiles=names("systemfiles"),
+        bootstrap_package=next((name for name in reversed(archives) if name), None),
+    )
+
+
+def _package_set(sections: Sequence[Element], arch: str) -> PackageSet:
+    def items(tag: str) -> Iterator[Element]:
+        return (item for section in sections for item in items_for(section, tag, arch))
+
+    def names(tag: str) -> tuple[str, ...]:
+        return unique(item.get("name", "") for item in items(tag))
+
+    def objects(cls: type[T], tag: str) -> tuple[T, ...]:
+        return unique(cls(**attribute_values(cls, item)) for item in items(tag))
+
+    return PackageSet(
+        packages=names("package"),
+        collections=names("namedCollection"),
+        collection_modules=objects(CollectionModule, "collectionModule"),
+        products=names("product"),
+        ignore=names("ignore"),
+        archives=objects(Archive, "archive"),
+        files=objects(OverlayFile, "file"),
+        plus_recommended=any(item.get("patternType") == "plusRecommended" for item in sections),
+    )
+
+
+def read_strip(sections: Iterable[Element], arch: str) -> Strip:
+    """What the ``<strip>`` sections name together."""
+    names: dict[str, list[str]] = {"delete": [], "tools": [], "libs": []}
+    for section in sections:
+        names[section.get("type", "")] += [
+            item.get("name", "") for item in items_for(section, "file", arch)
+        ]
+    return Strip(**{kind: unique(found) for kind, found in names.items()})
+
+
+def read_container(section: Element, item: Element) -> Container:
+    """A ``<container>`` of a ``<containers>`` section."""
+    return Container(
+        source=section.get("source", ""),
+        backend=section.get("backend", ""),
+        **plain_values(Container, ((str(name), str(text)) for name, text in item.attrib.items())),
+    )
