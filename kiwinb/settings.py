@@ -32,9 +32,9 @@ from typing import Any
 from platformdirs import user_cache_path, user_config_path
 
 from kiwinb.errors import KiwinbError, Location
+from kiwinb.sizes import parse_size
 
 _BACKENDS = ("auto", "overlay", "copy")
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,6 @@ def load_settings(
     )
     reader.finish()
     return settings
-
-
-def parse_size(text: str) -> int | None:
-    """Bytes of a size such as ``512``, ``40G`` or ``1 MiB``; ``None`` when it is no size."""
-    match = re.fullmatch(r"(\d+)\s*([KMGT]?)(?:i?B)?", text)
-    return int(match[1]) * _UNITS[match[2]] if match else None
 
 
 def _read(file: Path, *, required: bool) -> str:

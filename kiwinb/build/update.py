@@ -11,6 +11,7 @@ from pathlib import Path
 from kiwinb.build.imported import imported
 from kiwinb.build.session import open_session
 from kiwinb.checkpoints.runner import run_steps
+from kiwinb.checkpoints.store import Store
 from kiwinb.errors import RepositoryError
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import PackageRequest
@@ -24,6 +25,7 @@ from kiwinb.prepare.packages import (
 )
 from kiwinb.results.exported import EXPORT_FOLDER, read_export
 from kiwinb.settings import Settings, load_settings
+from kiwinb.steps.keys import Digest
 from kiwinb.steps.progress import Observer, ignore
 from kiwinb.steps.registry import Used
 from kiwinb.steps.step import DraftStep, seal
@@ -90,10 +92,16 @@ def update_root(
     steps = (taken, *seal(tuple(drafts), before=(taken,)))
     parallel = session.settings.parallel_steps
     run_steps(store, steps, session.host, observer, targets=[steps[-1].name], parallel=parallel)
+    _replace(store, steps[-1].key, root)
+    return root
+
+
+def _replace(store: Store, key: Digest, root: Path) -> None:
+    """Put a tree of the store in the place of a directory, or leave the directory as it was."""
     aside = f".{root.name}.{secrets.token_hex(4)}"
     fresh, old = root.with_name(f"{aside}.new"), root.with_name(f"{aside}.old")
     try:
-        store.export_tree(steps[-1].key, fresh)
+        store.export_tree(key, fresh)
         root.rename(old)
         try:
             fresh.rename(root)
@@ -104,7 +112,6 @@ def update_root(
         for left in (fresh, old):
             if left.exists():
                 store.remove_exported(left)
-    return root
 
 
 def _drafts(manager: Used, request: PackageRequest, change: Change) -> Iterator[DraftStep]:

@@ -15,8 +15,8 @@ from kiwinb.checkpoints.store import Store, open_store
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json
 from kiwinb.errors import StoreError
-from kiwinb.settings import load_settings, parse_size
-from kiwinb.sizes import binary
+from kiwinb.settings import load_settings
+from kiwinb.sizes import binary, parse_size
 
 
 @click.group("checkpoints")

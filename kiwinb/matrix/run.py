@@ -13,7 +13,7 @@ from pathlib import Path
 from kiwinb.errors import MatrixError
 from kiwinb.headless.run import Limits
 from kiwinb.matrix.cell import Job, Outcome, lost, run_cell
-from kiwinb.matrix.matrix import Matrix
+from kiwinb.matrix.matrix import Matrix, MatrixCell
 from kiwinb.paths import normalised
 from kiwinb.sandbox.worker import exit_on_termination
 
@@ -67,17 +67,7 @@ def run_matrix(
     stop_file = directory / _STOP
     stop_file.unlink(missing_ok=True)
     token = _token(directory, options.resume)
-    jobs = [
-        Job(
-            replace(cell, recipe=normalised(cell.recipe).absolute()),
-            directory / cell.name,
-            token,
-            options.limits,
-            options.kernel,
-            stop_file,
-        )
-        for cell in matrix.cells
-    ]
+    jobs = [_job(cell, directory, token, options) for cell in matrix.cells]
     outcomes: dict[str, Outcome] = {}
     futures: dict[Future[Outcome], Job] = {}
     with exit_on_termination():
@@ -97,6 +87,17 @@ def run_matrix(
                     future.result()
             raise
     return tuple(outcomes[job.cell.name] for job in jobs)
+
+
+def _job(cell: MatrixCell, directory: Path, token: str, options: MatrixOptions) -> Job:
+    return Job(
+        replace(cell, recipe=normalised(cell.recipe).absolute()),
+        directory / cell.name,
+        token,
+        options.limits,
+        options.kernel,
+        directory / _STOP,
+    )
 
 
 def _result(future: Future[Outcome], job: Job) -> Outcome:

@@ -11,7 +11,7 @@ from kiwinb.errors import ImageError
 from kiwinb.images.compress import xz_writer
 from kiwinb.images.tarball import CHUNK
 from kiwinb.paths import normalised
-from kiwinb.results.record import DeliveredFile, ImageFacts, list_results
+from kiwinb.results.record import BuildResult, DeliveredFile, ImageFacts, list_results
 from kiwinb.results.transaction import FileTransaction, sha256_of
 from kiwinb.sandbox.command import run
 from kiwinb.sandbox.tools import find_tool
@@ -62,17 +62,10 @@ def bundle(
         )
     if not bundle_id or "/" in bundle_id:
         raise ImageError(f"{bundle_id!r} is not a bundle identifier: it is part of file names")
-    target_dir = normalised(target_dir)
+    target_dir, bundle_dir = normalised(target_dir), normalised(bundle_dir)
     result = list_results(target_dir)
-    pattern = bundle_format or result.image.bundle_format
-    base = _base_name(result.image, bundle_id, pattern)
-    files = [file for file in result.files if file.use_for_bundle]
-    for file in files:
-        if not (target_dir / file.filename).is_file():
-            raise ImageError(
-                f"the result {file.filename} is no longer in {target_dir}",
-                remedy="Create the image again.",
-            )
+    base = _base_name(result.image, bundle_id, bundle_format or result.image.bundle_format)
+    files = _for_bundle(result)
     names: list[str] = []
     with FileTransaction(bundle_dir) as placement:
         for file in files:
@@ -81,6 +74,18 @@ def bundle(
                 raise ImageError(f"two files of the bundle would have the name {name}")
             names += _add(placement, target_dir, file, name, compress, zsync_source, log)
     return tuple(bundle_dir / name for name in names)
+
+
+def _for_bundle(result: BuildResult) -> list[DeliveredFile]:
+    """The files that a bundle takes along; all of them are there."""
+    files = [file for file in result.files if file.use_for_bundle]
+    for file in files:
+        if not (result.directory / file.filename).is_file():
+            raise ImageError(
+                f"the result {file.filename} is no longer in {result.directory}",
+                remedy="Create the image again.",
+            )
+    return files
 
 
 def _add(

@@ -152,7 +152,7 @@ def test_boots(image: ImageFile, monkeypatch: pytest.MonkeyPatch) -> None:
         def __exit__(self, *error: object) -> None:
             return None
 
-    monkeypatch.setattr(expect, "boot", Machine)
+    monkeypatch.setattr("kiwinb.expect.started.boot", Machine)
     outcome = expect.boots(image, firmware="efi", timeout=5)
     assert asked == [(image.path, "uefi", 1024), ("login: ", 5)]
     assert outcome.what == "boot of image.raw (efi)"

@@ -1,0 +1,183 @@
+"""Expectations that were measured: how they are kept, shown and reported."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from kiwinb.errors import ExpectationError
+from kiwinb.inspect.opening import Source, opened
+from kiwinb.inspect.remembered import RememberedTree, remembered
+
+RECORD_VARIABLE = "KIWINB_RECORD_EXPECTATIONS"
+"""Environment variable that names the file which expectations are appended to, as JSON lines."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One expectation, and what was measured.
+
+    Attributes:
+        what: What is measured, in words.
+        expected: What is to hold.
+        measured: The number or fact that was found.
+        passed: It holds.
+    """
+
+    what: str
+    expected: str
+    measured: str
+    passed: bool
+
+    def __str__(self) -> str:
+        """It in one line."""
+        mark = "ok" if self.passed else "FAILED"
+        return f"{mark}: {self.what}: {self.measured} (expected: {self.expected})"
+
+    def _repr_html_(self) -> str:
+        return _as_html((self,))
+
+
+@dataclass
+class Expectations:
+    """Expectations that are reported together; see :func:`all`.
+
+    Attributes:
+        outcomes: What was measured so far.
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    _trees: dict[object, RememberedTree] = field(default_factory=dict, repr=False)
+    _opened: ExitStack = field(default_factory=ExitStack, repr=False)
+
+    def tree(self, source: Source) -> RememberedTree:
+        """The tree of a source; each is read once in a block.
+
+        Raises:
+            InspectError: It cannot be read.
+        """
+        place = os.fspath(source) if isinstance(source, str | os.PathLike) else id(source)
+        if place not in self._trees:
+            self._trees[place] = remembered(self._opened.enter_context(opened(source)))
+        return self._trees[place]
+
+    def close(self) -> None:
+        """Let go of the trees."""
+        self._trees.clear()
+        self._opened.close()
+
+    @property
+    def passed(self) -> bool:
+        """All of them hold."""
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        """Those that do not."""
+        return tuple(item for item in self.outcomes if not item.passed)
+
+    def table(self) -> pd.DataFrame:
+        """One row for each: ``what``, ``expected``, ``measured``, ``passed``."""
+        columns = list(Outcome.__dataclass_fields__)
+        return pd.DataFrame([asdict(item) for item in self.outcomes], columns=columns)
+
+    def check(self) -> None:
+        """Raise when one does not hold.
+
+        Raises:
+            ExpectationError: Names each that does not, with what was measured.
+        """
+        if self.failures:
+            raise _error(self.failures, len(self.outcomes))
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.outcomes)) or "nothing was expected"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return _as_html(self.outcomes)
+
+
+OPEN: ContextVar[Expectations | None] = ContextVar("expectations", default=None)
+
+
+@contextmanager
+def all() -> Iterator[Expectations]:
+    """Measure all expectations in the block, show them as a table, and tell all that fail.
+
+    Raises:
+        ExpectationError: At the end of the block, when one or more do not hold.
+    """
+    found = Expectations()
+    token = OPEN.set(found)
+    try:
+        yield found
+    finally:
+        OPEN.reset(token)
+        found.close()
+        _show(found)
+    found.check()
+
+
+def report(what: str, expected: str, measured: str, passed: bool) -> Outcome:
+    """Keep what was measured: in the record of the runner, and in the ``all()`` around it.
+
+    Raises:
+        ExpectationError: It does not hold, and there is no ``all()`` around it.
+    """
+    outcome = Outcome(what, expected, measured, passed)
+    place = os.environ.get(RECORD_VARIABLE)
+    if place:
+        with Path(place).open("a", encoding="utf-8") as lines:
+            lines.write(f"{json.dumps(asdict(outcome))}\n")
+    together = OPEN.get()
+    if together is not None:
+        together.outcomes.append(outcome)
+    elif not passed:
+        raise _error((outcome,), 1)
+    return outcome
+
+
+def _error(failures: Sequence[Outcome], total: int) -> ExpectationError:
+    lines = "\n".join(
+        f"  {item.what}: {item.measured}; expected: {item.expected}" for item in failures
+    )
+    if total == 1:
+        return ExpectationError(f"an expectation does not hold: {lines.strip()}")
+    return ExpectationError(f"{len(failures)} of {total} expectations do not hold:\n{lines}")
+
+
+def _show(found: Expectations) -> None:
+    """In a notebook, below the cell."""
+    from kiwinb.notebook.frontend import in_notebook
+
+    if found.outcomes and in_notebook():
+        from IPython.display import display
+
+        display(found)
+
+
+def _as_html(outcomes: Sequence[Outcome]) -> str:
+    rows = "".join(
+        f"<tr><td style='text-align:left'>{'✓' if item.passed else '<b>✗ failed</b>'}</td>"
+        + "".join(
+            f"<td style='text-align:left;white-space:pre-wrap'>{html.escape(text)}</td>"
+            for text in (item.what, item.expected, item.measured)
+        )
+        + "</tr>"
+        for item in outcomes
+    )
+    heads = "".join(
+        f"<th style='text-align:left'>{name}</th>" for name in ("", "what", "expected", "measured")
+    )
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"

@@ -1,0 +1,48 @@
+"""What can be expected of an image that starts."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Literal
+
+from kiwinb.errors import BootError
+from kiwinb.expect.measure import HasPath
+from kiwinb.expect.outcome import Outcome, report
+from kiwinb.vm.qemu import boot
+
+
+def boots(
+    image: HasPath | str | os.PathLike[str],
+    *,
+    firmware: Literal["bios", "efi", "uefi"] = "bios",
+    timeout: float = 600,
+    until: str = r"login: ",
+    memory: int = 1024,
+) -> Outcome:
+    """Expect that an image boots in QEMU; it is left as it is.
+
+    Args:
+        image: A disk image.
+        firmware: ``bios``, or ``efi`` (also ``uefi``).
+        timeout: Seconds it may take.
+        until: Regular expression of what its serial console shows at the end.
+        memory: Of the machine, in MiB.
+
+    Raises:
+        ExpectationError: It does not; tells what the console showed last.
+        HostError: QEMU or the firmware is not installed.
+    """
+    path = image.path if isinstance(image, HasPath) else Path(image)
+    started = time.monotonic()
+    kind: Literal["bios", "uefi"] = "bios" if firmware == "bios" else "uefi"
+    try:
+        with boot(path, firmware=kind, memory=memory) as console:
+            console.expect(until, timeout=timeout)
+    except BootError as error:
+        measured, passed = str(error), False
+    else:
+        measured, passed = f"after {time.monotonic() - started:.0f} s", True
+    expected = f"{until.strip()!r} within {timeout:.0f} s"
+    return report(f"boot of {path.name} ({firmware})", expected, measured, passed)
