@@ -22,6 +22,7 @@ from kiwinb.build.plan import BuildPlan, forecast_request, plan_build
 from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.history import BuildIdentity
 from kiwinb.checkpoints.runner import run_steps
+from kiwinb.checkpoints.space import build_places, explained_space
 from kiwinb.checkpoints.store import Store, open_store
 from kiwinb.description.document import Document, read
 from kiwinb.description.model import ImageDescription
@@ -247,7 +248,8 @@ class BuildSession:
         found = tuple(
             resolve(item, self.settings, image.directory, image.arch) for item in image.repositories
         )
-        return found, manager.refresh(found, image.arch, self.host, force=refresh)
+        with explained_space(build_places(self.settings.store, self.settings.cache)):
+            return found, manager.refresh(found, image.arch, self.host, force=refresh)
 
 
 def open_session(

@@ -12,11 +12,11 @@ import shutil
 import signal
 import stat
 import tempfile
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,11 +156,9 @@ def commit(draft: Draft, seconds: float) -> Checkpoint:
     """Write down what the draft holds, and put it in its place; all of it or nothing."""
     directory = draft.directory
     logs.pack_log(directory)
-    with ThreadPoolExecutor(1) as pool:  # the disk writes while we hash
-        synced = pool.submit(_sync_file_system, directory)
+    with _syncing(directory):  # the disk writes while we hash
         found = survey(directory / "data")
         manifest = zlib.compress(to_json(found.entries).encode(), 1)
-        synced.result()
     (directory / MANIFEST).write_bytes(manifest)
     checkpoint = Checkpoint(
         key=draft.key,
@@ -387,6 +385,31 @@ def _reap_children() -> None:
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG) != (0, 0):
             pass
+
+
+@contextmanager
+def _syncing(path: Path) -> Iterator[None]:
+    """Sync a file system while the context lasts; it is synced when that ends.
+
+    Raises:
+        OSError: It cannot be synced.
+    """
+    failed: list[OSError] = []
+
+    def sync() -> None:
+        try:
+            _sync_file_system(path)
+        except OSError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=sync)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
 def _sync_file_system(path: Path) -> None:

@@ -13,7 +13,6 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -203,6 +202,8 @@ def _hash_all(files: Mapping[_Inode, tuple[bytes, os.stat_result]]) -> dict[_Ino
     """SHA-256 of each file; large ones at the same time, as hashing leaves Python's lock."""
     large = {key: file for key, file in files.items() if file[1].st_size >= _LARGE}
     if len(large) > 1:
+        from concurrent.futures import ThreadPoolExecutor  # most trees need none, and it is slow
+
         with ThreadPoolExecutor(min(len(large), len(os.sched_getaffinity(0)))) as pool:
             hashes = dict(
                 zip(large, pool.map(lambda file: sha256(*file), large.values()), strict=True)
