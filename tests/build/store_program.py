@@ -72,7 +72,13 @@ call(remove, tuple(Path(sys.argv[1]).iterdir()))
 
 def _python(user: str, mark: str) -> Sequence[str]:
     home = f"HOME={pwd.getpwnam(user).pw_dir}"
-    return ("env", home, f"PYTHONPATH={HERE}", f"KIWINB_TEST_MARK={mark}", sys.executable)
+    return (
+        "env",
+        home,
+        f"PYTHONPATH={HERE}:{HERE.parents[1]}",
+        f"KIWINB_TEST_MARK={mark}",
+        sys.executable,
+    )
 
 
 _SHOW_CHECKOUT = """

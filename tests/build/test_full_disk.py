@@ -1,0 +1,85 @@
+"""A real build on file systems that are too small: one error, and what was held stays held."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from small_build import settings, write_description
+
+from kiwinb.build.appliance import Appliance
+from kiwinb.errors import SpaceError
+
+pytestmark = pytest.mark.build
+
+MIB = 1 << 20
+ROUNDS = 40
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MiB, which :func:`_resize` makes larger."""
+    if os.geteuid() != 0:
+        pytest.skip("only root mounts")
+    directory = tmp_path / "small"
+    directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", directory], check=True)
+    yield directory
+    subprocess.run(["umount", directory], check=True)
+
+
+def _resize(directory: Path, size: int) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size}", directory], check=True)
+
+
+def _used(directory: Path) -> int:
+    status = os.statvfs(directory)
+    return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+
+def test_the_store_is_full_at_each_step(tmp_path: Path, small: Path) -> None:
+    description = write_description(tmp_path)
+    appliance = Appliance(
+        description, settings=replace(settings(tmp_path), store=small / "store"), observer=print
+    )
+    room, failed = 2 * MIB, set()
+    for _round in range(ROUNDS):
+        held = {item.key for item in appliance.store.list()}
+        _resize(small, _used(small) + room)
+        try:
+            appliance.build(tmp_path / "out")
+        except SpaceError as error:
+            assert f"the checkpoint store {small}/store" in str(error)
+            assert "kiwinb checkpoints gc" in str(error)
+            assert str(error).count("\n") < 4
+            failed.add(str(error).partition(":")[0])
+            now = {item.key for item in appliance.store.list()}
+            assert held <= now
+            room = 2 * MIB if now > held else room * 3  # the next step needs little again, perhaps
+        else:
+            break
+    else:
+        pytest.fail("it was never large enough")
+    assert {"step bootstrap", "step packages"} <= failed
+    assert appliance.store.verify_all() == {}
+    target = small / "out"
+    _resize(small, _used(small) + MIB)
+    with pytest.raises(SpaceError, match=rf"the directory {target} \(.* free\)"):
+        appliance.build(target)
+    assert not any(target.iterdir())
+    _resize(small, 4096 * MIB)
+    assert appliance.build(target).path.is_file()
+    appliance.store.remove([item.key for item in appliance.store.list()])
+
+
+def test_the_cache_is_full(tmp_path: Path, small: Path) -> None:
+    cache = small / "cache"
+    appliance = Appliance(
+        write_description(tmp_path), settings=replace(settings(tmp_path), cache=cache)
+    )
+    with pytest.raises(SpaceError, match=rf"the download cache {cache}"):
+        appliance.prepare()
