@@ -62,6 +62,7 @@ def plan_build(image: ImageDescription, inputs: BuildInputs) -> BuildPlan:
     Raises:
         ImageError: No such kind of image is known, or it cannot be what the description asks.
     """
+    inputs = _with_variables(image, inputs)
     start = plan_base_container(inputs.base) if inputs.base else ()
     after = start[-1].name if start else None
     prepare = seal((*start, *_chain(_prepare_actions(image, inputs), after=after)))
@@ -82,6 +83,7 @@ def plan_create(
         ImageError: No such kind of image is known, or it cannot be what the description asks.
     """
     kind = IMAGE_KINDS.find(image.type.image)
+    inputs = _with_variables(image, inputs)
     drafts = _chain(_script(image, inputs, "images.sh"), after=prepare[-1].name)
     tree = drafts[-1].name if drafts else prepare[-1].name
     metadata = plan_metadata(image, tree)  # no package has an initrd: it need not wait for one
@@ -94,6 +96,10 @@ def plan_create(
     steps = tuple(replace(step, made_by=made_by) for step in made.steps)
     create = seal((*drafts, *steps, *metadata.steps), before=prepare)
     return BuildPlan(prepare, create, (*made.results, *metadata.results))
+
+
+def _with_variables(image: ImageDescription, inputs: BuildInputs) -> BuildInputs:
+    return replace(inputs, variables=IMAGE_KINDS.find(image.type.image).variables(image))
 
 
 Named = tuple[str, str, Action]

@@ -125,9 +125,11 @@ def _print_description(options: GlobalOptions, appliance: Appliance, form: str) 
 
 
 def _print_environment(options: GlobalOptions, image: ImageDescription) -> None:
+    from kiwinb.images import IMAGE_KINDS
     from kiwinb.prepare.profile import profile_text, profile_variables
 
-    variables = profile_variables(image)
+    kind = IMAGE_KINDS.get(image.type.image)
+    variables = profile_variables(image, kind.variables(image) if kind else {})
     if options.json:
         print_json(variables)
     else:

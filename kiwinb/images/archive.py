@@ -110,6 +110,10 @@ class TarballKind:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         yield from ()
 
+    def variables(self, image: ImageDescription) -> Mapping[str, object]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {}
+
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         return {}
@@ -143,6 +147,10 @@ class CpioKind:
     def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         yield from ()
+
+    def variables(self, image: ImageDescription) -> Mapping[str, object]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {"kiwi_cpio_name": image.name}
 
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""

@@ -82,6 +82,10 @@ class FilesystemKind:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         yield from ()
 
+    def variables(self, image: ImageDescription) -> Mapping[str, object]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {}
+
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         return {}

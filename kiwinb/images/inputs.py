@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from kiwinb.bootloader.host import HostFiles
 from kiwinb.description.model import ImageDescription
@@ -23,6 +24,7 @@ class BuildInputs:
         state: What the repositories hold; ``None`` when the root tree is there already.
         base: The container that the root tree starts from, if it does.
         host_files: Files of the build host that a bootloader may take, by their purpose.
+        variables: Variables of scripts that only the kind of the image has.
     """
 
     sources: Sources
@@ -31,6 +33,7 @@ class BuildInputs:
     state: RepositoryState | None = None
     base: ImportBaseContainer | None = None
     host_files: tuple[tuple[str, HostFiles], ...] = ()
+    variables: Mapping[str, object] = field(default_factory=dict)
 
     def script(self, image: ImageDescription, name: str) -> Script | None:
         """A script of the description, with what it finds; ``None`` when there is none.
@@ -41,4 +44,5 @@ class BuildInputs:
         """
         if name not in self.sources.scripts:
             return None
-        return Script(name, self.sources.scripts[name], script_environment(image, self.epoch))
+        environment = script_environment(image, self.epoch, self.variables)
+        return Script(name, self.sources.scripts[name], environment)

@@ -90,6 +90,10 @@ class ImageKind(Protocol):
         """What the description asks of this kind that is not made; pure."""
         ...
 
+    def variables(self, image: ImageDescription) -> Mapping[str, object]:
+        """Variables of scripts that only this kind has, by KIWI NG's names."""
+        ...
+
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
         """Directories of the host that files of the image may come from, by their purpose."""
         ...

@@ -110,6 +110,15 @@ class OemKind:
                 f'set firmware="{EFI_FIRMWARE[-1]}", or take another bootloader',
             )
 
+    def variables(self, image: ImageDescription) -> Mapping[str, object]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        kind, volumes = image.type, image.type.systemdisk
+        found: dict[str, object] = {"kiwi_install_volid": kind.volid or "INSTALL"}
+        root = FILESYSTEMS.get(kind.filesystem or "")
+        if volumes is not None and (volumes.preferlvm or root is None or not root.subvolumes):
+            found |= {"kiwi_lvm": True, "kiwi_lvmgroup": volumes.name or "systemVG"}
+        return found
+
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         name = (image.type.bootloader or Bootloader()).name

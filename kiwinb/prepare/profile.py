@@ -68,13 +68,21 @@ def profile_text(variables: Mapping[str, str]) -> str:
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
 
 
-def profile_variables(image: ImageDescription) -> dict[str, str]:
-    """The variables that scripts see; what the description does not say is empty."""
+def profile_variables(
+    image: ImageDescription, of_kind: Mapping[str, object] | None = None
+) -> dict[str, str]:
+    """The variables that scripts see; what the description does not say is empty.
+
+    Args:
+        image: The effective description.
+        of_kind: Those that only the kind of the image has.
+    """
     said = {
         **_image(image),
         **_type(image),
         **{name: image.type.attributes.get(key) for name, key in _ATTRIBUTES.items()},
         **{name: getattr(image.type.oemconfig, key) for name, key in _OEM.items()},
+        **(of_kind or {}),
     }
     return {name: _text(value) for name, value in said.items()}
 
@@ -127,17 +135,8 @@ def _type(image: ImageDescription) -> dict[str, object]:
         "kiwi_target_blocksize": kind.target_blocksize or _SECTOR,
         "kiwi_startsector": _START if kind.disk_start_sector is None else kind.disk_start_sector,
     }
-    if kind.image == "oem":
-        variables["kiwi_install_volid"] = kind.volid or "INSTALL"
-    if kind.image == "iso":
-        variables["kiwi_live_volid"] = kind.volid or "CDROM"
-    if kind.image == "cpio":
-        variables["kiwi_cpio_name"] = image.name
     if kind.attributes.get("xen_server") == "true":
         variables["kiwi_xendomain"] = "dom0"
-    if kind.systemdisk is not None and (kind.systemdisk.preferlvm or kind.filesystem != "btrfs"):
-        variables["kiwi_lvm"] = True
-        variables["kiwi_lvmgroup"] = kind.systemdisk.name or "systemVG"
     return variables
 
 

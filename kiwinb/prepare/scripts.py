@@ -85,9 +85,11 @@ class Script:
         return words[0]
 
 
-def script_environment(image: ImageDescription, epoch: int) -> ScriptEnvironment:
-    """What the scripts of a description find."""
-    return ScriptEnvironment(functions_text(), profile_variables(image), epoch)
+def script_environment(
+    image: ImageDescription, epoch: int, of_kind: Mapping[str, object] | None = None
+) -> ScriptEnvironment:
+    """What the scripts of a description find; arguments as for ``profile_variables``."""
+    return ScriptEnvironment(functions_text(), profile_variables(image, of_kind), epoch)
 
 
 @dataclass(frozen=True)

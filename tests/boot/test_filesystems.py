@@ -1,11 +1,13 @@
 """Root file systems other than ext4: the same tree on XFS and on btrfs, booted on a larger disk."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from kiwinb import open_tree
 from kiwinb.build.appliance import Appliance
 from kiwinb.settings import Settings, load_settings
 from kiwinb.vm.qemu import boot
@@ -22,7 +24,7 @@ DESCRIPTION = """\
     <version>1.0.0</version>
     <packagemanager>apt</packagemanager>
     <type image="oem" kernelcmdline="console=ttyS0" {attributes}>
-      <bootloader name="grub2" timeout="1" input_console="serial" output_console="serial"/>
+      <bootloader {loader} timeout="1"/>{initrd}
       <oemconfig><oem-resize>true</oem-resize>{oem}</oemconfig>
     </type>
   </preferences>
@@ -40,6 +42,7 @@ DESCRIPTION = """\
     <package name="initramfs-tools"/>
     <package name="libpam-systemd"/>
     <package name="linux-image-cloud-amd64"/>
+    <package name="systemd-boot-efi"/>
     <package name="systemd-sysv"/>
     <package name="udev"/>
   </packages>
@@ -55,9 +58,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(store=place / "store", cache=load_settings().cache)
 
 
-def build(directory: Path, store: Settings, attributes: str, oem: str = "") -> Path:
+GRUB = 'name="grub2" input_console="serial" output_console="serial"'
+
+
+def build(
+    directory: Path,
+    store: Settings,
+    attributes: str,
+    oem: str = "",
+    loader: str = GRUB,
+    initrd: str = "",
+) -> Path:
     (directory / "description").mkdir()
-    text = DESCRIPTION.format(attributes=attributes, oem=oem)
+    text = DESCRIPTION.format(attributes=attributes, oem=oem, loader=loader, initrd=initrd)
     (directory / "description/config.xml").write_text(text)
     image = Appliance(directory / "description", settings=store).build(directory / "out").path
     argv: list[str | Path] = ["qemu-img", "info", "--output=json", image]
@@ -121,4 +134,29 @@ def test_ext4_boots_under_bios_from_a_boot_partition_by_label(
         assert console.run("findmnt -no FSTYPE,LABEL /").output.split() == ["ext4", "TOP"]
         assert console.run("findmnt -no FSTYPE,LABEL /boot").output.split() == ["ext2", "BOOT"]
         assert "root=LABEL=TOP" in console.run("cat /proc/cmdline").output
+        assert int(console.run("df --output=size -B1 / | tail -1").output) > LARGER
+
+
+def test_a_unified_kernel_image_boots_by_systemd_boot(store: Settings, tmp_path: Path) -> None:
+    image = build(
+        tmp_path,
+        store,
+        'filesystem="ext4" firmware="uefi"',
+        loader='name="systemd_boot"',
+        initrd='<initrd action="setup"><dracut uefi="true"/></initrd>',
+    )
+    with open_tree(image) as tree:
+        paths = tree.scan()["path"].tolist()
+    (unified,) = [path for path in paths if path.startswith("/boot/efi/EFI/Linux/")]
+    assert re.fullmatch(r"/boot/efi/EFI/Linux/debian-6\..*-cloud-amd64\.efi", unified)
+    assert "/boot/efi/EFI/BOOT/BOOTX64.EFI" in paths
+    with boot(image, firmware="uefi", log=tmp_path / "console.log") as console:
+        console.login("root", "secret")
+        state = console.run("systemctl is-system-running --wait", timeout=300)
+        assert (state.output, console.run("systemctl --failed --plain").status) == ("running", 0)
+        variables = "/sys/firmware/efi/efivars"
+        console.run(f"mount -t efivarfs efivarfs {variables}")
+        stub = console.run(f"tr -d '\\0' <$(echo {variables}/StubInfo-*)")
+        assert "systemd-stub" in stub.output
+        assert "root=UUID=" in console.run("cat /proc/cmdline").output
         assert int(console.run("df --output=size -B1 / | tail -1").output) > LARGER

@@ -21,6 +21,7 @@ from kiwinb.description.model import (
 from kiwinb.description.sources import Sources
 from kiwinb.errors import CommandError
 from kiwinb.images.inputs import BuildInputs
+from kiwinb.images.oem import OemKind
 from kiwinb.packages.manager import RepositoryState
 from kiwinb.prepare.profile import profile_text, profile_variables
 from kiwinb.prepare.scripts import Script, ScriptEnvironment
@@ -143,7 +144,7 @@ def test_variables_for_a_shell() -> None:
             oemconfig=OemConfig(systemsize=2048, reboot=False),
         ),
     )
-    variables = profile_variables(image)
+    variables = profile_variables(image, OemKind().variables(image))
     assert set(variables) >= DOCUMENTED
     assert (
         variables

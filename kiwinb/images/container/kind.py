@@ -150,6 +150,10 @@ class ContainerKind:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         yield from ()
 
+    def variables(self, image: ImageDescription) -> Mapping[str, object]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {}
+
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         return {}

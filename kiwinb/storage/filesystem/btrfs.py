@@ -71,6 +71,7 @@ class Btrfs:
     makes_images: bool = True
     grub_module: str | None = "btrfs"
     growth: Growth | None = _GROWTH
+    subvolumes: bool = True
     read_only: bool = False
     fstab_type: str = "btrfs"
     checked: bool = False

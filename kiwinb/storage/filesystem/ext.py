@@ -74,6 +74,7 @@ class Ext:
     makes_images: bool = True
     grub_module: str | None = "ext2"
     growth: Growth | None = _GROWTH
+    subvolumes: bool = False
     read_only: bool = False
     checked: bool = True
 

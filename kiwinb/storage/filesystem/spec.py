@@ -99,6 +99,11 @@ class FilesystemMaker(Protocol):
         ...
 
     @property
+    def subvolumes(self) -> bool:
+        """Whether it has volumes of its own, so that a volume setup needs no LVM."""
+        ...
+
+    @property
     def read_only(self) -> bool:
         """Whether the running system can only read it: it is made to measure."""
         ...

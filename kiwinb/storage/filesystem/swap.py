@@ -20,6 +20,7 @@ class Swap:
     makes_images: bool = False
     grub_module: str | None = None
     growth: Growth | None = None
+    subvolumes: bool = False
     read_only: bool = False
     fstab_type: str = "swap"
     checked: bool = False

@@ -30,6 +30,7 @@ class Fat:
     makes_images: bool = False
     grub_module: str | None = "fat"
     growth: Growth | None = None
+    subvolumes: bool = False
     read_only: bool = False
     fstab_type: str = "vfat"
     checked: bool = True

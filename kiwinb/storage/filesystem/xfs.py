@@ -83,6 +83,7 @@ class Xfs:
     makes_images: bool = True
     grub_module: str | None = "xfs"
     growth: Growth | None = _GROWTH
+    subvolumes: bool = False
     read_only: bool = False
     fstab_type: str = "xfs"
     checked: bool = False
