@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from kiwinb.description.model import ImageDescription
 from kiwinb.errors import CommandError, Location
+from kiwinb.prepare import failing_line
 from kiwinb.prepare.profile import profile_text, profile_variables
 from kiwinb.prepare.shell import functions_text
 from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
@@ -27,6 +28,8 @@ from kiwinb.steps.step import Output, StepContext
 FUNCTIONS = ".kconfig"
 PROFILE = ".profile"
 FOLDER = "image"
+WATCH = ".kiwinb-watch"
+LINE = ".kiwinb-line"
 
 _SHELLS = ("sh", "bash", "dash")
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
@@ -136,11 +139,16 @@ def run_in_tree(root: Path, script: Script, log: Log, *arguments: str) -> None:
     """
     interpreter = script.interpreter()
     _require(root, script, interpreter or "bash")
-    with _laid_out(root, script), _explained(script), Chroot(root, log=log) as chroot:
+    with (
+        _laid_out(root, script, f"/{FOLDER}") as folder,
+        _explained(script, folder),
+        Chroot(root, log=log) as chroot,
+    ):
         place = f"/{FOLDER}/{script.name}"
+        watched = {} if interpreter else {failing_line.VARIABLE: f"/{FOLDER}/{WATCH}"}
         chroot.run(
             [*(() if interpreter else ("bash",)), place, *arguments],
-            env=_variables(script),
+            env={**_variables(script), **watched},
         )
 
 
@@ -168,12 +176,13 @@ def run_on_host(
         os.chdir(root)
 
     host = {**os.environ, "LC_ALL": "C.UTF-8", "PATH": search_path()}
-    with _laid_out(root, script), _explained(script):
+    seen = root / FOLDER
+    with _laid_out(root, script, str(seen)) as folder, _explained(script, folder):
         execute(
             ["bash", "--norc", str(root / FOLDER / script.name), *arguments],
             executable=shutil.which("bash", path=search_path()),
             log=log,
-            env={**host, **_variables(script)},
+            env={**host, **_variables(script), failing_line.VARIABLE: str(seen / WATCH)},
             cwd=None,
             input=None,
             check=True,
@@ -194,8 +203,14 @@ def _variables(script: Script) -> dict[str, str]:
 
 
 @contextmanager
-def _laid_out(root: Path, script: Script) -> Iterator[None]:
-    """Put a script and what it finds into the tree, and take it out again."""
+def _laid_out(root: Path, script: Script, seen: str) -> Iterator[Path]:
+    """Put a script and what it finds into the tree, and take it out again.
+
+    Args:
+        root: The root tree.
+        script: The script.
+        seen: Its directory, as the script sees it.
+    """
     given = script.environment
     folder = resolve_in(root, FOLDER)
     made = not folder.exists()
@@ -204,6 +219,7 @@ def _laid_out(root: Path, script: Script) -> Iterator[None]:
         root / FUNCTIONS: given.functions.encode(),
         root / PROFILE: profile_text(given.variables).encode(),
         folder / script.name: script.content,
+        folder / WATCH: failing_line.watch_text(f"{seen}/{LINE}").encode(),
     }
     before = {path: path.read_bytes() for path in texts if path.is_file() and not path.is_symlink()}
     try:
@@ -211,9 +227,9 @@ def _laid_out(root: Path, script: Script) -> Iterator[None]:
             path.unlink(missing_ok=True)  # never through a link
             path.write_bytes(content)
         (folder / script.name).chmod(0o755)
-        yield
+        yield folder
     finally:
-        for path in texts:
+        for path in (*texts, folder / LINE):
             path.unlink(missing_ok=True)
         if made:
             shutil.rmtree(folder)
@@ -222,8 +238,8 @@ def _laid_out(root: Path, script: Script) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(script: Script) -> Iterator[None]:
-    """Say of a failure that it is one of a script."""
+def _explained(script: Script, folder: Path) -> Iterator[None]:
+    """Say of a failure that it is one of a script, and at which line, where that is known."""
     try:
         yield
     except CommandError as error:
@@ -233,7 +249,7 @@ def _explained(script: Script) -> Iterator[None]:
             error.tail,
             problem=f"{script.name} failed",
             remedy="Correct the script and run again: the steps before it are kept.",
-            location=_location(script),
+            location=Location(script.source.path, failing_line.failing_line(folder / LINE)),
         ) from None
 
 
@@ -248,9 +264,5 @@ def _require(root: Path, script: Script, interpreter: str) -> None:
             127,
             problem=f"{script.name} is run by {interpreter}, which is not in the root tree",
             remedy="Add the package that has it, or start the script with another #! line.",
-            location=_location(script),
+            location=Location(script.source.path),
         )
-
-
-def _location(script: Script) -> Location:
-    return Location(script.source.path)

@@ -128,6 +128,16 @@ def test_failing_host_script(tree: Tree) -> None:
         tree.script("echo why; exit 4", on_host=True)
 
 
+@pytest.mark.parametrize("on_host", [False, True])
+def test_a_failure_names_its_line(tree: Tree, on_host: bool) -> None:
+    with pytest.raises(CommandError) as caught:
+        tree.script("set -e\ntrue\nfalse\necho never\n", on_host=on_host)
+    location = caught.value.location
+    assert location is not None and location.line == 3
+    assert location.file.name == "config.sh"
+    assert not tree.has("/image")
+
+
 def test_variables_for_a_shell() -> None:
     image = replace(
         IMAGE,
