@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from kiwinb.checks.problem import Problem, Subject
 from kiwinb.checks.requirements import install_command, tools_for
 
-CONTAINERS = ("docker", "oci")
-
 _IDENTITY = re.compile(r"[A-Za-z0-9.-]{3,50}")
 _APPLICATION = re.compile(r"[A-Za-z][A-Za-z0-9]*(\.[A-Za-z][A-Za-z0-9]*)*")
 _LAUNCHER = re.compile(r"[^<>:\"|?*]+\.exe", re.IGNORECASE)
@@ -17,7 +15,7 @@ _LAUNCHER = re.compile(r"[^<>:\"|?*]+\.exe", re.IGNORECASE)
 
 def container_tool_chain_installed(subject: Subject) -> Iterator[Problem]:
     """Containers are written by kiwinb itself; a few tools do the compressing."""
-    if subject.image.type.image not in CONTAINERS:
+    if not subject.is_a("container"):
         return
     if missing := subject.host.missing(tools_for(subject.image)):
         yield Problem(

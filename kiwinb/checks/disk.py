@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from kiwinb.checks.problem import Problem, Subject
 from kiwinb.storage.layout import partition_table
 
-DISKS = ("oem",)
-
 
 def partuuid_persistency_type_used_with_mbr(subject: Subject) -> Iterator[Problem]:
     """Partitions have UUIDs of their own in a GPT only."""
     image = subject.image
     if (
-        image.type.image in DISKS
+        subject.is_a("disk")
         and image.type.devicepersistency == "by-partuuid"
         and partition_table(image) == "msdos"
     ):

@@ -27,6 +27,7 @@ from kiwinb.description.document import read
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.select import select
 from kiwinb.errors import KiwinbError
+from kiwinb.images import IMAGE_KINDS
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.apt.host_sources import host_sources
 from kiwinb.packages.mirrors import resolve
@@ -53,7 +54,6 @@ HOST_CHECKS = (
 
 _ROOTLESS_TOOLS = {"newuidmap": "builds without root", "newgidmap": "builds without root"}
 _OVMF = ("OVMF_CODE_4M.fd", "OVMF_CODE.fd")
-_BOOTS = ("oem", "iso")
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,8 @@ def _general(settings: Settings) -> Iterator[Finding]:
 def _for_image(image: ImageDescription, settings: Settings) -> Iterator[Finding]:
     yield from _tools(tools_for(image) | _rootless_tools(), "missing")
     yield from _host(settings)
-    if image.type.image in _BOOTS:
+    kind = IMAGE_KINDS.get(image.type.image)
+    if kind is not None and kind.boots:
         yield from _machine()
     yield from _repositories(image, settings)
 

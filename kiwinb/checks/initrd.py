@@ -70,7 +70,7 @@ def dracut_module_for_oem_install_in_package_list(subject: Subject) -> Iterator[
     attributes = subject.image.type.attributes
     wanted = ("installiso", "installstick", "installpxe")
     asked = [name for name in wanted if attributes.get(name) == "true"]
-    if subject.image.type.image == "oem" and asked:
+    if subject.is_a("disk") and asked:
         yield from _need(subject, _INSTALL, f"an installation medium ({asked[0]})")
 
 
@@ -80,7 +80,7 @@ def dracut_module_for_disk_oem_in_package_list(subject: Subject) -> Iterator[Pro
     kiwinb does it with a systemd service, KIWI NG with a dracut module.
     """
     kind = subject.image.type
-    if kind.image == "oem" and kind.oemconfig.resize is not False:
+    if subject.is_a("disk") and kind.oemconfig.resize is not False:
         yield from _need(subject, _GROW, "growing the disk at the first boot")
 
 
@@ -93,7 +93,7 @@ def dracut_module_for_live_iso_in_package_list(subject: Subject) -> Iterator[Pro
 def dracut_module_for_disk_overlay_in_package_list(subject: Subject) -> Iterator[Problem]:
     """The initrd puts a writable layer over a read-only root."""
     kind = subject.image.type
-    if kind.image == "oem" and kind.attributes.get("overlayroot") == "true":
+    if subject.is_a("disk") and kind.attributes.get("overlayroot") == "true":
         yield from _need(subject, _OVERLAY, 'overlayroot="true"')
 
 

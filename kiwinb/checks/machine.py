@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kiwinb.bootloader import BOOTLOADERS
 from kiwinb.checks.problem import Problem, Subject
-
-_WITH_ENVIRONMENT = ("grub2", "grub2_s390x_emu")
 
 
 def bootloader_env_compatible_with_loader(subject: Subject) -> Iterator[Problem]:
-    """Only GRUB keeps variables."""
+    """Not every bootloader keeps variables."""
     loader = subject.image.type.bootloader
-    if loader and loader.settings.environment and loader.name not in _WITH_ENVIRONMENT:
+    maker = BOOTLOADERS.get(loader.name) if loader else None
+    if loader and loader.settings.environment and maker and not maker.keeps_environment:
+        keepers = BOOTLOADERS.where(lambda item: item.keeps_environment)
         yield Problem(
             f"the bootloader {loader.name} has no environment",
-            'Remove <environment>, or take name="grub2".',
+            f"Remove <environment>, or take one of: {', '.join(keepers)}.",
             subject.at("preferences/type/bootloader/bootloadersettings/environment"),
         )
 

@@ -11,6 +11,8 @@ from kiwinb.checks.host import HostFacts
 from kiwinb.description.document import Document, location
 from kiwinb.description.model import ImageDescription
 from kiwinb.errors import CheckError, Location
+from kiwinb.images import IMAGE_KINDS
+from kiwinb.images.kind import Form, ImageKind
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,15 @@ class Subject:
     tree: etree._ElementTree
     host: HostFacts
     boot_image: ImageDescription | None = None
+
+    @property
+    def kind(self) -> ImageKind | None:
+        """The kind of image; ``None`` for one that kiwinb does not make."""
+        return IMAGE_KINDS.get(self.image.type.image)
+
+    def is_a(self, form: Form) -> bool:
+        """Whether the image is of that form."""
+        return self.kind is not None and self.kind.form == form
 
     def elements(self, path: str) -> Iterator[etree._Element]:
         """The elements of the effective description at a path below ``<image>``."""

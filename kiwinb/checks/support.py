@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kiwinb.checks.container import CONTAINERS
 from kiwinb.checks.problem import Problem, Subject
 from kiwinb.checks.requirements import install_command, tools_for
 from kiwinb.images import IMAGE_KINDS
@@ -45,7 +44,7 @@ def package_manager_supported(subject: Subject) -> Iterator[Problem]:
 
 def host_tools_installed(subject: Subject) -> Iterator[Problem]:
     """This host has the tools; those of containers are container_tool_chain_installed's."""
-    if subject.image.type.image in CONTAINERS:
+    if subject.is_a("container"):
         return
     needed = tools_for(subject.image)
     if missing := subject.host.missing(needed):

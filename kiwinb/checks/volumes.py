@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kiwinb.checks.problem import Problem, Subject
 from kiwinb.description.model import Volume
 from kiwinb.errors import Location
+from kiwinb.storage.filesystem import FILESYSTEMS
 
 RESERVED_LABELS = ("ROOT", "BOOT", "SWAP", "EFI", "SPARE")
 """Labels of the file systems that a disk has anyway."""
@@ -82,7 +83,8 @@ def _volumes(subject: Subject) -> tuple[Volume, ...]:
 def _uses_lvm(subject: Subject) -> bool:
     """Volumes are logical ones unless the file system has subvolumes and these are not unwanted."""
     disk = subject.image.type.systemdisk
-    return disk is not None and (disk.preferlvm or subject.image.type.filesystem != "btrfs")
+    root = FILESYSTEMS.get(subject.image.type.filesystem or "")
+    return disk is not None and (disk.preferlvm or root is None or not root.subvolumes)
 
 
 def _at(subject: Subject, volume: Volume) -> Location:

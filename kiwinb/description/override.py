@@ -18,12 +18,9 @@ from kiwinb.description.model import (
     Packages,
     Repository,
 )
-from kiwinb.description.schema.rules import element_rules, normal
+from kiwinb.description.schema.rules import element_rules, image_has, normal
 from kiwinb.description.values import convert_attribute
 from kiwinb.errors import DescriptionError
-
-CONTAINERS = ("docker", "oci", "appx", "wsl")
-"""Image types that are containers."""
 
 REPOSITORY_FORMAT = (
     "source,type,alias,priority,imageinclude,package_gpgcheck,{signing_keys},components,"
@@ -289,7 +286,7 @@ def _type(build_type: BuildType, overrides: Overrides) -> BuildType:
 
 def _check_container(build_type: BuildType, option: str) -> None:
     in_container = (build_type.format or "").startswith(("oci:", "docker:"))
-    if build_type.image not in CONTAINERS and not in_container:
+    if image_has(build_type.image) != "containerconfig" and not in_container:
         raise DescriptionError(
             f"{option} is for containers, and the type {build_type.image} is none",
             remedy="Select a container type with --type, or drop the option.",

@@ -39,6 +39,7 @@ from kiwinb.description.model import (
     VagrantConfig,
     Volume,
 )
+from kiwinb.description.schema.rules import image_has
 from kiwinb.description.values import (
     LISTS,
     attribute_values,
@@ -120,7 +121,7 @@ def read_type(element: Element, arch: str) -> BuildType:
     machine = element.find("machine")
     if bootloader is not None:
         values["bootloader"] = _bootloader(bootloader)
-    elif values["image"] in ("iso", "oem"):
+    elif image_has(values["image"]) == "bootloader":
         values["bootloader"] = Bootloader()
     return BuildType(
         **values,

@@ -14,7 +14,7 @@ from kiwinb.description.model import ImageDescription
 from kiwinb.images.compress import xz_writer
 from kiwinb.images.cpio import write_cpio
 from kiwinb.images.inputs import BuildInputs
-from kiwinb.images.kind import ImagePlan, Refusal, ResultFile
+from kiwinb.images.kind import Form, ImagePlan, Refusal, ResultFile
 from kiwinb.images.tarball import TarWriter
 from kiwinb.steps.step import DraftStep, Output, StepContext
 from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL, select
@@ -99,6 +99,7 @@ class TarballKind:
 
     name: str = "tbz"
     revision: int = 1
+    form: Form = "archive"
     boots: bool = False
     honours: frozenset[str] = frozenset()
 
@@ -137,6 +138,7 @@ class CpioKind:
 
     name: str = "cpio"
     revision: int = 1
+    form: Form = "archive"
     boots: bool = False
     honours: frozenset[str] = frozenset({"compressed"})
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from kiwinb.bootloader.host import HostDirectory
 from kiwinb.description.model import ImageDescription
 from kiwinb.images.inputs import BuildInputs
-from kiwinb.images.kind import ImagePlan, Refusal, ResultFile
+from kiwinb.images.kind import Form, ImagePlan, Refusal, ResultFile
 from kiwinb.steps.step import DraftStep, Output, StepContext
 from kiwinb.storage.filesystem import FILESYSTEMS
 from kiwinb.storage.filesystem.content import Content
@@ -71,6 +71,7 @@ class FilesystemKind:
 
     name: str
     revision: int = 1
+    form: Form = "files"
     boots: bool = False
     honours: frozenset[str] = frozenset({"fscreateoptions", "rootfs_label", "size"})
 

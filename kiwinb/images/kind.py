@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from kiwinb.bootloader.host import HostDirectory
 from kiwinb.description.model import ImageDescription
@@ -41,6 +41,11 @@ class ImagePlan:
     results: tuple[ResultFile, ...]
 
 
+Form = Literal["disk", "medium", "container", "files", "archive"]
+"""A disk with partitions, a medium such as an ISO image, a container, one file system, or a
+packed tree."""
+
+
 @dataclass(frozen=True)
 class Refusal:
     """Why a description asks for what a plug-in does not make.
@@ -70,6 +75,11 @@ class ImageKind(Protocol):
     @property
     def revision(self) -> int:
         """See :class:`~kiwinb.steps.registry.Plugin`."""
+        ...
+
+    @property
+    def form(self) -> Form:
+        """What the image is, whatever it is called."""
         ...
 
     @property

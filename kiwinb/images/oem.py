@@ -14,7 +14,7 @@ from kiwinb.description.sources import EDIT_CONFIG, EDIT_INSTALL
 from kiwinb.errors import ImageError
 from kiwinb.images.formats import FORMATS, plan_format
 from kiwinb.images.inputs import BuildInputs
-from kiwinb.images.kind import ImagePlan, Refusal, ResultFile
+from kiwinb.images.kind import Form, ImagePlan, Refusal, ResultFile
 from kiwinb.steps.step import DraftStep
 from kiwinb.storage.assemble import AssembleDisk
 from kiwinb.storage.disk import DiskLayout, DiskPartition
@@ -50,6 +50,7 @@ class OemKind:
 
     name: str = "oem"
     revision: int = 1
+    form: Form = "disk"
     boots: bool = True
     honours: frozenset[str] = frozenset(
         {

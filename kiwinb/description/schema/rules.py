@@ -22,6 +22,7 @@ _RNG = "{http://relaxng.org/ns/structure/1.0}"
 _DOCUMENTATION = "{http://relaxng.org/ns/compatibility/annotations/1.0}documentation"
 _STATE = "{urn:kiwinb:schema}state"
 _EXPECTED = "{urn:kiwinb:schema}expected"
+_HAS = "{urn:kiwinb:schema}has"
 _XML_SPACE = re.compile(r"[ \t\r\n]+")
 
 
@@ -34,12 +35,15 @@ class Datatype:
         patterns: Patterns, one of which the value may match instead.
         anything: Every text is allowed.
         expected: What the patterns stand for, in words.
+        having: What belongs to some of the values: an image that is a container has a
+            ``containerconfig``, one that boots a ``bootloader``.
     """
 
     values: Mapping[str, State] = field(default_factory=dict)
     patterns: tuple[str, ...] = ()
     anything: bool = False
     expected: str = ""
+    having: Mapping[str, str] = field(default_factory=dict)
 
     def accepts(self, text: str) -> bool:
         """Whether the text is one of the allowed ones."""
@@ -111,6 +115,11 @@ class ElementRule:
 def normal(text: str) -> str:
     """The text as datatypes see it: white space at the ends gone, elsewhere one space."""
     return _XML_SPACE.sub(" ", text).strip(" ")
+
+
+def image_has(kind: str) -> str | None:
+    """What a type of that ``image`` has: ``containerconfig``, ``bootloader``, or neither."""
+    return element_rules()["type"].attributes["image"].datatype.having.get(kind)
 
 
 @cache
@@ -217,6 +226,7 @@ def _datatype(parts: list[etree._Element], defines: Mapping[str, etree._Element]
     patterns: list[str] = []
     anything = False
     expected = ""
+    having: dict[str, str] = {}
     queue = list(parts)
     while queue:
         part = queue.pop(0)
@@ -228,12 +238,14 @@ def _datatype(parts: list[etree._Element], defines: Mapping[str, etree._Element]
                 queue = [*part.iterchildren(_RNG + "*"), *queue]
             case "value":
                 values[part.text or ""] = _state(part)
+                if (has := part.get(_HAS)) is not None:
+                    having[part.text or ""] = has
             case "data":
                 pattern = part.findtext(_RNG + "param[@name='pattern']")
                 patterns.append(pattern if pattern is not None else "(?s:.+)")
             case _:
                 anything = True
-    return Datatype(values, tuple(patterns), anything, expected)
+    return Datatype(values, tuple(patterns), anything, expected, having)
 
 
 def _state(element: etree._Element) -> State:

@@ -30,7 +30,7 @@ from kiwinb.images.container.oci import (
     write_oci_archive,
 )
 from kiwinb.images.inputs import BuildInputs
-from kiwinb.images.kind import ImagePlan, Refusal, ResultFile
+from kiwinb.images.kind import Form, ImagePlan, Refusal, ResultFile
 from kiwinb.images.tarball import CHUNK, TarWriter
 from kiwinb.steps.step import DraftStep, Output, StepContext
 from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL, select
@@ -131,6 +131,7 @@ class ContainerKind:
 
     format: Format
     revision: int = 1
+    form: Form = "container"
     boots: bool = False
     honours: frozenset[str] = frozenset(
         {"containerconfig", "delta_root", "derived_from", "ensure_empty_tmpdirs"}
