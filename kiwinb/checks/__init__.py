@@ -52,6 +52,7 @@ _ALL: tuple[Check, ...] = (
     support.image_kind_refuses_nothing,
     support.package_manager_supported,
     support.host_tools_installed,
+    support.host_tools_suffice,
     repositories.repositories_configured,
     repositories.image_include_repos_publicly_resolvable,
     places.target_dir_on_unsupported_filesystem,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kiwinb.description.model import ImageDescription
+from kiwinb.images import IMAGE_KINDS
 from kiwinb.sandbox.tools import TOOLS, search_path
 from kiwinb.settings import Settings
 
@@ -30,6 +31,7 @@ class HostFacts:
         tagmedia: Version of ``tagmedia``; ``None`` when it is not installed.
         luks_options: Options that ``cryptsetup`` knows, with their dashes; ``None`` when they
             were not asked for or cannot be told.
+        lacking: What the installed tools cannot do for the image, one sentence each.
     """
 
     tools: frozenset[str] = frozenset()
@@ -38,6 +40,7 @@ class HostFacts:
     shared: tuple[Path, ...] = ()
     tagmedia: tuple[int, ...] | None = None
     luks_options: frozenset[str] | None = None
+    lacking: tuple[str, ...] = ()
 
     def missing(self, tools: Iterable[str]) -> tuple[str, ...]:
         """Those of the tools that are not installed."""
@@ -60,6 +63,8 @@ def gather(
     place = Path(target).absolute() if target is not None else None
     media = "tagmedia" in tools and image.type.attributes.get("mediacheck") == "true"
     luks = "cryptsetup" in tools and image.type.luksformat
+    kind = IMAGE_KINDS.get(image.type.image)
+    asked = kind is not None and tools.issuperset(kind.tools(image))
     return HostFacts(
         tools=tools,
         target=place,
@@ -67,6 +72,7 @@ def gather(
         shared=(settings.cache.absolute(), settings.store.absolute()),
         tagmedia=_version(_said("tagmedia", "--version")) if media else None,
         luks_options=_options(_said("cryptsetup", "--help")) if luks else None,
+        lacking=tuple(kind.lacks(image)) if kind is not None and asked else (),
     )
 
 

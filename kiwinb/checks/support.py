@@ -54,3 +54,13 @@ def host_tools_installed(subject: Subject) -> Iterator[Problem]:
             f"Install them: {install_command(missing)}",
             subject.type,
         )
+
+
+def host_tools_suffice(subject: Subject) -> Iterator[Problem]:
+    """The tools that this host has are new enough for what the description asks of them."""
+    for lack in subject.host.lacking:
+        yield Problem(
+            lack,
+            "Ask for something else, or build on a host with newer tools.",
+            subject.type,
+        )

@@ -115,6 +115,10 @@ class TarballKind:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         return {}
 
+    def lacks(self, image: ImageDescription) -> Iterator[str]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        yield from ()
+
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         return {}
@@ -153,6 +157,10 @@ class CpioKind:
     def variables(self, image: ImageDescription) -> Mapping[str, object]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         return {"kiwi_cpio_name": image.name}
+
+    def lacks(self, image: ImageDescription) -> Iterator[str]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        yield from ()
 
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""

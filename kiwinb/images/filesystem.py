@@ -11,6 +11,7 @@ from kiwinb.description.model import ImageDescription
 from kiwinb.images.inputs import BuildInputs
 from kiwinb.images.kind import Form, ImagePlan, Refusal, ResultFile
 from kiwinb.steps.step import DraftStep, Output, StepContext
+from kiwinb.storage.disk import DiskSize
 from kiwinb.storage.filesystem import FILESYSTEMS
 from kiwinb.storage.filesystem.content import Content
 from kiwinb.storage.filesystem.fill import fill
@@ -73,7 +74,15 @@ class FilesystemKind:
     revision: int = 1
     form: Form = "files"
     boots: bool = False
-    honours: frozenset[str] = frozenset({"fscreateoptions", "rootfs_label", "size"})
+
+    @property
+    def honours(self) -> frozenset[str]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        maker = FILESYSTEMS[self.name]
+        named = frozenset({maker.compression} if maker.compression else ())
+        if maker.read_only:  # made to measure
+            return named | {"fscreateoptions"}
+        return named | {"fscreateoptions", "rootfs_label", "size"}
 
     def tools(self, image: ImageDescription) -> Mapping[str, str]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
@@ -87,6 +96,11 @@ class FilesystemKind:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         return {}
 
+    def lacks(self, image: ImageDescription) -> Iterator[str]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        if lack := FILESYSTEMS[self.name].lacks(self._compression(image)):
+            yield lack
+
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         return {}
@@ -96,12 +110,21 @@ class FilesystemKind:
         kind = image.type
         filename = f"{image.result_name}.{self.name}"
         uuid = identifier(image, "filesystem/root")
+        maker = FILESYSTEMS[self.name]
         spec = Filesystem(
-            FILESYSTEMS.use(self.name), uuid, kind.rootfs_label or "ROOT", kind.fscreateoptions
+            FILESYSTEMS.use(self.name),
+            uuid,
+            None if maker.read_only else kind.rootfs_label or "ROOT",
+            kind.fscreateoptions,
+            compression=self._compression(image),
         )
-        size = disk_size(kind)
+        size = DiskSize() if maker.read_only else disk_size(kind)
         action = MakeFilesystem(filename, spec, size.total, size.extra, inputs.epoch)
         return ImagePlan(
             (DraftStep(_STEP, f"Make the {self.name} file system", action, base=tree),),
             (ResultFile("filesystem_image", _STEP, filename, compress=True),),
         )
+
+    def _compression(self, image: ImageDescription) -> str | None:
+        attribute = FILESYSTEMS[self.name].compression
+        return image.type.attributes.get(attribute) if attribute else None

@@ -104,6 +104,13 @@ class ImageKind(Protocol):
         """Variables of scripts that only this kind has, by KIWI NG's names."""
         ...
 
+    def lacks(self, image: ImageDescription) -> Iterator[str]:
+        """What the tools of this host cannot do for the image, one sentence each.
+
+        They are all installed, and are asked what they know.
+        """
+        ...
+
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
         """Directories of the host that files of the image may come from, by their purpose."""
         ...

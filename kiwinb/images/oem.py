@@ -62,6 +62,7 @@ class OemKind:
             *("partitions", "root_clone", "rootfs_label", "size", "spare_part", "spare_part_fs"),
             *("spare_part_is_last", "spare_part_mountpoint", "target_blocksize"),
             *("bootpart_id", "efipart_id", "eficsmpart_id", "rootpart_id"),
+            "squashfscompression",
         }
     )
 
@@ -119,6 +120,14 @@ class OemKind:
         if volumes is not None and (volumes.preferlvm or root is None or not root.subvolumes):
             found |= {"kiwi_lvm": True, "kiwi_lvmgroup": volumes.name or "systemVG"}
         return found
+
+    def lacks(self, image: ImageDescription) -> Iterator[str]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        makers = [FILESYSTEMS[name] for name in filesystems_of(image) if name in FILESYSTEMS]
+        for maker in makers:
+            asked = image.type.attributes.get(maker.compression) if maker.compression else None
+            if lack := maker.lacks(asked):
+                yield lack
 
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""

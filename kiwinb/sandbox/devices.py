@@ -46,9 +46,15 @@ def make_device(path: Path, mode: int, major: int, minor: int) -> None:
     except PermissionError as error:
         if error.errno != errno.EPERM:
             raise
-        kind = "b" if stat.S_ISBLK(mode) else "c"
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        os.setxattr(path, DEVICE_ATTRIBUTE, f"{kind}:{major}:{minor}".encode())
+        make_stand_in(path, mode, major, minor)
+    path.chmod(stat.S_IMODE(mode))
+
+
+def make_stand_in(path: Path, mode: int, major: int, minor: int) -> None:
+    """Make what stands for a device node; the arguments are those of :func:`make_device`."""
+    kind = "b" if stat.S_ISBLK(mode) else "c"
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    os.setxattr(path, DEVICE_ATTRIBUTE, f"{kind}:{major}:{minor}".encode())
     path.chmod(stat.S_IMODE(mode))
 
 

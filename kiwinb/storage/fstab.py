@@ -13,7 +13,8 @@ from kiwinb.storage.node import chain
 def device_name(layout: DiskLayout, partition: DiskPartition, persistency: str | None) -> str:
     """How fstab and the kernel command line name the file system of a partition.
 
-    A file system that is not directly in its partition has no PARTUUID; its UUID is taken.
+    A file system that is not directly in its partition has no PARTUUID; its UUID is taken. One that
+    has no UUID or label of its own is found by PARTUUID.
 
     Args:
         layout: The disk.
@@ -22,13 +23,15 @@ def device_name(layout: DiskLayout, partition: DiskPartition, persistency: str |
     """
     spec = partition.filesystem
     assert spec is not None
-    if persistency == "by-partuuid" and partition.files is partition.content:
+    maker = FILESYSTEMS.get_used(spec.kind)
+    nameless = spec.label is None if persistency == "by-label" else not maker.has_uuid
+    if (persistency == "by-partuuid" or nameless) and partition.files is partition.content:
         return f"PARTUUID={layout.partuuid(partition)}"
     if persistency == "by-label":
         return f"LABEL={_escaped(spec.label or '')}"
     if persistency not in (None, "by-uuid", "by-partuuid"):
         raise ImageError(f'devicepersistency="{persistency}" is not by-uuid, by-label, by-partuuid')
-    return f"UUID={FILESYSTEMS.get_used(spec.kind).identifier(spec.uuid)}"
+    return f"UUID={maker.identifier(spec.uuid)}"
 
 
 def fstab(layout: DiskLayout, persistency: str | None, present: str = "") -> str:
@@ -74,7 +77,7 @@ def _entries(layout: DiskLayout, persistency: str | None) -> Iterator[tuple[str,
             device_name(layout, partition, persistency),
             _escaped(files.mountpoint),
             maker.fstab_type,
-            ",".join(files.options) or "defaults",
+            ",".join(files.options) or ("ro" if maker.read_only else "defaults"),
             "0",
             check,
         )

@@ -10,7 +10,7 @@ from kiwinb.description.model import BuildType, ImageDescription, Partition
 from kiwinb.errors import ImageError
 from kiwinb.storage.disk import PRIMARY, DiskLayout, DiskPartition, DiskSize, Role, Table
 from kiwinb.storage.filesystem import DEFAULT_ROOT, FILESYSTEMS
-from kiwinb.storage.filesystem.spec import MIB, Filesystem
+from kiwinb.storage.filesystem.spec import MIB, Filesystem, FilesystemMaker
 from kiwinb.storage.filesystem.swap import SWAP
 from kiwinb.storage.filesystem.vfat import FAT16, FAT32
 from kiwinb.storage.firmware import uses_bios, uses_efi
@@ -30,6 +30,9 @@ LOADER_STEP = "bootloader"
 """Name of the step that has the files of the EFI system partition, in ``/esp``."""
 
 _RESERVED = ("root", "readonly", "boot", "prep", "spare", "swap", "efi_csm", "efi")
+_WRITTEN = ("root", "boot")
+"""Partitions whose file system the running system writes to."""
+
 _TYPES = {
     "bios": ("21686148-6449-6E6F-744E-656564454649", "83"),
     "efi": ("C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "ef"),
@@ -156,7 +159,21 @@ class _Planner:
                 remedy=f"take one of {', '.join(FILESYSTEMS)}",
             )
         uuid = identifier(self.image, f"filesystem/{key}")
-        return Filesystem(FILESYSTEMS.use(name), uuid, label, options, self.sector)
+        maker = FILESYSTEMS[name]
+        if maker.read_only and key in _WRITTEN:
+            raise ImageError(
+                f"the file system {name} of the partition {key} can only be read",
+                remedy=f"take one of {', '.join(FILESYSTEMS.where(_is_for_systems))}",
+            )
+        label = None if maker.read_only else label
+        return Filesystem(
+            FILESYSTEMS.use(name),
+            uuid,
+            label,
+            options,
+            self.sector,
+            self.image.type.attributes.get(maker.compression) if maker.compression else None,
+        )
 
     def _efi(self) -> DiskPartition:
         size = (self.image.type.efipartsize or self.esp_size) * MIB
@@ -280,6 +297,10 @@ class _Planner:
                 clone=True,
             )
         yield original
+
+
+def _is_for_systems(maker: FilesystemMaker) -> bool:
+    return maker.makes_images and not maker.read_only
 
 
 def _mebibytes(text: str, name: str) -> int:

@@ -140,3 +140,28 @@ def test_the_kernel_writes_to_it_and_grows_it(tree: Path, tmp_path: Path, kind: 
     with mounted(image, "ro,nouuid" if kind == "xfs" else "ro") as root:
         assert not compare(scan(Path("/usr/share/zoneinfo")), scan(root / "copied"))
         assert len(list((root / "with-480").iterdir())) == 1080
+
+
+@pytest.mark.needs("mksquashfs", "mkfs.erofs")
+@pytest.mark.parametrize("kind", ["squashfs", "erofs"])
+def test_the_kernel_sees_the_tree_that_is_read_only(tree: Path, tmp_path: Path, kind: str) -> None:
+    image = tmp_path / "image"
+    long = "n" * 255  # more than mkfs.erofs of Debian 12 takes
+    (tree / long).rename(tree / "shorter")
+    try:
+        content = make(tree, image, kind)
+        expected = [
+            replace(
+                entry,
+                xattrs=tuple(x for x in entry.xattrs if kind == "erofs" or x[0][:7] != "system."),
+            )
+            for entry in select(tree, contents=True)
+        ]
+        with mounted(image, "ro") as root:
+            assert not compare(expected, scan(root))
+            found = modified(root, content)
+            for entry in content.entries:
+                if kind == "squashfs" or entry.kind != "symlink":
+                    assert found[entry.path] // 10**9 == content.modified_ns(entry) // 10**9
+    finally:
+        (tree / "shorter").rename(tree / long)

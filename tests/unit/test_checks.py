@@ -182,6 +182,11 @@ CASES: dict[str, tuple[Case, Case, str | None]] = {
         Case(host=_without("sfdisk", "mke2fs")),
         "type",
     ),
+    "host_tools_suffice": (
+        Case(),
+        Case(host=replace(HOST, lacking=("mkfs does not compress with other",))),
+        "type",
+    ),
     "repositories_configured": (
         Case(),
         _repository("mirror:debian", 'imageonly="true"'),

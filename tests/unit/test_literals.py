@@ -35,6 +35,8 @@ SCHEMA = ("description/upgrade.py", "description/model/boot.py")
 
 OTHER_WORDS = {
     "apt": ("sandbox/tools.py",),  # the Debian package
+    "erofs": ("checks/places.py",),  # what a host has mounted
+    "squashfs": ("checks/places.py",),
     "swap": ("storage/", "prepare/profile.py"),  # a partition, and the field of <oemconfig>
 }
 """Words that are something else there."""

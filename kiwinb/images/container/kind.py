@@ -155,6 +155,10 @@ class ContainerKind:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         return {}
 
+    def lacks(self, image: ImageDescription) -> Iterator[str]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        yield from ()
+
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         return {}

@@ -73,6 +73,8 @@ class Btrfs:
     growth: Growth | None = _GROWTH
     subvolumes: bool = True
     read_only: bool = False
+    has_uuid: bool = True
+    compression: str | None = None
     fstab_type: str = "btrfs"
     checked: bool = False
 
@@ -80,6 +82,10 @@ class Btrfs:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
         metadata = need.inodes * 1024 + need.size // 512
         return max(_SMALLEST, need.size * 110 // 100 + 2 * metadata + 192 * MIB)
+
+    def lacks(self, compression: str | None) -> str | None:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return None
 
     def identifier(self, uuid: str) -> str:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""

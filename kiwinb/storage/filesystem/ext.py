@@ -76,6 +76,8 @@ class Ext:
     growth: Growth | None = _GROWTH
     subvolumes: bool = False
     read_only: bool = False
+    has_uuid: bool = True
+    compression: str | None = None
     checked: bool = True
 
     @property
@@ -88,6 +90,10 @@ class Ext:
         inodes = need.inodes * 5 // 4 * 256
         journal = 0 if self.name == "ext2" else min(64 * MIB, max(4 * MIB, need.size // 8))
         return (need.size + inodes + journal) * 107 // 100 + 4 * MIB
+
+    def lacks(self, compression: str | None) -> str | None:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return None
 
     def identifier(self, uuid: str) -> str:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""

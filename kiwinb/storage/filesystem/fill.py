@@ -37,6 +37,10 @@ def fill(
         ImageError: The content does not fit, or the file system cannot hold it.
     """
     maker = FILESYSTEMS.get_used(spec.kind)
+    if maker.read_only:
+        maker.make(path, spec, content, watch)
+        _pad(path, name, size)
+        return
     wanted = _whole(maker.size(content.need) * 6 // 5 + extra) if size is None else size
     for attempt in range(_ATTEMPTS):
         with path.open("wb") as file:
@@ -52,6 +56,17 @@ def fill(
             watch.log(f"{name} is too small; trying {wanted // MIB} MiB")
         else:
             return
+
+
+def _pad(path: Path, name: str, size: int | None) -> None:
+    """Make a file system that was made to measure as large as is asked for."""
+    measured = path.stat().st_size
+    if size is None:
+        return
+    if measured > size:
+        raise _too_small(name, size, measured)
+    with path.open("r+b") as file:
+        file.truncate(size)
 
 
 def _too_small(name: str, size: int, need: int) -> ImageError:

@@ -24,6 +24,8 @@ class Filesystem:
         label: Its label, or ``None``.
         options: Options handed to its mkfs as they are.
         sector_size: Bytes of a logical sector of the disk it is for.
+        compression: How it compresses, as its attribute of ``<type>`` says; ``None`` when that is
+            not said.
     """
 
     kind: Used
@@ -31,6 +33,7 @@ class Filesystem:
     label: str | None = None
     options: tuple[str, ...] = ()
     sector_size: int = 512
+    compression: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,16 @@ class FilesystemMaker(Protocol):
         ...
 
     @property
+    def has_uuid(self) -> bool:
+        """Whether it has a UUID that a running system finds it by."""
+        ...
+
+    @property
+    def compression(self) -> str | None:
+        """The attribute of ``<type>`` that says how it compresses; ``None`` when it does not."""
+        ...
+
+    @property
     def fstab_type(self) -> str:
         """What ``/etc/fstab`` calls it."""
         ...
@@ -116,6 +129,14 @@ class FilesystemMaker(Protocol):
     @property
     def checked(self) -> bool:
         """Whether ``fsck`` is to check it at boot."""
+        ...
+
+    def lacks(self, compression: str | None) -> str | None:
+        """What the tools of this host cannot do of a compression, in one sentence; or ``None``.
+
+        Args:
+            compression: See :class:`Filesystem`.
+        """
         ...
 
     def size(self, need: Need) -> int:
@@ -126,7 +147,8 @@ class FilesystemMaker(Protocol):
         """Make the file system and fill it.
 
         Args:
-            image: The file, of its final size and nothing but a hole.
+            image: The file, of its final size and nothing but a hole. One that is
+                :attr:`read_only` is made to measure, and gives the file its size.
             spec: What is asked for.
             content: What goes into it.
             watch: Is told how it goes.

@@ -22,12 +22,18 @@ class Swap:
     growth: Growth | None = None
     subvolumes: bool = False
     read_only: bool = False
+    has_uuid: bool = True
+    compression: str | None = None
     fstab_type: str = "swap"
     checked: bool = False
 
     def size(self, need: Need) -> int:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
         return MIB
+
+    def lacks(self, compression: str | None) -> str | None:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return None
 
     def identifier(self, uuid: str) -> str:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""

@@ -32,6 +32,8 @@ class Fat:
     growth: Growth | None = None
     subvolumes: bool = False
     read_only: bool = False
+    has_uuid: bool = True
+    compression: str | None = None
     fstab_type: str = "vfat"
     checked: bool = True
 
@@ -43,6 +45,10 @@ class Fat:
     def size(self, need: Need) -> int:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
         return max(need.size * 21 // 20 + 2 * MIB, (34 if self.bits == 32 else 9) * MIB)
+
+    def lacks(self, compression: str | None) -> str | None:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return None
 
     def identifier(self, uuid: str) -> str:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""

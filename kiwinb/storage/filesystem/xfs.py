@@ -85,6 +85,8 @@ class Xfs:
     growth: Growth | None = _GROWTH
     subvolumes: bool = False
     read_only: bool = False
+    has_uuid: bool = True
+    compression: str | None = None
     fstab_type: str = "xfs"
     checked: bool = False
 
@@ -92,6 +94,10 @@ class Xfs:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
         inodes = need.inodes * 520
         return max(_SMALLEST, max(need.size + inodes, inodes * INODE_SHARE) * 103 // 100 + _LOG)
+
+    def lacks(self, compression: str | None) -> str | None:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return None
 
     def identifier(self, uuid: str) -> str:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""

@@ -1,0 +1,109 @@
+"""EROFS: a file system that can only be read, compressed or not, made by mkfs.erofs."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.errors import CommandError, ImageError
+from kiwinb.sandbox.command import run
+from kiwinb.storage.filesystem.content import Content, Need, name_of, shown
+from kiwinb.storage.filesystem.erofs_nodes import write_nodes
+from kiwinb.storage.filesystem.presented import NODES, left_out, presented
+from kiwinb.storage.filesystem.spec import Filesystem, Growth, Watch
+
+_LONGEST_NAME = 254
+"""Bytes; erofs-utils before 1.6 take no longer one, though the format has 255."""
+
+_LEVEL = "level="
+
+
+@dataclass(frozen=True)
+class Erofs:
+    """EROFS, of blocks of 4096 bytes."""
+
+    name: str = "erofs"
+    revision: int = 1
+    tools: tuple[str, ...] = ("mkfs.erofs", "mke2fs")  # libext2fs sums what is changed
+    makes_images: bool = True
+    grub_module: str | None = None
+    growth: Growth | None = None
+    read_only: bool = True
+    subvolumes: bool = False
+    has_uuid: bool = True
+    compression: str | None = "erofscompression"
+    fstab_type: str = "erofs"
+    checked: bool = False
+
+    def lacks(self, compression: str | None) -> str | None:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        if compression is None:
+            return None
+        known = _help()
+        for name in _compressors(compression):
+            if not re.search(rf"\b{re.escape(name)}\b", known):
+                return f"mkfs.erofs of this host does not compress with {name}"
+        return None
+
+    def size(self, need: Need) -> int:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return need.size
+
+    def identifier(self, uuid: str) -> str:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return uuid
+
+    def make(self, image: Path, spec: Filesystem, content: Content, watch: Watch) -> None:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        if problem := self.lacks(spec.compression):
+            raise ImageError(problem, remedy="Take another erofscompression.")
+        paths = left_out(content)
+        image.write_bytes(b"")
+        try:
+            with presented(content, fifos=True):
+                run(
+                    [
+                        *("mkfs.erofs", "--quiet", "-U", spec.uuid),
+                        *_compression(spec.compression),
+                        *spec.options,
+                        *(f"--exclude-path={os.fsdecode(path)}" for path in paths),
+                        *(str(image), str(content.root)),
+                    ],
+                    log=watch.log,
+                    env={"SOURCE_DATE_EPOCH": str(content.epoch)},  # no time is later
+                )
+        except CommandError as error:
+            for entry in content.entries:
+                if len(name_of(entry)) > _LONGEST_NAME:
+                    raise ImageError(
+                        f"mkfs.erofs of this host takes no name as long as {shown(entry.path)}",
+                        remedy="Remove it from the root tree, or take a newer erofs-utils.",
+                    ) from error
+            raise
+        write_nodes(image, {e.path: e for e in content.entries if e.kind in NODES})
+        watch.progress(1.0)
+
+
+def _compressors(compression: str) -> list[str]:
+    """The names in ``lz4hc,12:lz4``."""
+    return [part.split(",")[0] for part in compression.split(":")]
+
+
+def _compression(compression: str | None) -> tuple[str, ...]:
+    """Levels are written as this mkfs.erofs takes them: ``lz4hc,level=9`` or ``lz4hc,9``."""
+    if compression is None:
+        return ()
+    if _LEVEL not in _help():
+        compression = compression.replace(_LEVEL, "")
+    return (f"-z{compression}",)
+
+
+def _help() -> str:
+    lines: list[str] = []
+    run(["mkfs.erofs", "--help"], log=lines.append, check=False)
+    return "\n".join(lines)
+
+
+EROFS = Erofs()

@@ -1,0 +1,113 @@
+"""SquashFS: a compressed file system that can only be read, made by mksquashfs."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.checkpoints.treescan import Entry
+from kiwinb.errors import ImageError
+from kiwinb.sandbox.command import run
+from kiwinb.storage.filesystem.content import Content, Need, shown
+from kiwinb.storage.filesystem.presented import NODES, left_out, presented
+from kiwinb.storage.filesystem.spec import Filesystem, Growth, Watch
+
+_UNCOMPRESSED = ("-noI", "-noId", "-noD", "-noF", "-noX")
+_ATTRIBUTES = ("user.", "trusted.", "security.")
+"""What names of extended attributes may start with; it has no ACLs."""
+
+
+@dataclass(frozen=True)
+class Squashfs:
+    """SquashFS 4.0."""
+
+    name: str = "squashfs"
+    revision: int = 1
+    tools: tuple[str, ...] = ("mksquashfs",)
+    makes_images: bool = True
+    grub_module: str | None = "squash4"
+    growth: Growth | None = None
+    read_only: bool = True
+    subvolumes: bool = False
+    has_uuid: bool = False
+    compression: str | None = "squashfscompression"
+    fstab_type: str = "squashfs"
+    checked: bool = False
+
+    def lacks(self, compression: str | None) -> str | None:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return None  # Debian's and Ubuntu's mksquashfs have all that the schema allows
+
+    def size(self, need: Need) -> int:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return need.size
+
+    def identifier(self, uuid: str) -> str:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        return uuid
+
+    def make(self, image: Path, spec: Filesystem, content: Content, watch: Watch) -> None:
+        """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        _warn(content, watch)
+        nodes = [entry for entry in content.entries if entry.kind in NODES]
+        paths = [*left_out(content), *(entry.path for entry in nodes)]
+        excluded = ("-e", *map(_pattern, paths)) if paths else ()
+        with presented(content, fifos=False):
+            run(
+                [
+                    *("mksquashfs", str(content.root), str(image)),
+                    *("-noappend", "-quiet", "-no-progress", "-exit-on-error"),
+                    *_compression(spec.compression),
+                    *spec.options,
+                    *(word for entry in nodes for word in ("-p", _definition(content, entry))),
+                    "-wildcards",
+                    *excluded,
+                ],
+                log=watch.log,
+                env={"SOURCE_DATE_EPOCH": str(content.epoch)},  # no time is later
+            )
+        watch.progress(1.0)
+
+
+def _compression(compression: str | None) -> tuple[str, ...]:
+    if compression == "uncompressed":
+        return _UNCOMPRESSED
+    return ("-comp", compression) if compression else ()
+
+
+def _warn(content: Content, watch: Watch) -> None:
+    lost = [
+        entry.path
+        for entry in content.entries
+        if any(not name.startswith(_ATTRIBUTES) for name, _ in entry.xattrs)
+    ]
+    if lost:
+        watch.log(
+            f"WARNING: SquashFS has no ACLs: those of {len(lost)} files are lost, "
+            f"{shown(lost[0])} the first"
+        )
+
+
+def _pattern(path: bytes) -> str:
+    r"""A pattern that matches this path alone; a ``\`` before it makes a character plain."""
+    return os.fsdecode(re.sub(rb"([^A-Za-z0-9_/\x80-\xff-])", rb"\\\1", path))
+
+
+def _definition(content: Content, entry: Entry) -> str:
+    """What mksquashfs makes a device node of, wherever it is real."""
+    if b"\n" in entry.path:
+        raise ImageError(
+            f"mksquashfs cannot take the device node {shown(entry.path)}: its name has a line end",
+            remedy="Remove it from the root tree.",
+        )
+    name = os.fsdecode(entry.path).replace("\\", "\\\\").replace('"', '\\"')
+    assert entry.device is not None
+    major, minor = entry.device
+    letter = "C" if entry.kind == "char" else "B"
+    seconds = content.modified_ns(entry) // 10**9
+    return f'"{name}" {letter} {seconds} {entry.mode:o} {entry.uid} {entry.gid} {major} {minor}'
+
+
+SQUASHFS = Squashfs()
