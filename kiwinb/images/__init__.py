@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from kiwinb.errors import ImageError
-from kiwinb.images.archive import CpioKind, TarballKind
 from kiwinb.images.container.kind import ContainerKind
+from kiwinb.images.cpio import CpioKind
 from kiwinb.images.filesystem import FilesystemKind
 from kiwinb.images.kind import ImageKind
 from kiwinb.images.oem import OemKind
+from kiwinb.images.tbz import TarballKind
 from kiwinb.steps.registry import Registry
 from kiwinb.storage.filesystem import FILESYSTEMS
 

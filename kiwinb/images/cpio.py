@@ -1,115 +1,98 @@
-"""Write cpio archives in the ``newc`` format, which the Linux kernel reads as an initramfs."""
+"""``image="cpio"``: the root tree as a cpio archive."""
 
 from __future__ import annotations
 
-import os
-import stat
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, ClassVar
 
-from kiwinb.checkpoints.treescan import Entry
-from kiwinb.errors import ImageError
-from kiwinb.images.tarball import CHUNK, Sink
+from kiwinb.bootloader.host import HostDirectory
+from kiwinb.description.model import ImageDescription
+from kiwinb.images.compress import xz_writer
+from kiwinb.images.inputs import BuildInputs
+from kiwinb.images.kind import Form, ImagePlan, Refusal, ResultFile
+from kiwinb.images.newc import write_cpio
+from kiwinb.images.tarball import counted
+from kiwinb.steps.step import DraftStep, Output, StepContext
+from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, select
 
-_TYPES = {
-    "file": stat.S_IFREG,
-    "directory": stat.S_IFDIR,
-    "symlink": stat.S_IFLNK,
-    "fifo": stat.S_IFIFO,
-    "char": stat.S_IFCHR,
-    "block": stat.S_IFBLK,
-}
-_BLOCK = 512
-_LARGEST = 0xFFFFFFFF
+_STEP = "archive"
 
 
-def write_cpio(
-    stream: Sink,
-    root: Path,
-    entries: Sequence[Entry],
-    epoch: int,
-    progress: Callable[[int], None] = lambda count: None,
-) -> None:
-    """Write a tree as a ``newc`` archive; inode numbers are those of the order in it.
+@dataclass(frozen=True)
+class PackCpio:
+    """Pack the tree into a cpio archive.
 
-    The format has no extended attributes, and hard links between symbolic links come out as
-    single ones. Of other hard links, the last one carries the content, as with GNU cpio.
-
-    Args:
-        stream: What the archive is written to.
-        root: The tree.
-        entries: What of it, in order.
+    Attributes:
+        filename: Of the archive.
+        compressed: Compress it with xz, in the way the Linux kernel reads.
         epoch: No entry is newer, in seconds since 1970-01-01 UTC.
-        progress: Takes the number of content bytes after each piece that was written.
-
-    Raises:
-        ImageError: A file is 4 GiB or larger, or changed while it was read.
+        exclude: What is left out; see :func:`kiwinb.storage.treewalk.select`.
     """
-    written = 0
 
-    def put(data: bytes, aligned: bool = True) -> None:
-        nonlocal written
-        data += bytes(-len(data) % 4) if aligned else b""
-        stream.write(data)
-        written += len(data)
+    output: ClassVar[Output] = "files"
+    revision: ClassVar[int] = 2
 
-    entries = [replace(item, link=b"") if item.kind == "symlink" else item for item in entries]
-    links = Counter(entry.link for entry in entries if entry.link)
-    left = Counter(links)
-    inodes: dict[bytes, int] = {}
-    for number, entry in enumerate(entries, 1):
-        source = os.path.join(os.fsencode(root), entry.path)  # noqa: PTH118 - bytes
-        left[entry.link] -= 1
-        size = entry.size if not entry.link or not left[entry.link] else 0
-        if size > _LARGEST:
-            raise ImageError(
-                f"{os.fsdecode(entry.path)} is too large for a cpio archive",
-                remedy="A file in it is smaller than 4 GiB.",
-            )
-        put(
-            _header(
-                entry.path,
-                inode=inodes.setdefault(entry.link or entry.path, number),
-                mode=_TYPES[entry.kind] | entry.mode,
-                uid=entry.uid,
-                gid=entry.gid,
-                links=links[entry.link] if entry.link else 1,
-                mtime=max(0, min(int(os.lstat(source).st_mtime), epoch)),
-                size=len(entry.target) if entry.kind == "symlink" else size,
-                device=entry.device or (0, 0),
-            )
+    filename: str
+    compressed: bool
+    epoch: int
+    exclude: tuple[str, ...]
+
+    def run(self, context: StepContext) -> None:
+        """Write it to the output directory."""
+        entries = select(context.root, self.exclude)
+        if any(entry.xattrs for entry in entries):
+            context.log("cpio archives have no extended attributes: file capabilities are lost")
+        with self._open(context.output() / self.filename) as stream:
+            progress = counted(entries, context.progress)
+            write_cpio(stream, context.root, entries, self.epoch, progress)
+
+    def _open(self, path: Path) -> AbstractContextManager[IO[bytes]]:
+        return xz_writer(path, check="crc32") if self.compressed else path.open("wb")
+
+
+@dataclass(frozen=True)
+class CpioKind:
+    """``image="cpio"``: ``NAME.ARCH-VERSION.cpio``, with ``.xz`` when it is ``compressed``.
+
+    Device nodes in ``/dev`` stay: an initramfs needs its console before anything is mounted.
+    """
+
+    name: str = "cpio"
+    revision: int = 1
+    form: Form = "archive"
+    boots: bool = False
+    honours: frozenset[str] = frozenset({"compressed"})
+
+    def tools(self, image: ImageDescription) -> Mapping[str, str]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {"xz": "compressed archives"} if image.type.compressed else {}
+
+    def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        yield from ()
+
+    def variables(self, image: ImageDescription) -> Mapping[str, object]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {"kiwi_cpio_name": image.name}
+
+    def lacks(self, image: ImageDescription) -> Iterator[str]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        yield from ()
+
+    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {}
+
+    def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
+        """Plan the cpio archive."""
+        compressed = bool(image.type.compressed)
+        filename = f"{image.result_name}.cpio{'.xz' if compressed else ''}"
+        exclude = (*MACHINERY, "proc/*", "sys/*", *TEMPORARY)
+        action = PackCpio(filename, compressed, inputs.epoch, exclude)
+        return ImagePlan(
+            (DraftStep(_STEP, "Pack the cpio archive", action, base=tree),),
+            (ResultFile("root_archive", _STEP, filename, compress=not compressed),),
         )
-        if entry.kind == "symlink":
-            put(entry.target)
-        elif size:
-            with open(source, "rb", buffering=0) as file:  # noqa: PTH123 - bytes
-                rest = size
-                while rest:
-                    data = file.read(min(CHUNK, rest))
-                    if not data:
-                        name = os.fsdecode(entry.path)
-                        raise ImageError(f"{name} became shorter while it was read")
-                    put(data, aligned=False)
-                    progress(len(data))
-                    rest -= len(data)
-            put(bytes(-size % 4), aligned=False)
-    put(_header(b"TRAILER!!!", links=1))
-    put(bytes(-written % _BLOCK))
-
-
-def _header(
-    name: bytes,
-    *,
-    inode: int = 0,
-    mode: int = 0,
-    uid: int = 0,
-    gid: int = 0,
-    links: int,
-    mtime: int = 0,
-    size: int = 0,
-    device: tuple[int, int] = (0, 0),
-) -> bytes:
-    numbers = (inode, mode, uid, gid, links, mtime, size, 0, 0, *device, len(name) + 1, 0)
-    return b"070701" + b"".join(b"%08X" % number for number in numbers) + name + b"\0"

@@ -36,6 +36,19 @@ class Sink(Protocol):
         ...
 
 
+def counted(entries: Sequence[Entry], report: Callable[[float], None]) -> Callable[[int], None]:
+    """Turn counts of bytes into the fraction of all content bytes of the entries."""
+    total = sum(entry.size for entry in entries if entry.link in (b"", entry.path))
+    done = 0
+
+    def count(size: int) -> None:
+        nonlocal done
+        done += size
+        report(done / total)
+
+    return count
+
+
 class TarWriter:
     """Writes the members of one archive; :meth:`close` ends it, not the stream.
 

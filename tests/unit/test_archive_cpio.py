@@ -13,8 +13,8 @@ from odd_tree import EPOCH, make_tree, run_action
 
 from kiwinb.checkpoints.treescan import Entry, compare, scan
 from kiwinb.errors import ImageError
-from kiwinb.images.archive import PackCpio
-from kiwinb.images.cpio import write_cpio
+from kiwinb.images.cpio import PackCpio
+from kiwinb.images.newc import write_cpio
 from kiwinb.sandbox.worker import Report, call
 from kiwinb.storage.treewalk import select
 

@@ -16,9 +16,9 @@ from odd_tree import CAPABILITY, EPOCH, make_tree, run_action
 
 from kiwinb.checkpoints.treescan import Entry, compare, scan
 from kiwinb.errors import CommandError, ImageError
-from kiwinb.images.archive import PackTarball
 from kiwinb.images.compress import xz_writer
 from kiwinb.images.tarball import TarWriter
+from kiwinb.images.tbz import PackTarball
 from kiwinb.sandbox.worker import Report, call
 from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, select
 

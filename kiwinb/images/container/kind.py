@@ -11,7 +11,6 @@ from typing import ClassVar, Literal
 
 from kiwinb.bootloader.host import HostDirectory
 from kiwinb.description.model import ContainerConfig, ImageDescription
-from kiwinb.images.archive import counted
 from kiwinb.images.compress import xz_writer
 from kiwinb.images.container.base import (
     BASE_CONTAINER,
@@ -31,7 +30,7 @@ from kiwinb.images.container.oci import (
 )
 from kiwinb.images.inputs import BuildInputs
 from kiwinb.images.kind import Form, ImagePlan, Refusal, ResultFile
-from kiwinb.images.tarball import CHUNK, TarWriter
+from kiwinb.images.tarball import CHUNK, TarWriter, counted
 from kiwinb.steps.step import DraftStep, Output, StepContext
 from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL, select
 

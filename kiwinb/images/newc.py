@@ -1,0 +1,115 @@
+"""Write cpio archives in the ``newc`` format, which the Linux kernel reads as an initramfs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from kiwinb.checkpoints.treescan import Entry
+from kiwinb.errors import ImageError
+from kiwinb.images.tarball import CHUNK, Sink
+
+_TYPES = {
+    "file": stat.S_IFREG,
+    "directory": stat.S_IFDIR,
+    "symlink": stat.S_IFLNK,
+    "fifo": stat.S_IFIFO,
+    "char": stat.S_IFCHR,
+    "block": stat.S_IFBLK,
+}
+_BLOCK = 512
+_LARGEST = 0xFFFFFFFF
+
+
+def write_cpio(
+    stream: Sink,
+    root: Path,
+    entries: Sequence[Entry],
+    epoch: int,
+    progress: Callable[[int], None] = lambda count: None,
+) -> None:
+    """Write a tree as a ``newc`` archive; inode numbers are those of the order in it.
+
+    The format has no extended attributes, and hard links between symbolic links come out as
+    single ones. Of other hard links, the last one carries the content, as with GNU cpio.
+
+    Args:
+        stream: What the archive is written to.
+        root: The tree.
+        entries: What of it, in order.
+        epoch: No entry is newer, in seconds since 1970-01-01 UTC.
+        progress: Takes the number of content bytes after each piece that was written.
+
+    Raises:
+        ImageError: A file is 4 GiB or larger, or changed while it was read.
+    """
+    written = 0
+
+    def put(data: bytes, aligned: bool = True) -> None:
+        nonlocal written
+        data += bytes(-len(data) % 4) if aligned else b""
+        stream.write(data)
+        written += len(data)
+
+    entries = [replace(item, link=b"") if item.kind == "symlink" else item for item in entries]
+    links = Counter(entry.link for entry in entries if entry.link)
+    left = Counter(links)
+    inodes: dict[bytes, int] = {}
+    for number, entry in enumerate(entries, 1):
+        source = os.path.join(os.fsencode(root), entry.path)  # noqa: PTH118 - bytes
+        left[entry.link] -= 1
+        size = entry.size if not entry.link or not left[entry.link] else 0
+        if size > _LARGEST:
+            raise ImageError(
+                f"{os.fsdecode(entry.path)} is too large for a cpio archive",
+                remedy="A file in it is smaller than 4 GiB.",
+            )
+        put(
+            _header(
+                entry.path,
+                inode=inodes.setdefault(entry.link or entry.path, number),
+                mode=_TYPES[entry.kind] | entry.mode,
+                uid=entry.uid,
+                gid=entry.gid,
+                links=links[entry.link] if entry.link else 1,
+                mtime=max(0, min(int(os.lstat(source).st_mtime), epoch)),
+                size=len(entry.target) if entry.kind == "symlink" else size,
+                device=entry.device or (0, 0),
+            )
+        )
+        if entry.kind == "symlink":
+            put(entry.target)
+        elif size:
+            with open(source, "rb", buffering=0) as file:  # noqa: PTH123 - bytes
+                rest = size
+                while rest:
+                    data = file.read(min(CHUNK, rest))
+                    if not data:
+                        name = os.fsdecode(entry.path)
+                        raise ImageError(f"{name} became shorter while it was read")
+                    put(data, aligned=False)
+                    progress(len(data))
+                    rest -= len(data)
+            put(bytes(-size % 4), aligned=False)
+    put(_header(b"TRAILER!!!", links=1))
+    put(bytes(-written % _BLOCK))
+
+
+def _header(
+    name: bytes,
+    *,
+    inode: int = 0,
+    mode: int = 0,
+    uid: int = 0,
+    gid: int = 0,
+    links: int,
+    mtime: int = 0,
+    size: int = 0,
+    device: tuple[int, int] = (0, 0),
+) -> bytes:
+    numbers = (inode, mode, uid, gid, links, mtime, size, 0, 0, *device, len(name) + 1, 0)
+    return b"070701" + b"".join(b"%08X" % number for number in numbers) + name + b"\0"

@@ -1,0 +1,84 @@
+"""``image="tbz"``: the root tree as a tarball."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from kiwinb.bootloader.host import HostDirectory
+from kiwinb.description.model import ImageDescription
+from kiwinb.images.compress import xz_writer
+from kiwinb.images.inputs import BuildInputs
+from kiwinb.images.kind import Form, ImagePlan, Refusal, ResultFile
+from kiwinb.images.tarball import TarWriter, counted
+from kiwinb.steps.step import DraftStep, Output, StepContext
+from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL, select
+
+_STEP = "archive"
+
+
+@dataclass(frozen=True)
+class PackTarball:
+    """Pack the tree into a tarball compressed with xz.
+
+    Attributes:
+        filename: Of the tarball.
+        epoch: No member is newer, in seconds since 1970-01-01 UTC.
+        exclude: What is left out; see :func:`kiwinb.storage.treewalk.select`.
+    """
+
+    output: ClassVar[Output] = "files"
+    revision: ClassVar[int] = 1
+
+    filename: str
+    epoch: int
+    exclude: tuple[str, ...]
+
+    def run(self, context: StepContext) -> None:
+        """Write it to the output directory."""
+        entries = select(context.root, self.exclude)
+        with xz_writer(context.output() / self.filename) as stream:
+            archive = TarWriter(stream, self.epoch, counted(entries, context.progress))
+            archive.add_tree(context.root, entries)
+            archive.close()
+
+
+@dataclass(frozen=True)
+class TarballKind:
+    """``image="tbz"``: ``NAME.ARCH-VERSION.tar.xz``."""
+
+    name: str = "tbz"
+    revision: int = 1
+    form: Form = "archive"
+    boots: bool = False
+    honours: frozenset[str] = frozenset()
+
+    def tools(self, image: ImageDescription) -> Mapping[str, str]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {"xz": f"images of type {self.name}"}
+
+    def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        yield from ()
+
+    def variables(self, image: ImageDescription) -> Mapping[str, object]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {}
+
+    def lacks(self, image: ImageDescription) -> Iterator[str]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        yield from ()
+
+    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
+        """See :class:`~kiwinb.images.kind.ImageKind`."""
+        return {}
+
+    def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
+        """Plan the tarball."""
+        filename = f"{image.result_name}.tar.xz"
+        action = PackTarball(filename, inputs.epoch, (*MACHINERY, *VIRTUAL, *TEMPORARY))
+        return ImagePlan(
+            (DraftStep(_STEP, "Pack the tarball", action, base=tree),),
+            (ResultFile("root_archive", _STEP, filename),),
+        )
