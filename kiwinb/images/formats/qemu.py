@@ -22,7 +22,7 @@ class ConvertDisk:
     """Convert a raw disk into another format.
 
     Attributes:
-        made_by: The format.
+        disk_format: The format.
         source_step: Name of the step that leaves the raw disk.
         source: Its file name there.
         target: File name of the result.
@@ -33,7 +33,7 @@ class ConvertDisk:
     output: ClassVar[Output] = "files"
     revision: ClassVar[int] = 1
 
-    made_by: Used
+    disk_format: Used
     source_step: str
     source: str
     target: str
