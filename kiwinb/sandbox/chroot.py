@@ -14,6 +14,7 @@ from types import TracebackType
 
 from kiwinb.errors import CommandError
 from kiwinb.sandbox.command import Log, execute
+from kiwinb.sandbox.foreign import Emulation, emulated
 from kiwinb.sandbox.mounts import MS_NODEV, MS_NOEXEC, MS_NOSUID, bind, mount, unmount
 from kiwinb.sandbox.paths import resolve_in
 
@@ -43,7 +44,8 @@ class Chroot:
     While it is open the tree has /proc, /sys (read-only), a small /dev, an empty /run and the
     host's name resolution. When it closes, what still runs in the tree is stopped, and nothing
     of this is left in the tree; files that commands left in /tmp are removed too. A command that
-    replaces /etc/resolv.conf or writes to it has changed the tree: that is kept.
+    replaces /etc/resolv.conf or writes to it has changed the tree: that is kept. Programs for
+    another architecture than the host's run by emulation; see :mod:`kiwinb.sandbox.foreign`.
 
     Args:
         root: The root tree.
@@ -56,6 +58,7 @@ class Chroot:
         self._name_resolution = name_resolution
         self._log = log
         self._leave = ExitStack()
+        self._emulation: Emulation | None = None
 
     def __enter__(self) -> Chroot:
         with ExitStack() as stack:
@@ -64,6 +67,8 @@ class Chroot:
             if self._name_resolution:
                 self._lend_resolv_conf()
             self._guard_tmp()
+            run = resolve_in(self._root, "/run")  # a tmpfs now: a trial leaves no trace
+            self._emulation = stack.enter_context(emulated(self._root, run))
             stack.callback(self._stop_processes)
             self._leave = stack.pop_all()
         return self
@@ -75,6 +80,14 @@ class Chroot:
         trace: TracebackType | None,
     ) -> None:
         self._leave.close()
+
+    def join(self) -> None:
+        """Bring a new process to where programs of the tree run; it may be told to by `enter`.
+
+        It has no effect if the host itself runs programs of the tree's architecture.
+        """
+        if self._emulation:
+            self._emulation.join()
 
     def run(
         self,
@@ -99,6 +112,7 @@ class Chroot:
         """
 
         def enter() -> None:
+            self.join()
             os.chroot(self._root)
             os.chdir(cwd)
             os.setgroups([0])

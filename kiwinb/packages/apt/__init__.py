@@ -151,8 +151,8 @@ def _tasks(apt: Session, collections: Sequence[str]) -> list[str]:
 def _purge(context: StepContext, names: Sequence[str]) -> None:
     force = ("--force-depends", "--force-remove-essential", "--force-remove-protected")
     try:
-        with opened(context):
-            run_dpkg(context, [*DPKG_OPTIONS, *force, "--purge", *names])
+        with opened(context) as chroot:
+            run_dpkg(context, chroot, [*DPKG_OPTIONS, *force, "--purge", *names])
     except CommandError as error:
         raise PackageError(
             "packages could not be deleted:\n" + "\n".join(f"  | {line}" for line in error.tail)

@@ -20,6 +20,7 @@ from pathlib import Path
 from kiwinb.errors import CommandError, PackageError
 from kiwinb.packages.apt.config import DPKG_OPTIONS
 from kiwinb.packages.apt.session import ARCHIVES, Session, dpkg, opened
+from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.tools import find_tool, search_path
 
 ESSENTIAL = "?essential"
@@ -63,17 +64,17 @@ def bootstrap(session: Session, packages: Sequence[str]) -> None:
     with opened(session.context) as chroot:
         chroot.bind(plain, ARCHIVES)
         debs = [f"{ARCHIVES}/{name}" for name in names]
-        _dpkg(session, "--force-depends", "--unpack", *debs)
+        _dpkg(session, chroot, "--force-depends", "--unpack", *debs)
         session.context.progress(0.7)
-        _dpkg(session, "--configure", "--pending")
+        _dpkg(session, chroot, "--configure", "--pending")
     shutil.rmtree(plain)
     if packages:
         session.install(packages)
 
 
-def _dpkg(session: Session, *arguments: str) -> None:
+def _dpkg(session: Session, chroot: Chroot, *arguments: str) -> None:
     try:
-        dpkg(session.context, [*DPKG_OPTIONS, *arguments], session.epoch)
+        dpkg(session.context, chroot, [*DPKG_OPTIONS, *arguments], session.epoch)
     except CommandError as error:
         raise PackageError(
             "the essential packages could not be installed:\n"

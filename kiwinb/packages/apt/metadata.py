@@ -192,8 +192,29 @@ def _apt_get_update(config: AptConfig) -> None:
         ) from error
 
 
-def apt(config: AptConfig, argv: Sequence[str], log: Callable[[str], None], epoch: int = 0) -> str:
-    """Run a command of apt with a configuration, in an environment of its own."""
+def apt(
+    config: AptConfig,
+    argv: Sequence[str],
+    log: Callable[[str], None],
+    epoch: int = 0,
+    join: Callable[[], None] | None = None,
+) -> str:
+    """Run a command of apt with a configuration, in an environment of its own.
+
+    Args:
+        config: The configuration.
+        argv: The command.
+        log: Takes each line of output.
+        epoch: Time of what maintainer scripts make, in seconds since 1970-01-01 UTC.
+        join: Brings the process to where programs of the tree run.
+    """
+
+    def enter() -> None:
+        if join is not None:
+            join()
+        if config.root:
+            suppress_sync()
+
     return execute(
         argv,
         executable=find_tool(argv[0]),
@@ -202,7 +223,7 @@ def apt(config: AptConfig, argv: Sequence[str], log: Callable[[str], None], epoc
         cwd=config.work,
         input=None,
         check=True,
-        enter=suppress_sync if config.root else None,
+        enter=enter if join or config.root else None,
     )
 
 

@@ -129,18 +129,23 @@ class Session:
         with opened(self.context) as chroot:
             chroot.bind(self.archives, ARCHIVES, readonly=False)
             inside = f"Dir::Cache::archives={self.context.root}{ARCHIVES}/"
-            self._run(["apt-get", *_job(names), "--no-download", "-o", inside], follow)
+            self._run(["apt-get", *_job(names), "--no-download", "-o", inside], follow, chroot.join)
 
     def purge(self, names: Sequence[str]) -> None:
         """Purge packages, what depends on them, and what nothing needs any more."""
-        with opened(self.context):
-            self._run(["apt-get", "purge", "--auto-remove", *names])
+        with opened(self.context) as chroot:
+            self._run(["apt-get", "purge", "--auto-remove", *names], join=chroot.join)
 
     def known_names(self) -> tuple[str, ...]:
         """The names of all packages that the repositories have."""
         return tuple(apt(self.config, ["apt-cache", "pkgnames"], lambda line: None).split())
 
-    def _run(self, argv: Sequence[str], follow: Callable[[str], None] | None = None) -> None:
+    def _run(
+        self,
+        argv: Sequence[str],
+        follow: Callable[[str], None] | None = None,
+        join: Callable[[], None] | None = None,
+    ) -> None:
         lines: list[str] = []
 
         def log(line: str) -> None:
@@ -148,7 +153,7 @@ class Session:
             (follow or self.context.log)(line)
 
         try:
-            apt(self.config, argv, log, self.epoch)
+            apt(self.config, argv, log, self.epoch, join)
         except CommandError as error:
             raise explain(lines) or PackageError(
                 "a package could not be set up or removed in the tree:\n"
@@ -239,14 +244,15 @@ def opened(context: StepContext) -> Iterator[Chroot]:
         yield chroot
 
 
-def dpkg(context: StepContext, arguments: Sequence[str], epoch: int = 0) -> None:
-    """Run the tree's dpkg, the tree being :func:`opened`.
+def dpkg(context: StepContext, chroot: Chroot, arguments: Sequence[str], epoch: int = 0) -> None:
+    """Run the tree's dpkg in the tree, which is :func:`opened`.
 
     Raises:
         CommandError: It failed.
     """
 
     def enter() -> None:
+        chroot.join()
         os.chroot(context.root)
         os.chdir("/")
         suppress_sync()

@@ -1,0 +1,397 @@
+"""Run the programs of a root tree that is for another machine, by QEMU's user mode emulation.
+
+The kernel hands programs of another machine to an emulator that is registered with binfmt_misc,
+see the kernel's Documentation/admin-guide/binfmt-misc.rst. Where the host has registered one with
+the flag F, which opens it at once, it works in every root tree. Elsewhere a user namespace can
+have a registration of its own, from Linux 6.7 on: nothing of the host changes, and it is gone
+with the namespace.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from kiwinb.errors import HostError
+from kiwinb.sandbox.machines import MACHINES, Machine, matches, needs_libraries
+from kiwinb.sandbox.mounts import MS_PRIVATE, MS_REC, is_denied, mount
+from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.privilege import namespaces_denied
+from kiwinb.sandbox.tools import TOOLS, search_path
+from kiwinb.sandbox.worker import Report, call
+
+BINFMT_MISC = Path("/proc/sys/fs/binfmt_misc")
+"""Where systemd and others mount the host's registrations."""
+
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWUSER = 0x10000000
+_FLAGS = "FPC"
+"""Open the emulator now (F), pass on ``argv[0]`` (P), heed set-user-ID bits of programs (C)."""
+
+_PROGRAMS_OF_TREES = ("/usr/bin/dpkg", "/usr/bin/rpm", "/bin/sh", "/usr/bin/env")
+
+_ALSO_RUN = {"x86_64": frozenset({"i586", "i686"}), "armv7l": frozenset({"armv6l"})}
+"""By architecture of a host, others whose programs its kernel executes itself."""
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """What runs programs of another machine.
+
+    Attributes:
+        arch: Architecture of the programs, as ``uname -m`` prints it.
+        machine: What marks these programs.
+    """
+
+    arch: str
+    machine: Machine
+
+    def search(self) -> Path | None:
+        """Path of the emulator; ``None`` when none that a root tree can do with is installed."""
+        for name in self.machine.programs:
+            found = shutil.which(name, path=search_path())
+            if found and not needs_libraries(Path(found)):
+                return Path(found).resolve()
+        return None
+
+    def find(self) -> Path:
+        """Path of the emulator.
+
+        Raises:
+            HostError: None is installed, or it needs libraries, which a root tree does not have.
+        """
+        found = self.search()
+        if found is None:
+            raise HostError(
+                f"this host lacks what runs programs for {self.arch}, a statically linked "
+                f"{' or '.join(self.machine.programs)}",
+                remedy=f"Install it: sudo apt-get install {TOOLS[self.machine.programs[0]]}",
+            )
+        return found
+
+    def rule(self, program: Path) -> bytes:
+        """What registers it with binfmt_misc."""
+        magic, mask = (
+            "".join(f"\\x{byte:02x}" for byte in data)
+            for data in (self.machine.magic, self.machine.mask)
+        )
+        name = f"kiwinb-{self.machine.emulator}"
+        return f":{name}:M::{magic}:{mask}:".encode() + os.fsencode(program) + f":{_FLAGS}".encode()
+
+
+def emulator_for(arch: str, host_arch: str | None = None) -> Emulator | None:
+    """The emulator that a host needs for programs of an architecture.
+
+    Args:
+        arch: As ``uname -m`` prints it.
+        host_arch: Of the host; of this one when ``None``.
+
+    Returns:
+        ``None`` when the host's kernel executes such programs itself.
+
+    Raises:
+        HostError: Nothing is known that runs them on this host.
+    """
+    host_arch = host_arch or platform.machine()
+    if arch == host_arch or arch in _ALSO_RUN.get(host_arch, ()):
+        return None
+    if arch not in MACHINES:
+        raise HostError(
+            f"programs for {arch} cannot be run on this host, which is {host_arch}",
+            remedy=f"Build on a host that is {arch}. Emulators are known for: "
+            f"{', '.join(MACHINES)}.",
+        )
+    return Emulator(arch, MACHINES[arch])
+
+
+def emulator_for_tree(root: Path) -> Emulator | None:
+    """The emulator that this host needs for the programs of a tree; none for an empty tree."""
+    for program in _PROGRAMS_OF_TREES:
+        with suppress(OSError), resolve_in(root, program).open("rb") as file:
+            start = file.read(20)
+            for arch, machine in MACHINES.items():
+                if len(start) == 20 and matches(start, machine.magic, machine.mask):
+                    return emulator_for(arch)
+    return None
+
+
+def host_runs(arch: str, place: Path = BINFMT_MISC) -> bool:
+    """Whether the host has registered an emulator that works in every root tree.
+
+    ``False`` may also mean that binfmt_misc is not mounted here, as in a worker, which has a
+    ``/proc`` of its own; :func:`try_program` knows better.
+
+    Args:
+        arch: As ``uname -m`` prints it.
+        place: Where binfmt_misc is mounted.
+    """
+    if arch not in MACHINES or _read(place / "status").strip() != "enabled":
+        return False
+    magic = MACHINES[arch].magic
+    entries = [path for path in place.iterdir() if path.name not in ("register", "status")]
+    return any(_is_for(_read(entry), magic) for entry in entries)
+
+
+def _is_for(entry: str, magic: bytes) -> bool:
+    """Whether a registration is enabled, has the flag F, and takes programs that start so."""
+    lines = entry.splitlines()
+    fields = dict(line.partition(" ")[::2] for line in lines)
+    wanted = bytes.fromhex(fields.get("magic", ""))
+    return (
+        "enabled" in lines
+        and "F" in fields.get("flags:", "")
+        and fields.get("offset") == "0"
+        and 16 < len(wanted) <= len(magic)
+        and matches(magic, wanted, bytes.fromhex(fields.get("mask", "ff" * len(wanted))))
+    )
+
+
+class Emulation:
+    """A user namespace in which programs of another machine run.
+
+    It has all the ids of the one that it was made in, and all capabilities over its files; only
+    device nodes cannot be made in it. What is mounted stays what it was.
+    """
+
+    def __init__(self, user: int, mounts: int) -> None:
+        self._user = user
+        self._mounts = mounts  # while it is open, the registration is not taken away
+
+    def join(self) -> None:
+        """Bring this process into it, before it executes a program; it must have one thread.
+
+        It gets a mount namespace as well, so that the program may mount.
+
+        Raises:
+            OSError: As the kernel says.
+        """
+        _call("setns", self._user, _CLONE_NEWUSER)
+        _call("unshare", _CLONE_NEWNS)
+
+    def close(self) -> None:
+        """Let the namespace end with the last process in it."""
+        os.close(self._user)
+        os.close(self._mounts)
+
+
+@contextmanager
+def emulated(root: Path, scratch: Path) -> Iterator[Emulation | None]:
+    """Have the programs of a tree run, in a worker.
+
+    Args:
+        root: The tree.
+        scratch: A directory that can be written to, on a file system that is not noexec.
+
+    Yields:
+        Where to run them; ``None`` when they run everywhere.
+
+    Raises:
+        HostError: They cannot be run on this host.
+    """
+    emulator = emulator_for_tree(root)
+    if emulator is None or try_program(emulator, scratch):
+        yield None
+    else:
+        with emulation(emulator) as made:
+            yield made
+
+
+def try_architecture(arch: str) -> HostError | None:
+    """Try in a worker of its own whether programs of an architecture run in root trees.
+
+    Args:
+        arch: As ``uname -m`` prints it.
+
+    Returns:
+        Why they do not; ``None`` when they run.
+    """
+    try:
+        emulator = emulator_for(arch)
+        if emulator is not None and not host_runs(arch):
+            call(_try, emulator)
+    except HostError as error:
+        return error
+    return None
+
+
+def missing_emulator(arch: str) -> Emulator | None:
+    """The emulator for an architecture if it has to be installed on this host first."""
+    with suppress(HostError):
+        emulator = emulator_for(arch)
+        if emulator is not None and emulator.search() is None:
+            return emulator
+    return None
+
+
+def _try(emulator: Emulator, _report: Report) -> None:
+    """In a worker: try one program.
+
+    Raises:
+        HostError: It does not run.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        if try_program(emulator, Path(scratch)):
+            return
+        with emulation(emulator) as namespace:
+            if not try_program(emulator, Path(scratch), namespace):
+                raise HostError(
+                    f"{emulator.find()} does not run programs for {emulator.arch} here",
+                    remedy="Update it, or build on a host of that architecture.",
+                )
+
+
+@contextmanager
+def emulation(emulator: Emulator) -> Iterator[Emulation]:
+    """Register an emulator for the programs that one caller executes, in a worker.
+
+    Raises:
+        HostError: It is not installed, or the host does not allow it.
+    """
+    made = _make(emulator.rule(emulator.find()))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def _make(rule: bytes) -> Emulation:
+    """Have a child make the namespaces; it ends when they are held open."""
+    reading, told = os.pipe()
+    heard, writing = os.pipe()
+    maps = {name: _own_map(name) for name in ("uid_map", "gid_map")}
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        os.close(writing)
+        _run_child(rule, told, heard)
+    os.close(told)
+    os.close(heard)
+    try:
+        _expect_success(reading)
+        for name, lines in maps.items():
+            Path(f"/proc/{child}/{name}").write_text(lines)
+        os.write(writing, b"\n")
+        _expect_success(reading)
+        user = os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        return Emulation(user, os.open(f"/proc/{child}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
+    finally:
+        os.close(writing)
+        os.close(reading)
+        os.waitpid(child, 0)
+
+
+def _run_child(rule: bytes, told: int, heard: int) -> NoReturn:
+    """Make the namespaces, and register the emulator once the ids are mapped."""
+    what = b"namespace"
+    try:
+        _call("unshare", _CLONE_NEWUSER | _CLONE_NEWNS)
+        os.write(told, b"\n")
+        if os.read(heard, 1):
+            what = b"mount"
+            mount("none", "/", None, MS_REC | MS_PRIVATE)
+            register_privately(rule, Path("/proc"))
+            os.write(told, b"\n")
+            os.read(heard, 1)
+    except OSError as error:
+        os.write(told, b"%s %d" % (what, error.errno or 0))
+    finally:
+        os._exit(0)
+
+
+def register_privately(rule: bytes, place: Path) -> None:
+    """Register an emulator in this process's own user and mount namespaces.
+
+    Args:
+        rule: See :meth:`Emulator.rule`.
+        place: A directory to mount binfmt_misc on.
+
+    Raises:
+        OSError: ``EPERM``: Linux is older than 6.7. ``ENODEV``: it lacks binfmt_misc.
+    """
+    mount("binfmt_misc", place, "binfmt_misc")
+    descriptor = os.open(place / "register", os.O_WRONLY)
+    try:
+        os.write(descriptor, rule)
+    finally:
+        os.close(descriptor)
+
+
+def _expect_success(reading: int) -> None:
+    """Wait until the child has done its part.
+
+    Raises:
+        HostError: It failed.
+    """
+    answer = os.read(reading, 100)
+    if answer == b"\n":
+        return
+    what, _, number = answer.decode().partition(" ")
+    code = int(number or errno.EIO)
+    error = OSError(code, os.strerror(code))
+    if what != "mount":
+        raise namespaces_denied(error, rootless=os.getuid() != 0)
+    reason = (
+        "Linux 6.7 or newer is needed to have one for a build alone"
+        if is_denied(error)
+        else str(error)
+    )
+    raise HostError(
+        f"this host runs no programs of another architecture: it has no emulator registered with "
+        f"binfmt_misc, and none can be registered here ({reason})",
+        remedy="Register one, on the host itself if this is a container: "
+        "the emulator's package does it where systemd-binfmt or binfmt-support run (with the "
+        'flag F, "fix binary"). Or run kiwinb on a newer kernel.',
+    )
+
+
+def try_program(emulator: Emulator, directory: Path, namespace: Emulation | None = None) -> bool:
+    """Try in a worker whether a program of another machine runs in a root tree.
+
+    Args:
+        emulator: For the program.
+        directory: A directory that can be written to; it is the root of the trial.
+        namespace: Where to try; here when ``None``.
+    """
+    program = directory / "trial"
+    program.write_bytes(emulator.machine.trial_program())
+    program.chmod(0o755)
+    child = os.fork()
+    if child == 0:
+        with suppress(OSError):
+            if namespace:
+                namespace.join()
+            os.chroot(directory)
+            os.chdir("/")
+            os.execve("/trial", ["trial"], {})
+        os._exit(1)
+    _pid, status = os.waitpid(child, 0)
+    program.unlink()
+    return status == 0
+
+
+def _own_map(name: str) -> str:
+    """The lines that map every id of this user namespace to itself, in one below it."""
+    lines = [line.split() for line in Path("/proc/self", name).read_text().splitlines()]
+    return "".join(f"{inside} {inside} {count}\n" for inside, _outside, count in lines)
+
+
+def _call(name: str, *arguments: int) -> None:
+    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
