@@ -53,6 +53,7 @@ _ALL: tuple[Check, ...] = (
     support.package_manager_supported,
     support.host_tools_installed,
     support.host_tools_suffice,
+    support.foreign_architecture_runs_here,
     repositories.repositories_configured,
     repositories.image_include_repos_publicly_resolvable,
     places.target_dir_on_unsupported_filesystem,

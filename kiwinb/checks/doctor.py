@@ -21,7 +21,7 @@ from typing import Literal
 
 from kiwinb.checkpoints.store import Store
 from kiwinb.checks import make_subject, problems
-from kiwinb.checks.host import filesystem_of
+from kiwinb.checks.host import filesystem_of, why_foreign
 from kiwinb.checks.requirements import ALWAYS, packages_of, tools_for
 from kiwinb.description.document import read
 from kiwinb.description.model import ImageDescription
@@ -31,10 +31,12 @@ from kiwinb.images import IMAGE_KINDS
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.apt.host_sources import host_sources
 from kiwinb.packages.mirrors import resolve
+from kiwinb.sandbox.machines import EMULATORS
 from kiwinb.sandbox.privilege import detect
 from kiwinb.sandbox.tools import TOOLS, search_path
 from kiwinb.settings import Settings, load_settings
 from kiwinb.sizes import binary
+from kiwinb.vm.machines import VIRTUAL_MACHINES
 from kiwinb.vm.qemu import accelerator
 
 State = Literal["ok", "note", "missing"]
@@ -53,7 +55,6 @@ HOST_CHECKS = (
 """Runtime checks that are about this host and that nothing else here is about."""
 
 _ROOTLESS_TOOLS = {"newuidmap": "builds without root", "newgidmap": "builds without root"}
-_OVMF = ("OVMF_CODE_4M.fd", "OVMF_CODE.fd")
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def examine(
         description: What is to be built; images in general when ``None``.
         profiles: As for :class:`kiwinb.Appliance`, as are the others.
         type: Image type.
-        arch: Target architecture.
+        arch: Target architecture; without a description, too.
         kiwi_file: Name of the description file.
         settings: Settings of this host; the user's own when ``None``.
 
@@ -157,7 +158,7 @@ def examine(
     """
     settings = settings or load_settings()
     if description is None:
-        return Diagnosis(tuple(_general(settings)))
+        return Diagnosis(tuple(_general(settings, arch or platform.machine())))
     document = read(Path(description), kiwi_file=kiwi_file)
     image = select(document, profiles=profiles, type=type, arch=arch)
     subject = make_subject(document, image, settings)
@@ -169,23 +170,26 @@ def examine(
     return Diagnosis((*_for_image(image, settings), *more), image.name)
 
 
-def _general(settings: Settings) -> Iterator[Finding]:
+def _general(settings: Settings, arch: str) -> Iterator[Finding]:
     managers = (tool for manager in MANAGERS.values() for tool in manager.tools)
     needed = dict.fromkeys((*ALWAYS, *managers), "root trees") | _rootless_tools()
     yield from _tools(needed, "missing")
-    others = {name: "some images" for name in TOOLS if name not in {*needed, *_ROOTLESS_TOOLS}}
+    known = {*needed, *_ROOTLESS_TOOLS, *EMULATORS}
+    others = {name: "some images" for name in TOOLS if name not in known}
     yield from _tools(others, "note")
     yield from _host(settings)
-    yield from _machine()
+    yield from _architecture(arch)
+    yield from _machine(arch)
     yield _aliases(settings)
 
 
 def _for_image(image: ImageDescription, settings: Settings) -> Iterator[Finding]:
     yield from _tools(tools_for(image) | _rootless_tools(), "missing")
     yield from _host(settings)
+    yield from _architecture(image.arch)
     kind = IMAGE_KINDS.get(image.type.image)
     if kind is not None and kind.boots:
-        yield from _machine()
+        yield from _machine(image.arch)
     yield from _repositories(image, settings)
 
 
@@ -269,22 +273,36 @@ def _existing(path: Path) -> Path:
     return next(item for item in (path, *path.parents) if item.is_dir())
 
 
-def _machine() -> Iterator[Finding]:
+def _architecture(arch: str) -> Iterator[Finding]:
+    """Whether root trees of an architecture can be made here, if it is not the host's."""
+    error = why_foreign(arch)
+    if error is not None:
+        yield Finding("architecture", "missing", error.problem, error.remedy or "")
+    elif arch != platform.machine():
+        yield Finding("architecture", "ok", f"programs for {arch} run here")
+
+
+def _machine(arch: str) -> Iterator[Finding]:
     """What an image is booted with, to try it out."""
-    program = f"qemu-system-{platform.machine()}"
-    path = shutil.which(program)
+    machine = VIRTUAL_MACHINES.get(arch)
+    if machine is None:
+        yield Finding("QEMU", "note", f"kiwinb boots no images for {arch}")
+        return
+    path = shutil.which(machine.program)
     if path:
-        yield Finding("QEMU", "ok", f"{program} boots images")
+        yield Finding("QEMU", "ok", f"{machine.program} boots images")
     else:
-        yield Finding(
-            *("QEMU", "note", f"no {program} to boot images with", "", ("qemu-system-x86",))
-        )
-    if any(Path("/usr/share/OVMF", name).exists() for name in _OVMF):
-        yield Finding("UEFI firmware", "ok", "OVMF is there")
+        what = f"no {machine.program} to boot images with"
+        yield Finding("QEMU", "note", what, "", (machine.package,))
+    if files := machine.find_uefi():
+        yield Finding("UEFI firmware", "ok", f"{files[0]} is there")
     else:
-        yield Finding("UEFI firmware", "note", "no OVMF to boot images by UEFI", "", ("ovmf",))
+        what = f"no UEFI firmware to boot images for {arch} with"
+        yield Finding("UEFI firmware", "note", what, "", (machine.uefi_package,))
+    if arch != platform.machine():
+        return
     device = Path("/dev/kvm")
-    if path and "kvm" in accelerator(path):
+    if path and "kvm" in accelerator(path, machine):
         yield Finding("KVM", "ok", "QEMU runs images with KVM")
     else:
         remedy = (

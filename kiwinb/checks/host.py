@@ -7,11 +7,15 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from kiwinb.description.model import ImageDescription
+from kiwinb.distributions import find_in_tree
+from kiwinb.errors import HostError, ImageError
 from kiwinb.images import IMAGE_KINDS
+from kiwinb.sandbox.foreign import missing_emulator, try_architecture
 from kiwinb.sandbox.tools import TOOLS, search_path
 from kiwinb.settings import Settings
 
@@ -32,6 +36,7 @@ class HostFacts:
         luks_options: Options that ``cryptsetup`` knows, with their dashes; ``None`` when they
             were not asked for or cannot be told.
         lacking: What the installed tools cannot do for the image, one sentence each.
+        foreign: Why programs of the image's architecture do not run here; ``None`` when they do.
     """
 
     tools: frozenset[str] = frozenset()
@@ -41,6 +46,7 @@ class HostFacts:
     tagmedia: tuple[int, ...] | None = None
     luks_options: frozenset[str] | None = None
     lacking: tuple[str, ...] = ()
+    foreign: HostError | None = None
 
     def missing(self, tools: Iterable[str]) -> tuple[str, ...]:
         """Those of the tools that are not installed."""
@@ -73,7 +79,28 @@ def gather(
         tagmedia=_version(_said("tagmedia", "--version")) if media else None,
         luks_options=_options(_said("cryptsetup", "--help")) if luks else None,
         lacking=tuple(kind.lacks(image)) if kind is not None and asked else (),
+        foreign=why_foreign(image.arch),
     )
+
+
+def why_foreign(arch: str) -> HostError | None:
+    """Why programs of an architecture do not run in root trees on this host.
+
+    Args:
+        arch: As ``uname -m`` prints it.
+
+    Returns:
+        ``None`` when they run. The remedy names the package that brings the emulator on this
+        host's distribution.
+    """
+    error = try_architecture(arch)
+    if error is not None and (emulator := missing_emulator(arch)) is not None:
+        with suppress(ImageError):  # a distribution that is not known
+            name = find_in_tree(Path("/")).packages.emulator
+            machine = emulator.machine
+            package = name.format(name=machine.emulator, family=machine.family)
+            return HostError(error.problem, remedy=f"Install the package {package}.")
+    return error
 
 
 def filesystem_of(place: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:

@@ -64,3 +64,14 @@ def host_tools_suffice(subject: Subject) -> Iterator[Problem]:
             "Ask for something else, or build on a host with newer tools.",
             subject.type,
         )
+
+
+def foreign_architecture_runs_here(subject: Subject) -> Iterator[Problem]:
+    """Programs of the root tree run on this host: it has that architecture, or emulates it."""
+    error = subject.host.foreign
+    if error is not None:
+        yield Problem(
+            error.problem,
+            error.remedy or f"Build on a host that is {subject.image.arch}.",
+            subject.type,
+        )

@@ -19,6 +19,7 @@ ALPINE = Distribution(
         fdisk="sfdisk",
         util_linux="util-linux",
         systemd="openrc",
+        emulator="qemu-{name}",
     ),
     kernels=("vmlinuz-{}",),
     initrds=("initramfs-{}",),

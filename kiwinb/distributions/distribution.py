@@ -33,6 +33,8 @@ class Packages:
         fdisk: ``sfdisk``.
         util_linux: ``partx`` and ``findmnt``.
         systemd: systemd as init.
+        emulator: QEMU's user mode emulation, for a host of this distribution. ``{name}`` stands
+            for what QEMU calls the emulated machine, ``{family}`` for the family of it.
     """
 
     kernel: str
@@ -44,6 +46,7 @@ class Packages:
     fdisk: str
     util_linux: str
     systemd: str = "systemd"
+    emulator: str = "qemu-user-static"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ REDHAT = Distribution(
         locales="glibc-langpack-en",
         fdisk="util-linux",
         util_linux="util-linux",
+        emulator="qemu-user-static-{family}",
     ),
     kernels=("vmlinuz-{}",),
     initrds=("initramfs-{}.img",),

@@ -21,6 +21,7 @@ SUSE = Distribution(
         locales="glibc-locale",
         fdisk="util-linux",
         util_linux="util-linux",
+        emulator="qemu-linux-user",
     ),
     kernels=("vmlinuz-{}", "Image-{}", "vmlinux-{}", "image-{}"),
     initrds=("initrd-{}",),

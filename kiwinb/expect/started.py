@@ -20,6 +20,7 @@ def boots(
     timeout: float = 600,
     until: str = r"login: ",
     memory: int = 1024,
+    arch: str | None = None,
 ) -> Outcome:
     """Expect that an image boots in QEMU; it is left as it is.
 
@@ -29,6 +30,7 @@ def boots(
         timeout: Seconds it may take.
         until: Regular expression of what its serial console shows at the end.
         memory: Of the machine, in MiB.
+        arch: Architecture of the image; by default the host's.
 
     Raises:
         ExpectationError: It does not; tells what the console showed last.
@@ -38,7 +40,7 @@ def boots(
     started = time.monotonic()
     kind: Literal["bios", "uefi"] = "bios" if firmware == "bios" else "uefi"
     try:
-        with boot(path, firmware=kind, memory=memory) as console:
+        with boot(path, firmware=kind, memory=memory, arch=arch) as console:
             console.expect(until, timeout=timeout)
     except BootError as error:
         measured, passed = str(error), False

@@ -26,13 +26,10 @@ from typing import Literal
 import pexpect
 
 from kiwinb.errors import BootError, HostError
+from kiwinb.vm.machines import VirtualMachine, machine_for
 
 Firmware = Literal["bios", "uefi"]
 
-_OVMF = (
-    ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
-    ("OVMF_CODE.fd", "OVMF_VARS.fd"),
-)
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>c])"
 )
@@ -137,22 +134,25 @@ def boot(
     keep_changes: bool = False,
     network: bool = False,
     log: Path | None = None,
+    arch: str | None = None,
 ) -> Iterator[Console]:
     """Start a disk image; the machine is ended when the block is left.
 
     Args:
         image: A raw or qcow2 disk image.
-        firmware: ``bios`` (SeaBIOS) or ``uefi`` (OVMF, without secure boot).
+        firmware: ``bios`` (SeaBIOS) or ``uefi`` (OVMF or AAVMF, without secure boot).
         memory: Memory of the machine in MiB.
         keep_changes: Write to the image; otherwise it is left as it is.
         network: Give the machine a network card with user-mode networking.
         log: File that gets all the console shows.
+        arch: Architecture of the image, as ``uname -m`` prints it; by default the host's.
 
     Raises:
-        HostError: QEMU or the firmware is not installed.
+        HostError: QEMU or the firmware is not installed, or there is none for the architecture.
     """
     with tempfile.TemporaryDirectory(prefix="kiwinb-boot-") as scratch:
-        argv = _command(image, firmware, memory, keep_changes, network, Path(scratch))
+        machine = machine_for(arch or platform.machine())
+        argv = _command(image, machine, firmware, memory, keep_changes, network, Path(scratch))
         child = pexpect.spawn(
             argv[0], argv[1:], encoding="utf-8", codec_errors="replace", timeout=180, echo=False
         )
@@ -168,53 +168,62 @@ def boot(
 
 
 def _command(
-    image: Path, firmware: Firmware, memory: int, keep_changes: bool, network: bool, scratch: Path
+    image: Path,
+    machine: VirtualMachine,
+    firmware: Firmware,
+    memory: int,
+    keep_changes: bool,
+    network: bool,
+    scratch: Path,
 ) -> list[str]:
-    arch = platform.machine()
-    program = shutil.which(f"qemu-system-{arch}")
+    program = shutil.which(machine.program)
     if program is None:
         raise HostError(
-            f"qemu-system-{arch} is not installed", remedy="apt install qemu-system-x86"
+            f"{machine.program} is not installed", remedy=f"apt install {machine.package}"
         )
+    if firmware not in machine.firmware:
+        raise HostError(f"machines of the architecture {machine.arch} have no {firmware}")
     with image.open("rb") as file:
         kind = "qcow2" if file.read(4) == b"QFI\xfb" else "raw"
     drive = f"file={str(image).replace(',', ',,')},format={kind},if=virtio,discard=unmap"
     return [
         program,
-        *("-nodefaults", "-no-reboot", "-display", "none", "-vga", "none"),
-        *("-machine", "q35", "-m", f"{memory}M", "-smp", str(min(2, os.cpu_count() or 1))),
-        *accelerator(program),
+        *("-nodefaults", "-no-reboot", "-display", "none", *machine.options),
+        *("-machine", machine.board, "-m", f"{memory}M", "-smp", str(min(2, os.cpu_count() or 1))),
+        *accelerator(program, machine),
         *("-drive", drive + ("" if keep_changes else ",snapshot=on")),
         *("-device", "virtio-rng-pci", "-serial", "stdio"),
         *(("-nic", "user,model=virtio-net-pci") if network else ("-nic", "none")),
-        *(_uefi(scratch) if firmware == "uefi" else ()),
+        *(_uefi(machine, scratch) if firmware == "uefi" else ()),
     ]
 
 
-def _uefi(scratch: Path) -> tuple[str, ...]:
-    directory = Path("/usr/share/OVMF")
-    for code, variables in _OVMF:
-        if (directory / code).exists():
-            shutil.copy(directory / variables, scratch / "vars.fd")
-            return (
-                *("-drive", f"if=pflash,format=raw,readonly=on,file={directory / code}"),
-                *("-drive", f"if=pflash,format=raw,file={scratch / 'vars.fd'}"),
-            )
-    raise HostError("no UEFI firmware for QEMU is installed", remedy="apt install ovmf")
+def _uefi(machine: VirtualMachine, scratch: Path) -> tuple[str, ...]:
+    found = machine.find_uefi()
+    if found is None:
+        raise HostError(
+            "no UEFI firmware for QEMU is installed", remedy=f"apt install {machine.uefi_package}"
+        )
+    code, variables = found
+    shutil.copy(variables, scratch / "vars.fd")
+    return (
+        *("-drive", f"if=pflash,format=raw,readonly=on,file={code}"),
+        *("-drive", f"if=pflash,format=raw,file={scratch / 'vars.fd'}"),
+    )
 
 
 @cache
-def accelerator(program: str) -> tuple[str, ...]:
+def accelerator(program: str, machine: VirtualMachine) -> tuple[str, ...]:
     """KVM if a machine really comes up with it, else emulation.
 
     That the device can be opened says little: in a nested guest it may be there and of no use.
     """
-    if os.access("/dev/kvm", os.R_OK | os.W_OK):
+    if machine.arch == platform.machine() and os.access("/dev/kvm", os.R_OK | os.W_OK):
         options = ("-accel", "kvm", "-cpu", "host")
-        trial = [program, "-nodefaults", "-display", "none", "-machine", "q35", *options]
+        trial = [program, "-nodefaults", "-display", "none", "-machine", machine.board, *options]
         done = subprocess.run(
             [*trial, "-S", "-monitor", "stdio"], input=b"quit\n", capture_output=True
         )
         if done.returncode == 0:
             return options
-    return ("-accel", "tcg,thread=multi", "-cpu", "max")
+    return ("-accel", "tcg,thread=multi", "-cpu", machine.emulated_cpu)

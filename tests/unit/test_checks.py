@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,11 +19,14 @@ from kiwinb.checks import (
     make_subject,
     problems,
 )
+from kiwinb.checks import host as host_module
 from kiwinb.checks.host import HostFacts, filesystem_of, gather
 from kiwinb.checks.requirements import install_command, tools_for
 from kiwinb.description.select import select
-from kiwinb.errors import KiwinbError
+from kiwinb.distributions import DISTRIBUTIONS
+from kiwinb.errors import HostError, KiwinbError
 from kiwinb.images import IMAGE_KINDS
+from kiwinb.sandbox.foreign import emulator_for
 from kiwinb.sandbox.tools import TOOLS
 from kiwinb.settings import Settings, load_settings
 from kiwinb.storage.filesystem import FILESYSTEMS
@@ -301,6 +305,11 @@ CASES: dict[str, tuple[Case, Case, str | None]] = {
         _loader("systemd_boot"),
         "environment",
     ),
+    "foreign_architecture_runs_here": (
+        Case(),
+        Case(host=replace(HOST, foreign=HostError("no emulator", remedy="Install it."))),
+        "type",
+    ),
     "mediacheck_installed": (
         Case(_type(MEDIA, image="iso")),
         Case(_type(MEDIA, image="iso"), host=_without("implantisomd5", "tagmedia")),
@@ -466,3 +475,22 @@ def test_tools_that_are_needed_are_tools_that_are_known(
     needed = tools_for(image)
     assert {*needed} <= {*TOOLS}
     assert install_command(needed).startswith("sudo apt-get install ")
+
+
+def test_the_package_of_the_emulator_is_that_of_the_hosts_distribution(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arch = "s390x" if platform.machine() != "s390x" else "aarch64"
+    emulator = emulator_for(arch)
+    assert emulator is not None
+    monkeypatch.setattr(host_module, "missing_emulator", lambda _arch: emulator)
+    monkeypatch.setattr(host_module, "try_architecture", lambda _arch: HostError("it is missing"))
+    said = {}
+    for distribution in DISTRIBUTIONS.values():
+        monkeypatch.setattr(host_module, "find_in_tree", lambda _root, found=distribution: found)
+        error = host_module.why_foreign(arch)
+        assert error is not None
+        said[distribution.name] = error.remedy
+    assert said["debian"] == said["ubuntu"] == "Install the package qemu-user-static."
+    assert said["redhat"] == f"Install the package qemu-user-static-{emulator.machine.family}."
+    assert said["suse"] == "Install the package qemu-linux-user."

@@ -143,8 +143,8 @@ def test_boots(image: ImageFile, monkeypatch: pytest.MonkeyPatch) -> None:
                 raise BootError("'never' did not appear within 1 s")
 
     class Machine:
-        def __init__(self, path: Path, *, firmware: str, memory: int) -> None:
-            asked.append((path, firmware, memory))
+        def __init__(self, path: Path, *, firmware: str, memory: int, arch: str | None) -> None:
+            asked.append((path, firmware, memory, arch))
 
         def __enter__(self) -> Console:
             return Console()
@@ -153,8 +153,8 @@ def test_boots(image: ImageFile, monkeypatch: pytest.MonkeyPatch) -> None:
             return None
 
     monkeypatch.setattr("kiwinb.expect.started.boot", Machine)
-    outcome = expect.boots(image, firmware="efi", timeout=5)
-    assert asked == [(image.path, "uefi", 1024), ("login: ", 5)]
+    outcome = expect.boots(image, firmware="efi", timeout=5, arch="aarch64")
+    assert asked == [(image.path, "uefi", 1024, "aarch64"), ("login: ", 5)]
     assert outcome.what == "boot of image.raw (efi)"
     with fails("'never' did not appear within 1 s"):
         expect.boots(image, until="never", timeout=1)
