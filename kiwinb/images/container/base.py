@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
 from kiwinb.errors import CommandError, ImageError, RepositoryError
+from kiwinb.images.container.config import PLATFORMS
 from kiwinb.images.container.layers import apply_layer
 from kiwinb.images.container.oci import (
     GZIP_LAYER_TYPE,
@@ -87,16 +88,17 @@ def local_archive(derived_from: str, directory: Path) -> tuple[Path, str | None]
     return path, unquote(url.fragment) or None
 
 
-def import_base(source: Path, reference: str | None, out: Path) -> None:
+def import_base(source: Path, reference: str | None, arch: str, out: Path) -> None:
     """Bring a base container into the form that :func:`read_base` reads.
 
     Args:
         source: The archive, or the directory of an OCI image layout.
         reference: Which image, where it holds several: a tag, or ``name:tag``.
+        arch: Architecture of the image, as ``uname -m`` prints it.
         out: Empty directory to write to.
 
     Raises:
-        ImageError: It is none, is damaged, or has no such image.
+        ImageError: It is none, is damaged, or has no such image for that architecture.
     """
     scratch = out / "archive"
     if source.is_dir():
@@ -107,7 +109,7 @@ def import_base(source: Path, reference: str | None, out: Path) -> None:
         directory = scratch
         aliases = _extract(source, scratch)
     try:
-        config, layers = _read_image(directory, aliases, reference, source)
+        config, layers = _Archive(source, directory, aliases).read_image(reference, arch)
         named = []
         diff_ids = _member(config, "rootfs", "diff_ids", source=source)
         if len(diff_ids) != len(layers):
@@ -250,62 +252,113 @@ def _normal(name: str) -> str:
     return posixpath.normpath("/" + name).lstrip("/")
 
 
-def _read_image(
-    directory: Path, aliases: Mapping[str, str], reference: str | None, source: Path
-) -> tuple[dict[str, Any], list[Path]]:
-    """The configuration of the image, and the files of its layers."""
+@dataclass(frozen=True)
+class _Archive:
+    """An archive of container images, extracted.
 
-    def file(name: str) -> Path:
-        path = directory / aliases.get(_normal(name), _normal(name))
+    Attributes:
+        source: What it was extracted from, for messages.
+        directory: Its files.
+        aliases: What its links name.
+    """
+
+    source: Path
+    directory: Path
+    aliases: Mapping[str, str]
+
+    def read_image(self, reference: str | None, arch: str) -> tuple[dict[str, Any], list[Path]]:
+        """The configuration of an image, and the files of its layers.
+
+        Raises:
+            ImageError: It is damaged, or there is no such image for the architecture.
+        """
+        found = []
+        for config, layers in self._images(reference):
+            if _is_for(config, arch):
+                return config, [self._layer(layer) for layer in layers]
+            found.append(str(config.get("architecture")))
+        wanted, _variant = PLATFORMS.get(arch, (arch, ""))
+        raise ImageError(
+            f"{self.source} has no image for the architecture {wanted}, only for: "
+            f"{', '.join(dict.fromkeys(found)) or 'none'}",
+            remedy=f"Fetch the one of the image's architecture (skopeo --override-arch {wanted} "
+            "copy docker://IMAGE oci-archive:base.tar), or build for another --target-arch.",
+        )
+
+    def _images(self, reference: str | None) -> Iterator[tuple[dict[str, Any], list[Any]]]:
+        """The images that a reference means, all of them without one, and their layers."""
+        if (self.directory / "index.json").is_file():
+            items = self._member(self._load(self._file("index.json")), "manifests")
+            names = [(item.get("annotations") or {}).get(REFERENCE, "") for item in items]
+            for item in self._named(items, names, reference):
+                for manifest in self._manifests(item):
+                    config = self._load(self._blob(self._member(manifest, "config")))
+                    yield config, self._member(manifest, "layers")
+            return
+        items = self._load(self._file("manifest.json"))
+        names = [",".join(item.get("RepoTags") or ()) for item in items]
+        for item in self._named(items, names, reference):
+            config = self._load(self._file(self._member(item, "Config")))
+            yield config, self._member(item, "Layers")
+
+    def _manifests(self, descriptor: Any) -> Iterator[Any]:
+        """The manifests that a descriptor leads to: one, or those of an index of platforms."""
+        manifest = self._load(self._blob(descriptor))
+        if "manifests" not in manifest:
+            yield manifest
+            return
+        for item in manifest["manifests"]:
+            platform = item.get("platform") or {}
+            if platform.get("os") != "unknown":  # that is no image but an attestation of one
+                yield from self._manifests(item)
+
+    def _named(self, items: list[Any], names: list[str], reference: str | None) -> list[Any]:
+        """The items of a reference; all of them without one."""
+        found = [
+            item
+            for item, text in zip(items, names, strict=True)
+            if reference is None
+            or any(reference in (name, name.rpartition(":")[2]) for name in text.split(","))
+        ]
+        if not found:
+            raise ImageError(
+                f"{self.source} has no image {reference or ''}".rstrip(),
+                remedy=f"It has: {', '.join(filter(None, names)) or 'none with a name'}.",
+            )
+        return found
+
+    def _layer(self, layer: Any) -> Path:
+        return self._file(layer) if isinstance(layer, str) else self._blob(layer)
+
+    def _file(self, name: str) -> Path:
+        path = self.directory / self.aliases.get(_normal(name), _normal(name))
         if not path.is_file():
-            raise ImageError(f"{source} is not a container image: it has no {name}")
+            raise ImageError(f"{self.source} is not a container image: it has no {name}")
         return path
 
-    def blob(descriptor: Any) -> Path:
-        kind, _, value = str(_member(descriptor, "digest", source=source)).partition(":")
-        path = file(f"blobs/{kind}/{value}")
+    def _blob(self, descriptor: Any) -> Path:
+        kind, _, value = str(self._member(descriptor, "digest")).partition(":")
+        path = self._file(f"blobs/{kind}/{value}")
         with path.open("rb") as content:
             if kind != "sha256" or _sha256(content) != value:
-                raise ImageError(f"{source}: {path.name} is damaged")
+                raise ImageError(f"{self.source}: {path.name} is damaged")
         return path
 
-    def load(path: Path) -> Any:
+    def _load(self, path: Path) -> Any:
         try:
             return json.loads(path.read_bytes())
         except ValueError as error:
-            raise ImageError(f"{source}: {path.name} is not JSON: {error}") from error
+            raise ImageError(f"{self.source}: {path.name} is not JSON: {error}") from error
 
-    if (directory / "index.json").is_file():
-        manifests = _member(load(file("index.json")), "manifests", source=source)
-        named = {
-            index: (item.get("annotations") or {}).get(REFERENCE, "")
-            for index, item in enumerate(manifests)
-        }
-        manifest = load(blob(_choose(manifests, named, reference, source)))
-        config = load(blob(_member(manifest, "config", source=source)))
-        return config, [blob(item) for item in _member(manifest, "layers", source=source)]
-    images = load(file("manifest.json"))
-    tags = {index: ",".join(item.get("RepoTags") or ()) for index, item in enumerate(images)}
-    image = _choose(images, tags, reference, source)
-    config = load(file(_member(image, "Config", source=source)))
-    return config, [file(name) for name in _member(image, "Layers", source=source)]
+    def _member(self, value: Any, name: str) -> Any:
+        return _member(value, name, source=self.source)
 
 
-def _choose(
-    images: list[Any], names: Mapping[int, str], reference: str | None, source: Path
-) -> Any:
-    def has(name: str) -> bool:
-        return reference in (name, name.rpartition(":")[2])
-
-    if reference is None and images:
-        return images[0]
-    for index, image in enumerate(images):
-        if any(has(name) for name in names[index].split(",")):
-            return image
-    raise ImageError(
-        f"{source} has no image {reference or ''}".rstrip(),
-        remedy=f"It has: {', '.join(filter(None, names.values())) or 'none with a name'}.",
-    )
+def _is_for(config: Mapping[str, Any], arch: str) -> bool:
+    """Whether an image is for an architecture, and for its variant if both name one."""
+    wanted, variant = PLATFORMS.get(arch, (arch, ""))
+    given = config.get("variant") or variant
+    return (config.get("architecture"), given) == (wanted, variant or given)
 
 
 def _member(value: Any, *names: str, source: Path) -> Any:

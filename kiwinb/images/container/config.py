@@ -17,7 +17,7 @@ DEFAULT_NAME = "kiwi-container"
 DEFAULT_TAG = "latest"
 _DEFAULT_COMMAND = ("/bin/bash",)
 
-_ARCHITECTURES: Mapping[str, tuple[str, str]] = {
+PLATFORMS: Mapping[str, tuple[str, str]] = {
     "x86_64": ("amd64", ""),
     "aarch64": ("arm64", "v8"),
     "armv6l": ("arm", "v6"),
@@ -35,6 +35,7 @@ _ARCHITECTURES: Mapping[str, tuple[str, str]] = {
     "riscv64": ("riscv64", ""),
     "s390x": ("s390x", ""),
 }
+"""Architecture and variant in images, by what ``uname -m`` prints."""
 
 # The grammar of references is that of the Docker distribution.
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -84,9 +85,9 @@ def platform(arch: str) -> dict[str, str]:
     Raises:
         ImageError: There are none.
     """
-    if arch not in _ARCHITECTURES:
+    if arch not in PLATFORMS:
         raise ImageError(f"container images have no name for the architecture {arch}")
-    name, variant = _ARCHITECTURES[arch]
+    name, variant = PLATFORMS[arch]
     return {"architecture": name, "os": "linux", **({"variant": variant} if variant else {})}
 
 

@@ -25,18 +25,20 @@ class ImportBaseContainer:
 
     Attributes:
         source: The archive or image layout.
+        arch: Architecture of the image in it that is taken, as ``uname -m`` prints it.
         reference: Which image in it.
     """
 
     output: ClassVar[Output] = "files"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     source: Source
+    arch: str
     reference: str | None = None
 
     def run(self, context: StepContext) -> None:
         """Check it and bring it into one form."""
-        import_base(self.source.path, self.reference, context.output())
+        import_base(self.source.path, self.reference, self.arch, context.output())
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def find_base_container(
     path, reference = local_archive(image.type.derived_from, image.directory)
     path = path.absolute()
     with FingerprintCache(cache_dir / "fingerprints.sqlite" if cache_dir else None) as cache:
-        return ImportBaseContainer(Source(fingerprint(path, cache), path), reference)
+        return ImportBaseContainer(Source(fingerprint(path, cache), path), image.arch, reference)
 
 
 def plan_base_container(base: ImportBaseContainer, tree: str = "base") -> tuple[DraftStep, ...]:
