@@ -6,11 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from kiwinb.distributions import find_in_tree
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.paths import resolve_in
-
-_KERNEL = re.compile(r"(?:vmlinuz|vmlinux|[Ii]mage)-(?P<version>.+)")
-_INITRDS = ("initrd.img-{}", "initrd-{}", "initramfs-{}.img", "initrd-{}.img")
 
 
 @dataclass(frozen=True)
@@ -36,25 +34,28 @@ def find_kernel(root: Path, *, initrd: bool) -> Kernel:
         initrd: It needs an initrd.
 
     Raises:
-        ImageError: There is no kernel, or no initrd for it.
+        ImageError: There is no kernel, or no initrd for it, or the tree's distribution, which
+            names them, is not known.
     """
+    distribution = find_in_tree(root)
     boot = resolve_in(root, "/boot")
     names = {path.name for path in boot.iterdir()} if boot.is_dir() else set()
-    found = [match for name in names if (match := _KERNEL.fullmatch(name))]
+    found = {name: version for name in names if (version := distribution.kernel_version(name))}
     if not found:
         raise ImageError(
             "the root tree has no kernel in /boot",
-            remedy="add a kernel to <packages>, for example linux-image-amd64",
+            remedy=f"add a kernel to <packages>, for example {distribution.packages.kernel}",
         )
-    newest = max(found, key=lambda match: (_order(match["version"]), match[0]))
-    version = newest["version"]
-    images = [name for form in _INITRDS if (name := form.format(version)) in names]
+    newest = max(found, key=lambda name: (_order(found[name]), name))
+    version = found[newest]
+    images = [name for form in distribution.initrds if (name := form.format(version)) in names]
     if initrd and not images:
+        wanted = dict.fromkeys((distribution.packages.initrd, distribution.packages.dracut))
         raise ImageError(
             f"the root tree has no initrd for the kernel {version} in /boot",
-            remedy="add initramfs-tools or dracut to <packages>; it makes one for each kernel",
+            remedy=f"add {' or '.join(wanted)} to <packages>; it makes one for each kernel",
         )
-    return Kernel(version, newest[0], images[0] if initrd else None)
+    return Kernel(version, newest, images[0] if initrd else None)
 
 
 def _order(version: str) -> list[tuple[int, int, str]]:

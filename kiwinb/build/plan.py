@@ -15,7 +15,7 @@ from kiwinb.images.container.derived import plan_base_container
 from kiwinb.images.inputs import BuildInputs
 from kiwinb.images.kind import ResultFile
 from kiwinb.images.metadata import plan_metadata
-from kiwinb.initrd.build import BuildInitrd
+from kiwinb.initrd.build import plan_initrd
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import PackageRequest
 from kiwinb.prepare.certificates import ImportCertificates
@@ -88,7 +88,7 @@ def plan_create(
     tree = drafts[-1].name if drafts else prepare[-1].name
     metadata = plan_metadata(image, tree)  # no package has an initrd: it need not wait for one
     if kind.boots:
-        action = BuildInitrd(image.type.initrd_system, inputs.epoch)
+        action = plan_initrd(image.type.initrd_system, inputs.epoch)
         drafts = (*drafts, DraftStep(INITRD, "Build the initrd", action, base=tree))
         tree = INITRD
     made = kind.plan(image, inputs, tree)

@@ -7,13 +7,13 @@ takes a tree that it does not know for one that it does.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kiwinb.distributions.alpine import ALPINE
 from kiwinb.distributions.arch import ARCH
 from kiwinb.distributions.debian import DEBIAN, UBUNTU
-from kiwinb.distributions.distribution import Distribution
+from kiwinb.distributions.distribution import Distribution, Packages
 from kiwinb.distributions.redhat import REDHAT
 from kiwinb.distributions.suse import SUSE
 from kiwinb.errors import ImageError
@@ -75,6 +75,19 @@ def find_in_tree(root: Path) -> Distribution:
         + ", ".join(id for item in DISTRIBUTIONS.values() for id in item.ids)
         + ".",
     )
+
+
+def package_remedy(root: Path, name: Callable[[Packages], str]) -> str:
+    """The remedy for a tree that lacks something: the package that brings it.
+
+    Args:
+        root: The root tree.
+        name: Takes the package's name from a distribution's packages.
+    """
+    try:
+        return f"Add the package {name(find_in_tree(root).packages)}."
+    except ImageError:
+        return "Add the package that has it."
 
 
 def of_manager(manager: str | None) -> tuple[Distribution, ...]:

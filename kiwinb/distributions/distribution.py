@@ -92,6 +92,15 @@ class Distribution:
         """Name of the initrd that is made for a kernel, in ``/boot``."""
         return self.initrds[0].format(version)
 
+    def kernel_version(self, name: str) -> str | None:
+        """The version of a kernel, by the kernel's name in ``/boot``; ``None`` if it is none."""
+        for form in self.kernels:
+            before, _, after = form.partition("{}")
+            version = name.removeprefix(before).removesuffix(after)
+            if version and name == form.format(version):
+                return version
+        return None
+
     def efi_vendor(self, id: str) -> str:
         """The directory of the EFI system partition that the distribution's loaders look into.
 

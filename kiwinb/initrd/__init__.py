@@ -1,1 +1,14 @@
-"""The initrd: made by the tools that the root tree brings."""
+"""Initrds: made by tools of the root tree, one module for each, registered here."""
+
+from __future__ import annotations
+
+from kiwinb.errors import ImageError
+from kiwinb.initrd.dracut import Dracut
+from kiwinb.initrd.initramfs_tools import InitramfsTools
+from kiwinb.initrd.tool import InitrdTool
+from kiwinb.steps.registry import Registry
+
+INITRD_TOOLS: Registry[InitrdTool] = Registry(
+    "initrd tool", (Dracut(), InitramfsTools()), error=ImageError
+)
+"""All initrd tools; of several in one tree, the first one makes the initrd."""

@@ -3,56 +3,72 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
+from kiwinb.distributions import find_in_tree
+from kiwinb.distributions.distribution import Distribution
 from kiwinb.errors import ImageError
+from kiwinb.initrd import INITRD_TOOLS
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.steps.registry import Used
 from kiwinb.steps.step import Output, StepContext
 
 
 @dataclass(frozen=True)
 class BuildInitrd:
-    """Build an initrd for each kernel, with the tree's own initramfs-tools or dracut.
+    """Build an initrd for each kernel, with a tool of the tree.
 
     Attributes:
-        system: ``initrd_system`` of the type; what the tree has when ``None``.
+        tools: The tools that may make it, the preferred one first; with none, no initrd is made.
         epoch: Time of the files in it, in seconds since 1970-01-01 UTC.
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
-    system: str | None
+    tools: tuple[Used, ...]
     epoch: int
 
     def run(self, context: StepContext) -> None:
-        """Build them; there is nothing to do when there is no kernel."""
-        if self.system == "none":
+        """Build them; there is nothing to do when there is no kernel.
+
+        Raises:
+            ImageError: The tree has a kernel and none of the tools, or its distribution, which
+                names kernels and initrds, is not known.
+        """
+        root = context.root
+        modules = resolve_in(root, "/usr/lib/modules")
+        versions = sorted(path.name for path in modules.iterdir()) if modules.is_dir() else []
+        if not versions or not self.tools:
             return
-        modules = resolve_in(context.root, "/usr/lib/modules")
-        kernels = sorted(
-            path.name
-            for path in (modules.iterdir() if modules.is_dir() else ())
-            if (context.root / f"boot/vmlinuz-{path.name}").exists()
-        )
-        has = {
-            name: resolve_in(context.root, f"/usr/{place}/{name}").exists()
-            for name, place in (("update-initramfs", "sbin"), ("dracut", "bin"))
-        }
-        env = {"SOURCE_DATE_EPOCH": str(self.epoch)}
-        with Chroot(context.root, log=context.log) as chroot:
+        distribution = find_in_tree(root)
+        kernels = [version for version in versions if _has_kernel(root, distribution, version)]
+        candidates = [INITRD_TOOLS.get_used(used) for used in self.tools]
+        tool = next((item for item in candidates if item.find(root)), None)
+        with Chroot(root, log=context.log) as chroot:
             for kernel in kernels:
-                initrd = f"/boot/initrd.img-{kernel}"
-                if has["dracut"] and self.system in (None, "dracut", "kiwi"):
-                    options = ["--force", "--no-hostonly", "--reproducible"]
-                    chroot.run(["dracut", *options, initrd, kernel], env=env)
-                elif has["update-initramfs"] and self.system != "dracut":
-                    resolve_in(context.root, initrd).unlink(missing_ok=True)
-                    chroot.run(["update-initramfs", "-c", "-k", kernel], env=env)
-                else:
+                if tool is None:
                     raise ImageError(
                         f"the root tree has the kernel {kernel} but no tool to build its initrd",
-                        remedy="Add the package "
-                        + ("dracut." if self.system == "dracut" else "initramfs-tools."),
+                        remedy=f"Add the package {candidates[-1].package(distribution)}.",
                     )
+                initrd = f"/boot/{distribution.initrd_name(kernel)}"
+                tool.build(chroot, root, kernel, initrd, self.epoch)
+
+
+def plan_initrd(system: str | None, epoch: int) -> BuildInitrd:
+    """The action that makes the initrd of an image.
+
+    Args:
+        system: ``initrd_system`` of the type.
+        epoch: Time of the files in it, in seconds since 1970-01-01 UTC.
+    """
+    names = INITRD_TOOLS.where(lambda tool: system in tool.systems)
+    return BuildInitrd(tuple(INITRD_TOOLS.use(name) for name in names), epoch)
+
+
+def _has_kernel(root: Path, distribution: Distribution, version: str) -> bool:
+    names = (form.format(version) for form in distribution.kernels)
+    return any(resolve_in(root, f"/boot/{name}").exists() for name in names)

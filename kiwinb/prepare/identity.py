@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from kiwinb.distributions import package_remedy
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.paths import resolve_in
@@ -67,7 +68,8 @@ class SetIdentity:
             with Chroot(root, log=context.log) as chroot:
                 chroot.run(["locale-gen"])
         elif not resolve_in(root, f"/usr/lib/locale/{self.locale[0]}.utf8").exists():
-            context.log(f"the tree has no locale {language}: C.UTF-8 is set; add package locales")
+            remedy = package_remedy(root, lambda packages: packages.locales)
+            context.log(f"the tree has no locale {language}: C.UTF-8 is set. {remedy}")
             language = "C.UTF-8"
         for file in ("/etc/locale.conf", "/etc/default/locale"):
             path = resolve_in(root, file)
@@ -81,7 +83,7 @@ class SetIdentity:
                 f"the root tree has no time zone {zone}",
                 remedy="Correct <timezone>; zones are named as in Europe/Berlin."
                 if have
-                else "Add the package tzdata.",
+                else package_remedy(root, lambda packages: packages.timezones),
             )
         localtime = resolve_in(root, "/etc/localtime", follow_last=False)
         localtime.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from kiwinb.description.model import User
+from kiwinb.distributions import package_remedy
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.command import run
@@ -43,8 +44,7 @@ class SetupUsers:
         if not resolve_in(context.root, "/usr/sbin/useradd").exists():
             raise ImageError(
                 "the root tree has no useradd, so users cannot be set up",
-                remedy="Add the package that has it: passwd (Debian), shadow (SUSE, Arch, Alpine) "
-                "or shadow-utils (Fedora).",
+                remedy=package_remedy(context.root, lambda packages: packages.users),
             )
         with Chroot(context.root, log=context.log) as chroot:
             for user in self.users:

@@ -170,6 +170,10 @@ def test_boot_code_that_does_not_fit() -> None:
 def test_the_newest_kernel(tmp_path: Path) -> None:
     boot = tmp_path / "boot"
     boot.mkdir()
+    with pytest.raises(ImageError, match="does not say which distribution"):
+        find_kernel(tmp_path, initrd=True)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").write_text("ID=debian\n")
     with pytest.raises(ImageError, match="no kernel in /boot"):
         find_kernel(tmp_path, initrd=True)
     for version in ("6.9.3-amd64", "6.10.1-amd64"):

@@ -11,6 +11,7 @@ from kiwinb.bootloader import BOOTLOADERS
 from kiwinb.distributions import DISTRIBUTIONS
 from kiwinb.images import IMAGE_KINDS
 from kiwinb.images.formats import FORMATS
+from kiwinb.initrd import INITRD_TOOLS
 from kiwinb.packages import MANAGERS
 from kiwinb.storage.filesystem import FILESYSTEMS
 
@@ -21,6 +22,7 @@ PLACES: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
     "distribution": (frozenset(DISTRIBUTIONS), ("distributions/",)),
     "file system": (frozenset(FILESYSTEMS), ("storage/filesystem/", "inspect/formats/")),
     "bootloader": (frozenset(BOOTLOADERS), ("bootloader/",)),
+    "initrd tool": (frozenset(INITRD_TOOLS), ("initrd/", "distributions/", "checks/initrd.py")),
     "image kind": (
         frozenset(IMAGE_KINDS) - frozenset(FILESYSTEMS),
         ("images/", "inspect/formats/"),
@@ -35,6 +37,7 @@ SCHEMA = ("description/upgrade.py", "description/model/boot.py")
 
 OTHER_WORDS = {
     "apt": ("sandbox/tools.py",),  # the Debian package
+    "dracut": ("description/sections.py",),  # an attribute of the schema
     "erofs": ("checks/places.py",),  # what a host has mounted
     "squashfs": ("checks/places.py",),
     "swap": ("storage/", "prepare/profile.py"),  # a partition, and the field of <oemconfig>

@@ -1,0 +1,32 @@
+"""initramfs-tools, of Debian."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kiwinb.distributions.distribution import Distribution
+from kiwinb.sandbox.chroot import Chroot
+from kiwinb.sandbox.paths import resolve_in
+
+
+class InitramfsTools:
+    """initramfs-tools; see :class:`kiwinb.initrd.tool.InitrdTool`."""
+
+    name = "initramfs-tools"
+    revision = 1
+    systems = frozenset({None, "kiwi"})
+    honours: frozenset[str] = frozenset()
+
+    def package(self, distribution: Distribution) -> str:
+        """Name of the package that brings it, or what the distribution has in its place."""
+        return distribution.packages.initrd
+
+    def find(self, root: Path) -> bool:
+        """Whether a root tree has it."""
+        return resolve_in(root, "/usr/sbin/update-initramfs").exists()
+
+    def build(self, chroot: Chroot, root: Path, kernel: str, initrd: str, epoch: int) -> None:
+        """Make the initrd; update-initramfs knows its name."""
+        resolve_in(root, initrd).unlink(missing_ok=True)
+        env = {"SOURCE_DATE_EPOCH": str(epoch)}
+        chroot.run(["update-initramfs", "-c", "-k", kernel], env=env)
