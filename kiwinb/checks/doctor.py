@@ -29,8 +29,7 @@ from kiwinb.description.select import select
 from kiwinb.errors import KiwinbError
 from kiwinb.images import IMAGE_KINDS
 from kiwinb.packages import MANAGERS
-from kiwinb.packages.apt.host_sources import host_sources
-from kiwinb.packages.mirrors import resolve
+from kiwinb.packages.mirrors import host_mirrors, resolve
 from kiwinb.sandbox.machines import EMULATORS
 from kiwinb.sandbox.privilege import detect
 from kiwinb.sandbox.tools import TOOLS, search_path
@@ -327,14 +326,14 @@ def _repositories(image: ImageDescription, settings: Settings) -> Iterator[Findi
 
 
 def _aliases(settings: Settings) -> Finding:
-    known = {alias for source in host_sources() for alias in source.aliases}
+    known = {alias for mirror in host_mirrors() for alias in mirror.aliases}
     names = sorted({*known, *settings.mirrors})
     if names:
         return Finding("mirrors", "ok", ", ".join(f"mirror:{name}" for name in names))
     return Finding(
         "mirrors",
         "note",
-        "neither the settings nor apt sources of this host name a mirror",
+        "neither the settings nor this host's package managers name a mirror",
         "Name one in the table [mirrors] of the settings.",
     )
 

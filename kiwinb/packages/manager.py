@@ -52,6 +52,21 @@ class ResolvedRepository:
 
 
 @dataclass(frozen=True)
+class HostMirror:
+    """A base URL that the host's own package manager reads from.
+
+    Attributes:
+        url: Base URL, without a slash at its end.
+        aliases: Aliases that mean it in descriptions: ``debian`` for ``mirror:debian``.
+        signed_by: Keyring files, or an armored key itself, that the host trusts for it.
+    """
+
+    url: str
+    aliases: tuple[str, ...]
+    signed_by: str = ""
+
+
+@dataclass(frozen=True)
 class RepositoryState:
     """What a set of repositories held when their metadata was read last.
 
@@ -150,6 +165,10 @@ class PackageManager(Protocol):
     @property
     def splits_versions(self) -> bool:
         """Whether a version is ``epoch:version-release``, three fields in lists of packages."""
+        ...
+
+    def host_mirrors(self) -> tuple[HostMirror, ...]:
+        """What this host's own installation of the package manager reads from, in its order."""
         ...
 
     def refresh(

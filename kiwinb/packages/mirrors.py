@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from kiwinb.description.model import Repository
+from kiwinb.distributions import of_mirror
 from kiwinb.errors import RepositoryError
-from kiwinb.packages.apt.host_sources import HostSource, host_sources
-from kiwinb.packages.manager import ResolvedRepository
+from kiwinb.packages import MANAGERS
+from kiwinb.packages.manager import HostMirror, ResolvedRepository
 from kiwinb.sandbox.command import run
 from kiwinb.settings import Settings, settings_file
 from kiwinb.steps.keys import Source
@@ -29,14 +30,14 @@ def resolve(
     description_dir: Path,
     arch: str,
     *,
-    etc_apt: Path = Path("/etc/apt"),
+    host: Sequence[HostMirror] | None = None,
     keyrings: Path = KEYRINGS,
 ) -> ResolvedRepository:
     """Find the URLs and the keys of a repository.
 
     A source path is one of
 
-    * ``mirror:ALIAS[/PATH]``, a mirror of the settings, or else of the host's own apt sources;
+    * ``mirror:ALIAS[/PATH]``, a mirror of the settings, or else of the host's own package managers;
     * ``http:``, ``https:`` or ``ftp:`` URLs;
     * ``obs:PROJECT/REPOSITORY`` on the server that the settings name;
     * ``dir:``, ``file:`` or a plain path: a directory of the host;
@@ -48,14 +49,14 @@ def resolve(
         settings: Of the user.
         description_dir: The description directory.
         arch: Target architecture; what ``%arch`` stands for.
-        etc_apt: Configuration directory of the host's apt.
+        host: What the host's own package managers read from; by default they are asked.
         keyrings: Where packages of the host keep archive keyrings.
 
     Raises:
         RepositoryError: It cannot be found, or has to be checked and no key is known.
     """
     path = repository.path.replace("%arch", arch)
-    place = _locate(path, settings, description_dir, host_sources(etc_apt))
+    place = _locate(path, settings, description_dir, host_mirrors() if host is None else host)
     checked = repository.repository_gpgcheck is not False
     distribution = repository.distribution or "./"
     alias = repository.alias or _alias(path, distribution)
@@ -89,6 +90,11 @@ def resolve(
     )
 
 
+def host_mirrors() -> tuple[HostMirror, ...]:
+    """What this host's own package managers read from."""
+    return tuple(mirror for manager in MANAGERS.values() for mirror in manager.host_mirrors())
+
+
 @dataclass(frozen=True)
 class _Place:
     urls: tuple[str, ...]
@@ -97,7 +103,7 @@ class _Place:
 
 
 def _locate(
-    path: str, settings: Settings, description_dir: Path, sources: tuple[HostSource, ...]
+    path: str, settings: Settings, description_dir: Path, sources: Sequence[HostMirror]
 ) -> _Place:
     scheme, colon, rest = path.partition(":")
     if not colon or "/" in scheme:
@@ -123,14 +129,14 @@ def _locate(
     )
 
 
-def _mirror(rest: str, settings: Settings, sources: tuple[HostSource, ...]) -> _Place:
+def _mirror(rest: str, settings: Settings, sources: Sequence[HostMirror]) -> _Place:
     alias, _, below = rest.strip("/").partition("/")
     own = [source for source in sources if alias in source.aliases]
     urls = settings.mirrors.get(alias) or tuple(dict.fromkeys(source.url for source in own))
     if not urls:
         raise RepositoryError(
             f"no mirror is known for mirror:{alias}",
-            remedy=f"Neither the settings nor the host's apt sources name one. Set it in "
+            remedy=f"Neither the settings nor the host's package managers name one. Set it in "
             f'{settings_file()}:\n\n    [mirrors]\n    {alias} = "http://…/{alias}"\n',
         )
     signed_by = next((source.signed_by for source in own if source.signed_by), "")
@@ -217,14 +223,15 @@ def _default_keys(place: _Place, settings: Settings, keyrings: Path) -> tuple[So
     return tuple(_source(file) for file in named or _keyrings(place.name, keyrings))
 
 
-def _keyrings(name: str, keyrings: Path) -> Iterator[Path]:
-    """The archive keyring of the distribution that a mirror alias belongs to."""
-    distribution = name.partition("-")[0]
-    for suffix in ("gpg", "pgp", "asc"):
-        file = keyrings / f"{distribution}-archive-keyring.{suffix}"
-        if distribution and file.is_file():
-            yield file
-            return
+def _keyrings(alias: str, keyrings: Path) -> Iterator[Path]:
+    """The archive keyrings, on this host, of the distribution that a mirror of this alias holds."""
+    distribution = of_mirror(alias)
+    for name in distribution.keyrings if distribution else ():
+        for suffix in ("gpg", "pgp", "asc"):
+            file = keyrings / f"{name}.{suffix}"
+            if file.is_file():
+                yield file
+                break
 
 
 def _inline_key(field: str, settings: Settings) -> Source:

@@ -8,9 +8,10 @@ import pytest
 
 from kiwinb.description.model import Repository
 from kiwinb.errors import RepositoryError
+from kiwinb.packages import MANAGERS
 from kiwinb.packages.apt.host_sources import host_sources
-from kiwinb.packages.manager import ResolvedRepository
-from kiwinb.packages.mirrors import resolve
+from kiwinb.packages.manager import HostMirror, ResolvedRepository
+from kiwinb.packages.mirrors import host_mirrors, resolve
 from kiwinb.settings import Settings
 
 DEBIAN_SOURCES = """\
@@ -75,7 +76,7 @@ def find(host: Path) -> Find:
             settings,
             host,
             "x86_64",
-            etc_apt=host / "etc",
+            host=host_sources(host / "etc"),
             keyrings=host / "keyrings",
         )
 
@@ -215,3 +216,20 @@ def test_iso_image_is_unpacked_once(find: Find, host: Path) -> None:
     assert (unpacked / "mark").exists()
     with pytest.raises(RepositoryError, match="does not exist"):
         find("iso:none.iso", repository_gpgcheck=False)
+
+
+def test_the_distribution_of_a_mirror_names_its_keyring(find: Find, host: Path) -> None:
+    (host / "keyrings/ubuntu-archive-keyring.gpg").write_bytes(b"U")
+    (host / "keyrings/other-archive-keyring.gpg").write_bytes(b"?")
+    mirrors = dict.fromkeys(("ubuntu-ports", "other"), ("http://x.example.org/x",))
+    repository = find("mirror:ubuntu-ports", mirrors=mirrors)
+    assert [key.path.name for key in repository.keys] == ["ubuntu-archive-keyring.gpg"]
+    with pytest.raises(RepositoryError, match="no key is known"):
+        find("mirror:other", mirrors=mirrors)
+
+
+def test_all_package_managers_are_asked_for_mirrors(monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = HostMirror("http://x.example.org/fedora", ("fedora",))
+    for manager in MANAGERS.values():
+        monkeypatch.setattr(type(manager), "host_mirrors", lambda _self: (mirror,))
+    assert host_mirrors() == (mirror,) * len(MANAGERS)

@@ -16,6 +16,7 @@ from kiwinb.packages.apt import cleanup, image, metadata
 from kiwinb.packages.apt.bootstrap import ESSENTIAL, bootstrap
 from kiwinb.packages.apt.changes import changes
 from kiwinb.packages.apt.config import DPKG_OPTIONS, debian_architecture
+from kiwinb.packages.apt.host_sources import host_sources
 from kiwinb.packages.apt.pool import Download
 from kiwinb.packages.apt.session import Session, local_session, opened, session
 from kiwinb.packages.apt.session import dpkg as run_dpkg
@@ -23,6 +24,7 @@ from kiwinb.packages.databases import installed
 from kiwinb.packages.databases.database import Package
 from kiwinb.packages.manager import (
     AvailablePackage,
+    HostMirror,
     PackageRequest,
     RepositoryState,
     ResolvedRepository,
@@ -38,6 +40,10 @@ class Apt:
     revision = 1
     tools = ("apt-get", "apt-cache", "dpkg", "dpkg-deb", "tar")
     splits_versions = False
+
+    def host_mirrors(self) -> tuple[HostMirror, ...]:
+        """The enabled binary sources of the host's apt."""
+        return host_sources()
 
     def refresh(
         self,

@@ -5,45 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from kiwinb.packages.deb822 import paragraphs
+from kiwinb.packages.manager import HostMirror
 
 _ONE_LINE = re.compile(r"deb\s+(?:\[(?P<options>[^]]*)\]\s*)?(?P<uri>\S+)\s+(?P<suite>\S+)")
 
 
-@dataclass(frozen=True)
-class HostSource:
-    """One base URL of the host's apt sources.
-
-    Attributes:
-        url: Base URL, without a slash at its end.
-        suites: Its suites.
-        signed_by: Keyring files, or the armored key itself, as the source has it.
-    """
-
-    url: str
-    suites: tuple[str, ...]
-    signed_by: str = ""
-
-    @property
-    def aliases(self) -> tuple[str, ...]:
-        """Mirror aliases that mean this source, such as ``debian`` and ``debian-security``."""
-        name = urlsplit(self.url).path.rstrip("/").rpartition("/")[2]
-        if not name or name.endswith("-security"):
-            return (name,) if name else ()
-        security = [suite.endswith(("-security", "/updates")) for suite in self.suites]
-        plain = () if security and all(security) else (name,)
-        return (*plain, f"{name}-security") if any(security) else plain
-
-
-def host_sources(etc: Path = Path("/etc/apt")) -> tuple[HostSource, ...]:
+def host_sources(etc: Path = Path("/etc/apt")) -> tuple[HostMirror, ...]:
     """The enabled binary sources of the host's apt, in the order in which apt reads them."""
     parts = sorted((etc / "sources.list.d").glob("*"))
-    found: list[HostSource] = []
+    found: list[HostMirror] = []
     for file in (etc / "sources.list", *parts):
         try:
             text = file.read_text(encoding="utf-8", errors="replace")
@@ -56,7 +31,7 @@ def host_sources(etc: Path = Path("/etc/apt")) -> tuple[HostSource, ...]:
     return tuple(found)
 
 
-def _deb822(text: str) -> Iterator[HostSource]:
+def _deb822(text: str) -> Iterator[HostMirror]:
     for fields in paragraphs(text):
         if fields.get("enabled", "yes").lower() in ("no", "false", "0"):
             continue
@@ -64,10 +39,10 @@ def _deb822(text: str) -> Iterator[HostSource]:
             suites = tuple(fields.get("suites", "").split())
             for uri in fields.get("uris", "").split():
                 for url in _expand(uri):
-                    yield HostSource(url, suites, fields.get("signed-by", ""))
+                    yield HostMirror(url, _aliases(url, suites), fields.get("signed-by", ""))
 
 
-def _one_line(text: str) -> Iterator[HostSource]:
+def _one_line(text: str) -> Iterator[HostMirror]:
     for line in text.splitlines():
         if match := _ONE_LINE.match(line.strip()):
             options = dict(
@@ -75,7 +50,17 @@ def _one_line(text: str) -> Iterator[HostSource]:
             )
             signed_by = options.get("signed-by", "").replace(",", " ")
             for url in _expand(match["uri"]):
-                yield HostSource(url, (match["suite"],), signed_by)
+                yield HostMirror(url, _aliases(url, (match["suite"],)), signed_by)
+
+
+def _aliases(url: str, suites: Sequence[str]) -> tuple[str, ...]:
+    """Aliases that mean a source of these suites: ``debian``, ``debian-security`` and so on."""
+    name = urlsplit(url).path.rstrip("/").rpartition("/")[2]
+    if not name or name.endswith("-security"):
+        return (name,) if name else ()
+    security = [suite.endswith(("-security", "/updates")) for suite in suites]
+    plain = () if security and all(security) else (name,)
+    return (*plain, f"{name}-security") if any(security) else plain
 
 
 def _expand(uri: str) -> Iterator[str]:
