@@ -1,8 +1,8 @@
-"""The errors kiwinb raises, and the exit status the command line gives each.
+"""The errors that kiwinb raises, each with its exit status.
 
-Every error is one clear message: what is wrong, where (file, line, column,
-element) and what to do about it. The command line prints ``str(error)`` and
-exits with ``error.exit_status``; nothing else of kiwinb ends a process.
+Every error is one clear message: what is wrong, where (file, line, column, element), and what to
+do about it. The command line prints the message and exits with ``error.exit_status``; no other
+part of kiwinb ends the process.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Location:
 
     Attributes:
         file: The file, as the user named it.
-        line: Line, counted from 1; ``None`` when the whole file is meant.
+        line: Line, counted from 1; ``None`` if the error is about the whole file.
         column: Column, counted from 1; ``None`` when unknown.
-        element: The XML element concerned, for example ``type``.
+        element: Name of the XML element, for example ``type``.
     """
 
     file: Path
@@ -41,20 +41,20 @@ class Location:
 
 
 _PRINTED = "  | "
-"""How the lines that a command printed begin in a message."""
+"""Prefix of the lines in a message that a command printed."""
 
 
 class KiwinbError(Exception):
-    """Base of all errors that a user can cause or cure.
+    """Base of all errors that a user can cause or fix.
 
     Args:
         problem: One sentence: what is wrong.
         remedy: What to do about it.
-        location: Where in the description, if it is about the description.
+        location: The place in the description, if the error is about the description.
 
     Attributes:
-        log_file: File with all that the failed step printed.
-        is_output_shown: Whoever sees the error sees the output of the failed step beside it.
+        log_file: File with the whole log of the failed step.
+        is_output_shown: The user sees the output of the failed step next to the error.
     """
 
     exit_status: ClassVar[int] = 1
@@ -83,11 +83,11 @@ class KiwinbError(Exception):
 
     @property
     def message(self) -> str:
-        """The message for somebody who sees the output of the failed step, or does not."""
+        """The message, without the output of the failed step if the user sees that anyway."""
         return self.summary if self.is_output_shown else str(self)
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows in place of a traceback: the message says it all."""
+        """Let IPython show the message instead of a traceback."""
         return f"{type(self).__name__}: {self.message}".splitlines()
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -102,13 +102,13 @@ def _rebuild(kind: type[KiwinbError], state: dict[str, object], args: tuple[obje
 
 
 class DescriptionError(KiwinbError):
-    """The image description cannot be read, or does not hold against the schema."""
+    """kiwinb cannot read the image description, or the description is invalid."""
 
     exit_status = 3
 
 
 class DescriptionErrors(DescriptionError):
-    """Several things are wrong with one description; all are reported at once."""
+    """Several errors in one description, reported together."""
 
     def __init__(self, errors: Sequence[DescriptionError]) -> None:
         super().__init__("\n".join(str(error) for error in errors))
@@ -116,13 +116,13 @@ class DescriptionErrors(DescriptionError):
 
 
 class CheckError(KiwinbError):
-    """Runtime checks say that this description cannot be built on this host."""
+    """A runtime check found that this host cannot build this description."""
 
     exit_status = 4
 
 
 class RepositoryError(KiwinbError):
-    """A repository cannot be resolved, reached or trusted."""
+    """kiwinb cannot resolve, reach or trust a repository."""
 
     exit_status = 5
 
@@ -138,8 +138,8 @@ class CommandError(KiwinbError):
 
     Args:
         argv: The command and its arguments.
-        status: Its exit status (negative: the signal that ended it).
-        tail: The last lines it printed.
+        status: Its exit status; negative if a signal ended the command.
+        tail: The last lines that it printed.
     """
 
     exit_status = 7
@@ -167,7 +167,7 @@ class CommandError(KiwinbError):
 
 
 class HostError(KiwinbError):
-    """The build host lacks something: a tool, a right, a kernel feature."""
+    """The build host lacks a tool, a privilege or a kernel feature."""
 
     exit_status = 8
 
@@ -179,7 +179,7 @@ class StoreError(KiwinbError):
 
 
 class ImageError(KiwinbError):
-    """The image cannot be made from this root tree as the description asks."""
+    """kiwinb cannot make the image that the description asks for from this root tree."""
 
     exit_status = 10
 
@@ -197,30 +197,30 @@ class NotebookError(KiwinbError):
 
 
 class InspectError(KiwinbError):
-    """A root tree, an image or a file in it cannot be read."""
+    """kiwinb cannot read a root tree, an image, or a file in one."""
 
     exit_status = 13
 
 
 class ExpectationError(NotebookError):
-    """A recipe ran, and something that it expects does not hold."""
+    """A recipe ran, but one of its expectations does not hold."""
 
     exit_status = 14
 
 
 class NotebookTimeout(NotebookError):
-    """A recipe, or a cell of it, took longer than it may."""
+    """A recipe or one of its cells exceeded its time limit."""
 
     exit_status = 15
 
 
 class MatrixError(KiwinbError):
-    """A build matrix cannot be read, or cells of it failed."""
+    """kiwinb cannot read a build matrix, or cells of it failed."""
 
     exit_status = 16
 
 
 class SpaceError(KiwinbError):
-    """A file system is full: that of the store, the cache, a target or a temporary directory."""
+    """The file system of the store, the cache, a target or a temporary directory is full."""
 
     exit_status = 17

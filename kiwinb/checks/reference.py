@@ -1,4 +1,4 @@
-"""The reference of the runtime checks, from the checks themselves.
+"""Generate the reference of the runtime checks from the checks.
 
 ``python -m kiwinb.cli.documents`` writes ``docs/checks.md`` from it.
 """
@@ -15,21 +15,21 @@ def markdown() -> str:
         "",
         "<!-- Written by python -m kiwinb.cli.documents; change the checks instead. -->",
         "",
-        "They run before anything is built, and all that they find is told at once, with file,",
-        "line, element, remedy and the name of the check; the exit status is 4. In Python,",
-        "`Appliance.check()` runs them. Most have the names that KIWI NG has for them. One that is",
-        "wrong about your image is left out with a line in the settings file:",
+        "kiwinb runs these checks before it builds anything. It reports all problems at once,",
+        "each with the file, line, element, remedy and name of the check, and exits with status 4.",
+        "In Python, `Appliance.check()` runs the checks. Most of them have KIWI NG's names. If a",
+        "check is wrong about your image, disable it in the settings file:",
         "",
         "```toml",
         'disabled-checks = ["swap_name_used_with_lvm"]',
         "```",
         "",
-        "| Check | Why |",
+        "| Check | Reason |",
         "|---|---|",
     ]
     for name, run in CHECKS.items():
         why = (run.__doc__ or "").strip().partition("\n")[0]
         lines.append(f"| `{name}` | {why.replace('``', '`')} |")
-    lines += ["", "Not needed:", ""]
+    lines += ["", "kiwinb does not need this check of KIWI NG:", ""]
     lines += [f"- `{name}`: {why}." for name, why in NOT_NEEDED.items()]
     return "\n".join([*lines, ""])

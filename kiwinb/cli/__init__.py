@@ -1,7 +1,7 @@
-"""The command line: KIWI NG's commands and option names.
+"""The command line, with KIWI NG's commands and option names.
 
-Every error ends in one message on standard error and the exit status of its
-class (see ``kiwinb.errors``); a usage error exits with 2.
+It prints every error as one message on standard error and exits with the status of the error's
+class (see ``kiwinb.errors``), or with 2 if the command line is wrong.
 """
 
 from __future__ import annotations
@@ -31,29 +31,32 @@ def _no_screen(_context: click.Context, _parameter: click.Parameter, wanted: boo
     if wanted:
         raise click.UsageError(
             "--debug-run-scripts-in-screen is not available: scripts run in a sandbox without a "
-            "terminal. Put `set -x` into the script and use --debug to see all it does; the steps "
-            "before it are kept, so running again starts with the script."
+            "terminal. Put `set -x` into the script and use --debug to see what it does; the steps "
+            "before it are held, so the next run starts with the script."
         )
 
 
 COMMANDS = {
     "checkpoints": ("checkpoints:group", "List, show, evict and verify checkpoints."),
-    "description": ("description:description", "Look at an image description."),
-    "doctor": ("doctor:doctor", "Say what this host lacks to build images."),
+    "description": ("description:description", "Show an image description."),
+    "doctor": ("doctor:doctor", "Report what this host lacks to build images."),
     "image": (
         "image:image",
-        "Look at the image that a description means, and resize a finished one.",
+        "Show what a description defines, and resize a finished image.",
     ),
     "inspect": (
         "inspect:group",
-        "Look into a root tree, a checkpoint or an image; nothing is mounted.",
+        "Look into root trees, checkpoints and images without mounting them.",
     ),
-    "matrix": ("matrix:matrix", "Run recipes with all their parameters, and compare them."),
-    "result": ("result:result", "List and bundle the files of a build."),
+    "matrix": (
+        "matrix:matrix",
+        "Run recipes with all their parameters, and compare the results.",
+    ),
+    "result": ("result:result", "List and bundle the result files of a build."),
     "run": ("run:run", "Execute a notebook from top to bottom."),
     "system": ("system:system", "Prepare root trees and create images."),
 }
-"""Where each command is, and its line in the help: only the command that is called is imported."""
+"""Where each command is, and its line in the help. Only the command that runs is imported."""
 
 
 @click.group(
@@ -61,25 +64,27 @@ COMMANDS = {
     commands=LazyCommands(COMMANDS),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--profile", multiple=True, help="Profile to select; may be given several times.")
-@click.option("--type", "image_type", help="Image type to build, for example oem.")
-@click.option("--kiwi-file", help="Name of the description file in its directory.")
-@click.option("--target-arch", help="Architecture to build for, as uname -m prints it.")
-@click.option("--shared-cache-dir", type=FILE, help="Directory of downloads all builds share.")
-@click.option("--config", type=FILE, help="Settings file to read.")
-@click.option("--setenv", multiple=True, help="Set an environment variable, NAME=VALUE.")
-@click.option("--temp-dir", type=FILE, help="Directory of temporary files.")
-@click.option("--logfile", type=FILE, help="Write all of the log to this file.")
-@click.option("--logsocket", type=FILE, help="Write all of the log to this Unix socket.")
+@click.option("--profile", multiple=True, help="Select this profile.")
+@click.option("--type", "image_type", help="Build this image type, for example oem.")
+@click.option("--kiwi-file", help="Name of the description file in the description directory.")
+@click.option("--target-arch", help="Build for this architecture, as uname -m prints it.")
+@click.option(
+    "--shared-cache-dir", type=FILE, help="Directory of the download cache that builds share."
+)
+@click.option("--config", type=FILE, help="Read this settings file.")
+@click.option("--setenv", multiple=True, help="Set an environment variable: NAME=VALUE.")
+@click.option("--temp-dir", type=FILE, help="Directory for temporary files.")
+@click.option("--logfile", type=FILE, help="Write the whole log to this file.")
+@click.option("--logsocket", type=FILE, help="Write the whole log to this Unix socket.")
 @click.option(
     "--loglevel",
     type=int,
     default=logging.WARNING,
     show_default=True,
-    help="Show what is at least of this level: 10 debug, 20 information, 30 warning, 40 error.",
+    help="Show messages of this level or above: 10 debug, 20 information, 30 warning, 40 error.",
 )
-@click.option("--debug", is_flag=True, help="Log everything, show the output of commands.")
-@click.option("--color-output", is_flag=True, help="Colours even when there is no terminal.")
+@click.option("--debug", is_flag=True, help="Log everything, and show the output of commands.")
+@click.option("--color-output", is_flag=True, help="Use colours even without a terminal.")
 @click.option("--json", is_flag=True, help="Print the result as JSON on standard output.")
 @click.option(
     "--debug-run-scripts-in-screen",
@@ -109,7 +114,7 @@ COMMANDS = {
     is_eager=True,
     callback=completion.install,
     metavar="[SHELL]",
-    help="Install it.",
+    help="Install the completion script of your shell, or of bash, zsh or fish.",
 )
 @click.version_option(__version__, prog_name="kiwinb", message="%(prog)s %(version)s")
 @click.pass_context
@@ -181,7 +186,7 @@ def _fail(error: KiwinbError) -> NoReturn:
 
 
 def _explain(error: OSError) -> KiwinbError:
-    """An error of the system as one of ours; says which directory is full, if one is."""
+    """Turn an operating system error into one of ours, which names the directory if one is full."""
     from kiwinb.checkpoints.space import SpaceWatch, build_places
     from kiwinb.settings import load_settings
 

@@ -1,4 +1,4 @@
-"""The options of ``prepare`` and ``build`` that say something over the description."""
+"""The options of ``prepare`` and ``build`` that override the description."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _from_files(
     _context: click.Context, _option: click.Parameter, value: str | tuple[str, ...] | None
 ) -> str | tuple[str, ...] | None:
-    """Credentials as they are given, or from the files that are named instead."""
+    """The credentials that are given, or those in the files that are named instead."""
     if value is None:
         return None
     return (
@@ -35,9 +35,11 @@ _ADD_REPO = (
         multiple=True,
         callback=_from_files,
         metavar="USER:PASSWORD",
-        help="For each --add-repo; or a file that holds them.",
+        help="Credentials for each --add-repo, or a file that contains them.",
     ),
-    click.option("--ignore-repos", is_flag=True, help="Leave out the description's repositories."),
+    click.option(
+        "--ignore-repos", is_flag=True, help="Ignore all repositories of the description."
+    ),
 )
 _OVERRIDES = (
     click.option(
@@ -47,57 +49,74 @@ _OVERRIDES = (
         "--set-repo-credentials",
         callback=_from_files,
         metavar="USER:PASSWORD",
-        help="For --set-repo; or a file.",
+        help="Credentials for --set-repo, or a file that contains them.",
     ),
     *_ADD_REPO,
     click.option(
         "--ignore-repos-used-for-build",
         is_flag=True,
-        help="The same, but those for the image alone.",
-    ),
-    click.option("--add-package", multiple=True, metavar="NAME", help="Install a package, too."),
-    click.option(
-        "--add-bootstrap-package", multiple=True, metavar="NAME", help="The same, at bootstrap."
-    ),
-    click.option("--delete-package", multiple=True, metavar="NAME", help="Delete a package."),
-    click.option("--set-container-tag", metavar="TAG", help="Tag of the container."),
-    click.option("--set-container-derived-from", metavar="URI", help="Container to build on."),
-    click.option(
-        "--add-container-label", multiple=True, metavar="NAME=VALUE", help="Label of the container."
-    ),
-    click.option("--set-release-version", metavar="VERSION", help="The distribution's release."),
-    click.option(
-        "--set-type-attr", multiple=True, metavar="NAME=VALUE", help="Attribute of the <type>."
+        help="Ignore the repositories of the description, except those that only the image gets.",
     ),
     click.option(
-        "--signing-key", multiple=True, metavar="FILE", help="Key that signs repositories."
+        "--add-package", multiple=True, metavar="NAME", help="Install an additional package."
     ),
-    click.option("--ca-cert", multiple=True, metavar="FILE", help="CA certificate for the image."),
     click.option(
-        "--ca-target-distribution", metavar="NAME", help="Whose trust store --ca-cert is for."
+        "--add-bootstrap-package",
+        multiple=True,
+        metavar="NAME",
+        help="Install an additional package at bootstrap.",
+    ),
+    click.option("--delete-package", multiple=True, metavar="NAME", help="Remove a package."),
+    click.option("--set-container-tag", metavar="TAG", help="Set the tag of the container."),
+    click.option("--set-container-derived-from", metavar="URI", help="Build on this container."),
+    click.option(
+        "--add-container-label",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Add a label to the container.",
+    ),
+    click.option(
+        "--set-release-version", metavar="VERSION", help="Set the release of the distribution."
+    ),
+    click.option(
+        "--set-type-attr",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Set an attribute of the <type>.",
+    ),
+    click.option(
+        "--signing-key", multiple=True, metavar="FILE", help="Trust this repository signing key."
+    ),
+    click.option(
+        "--ca-cert", multiple=True, metavar="FILE", help="Install this CA certificate in the image."
+    ),
+    click.option(
+        "--ca-target-distribution",
+        metavar="NAME",
+        help="Install --ca-cert as this distribution does.",
     ),
 )
 _CLEAR_CACHE = click.option(
-    "--clear-cache", is_flag=True, help="Read the metadata of the repositories anew."
+    "--clear-cache", is_flag=True, help="Read the metadata of all repositories again."
 )
 
 
 def override_options(command: F) -> F:
-    """Give a command these options; it takes them as ``**overrides``."""
+    """Add these options to a command, which takes them as ``**overrides``."""
     for option in reversed((*_OVERRIDES, _CLEAR_CACHE)):
         command = option(command)
     return command
 
 
 def repository_options(command: F) -> F:
-    """Give a command the options that add repositories, or leave those of the description out."""
+    """Add the options that add repositories or ignore those of the description to a command."""
     for option in reversed(_ADD_REPO):
         command = option(command)
     return command
 
 
 def open_appliance(options: GlobalOptions, description: str, given: dict[str, Any]) -> Appliance:
-    """The appliance that the options mean."""
+    """The appliance that the options describe."""
     clear_cache = given.pop("clear_cache", False)
     appliance = Appliance(
         description,

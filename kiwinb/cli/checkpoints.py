@@ -1,4 +1,4 @@
-"""``kiwinb checkpoints``: look at the store, and keep it small and sound."""
+"""``kiwinb checkpoints``: show, clean up and verify the store."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def list_(options: GlobalOptions) -> None:
 @click.argument("key")
 @pass_options
 def show(options: GlobalOptions, key: str) -> None:
-    """Show the checkpoint whose key begins with KEY, and what the step read."""
+    """Show the checkpoint whose key begins with KEY, and the inputs of its step."""
     item = _find(_open(), key)
     if options.json:
         print_json(asdict(item))
@@ -85,7 +85,7 @@ def show(options: GlobalOptions, key: str) -> None:
 @click.argument("key")
 @pass_options
 def log(options: GlobalOptions, key: str) -> None:
-    """Print all that the step printed whose key begins with KEY, also when it failed last."""
+    """Print the whole log of the step whose key begins with KEY, even if the step failed."""
     store = _open()
     failed = failed_logs(store.failed_logs, key)
     if failed and not any(item.key.startswith(key) for item in store.list()):
@@ -99,21 +99,24 @@ def log(options: GlobalOptions, key: str) -> None:
 
 
 @group.command()
-@click.option("--limit", help="Size to come below, for example 20G; the setting when not given.")
+@click.option(
+    "--limit",
+    help="Shrink the store to this size, for example 20G; by default to the setting store-limit.",
+)
 @pass_options
 def gc(options: GlobalOptions, limit: str | None) -> None:
-    """Evict the least recently used checkpoints, and what builds that died left behind."""
+    """Evict the least recently used checkpoints, and remove leftovers of builds that died."""
     store = _open()
     size = store.limit if limit is None else parse_size(limit)
     if limit is not None and size is None:
-        raise click.BadParameter(f"{limit!r} is no size such as 20G", param_hint="--limit")
+        raise click.BadParameter(f"{limit!r} is not a size such as 20G", param_hint="--limit")
     _show_removed(options, "evicted", store.gc(size))
 
 
 @group.command()
 @pass_options
 def verify(options: GlobalOptions) -> None:
-    """Read every checkpoint again and say which are damaged."""
+    """Read all checkpoints and report those that are damaged."""
     damage = _open().verify_all()
     if options.json:
         print_json(dict(damage))
@@ -123,8 +126,8 @@ def verify(options: GlobalOptions) -> None:
     if damage:
         raise StoreError(
             f"{len(damage)} checkpoints are damaged",
-            remedy="They are made again when a build needs them, once `kiwinb checkpoints "
-            "remove KEY` has removed them.",
+            remedy="Remove them with `kiwinb checkpoints remove KEY`; the next build that needs "
+            "them makes them again.",
         )
 
 
@@ -132,7 +135,7 @@ def verify(options: GlobalOptions) -> None:
 @click.argument("keys", nargs=-1, required=True)
 @pass_options
 def remove(options: GlobalOptions, keys: tuple[str, ...]) -> None:
-    """Remove checkpoints by what their KEYS begin with, and those that build on them."""
+    """Remove the checkpoints whose keys begin with KEYS, and those that build on them."""
     store = _open()
     _show_removed(options, "removed", store.remove([_find(store, key).key for key in keys]))
 

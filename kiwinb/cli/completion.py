@@ -15,7 +15,7 @@ _PLACES = {
     "zsh": "~/.zfunc/_kiwinb",
 }
 _HINTS = {
-    "zsh": "Have `fpath+=~/.zfunc` before `autoload -Uz compinit; compinit` in ~/.zshrc.",
+    "zsh": "Put `fpath+=~/.zfunc` before `autoload -Uz compinit; compinit` in ~/.zshrc.",
 }
 
 
@@ -27,7 +27,7 @@ def show(context: click.Context, _parameter: click.Parameter, shell: str | None)
 
 
 def install(context: click.Context, _parameter: click.Parameter, shell: str | None) -> None:
-    """Put the completion script where the shell looks for it, for ``--install-completion``."""
+    """Write the completion script to where the shell looks for it, for ``--install-completion``."""
     if shell is None:
         return
     text = _script(context, shell)
@@ -59,5 +59,5 @@ def _known() -> str:
 
 
 def shells() -> click.Choice[str]:
-    """The shells that the options take; empty text stands for the user's own."""
+    """The shells that the options accept; an empty string stands for the user's own."""
     return click.Choice([*_PLACES, ""])

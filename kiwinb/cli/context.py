@@ -1,4 +1,4 @@
-"""The options that stand before a command, for the commands behind them."""
+"""The global options, which stand before a command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 
 @dataclass(frozen=True)
 class GlobalOptions:
-    """What the user said before the command.
+    """The values of the global options.
 
     Attributes:
         profiles: Profiles to select.
@@ -37,4 +37,4 @@ class GlobalOptions:
 
 
 pass_options = click.make_pass_decorator(GlobalOptions)
-"""Hands a command the global options as its first argument."""
+"""Passes the global options to a command as its first argument."""

@@ -1,4 +1,4 @@
-"""``kiwinb description``: what a description says."""
+"""``kiwinb description``: show what a description says."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Form = Literal["xml", "yaml", "toml", "diff"]
 
 @click.group()
 def description() -> None:
-    """Look at an image description."""
+    """Show an image description."""
 
 
 @description.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--xml", "form", flag_value="xml", default="xml", help="As XML (the default).")
-@click.option("--yaml", "form", flag_value="yaml", help="As YAML.")
-@click.option("--toml", "form", flag_value="toml", help="As TOML.")
-@click.option("--diff", "form", flag_value="diff", help="What differs from the file.")
+@click.option("--xml", "form", flag_value="xml", default="xml", help="Print XML (the default).")
+@click.option("--yaml", "form", flag_value="yaml", help="Print YAML.")
+@click.option("--toml", "form", flag_value="toml", help="Print TOML.")
+@click.option("--diff", "form", flag_value="diff", help="Print the difference to the file.")
 @pass_options
 def show(options: GlobalOptions, path: Path, form: Form) -> None:
     """Print the effective description in PATH for the selected profiles and type."""

@@ -1,4 +1,4 @@
-"""``kiwinb doctor``: what this host lacks, and how to get it."""
+"""``kiwinb doctor``: report what this host lacks, and how to install it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _STYLES = {"ok": "green", "note": "yellow", "missing": "red"}
 
 
 @click.command()
-@click.option("--description", metavar="DIR", help="Look at what this description needs.")
+@click.option("--description", metavar="DIR", help="Examine what this description needs.")
 @pass_options
 def doctor(options: GlobalOptions, description: str | None) -> None:
-    """Say what this host lacks to build images; the exit status is 8 when builds would fail."""
+    """Report what this host lacks to build images; exit with status 8 if builds would fail."""
     from kiwinb.checks.doctor import examine
 
     found = examine(

@@ -1,7 +1,7 @@
-"""The documents that the code writes.
+"""Write the generated documents.
 
-``python -m kiwinb.cli.documents`` writes those of ``docs/`` that are out of date; with ``--check``
-it names them, and exits with status 1.
+``python -m kiwinb.cli.documents`` writes the documents in ``docs/`` that are out of date. With
+``--check``, it only names them, and exits with status 1 if there are any.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ DOCUMENTS: Mapping[str, str] = {
 """Files in ``docs/``, each with the module whose ``markdown()`` returns its text."""
 
 DIRECTORY = Path(__file__).parents[2] / "docs"
-"""Where they are in a checkout."""
+"""Their directory in a checkout."""
 
 
 def text(name: str) -> str:
-    """What a document of :data:`DOCUMENTS` has to say."""
+    """The text of a document in :data:`DOCUMENTS`."""
     found: str = import_module(DOCUMENTS[name]).markdown()
     return found
 
 
 def outdated() -> Iterator[tuple[Path, str]]:
-    """The documents that say something else than the code, each with its new text."""
+    """The documents that are out of date, each with its new text."""
     for name in DOCUMENTS:
         path, wanted = DIRECTORY / name, text(name)
         if not path.is_file() or path.read_text() != wanted:
@@ -37,13 +37,13 @@ def outdated() -> Iterator[tuple[Path, str]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the documents anew, or check them.
+    """Write or check the documents.
 
     Args:
         arguments: ``--check`` or nothing.
 
     Returns:
-        The exit status: 1 when ``--check`` finds a document out of date.
+        The exit status: 1 if ``--check`` finds a document that is out of date.
     """
     check = arguments == ["--check"]
     if arguments and not check:

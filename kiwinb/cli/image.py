@@ -1,4 +1,4 @@
-"""``kiwinb image``: what a description means, and the size of a finished disk."""
+"""``kiwinb image``: show what a description defines, and resize a finished disk."""
 
 from __future__ import annotations
 
@@ -25,20 +25,22 @@ _WRITERS = {"xml": to_xml, "yaml": to_yaml, "toml": to_toml}
 
 @click.group()
 def image() -> None:
-    """Look at the image that a description means, and resize a finished one."""
+    """Show what a description defines, and resize a finished image."""
 
 
 @image.command()
-@click.option("--description", required=True, help="The description directory, or its file.")
+@click.option(
+    "--description", required=True, help="The description directory, or the description file."
+)
 @click.option("--list-profiles", is_flag=True, help="List the profiles.")
-@click.option("--print-kiwi-env", is_flag=True, help="Print the variables that scripts see.")
+@click.option("--print-kiwi-env", is_flag=True, help="Print the variables that scripts get.")
 @click.option("--print-xml", "form", flag_value="xml", help="Print the description as XML.")
-@click.option("--print-yaml", "form", flag_value="yaml", help="Print it as YAML.")
-@click.option("--print-toml", "form", flag_value="toml", help="Print it as TOML.")
+@click.option("--print-yaml", "form", flag_value="yaml", help="Print the description as YAML.")
+@click.option("--print-toml", "form", flag_value="toml", help="Print the description as TOML.")
 @click.option(
     "--resolve-package-list",
     is_flag=True,
-    help="List all packages that the image gets, dependencies included.",
+    help="List all packages that the image will contain, including dependencies.",
 )
 @repository_options
 @pass_options
@@ -54,7 +56,7 @@ def info(
     add_repo_credentials: tuple[str, ...],
     ignore_repos: bool,
 ) -> None:
-    """Say what a description is about."""
+    """Show the main facts about a description."""
     appliance = open_appliance(
         options,
         description,
@@ -85,15 +87,15 @@ def info(
     type=click.Path(path_type=Path),
     help="Directory of the result files.",
 )
-@click.option("--size", required=True, help="New size in bytes, or with a unit: 500m, 20g.")
+@click.option("--size", required=True, help="The new size in bytes, or with a unit: 500m, 20g.")
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
-    help="Root tree it was created from; says the options of the disk format.",
+    help="Root tree that the image was created from; its description has the format options.",
 )
 @pass_options
 def resize(options: GlobalOptions, target_dir: Path, size: str, root: Path | None) -> None:
-    """Make a disk image larger; the first boot takes the space that is gained."""
+    """Make a disk image larger; its root file system grows at the first boot."""
     from kiwinb.results.resize import resize as resize_disk
 
     format_options = _described(root).type.formatoptions if root else ()
@@ -113,7 +115,7 @@ def _described(root: Path) -> ImageDescription:
 def _bytes(text: str) -> int:
     match = re.fullmatch(r"(\d+)([kmgt]?)", text.strip().lower())
     if match is None:
-        raise click.BadParameter(f"{text!r} is no size such as 20g", param_hint="--size")
+        raise click.BadParameter(f"{text!r} is not a size such as 20g", param_hint="--size")
     return int(match[1]) * _UNITS[match[2]]
 
 

@@ -1,6 +1,6 @@
-"""``kiwinb inspect``: what is in a root tree or an image, and what differs between two.
+"""``kiwinb inspect``: show what a root tree or an image contains, and how two differ.
 
-pandas takes its time to be imported, so it is, and all that needs it, when a command runs.
+Importing pandas is slow, so each command imports it, and the modules that need it, when it runs.
 """
 
 from __future__ import annotations
@@ -27,18 +27,17 @@ _SIZES = ("size", "allocated", "usage", "installed_size", "compressed", "size_be
 
 @click.group("inspect")
 def group() -> None:
-    """Look into a root tree, a checkpoint or an image; nothing is mounted.
+    """Look into root trees, checkpoints and images without mounting them.
 
-    A PATH is a directory, an image of any known format, or the beginning of the key of a
-    checkpoint.
+    A PATH is a directory, an image of any known format, or the beginning of a checkpoint's key.
     """
 
 
 def _with_form(command: F) -> F:
-    """The options ``--json`` and ``--csv``."""
+    """Add the options ``--json`` and ``--csv`` to a command."""
     for name in ("json", "csv"):
         command = click.option(
-            f"--{name}", "form", flag_value=name, help=f"Print {name.upper()}, sizes in bytes."
+            f"--{name}", "form", flag_value=name, help=f"Print {name.upper()}, with sizes in bytes."
         )(command)
     return command
 
@@ -48,7 +47,7 @@ def _with_form(command: F) -> F:
 @_with_form
 @pass_options
 def files(options: GlobalOptions, path: str, form: Form | None) -> None:
-    """List all that is in PATH: sizes, owners, and the package each belongs to."""
+    """List all files in PATH with their sizes, owners and packages."""
     from kiwinb.inspect.files import files
     from kiwinb.inspect.opening import opened
 
@@ -60,11 +59,11 @@ def files(options: GlobalOptions, path: str, form: Form | None) -> None:
 
 @group.command()
 @click.argument("path")
-@click.option("--why", metavar="NAME", help="Print the way by which this package came in.")
+@click.option("--why", metavar="NAME", help="Explain why this package is installed.")
 @_with_form
 @pass_options
 def packages(options: GlobalOptions, path: str, why: str | None, form: Form | None) -> None:
-    """List the packages in PATH: how large they are, and why they are there."""
+    """List the packages in PATH, how large they are, and why they are installed."""
     from kiwinb.inspect.opening import opened
     from kiwinb.inspect.packages import chain, packages
 
@@ -82,11 +81,16 @@ def packages(options: GlobalOptions, path: str, why: str | None, form: Form | No
 
 @group.command()
 @click.argument("path")
-@click.option("--all", "everything", is_flag=True, help="Those that programs make, too.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Include files that package managers and their scripts make.",
+)
 @_with_form
 @pass_options
 def unowned(options: GlobalOptions, path: str, everything: bool, form: Form | None) -> None:
-    """List what is in PATH and belongs to no package."""
+    """List the files in PATH that no package owns."""
     from kiwinb.inspect.opening import opened
     from kiwinb.inspect.unowned import unowned
 
@@ -99,9 +103,11 @@ def unowned(options: GlobalOptions, path: str, everything: bool, form: Form | No
 
 @group.command()
 @click.argument("path")
-@click.option("--by", type=click.Choice(BY), default="directory", help="What to group by.")
-@click.option("--depth", type=click.IntRange(1), default=1, help="Parts of a directory's path.")
-@click.option("--compressed", is_flag=True, help="Compress all files, to measure what is left.")
+@click.option("--by", type=click.Choice(BY), default="directory", help="Group files by this.")
+@click.option(
+    "--depth", type=click.IntRange(1), default=1, help="Path components of each directory."
+)
+@click.option("--compressed", is_flag=True, help="Also compress all files and show the sizes.")
 @click.option("--plot", type=click.Path(dir_okay=False), help="Write a treemap to this PNG file.")
 @_with_form
 @pass_options
@@ -114,7 +120,7 @@ def breakdown(
     plot: str | None,
     form: Form | None,
 ) -> None:
-    """Sum up the bytes in PATH."""
+    """Sum up the sizes of the files in PATH by group."""
     from kiwinb.inspect.breakdown import breakdown
 
     table = breakdown(path, by, depth=depth, compressed=compressed)
@@ -132,12 +138,12 @@ def breakdown(
     "-o",
     "--output",
     type=click.Path(dir_okay=False),
-    help="The file; compressed if it ends in .gz.",
+    help="Write to this file; compress it if the name ends in .gz.",
 )
 def mtree(path: str, output: str | None) -> None:
-    """Write down all that is in PATH with its digests, in the format that mtree reads.
+    """List all files in PATH with their digests, in the format that mtree reads.
 
-    What is written can be given to `kiwinb inspect diff` when PATH is gone.
+    `kiwinb inspect diff` compares such lists, even when PATH is gone.
     """
     from kiwinb.inspect.mtree import lines, write
     from kiwinb.inspect.opening import opened
@@ -153,11 +159,11 @@ def mtree(path: str, output: str | None) -> None:
 @group.command()
 @click.argument("a")
 @click.argument("b")
-@click.option("--files", "of_files", is_flag=True, help="List files in place of packages.")
+@click.option("--files", "of_files", is_flag=True, help="List files instead of packages.")
 @_with_form
 @pass_options
 def diff(options: GlobalOptions, a: str, b: str, of_files: bool, form: Form | None) -> None:
-    """Say what changed from A to B; both may also be .packages or mtree files."""
+    """Show what changed from A to B, which may also be .packages or mtree files."""
     from kiwinb.inspect.diff import diff
 
     found = diff(a, b)
@@ -193,10 +199,10 @@ def _print(
     """Print a table.
 
     Args:
-        options: The global ones.
+        options: The global options.
         table: The table.
-        form: What the command was told.
-        shown: Columns that text shows; JSON and CSV have all.
+        form: The form that the options of the command ask for.
+        shown: The columns that text shows; JSON and CSV have all columns.
     """
     match _form(options, form):
         case "json":
@@ -234,5 +240,5 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with ``None`` for what is not known, and whole numbers whole."""
+    """The table with ``None`` for unknown values, and with whole numbers as integers."""
     return table.astype(object).where(table.notna(), None)

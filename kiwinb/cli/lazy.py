@@ -1,4 +1,4 @@
-"""Commands that are imported when they are called: help and completion need only their names."""
+"""Commands that are imported when they run; help and completion need only their names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ class LazyCommands(MutableMapping[str, click.Command]):
     """Commands by name.
 
     Args:
-        places: For each, ``module:attribute`` in ``kiwinb.cli``, and one line on what it does.
+        places: By the name of a command, ``module:attribute`` in ``kiwinb.cli`` and its line in the
+            help.
     """
 
     def __init__(self, places: Mapping[str, tuple[str, str]]) -> None:
@@ -20,7 +21,7 @@ class LazyCommands(MutableMapping[str, click.Command]):
         self._added: dict[str, click.Command] = {}
 
     def help_of(self, name: str) -> str:
-        """One line on what a command does."""
+        """The line of a command in the help."""
         if name in self._added:
             return self._added[name].get_short_help_str()
         return self._places[name][1]

@@ -1,4 +1,4 @@
-"""Where the log goes: standard error, a file, a socket."""
+"""Send the log to standard error, a file and a socket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from kiwinb.errors import HostError
 
 STEPS = "kiwinb.steps"
-"""Logger of what steps do and print; files and sockets get it, the terminal shows it otherwise."""
+"""Logger of the events and the output of steps; only files and sockets show its records."""
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
@@ -20,13 +20,13 @@ _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "r
 def start_logging(
     console: Console, level: int, *, file: Path | None = None, socket_path: Path | None = None
 ) -> None:
-    """Send what kiwinb logs to the places that the command line names.
+    """Send the log of kiwinb to the places that the command line names.
 
     Args:
-        console: Gets what is at least of the level.
-        level: As :mod:`logging` counts.
-        file: Gets everything, at its end.
-        socket_path: A Unix socket that listens; gets everything, a line each.
+        console: Gets records of the level or above.
+        level: A level of :mod:`logging`.
+        file: Gets all records, appended.
+        socket_path: A listening Unix socket; gets all records, one per line.
 
     Raises:
         HostError: The file or the socket cannot be opened.
@@ -46,7 +46,7 @@ def start_logging(
             further.append(_SocketHandler(socket_path))
     except OSError as error:
         raise HostError(
-            f"the log cannot be written to {error.filename or socket_path}: {error.strerror}",
+            f"cannot write the log to {error.filename or socket_path}: {error.strerror}",
             remedy="Name another file, or have something listen on the socket first.",
         ) from None
     for handler in further:
@@ -56,7 +56,7 @@ def start_logging(
 
 
 class _ConsoleHandler(logging.Handler):
-    """Writes records to a console, above the progress bars that it may show."""
+    """Writes records to a console, above any progress bars."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()

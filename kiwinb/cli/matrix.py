@@ -1,4 +1,4 @@
-"""``kiwinb matrix``: recipes times parameters, in parallel."""
+"""``kiwinb matrix``: run recipes with many combinations of parameters, in parallel."""
 
 from __future__ import annotations
 
@@ -23,16 +23,20 @@ FILE = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("file", metavar="MATRIX", type=FILE)
+@click.option("-o", "--output", type=FILE, help="Directory for all results; by default out/NAME.")
 @click.option(
-    "-o", "--output", type=FILE, help="Directory of all results; out/NAME when not given."
+    "-j", "--jobs", type=click.IntRange(1), help="Run this many cells at a time on this host."
 )
-@click.option("-j", "--jobs", type=click.IntRange(1), help="How many cells run at once here.")
-@click.option("--scheduler", metavar="URL", help="Run on the Dask cluster of this scheduler.")
-@click.option("--resume", is_flag=True, help="Go on; cells that passed do not run again.")
-@click.option("--list", "list_", is_flag=True, help="Show the cells and exit.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="How long a notebook cell may take.")
-@click.option("--run-timeout", type=float, metavar="SECONDS", help="How long a recipe may take.")
-@click.option("-k", "--kernel", help="Name of the kernel; the notebooks' own when not given.")
+@click.option("--scheduler", metavar="URL", help="Run on the Dask cluster with this scheduler.")
+@click.option(
+    "--resume", is_flag=True, help="Continue the cells that did not pass; do not repeat the others."
+)
+@click.option("--list", "list_", is_flag=True, help="List the cells and exit.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="Time limit for each notebook cell.")
+@click.option("--run-timeout", type=float, metavar="SECONDS", help="Time limit for each recipe.")
+@click.option(
+    "-k", "--kernel", help="Name of the kernel; by default the one that each notebook names."
+)
 @pass_options
 def matrix(
     options: GlobalOptions,
@@ -47,10 +51,10 @@ def matrix(
     run_timeout: float | None,
     kernel: str | None,
 ) -> None:
-    """Run the recipes of the TOML file MATRIX with all their parameters, and compare them.
+    """Run the recipes in the TOML file MATRIX with all their parameters, and compare the results.
 
-    Exit status: 0 when all cells passed, 16 when one did not or MATRIX is wrong, 130 or 143 when
-    it was interrupted.
+    Exit status: 0 if all cells passed, 16 if one did not or MATRIX is wrong, 130 or 143 if the
+    run was interrupted.
     """
     from kiwinb.matrix.matrix import read_matrix
 
@@ -93,7 +97,7 @@ def matrix(
     if failed:
         raise MatrixError(
             f"{len(failed)} of {count} cells did not pass: {', '.join(failed)}",
-            remedy="See their reports, and go on with --resume.",
+            remedy="See their reports, and continue with --resume.",
         )
 
 

@@ -25,10 +25,11 @@ def markdown() -> str:
         "",
         "<!-- Written by python -m kiwinb.cli.documents; change the commands instead. -->",
         "",
-        "Commands and options have KIWI NG's names. Global options stand before the command:",
+        "Commands and options have KIWI NG's names. Write global options before the command:",
         "`kiwinb --profile NAME --type oem system build --description DIR --target-dir DIR`.",
-        "Results go to standard output, as JSON with `--json`; progress, warnings and errors go to",
-        "standard error, as bars on a terminal and as plain lines elsewhere.",
+        "kiwinb prints results on standard output, with `--json` as JSON. It prints progress,",
+        "warnings and errors on standard error; progress is shown as bars on a terminal and as",
+        "plain lines elsewhere.",
         "",
         "## Global options",
         "",
@@ -40,15 +41,15 @@ def markdown() -> str:
 
 
 def exit_statuses() -> dict[int, str]:
-    """What each exit status of the command line stands for."""
+    """The meaning of each exit status of the command line."""
     own = {kind.exit_status: _first_line(kind) for kind in _kinds(KiwinbError)}
     return dict(
         sorted(
             {
-                0: "All is done.",
-                1: "Another error.",
-                2: "The command line is wrong: an unknown option, or a missing one.",
-                128 + signal.SIGINT: "It was interrupted; running it again goes on from there.",
+                0: "Success.",
+                1: "Any other error.",
+                2: "The command line is wrong, for example an option is unknown or missing.",
+                128 + signal.SIGINT: "kiwinb was interrupted; the next run continues from there.",
                 **{status: text for status, text in own.items() if status != 1},
             }.items()
         )
@@ -56,7 +57,7 @@ def exit_statuses() -> dict[int, str]:
 
 
 def _kinds(base: type[KiwinbError]) -> Iterator[type[KiwinbError]]:
-    """The kinds of errors that have an exit status of their own."""
+    """The error classes that have their own exit status."""
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, base) and "exit_status" in vars(kind):
             yield kind

@@ -1,4 +1,4 @@
-"""``kiwinb result``: list what a build delivered, and bundle it."""
+"""``kiwinb result``: list and bundle the result files of a build."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TARGET_DIR = click.option(
 
 @click.group()
 def result() -> None:
-    """List and bundle the files of a build."""
+    """List and bundle the result files of a build."""
 
 
 @result.command("list")
@@ -45,13 +45,15 @@ def list_(options: GlobalOptions, target_dir: Path) -> None:
     "--bundle-dir",
     required=True,
     type=click.Path(path_type=Path),
-    help="Directory of the bundle; made when it is not there.",
+    help="Directory for the bundle; kiwinb creates it if it does not exist.",
 )
-@click.option("--id", "bundle_id", required=True, help="Identifier, part of each file name.")
-@click.option("--bundle-format", help="Names of the files, from %N %P %A %I %T %M %m %p %v.")
-@click.option("--zsync-source", metavar="URL", help="Write .zsync files for this place.")
+@click.option(
+    "--id", "bundle_id", required=True, help="Identifier that becomes part of each file name."
+)
+@click.option("--bundle-format", help="Pattern for file names, made of %N %P %A %I %T %M %m %p %v.")
+@click.option("--zsync-source", metavar="URL", help="Write .zsync files that refer to this URL.")
 @click.option("--package-as-rpm", is_flag=True, help="Pack the bundle as an RPM package.")
-@click.option("--no-compress", is_flag=True, help="Leave large files uncompressed.")
+@click.option("--no-compress", is_flag=True, help="Do not compress large files.")
 @pass_options
 def bundle(
     options: GlobalOptions,
@@ -63,7 +65,7 @@ def bundle(
     package_as_rpm: bool,
     no_compress: bool,
 ) -> None:
-    """Copy the result files under names that say which build they are."""
+    """Copy the result files to names that identify the build."""
     files = make_bundle(
         target_dir,
         bundle_dir,

@@ -1,4 +1,4 @@
-"""``kiwinb run``: a recipe notebook, executed headless."""
+"""``kiwinb run``: execute a recipe notebook headless."""
 
 from __future__ import annotations
 
@@ -29,25 +29,39 @@ FILE = click.Path(path_type=Path)
     nargs=2,
     multiple=True,
     metavar="NAME VALUE",
-    help="Set a parameter; VALUE is read as the parameter's type says.",
+    help="Set a parameter; kiwinb parses VALUE according to its type.",
 )
 @click.option(
-    "-f", "--parameters-file", "files", type=FILE, multiple=True, help="YAML file of parameters."
+    "-f",
+    "--parameters-file",
+    "files",
+    type=FILE,
+    multiple=True,
+    help="Read parameters from this YAML file.",
 )
-@click.option("-y", "--parameters-yaml", "texts", multiple=True, help="Parameters as YAML.")
+@click.option(
+    "-y", "--parameters-yaml", "texts", multiple=True, help="Set parameters, written in YAML."
+)
 @click.option("--help-notebook", is_flag=True, help="Show the parameters of RECIPE and exit.")
 @click.option(
-    "-o", "--output", type=FILE, help="The executed notebook; out/NAME.ipynb when not given."
+    "-o",
+    "--output",
+    type=FILE,
+    help="Write the executed notebook here; by default to out/NAME.ipynb.",
 )
 @click.option("--report", type=FILE, help="Write an HTML report that needs no network.")
-@click.option("--junit", type=FILE, help="Write JUnit XML, a case per cell and expectation.")
 @click.option(
-    "--artefacts", type=FILE, help="Collect images, results and reports in this directory."
+    "--junit", type=FILE, help="Write JUnit XML with a case for each cell and expectation."
 )
-@click.option("--resume", is_flag=True, help="Go on from the cell where the last run ended.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="How long a single cell may take.")
-@click.option("--run-timeout", type=float, metavar="SECONDS", help="How long the run may take.")
-@click.option("-k", "--kernel", help="Name of the kernel; the notebook's own when not given.")
+@click.option(
+    "--artefacts", type=FILE, help="Collect images, result files and reports in this directory."
+)
+@click.option("--resume", is_flag=True, help="Continue at the cell where the last run ended.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="Time limit for each cell.")
+@click.option("--run-timeout", type=float, metavar="SECONDS", help="Time limit for the whole run.")
+@click.option(
+    "-k", "--kernel", help="Name of the kernel; by default the one that the notebook names."
+)
 @pass_options
 def run(
     options: GlobalOptions,
@@ -68,9 +82,9 @@ def run(
 ) -> None:
     """Execute the notebook RECIPE from top to bottom and print the paths of its images.
 
-    What -y sets counts more than what -f sets, and -p counts most. Exit status: 0 when it passed,
-    12 when a cell failed or the kernel died, 14 when an expectation does not hold, 15 when it took
-    too long, 130 or 143 when it was interrupted, 2 when it was called wrongly.
+    -p overrides -y, and -y overrides -f. Exit status: 0 if the run passed, 12 if a cell failed or
+    the kernel died, 14 if an expectation does not hold, 15 if the run took too long, 130 or 143 if
+    it was interrupted, 2 if the command line is wrong.
     """
     from kiwinb.headless.outcome import OutcomeFiles, write_outcome
     from kiwinb.headless.parameters import (
@@ -102,7 +116,7 @@ def run(
             kernel=kernel,
         )
     if done.resumed is not None and done.resumed > len(done.cells):
-        options.console.print("All of it passed before; nothing ran.", highlight=False)
+        options.console.print("The last run passed; nothing to do.", highlight=False)
     collected = write_outcome(done, OutcomeFiles(report, junit, artefacts))
     show_expectations(options.console, done)
     annotate_on_ci(done)

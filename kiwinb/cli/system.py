@@ -1,4 +1,4 @@
-"""``kiwinb system``: prepare, create, build."""
+"""``kiwinb system``: prepare root trees, create images, build, update."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from kiwinb.description.override import Overrides
 from kiwinb.settings import load_settings
 
 DESCRIPTION = click.option(
-    "--description", required=True, help="The description directory, or the file in it."
+    "--description", required=True, help="The description directory, or the description file."
 )
 TARGET_DIR = click.option(
     "--target-dir",
     required=True,
     type=click.Path(path_type=Path),
-    help="Directory of the result files.",
+    help="Directory for the result files.",
 )
 
 
@@ -34,9 +34,9 @@ def system() -> None:
 @system.command()
 @DESCRIPTION
 @click.option(
-    "--root", required=True, type=click.Path(path_type=Path), help="Directory of the root tree."
+    "--root", required=True, type=click.Path(path_type=Path), help="Directory for the root tree."
 )
-@click.option("--allow-existing-root", is_flag=True, help="Replace the root tree that is there.")
+@click.option("--allow-existing-root", is_flag=True, help="Replace an existing root tree.")
 @override_options
 @pass_options
 def prepare(
@@ -47,7 +47,7 @@ def prepare(
     allow_existing_root: bool,
     **overrides: Any,
 ) -> None:
-    """Turn a description into an unpacked root tree."""
+    """Prepare a root tree from a description."""
     appliance = open_appliance(options, description, overrides)
     appliance.check(root)
     with step_progress(options.console, verbose=options.verbose) as observer:
@@ -64,15 +64,17 @@ def prepare(
     "--root",
     required=True,
     type=click.Path(path_type=Path),
-    help="The root tree that `prepare` wrote.",
+    help="The root tree that `kiwinb system prepare` wrote.",
 )
 @TARGET_DIR
-@click.option("--signing-key", multiple=True, metavar="FILE", help="Key that signs repositories.")
+@click.option(
+    "--signing-key", multiple=True, metavar="FILE", help="Trust this repository signing key."
+)
 @pass_options
 def create(
     options: GlobalOptions, root: Path, target_dir: Path, signing_key: tuple[str, ...]
 ) -> None:
-    """Turn a root tree into an image."""
+    """Create an image from a root tree."""
     with step_progress(options.console, verbose=options.verbose) as observer:
         tree = open_root(
             root,
@@ -88,7 +90,10 @@ def create(
 @DESCRIPTION
 @TARGET_DIR
 @click.option(
-    "--allow-existing-root", is_flag=True, expose_value=False, help="Always so: builds resume."
+    "--allow-existing-root",
+    is_flag=True,
+    expose_value=False,
+    help="Has no effect: kiwinb always resumes an earlier build.",
 )
 @override_options
 @pass_options
@@ -99,7 +104,7 @@ def build(
     target_dir: Path,
     **overrides: Any,
 ) -> None:
-    """Prepare and create in one go."""
+    """Build an image: prepare a root tree and create an image from it."""
     appliance = open_appliance(options, description, overrides)
     appliance.check(target_dir)
     with step_progress(options.console, verbose=options.verbose) as observer:
@@ -112,7 +117,7 @@ def build(
     "--root",
     required=True,
     type=click.Path(path_type=Path),
-    help="The root tree that `prepare` wrote.",
+    help="The root tree that `kiwinb system prepare` wrote.",
 )
 @click.option("--add-package", multiple=True, metavar="NAME", help="Install a package.")
 @click.option("--delete-package", multiple=True, metavar="NAME", help="Remove a package.")
@@ -123,7 +128,7 @@ def update(
     add_package: tuple[str, ...],
     delete_package: tuple[str, ...],
 ) -> None:
-    """Change the packages of a root tree; with no package named, bring all up to date."""
+    """Add or remove packages in a root tree; without options, upgrade all packages."""
     from kiwinb.build.update import update_root
 
     with step_progress(options.console, verbose=options.verbose) as observer:

@@ -1,4 +1,4 @@
-"""What the command line shows: progress on a terminal, plain lines elsewhere, JSON on request."""
+"""Output of the command line: progress bars on a terminal, plain lines elsewhere, or JSON."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def step_progress(console: Console, *, verbose: bool) -> Iterator[Observer]:
     """An observer that shows the steps of a build on the console.
 
     Args:
-        console: Usually standard error, so that results can be piped on.
-        verbose: Show the output of running commands, too.
+        console: Usually standard error, so that users can pipe the results.
+        verbose: Also show the output of running commands.
     """
     if not console.is_terminal:
         running: set[str] = set()

@@ -1,4 +1,4 @@
-"""What kiwinb makes of each element and attribute, from the schema: reference and warnings.
+"""Whether kiwinb uses each element and attribute: the reference, and warnings.
 
 ``python -m kiwinb.cli.documents`` writes ``docs/schema.md`` from it.
 """
@@ -22,13 +22,13 @@ from kiwinb.errors import Location
 
 @dataclass(frozen=True)
 class Unused:
-    """Something in a document that is valid, but that kiwinb does not use yet.
+    """A valid part of a document that kiwinb does not use yet.
 
     Attributes:
         location: The element.
-        element: Its name.
-        attribute: The attribute, when it is about one.
-        value: The value of the attribute or of the element, when only that is not used.
+        element: The name of the element.
+        attribute: The attribute that kiwinb does not use, if it uses the element.
+        value: The value of the attribute or element, if kiwinb uses other values.
     """
 
     location: Location
@@ -44,16 +44,16 @@ class Unused:
 
 
 def usage(tree: etree._ElementTree) -> tuple[Unused, ...]:
-    """What a valid document says that kiwinb does not use yet, in document order.
+    """The parts of a valid document that kiwinb does not use yet, in document order.
 
     Args:
-        tree: A document as it was read.
+        tree: The document, as kiwinb read it.
     """
     return tuple(_unused(tree.getroot(), element_rules()["image"]))
 
 
 def warnings(tree: etree._ElementTree) -> tuple[str, ...]:
-    """What :func:`usage` finds, said once for each element, attribute or value."""
+    """One warning for each element, attribute or value that :func:`usage` finds."""
     places: dict[tuple[str, str | None, str | None], list[Unused]] = {}
     for item in usage(tree):
         places.setdefault((item.element, item.attribute, item.value), []).append(item)
@@ -84,7 +84,7 @@ def _unused(element: etree._Element, rule: ElementRule) -> Iterator[Unused]:
 
 
 def markdown() -> str:
-    """The reference of all elements and attributes, as ``docs/schema.md`` has it."""
+    """The text of ``docs/schema.md``, the reference of all elements and attributes."""
     rules = element_rules()
     honoured = sum(
         (rule.state == "honoured") + sum(a.state == "honoured" for a in rule.attributes.values())
@@ -96,12 +96,13 @@ def markdown() -> str:
         "",
         "<!-- Written by python -m kiwinb.cli.documents; change kiwinb.rng instead. -->",
         "",
-        "An image description is KIWI NG's, of schema version 8.5; versions from 7.4 on are",
-        "upgraded when they are read. kiwinb knows every element, attribute and value below.",
-        f"It **honours** {honoured} of {total} elements and attributes. The others are "
-        "**accepted**: they are valid and",
-        "have no effect yet, and a build that meets one says so. A value that is accepted only is "
-        "in *italics*.",
+        "kiwinb reads KIWI NG's image descriptions of schema version 8.5; it upgrades descriptions",
+        "of older versions, from 7.4 on, when it reads them. It knows all elements, attributes and",
+        "values below.",
+        f"It **honours** {honoured} of {total} elements and attributes. It **accepts** the others: "
+        "they are valid, but",
+        "have no effect yet, and kiwinb warns of them. Values that kiwinb only accepts are in "
+        "*italics*.",
         "",
     ]
     for rule in rules.values():
