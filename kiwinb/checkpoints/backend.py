@@ -1,4 +1,4 @@
-"""How trees are kept: as layers of an overlay file system, or as full copies."""
+"""How the store keeps trees: as layers of an overlay file system, or as full copies."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Place:
     """Where a worker shows trees: a tmpfs of its own, mounted at the store's ``mnt``.
 
     Attributes:
-        tree: Where the tree is shown.
-        layers: For short names of layers, as all of them have to fit on one page.
+        tree: Mount point of the tree.
+        layers: Directory for short names of layers, because mount options have to fit in one page.
     """
 
     tree: Path
@@ -28,7 +28,7 @@ class Place:
 
 
 class Backend(Protocol):
-    """One way to keep trees; its methods run in a worker.
+    """A way to keep trees; its methods run in a worker.
 
     ``layers`` are the ``data`` directories of a tree's checkpoint and of those it is based on,
     the first made first; empty for the empty tree. Each method shows the tree at ``place.tree``.
@@ -40,13 +40,13 @@ class Backend(Protocol):
     def work(
         self, layers: Sequence[Path], draft: Path, place: Place
     ) -> AbstractContextManager[Path]:
-        """A writable tree; when the context ends well, ``draft/data`` holds the result."""
+        """A writable tree; if the context ends well, ``draft/data`` holds the result."""
         ...
 
     def scratch(
         self, layers: Sequence[Path], draft: Path, place: Place
     ) -> AbstractContextManager[Path]:
-        """A writable tree whose changes are thrown away with the draft."""
+        """A writable tree; its changes are discarded with the draft."""
         ...
 
     def view(self, layers: Sequence[Path], place: Place) -> AbstractContextManager[Path]:
@@ -64,9 +64,9 @@ def make_place(mnt: Path) -> Place:
 
 
 def copy_tree(source: Path, destination: Path) -> None:
-    """Copy a tree: owners, modes, times, hard links, holes, extended attributes and all.
+    """Copy a tree with owners, modes, times, hard links, holes and extended attributes.
 
-    Data blocks are shared where the file system can do that.
+    The copy shares data blocks if the file system supports this.
     """
     run(
         [

@@ -1,4 +1,4 @@
-"""A checkpoint: the kept result of one step, and what is written down about it."""
+"""A checkpoint: the result of one step that the store keeps, and its metadata."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Checkpoint:
         title: What the step does, for people.
         output: ``tree`` or ``files``.
         base: Key of the tree that the step continued or read.
-        needs: Keys of the ``files`` steps it read, by step name.
+        needs: Keys of the ``files`` steps that the step read, by step name.
         inputs: Digest of each thing the step read, by label.
-        created: When the step ended, in UTC, as ISO 8601 has it.
+        created: When the step ended, in UTC, in the format of ISO 8601.
         seconds: Run time of the step.
-        bytes: Space it takes on disk; of a layer, that of the layer alone.
-        version: Version of kiwinb that made it.
-        manifest: SHA-256 of the list of what it holds.
+        bytes: Disk space of the checkpoint; for a layer, only that of the layer.
+        version: Version of kiwinb that made the checkpoint.
+        manifest: SHA-256 of the list of its contents.
         files: SHA-256 of each file of a ``files`` step, by its path.
     """
 
@@ -50,13 +50,13 @@ class Checkpoint:
 
 
 def write_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
-    """Write it down next to the data it describes."""
+    """Write the metadata next to the data that it describes."""
     text = json.dumps(asdict(checkpoint), indent=2, sort_keys=True) + "\n"
     (directory / FILE).write_text(text, encoding="utf-8")
 
 
 def read_checkpoint(directory: Path) -> Checkpoint:
-    """Read what was written down.
+    """Read the metadata.
 
     Raises:
         FileNotFoundError: There is no checkpoint.

@@ -1,4 +1,4 @@
-"""Trees kept as full copies: works on every file system that has owners and attributes."""
+"""Keep trees as full copies; this works on every file system with owners and attributes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the last build of each image read: says which input makes a step run again."""
+"""What the last build of each image read, to tell which input makes a step run again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BuildIdentity:
-    """Which build it is: two builds with one identity are compared with each other.
+    """The identity of a build; the history compares builds with the same identity.
 
     Attributes:
         description: The description directory.
@@ -26,7 +26,7 @@ class BuildIdentity:
         profiles: The selected profiles.
         type: The image type.
         arch: The target architecture, as ``uname -m`` prints it.
-        overrides: Digest of what is to be different from the description.
+        overrides: Digest of the overrides.
     """
 
     description: Path
@@ -38,18 +38,18 @@ class BuildIdentity:
 
     @property
     def key(self) -> Digest:
-        """Under which the history keeps it."""
+        """The key of the build in the history."""
         return digest(self)
 
 
 @dataclass(frozen=True)
 class LastRun:
-    """What a step of an image was when it was built last.
+    """What a step was when its image was last built.
 
     Attributes:
         key: Its content key.
-        inputs: Digest of each thing it read, by label.
-        before: Keys of the steps it built on, by step name.
+        inputs: Digest of each input, by label.
+        before: Keys of the steps that it built on, by step name.
     """
 
     key: Digest
@@ -58,14 +58,14 @@ class LastRun:
 
 
 _BUILDS = 500
-"""How many builds are remembered."""
+"""How many builds the history remembers."""
 
 
 class History:
-    """The index of last runs, by build and step; a file of the store.
+    """The index of the last runs by build and step, in a file of the store.
 
     Args:
-        file: The file; made when something is remembered.
+        file: The file; it is created when there is something to remember.
         lock: Lock file that guards it.
     """
 
@@ -84,9 +84,9 @@ class History:
         return None if data is None else LastRun(**data)
 
     def remember(self, build: BuildIdentity, steps: Iterable[Step]) -> None:
-        """Write down what the steps of a build are now.
+        """Record the current steps of a build.
 
-        When that cannot be written it is logged: the history changes no result.
+        If it cannot write the file, it logs this; the history does not change any result.
         """
         planned = tuple(steps)
         keys = {step.name: step.key for step in planned}
@@ -116,7 +116,7 @@ class History:
             build: Which build.
             step: The step.
             steps: All steps of the build.
-            held: Its result is in the store: it does not run, so there are no reasons.
+            held: The store holds its result, so it does not run, and there are no reasons.
 
         Returns:
             The reasons; empty when there are none.

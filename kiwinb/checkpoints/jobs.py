@@ -1,4 +1,4 @@
-"""What the store does in workers: everything that touches trees, whose owners need a mapped root.
+"""Jobs of the store that touch trees; they run in workers, because owners need a mapped root.
 
 Each job is frozen data and a function on module level, for :func:`kiwinb.sandbox.worker.call`.
 """
@@ -52,7 +52,7 @@ class TreeRef:
 
     Attributes:
         backend: Name of the store's backend.
-        layers: Its ``data`` directories, the first made first; empty for the empty tree.
+        layers: Its ``data`` directories, the oldest first; empty for the empty tree.
         mnt: The store's mount point, for the worker alone.
     """
 
@@ -66,9 +66,9 @@ class Draft:
     """A checkpoint in the making.
 
     Attributes:
-        directory: Where it is made; on the file system of the store.
-        destination: Where it goes when it is done.
-        checkpoint: What is known of it.
+        directory: Its directory, on the file system of the store.
+        destination: Where it moves when it is complete.
+        checkpoint: Its metadata.
     """
 
     directory: Path
@@ -88,12 +88,12 @@ class StepJob:
 
     Attributes:
         action: The action.
-        tree: The tree that it continues or reads.
-        draft: Where its result is made.
-        inputs: By step name, the files that it reads.
+        tree: The tree that the action continues or reads.
+        draft: The draft for its result.
+        inputs: The files that it reads, by step name.
         host: Places on the host.
-        rootless: It runs in a user namespace.
-        needed: How many bytes its result takes, about, if that is known.
+        rootless: Whether it runs in a user namespace.
+        needed: The approximate size of its result in bytes, if known.
     """
 
     action: Action
@@ -106,7 +106,7 @@ class StepJob:
 
 
 def run_step(job: StepJob, report: Report) -> Checkpoint:
-    """Run the action, and commit what it leaves."""
+    """Run the action, and commit its result."""
     began = time.monotonic()
     store = job.tree.mnt.parent
     shield_host((store, job.host.cache, Path(tempfile.gettempdir())))
@@ -153,7 +153,7 @@ def _act(job: StepJob, log: Callable[[str], None], progress: Callable[[float], N
 
 
 def commit(draft: Draft, seconds: float) -> Checkpoint:
-    """Write down what the draft holds, and put it in its place; all of it or nothing."""
+    """Record the contents of the draft, and move it to its destination in one step."""
     directory = draft.directory
     logs.pack_log(directory)
     with _syncing(directory):  # the disk writes while we hash
@@ -185,7 +185,7 @@ def commit(draft: Draft, seconds: float) -> Checkpoint:
 
 
 def _digests(entries: Sequence[Entry]) -> dict[str, Digest]:
-    """SHA-256 of each file by its path, as far as that is text."""
+    """SHA-256 of each file, by path; leaves out paths that are not text."""
     found = {}
     for entry in entries:
         if entry.kind == "file":
@@ -200,9 +200,9 @@ class ViewJob(Generic[A, R]):
 
     Attributes:
         function: Takes the tree, the argument and the report.
-        argument: Handed on.
+        argument: Passed to the function.
         tree: The tree.
-        scratch: Draft directory for what is written; ``None`` for a read-only tree.
+        scratch: Draft directory for writes; ``None`` for a read-only tree.
     """
 
     function: Callable[[Path, A, Report], R]
@@ -226,7 +226,7 @@ def run_in_tree(job: ViewJob[A, R], report: Report) -> R:
 
 
 def export_tree(root: Path, destination: Path, _report: Report) -> None:
-    """Copy a tree of the store to where the user wants it; for :class:`ViewJob`."""
+    """Copy a tree out of the store to the place that the user named; for :class:`ViewJob`."""
     partial = destination.with_name(f".{destination.name}.kiwinb-{os.urandom(4).hex()}")
     try:
         copy_tree(root, partial)
@@ -243,7 +243,7 @@ class ImportJob:
 
     Attributes:
         source: The directory.
-        draft: Where to; its key is the fingerprint of the directory.
+        draft: The draft to fill; its key is the fingerprint of the directory.
     """
 
     source: Path
@@ -269,7 +269,7 @@ def import_tree(job: ImportJob, _report: Report) -> Checkpoint:
 
 
 def verify(directory: Path, _report: Report) -> tuple[str, ...]:
-    """Hold a checkpoint's data against what was written down when it was made."""
+    """Compare the data of a checkpoint with its manifest."""
     try:
         checkpoint = read_checkpoint(directory)
         manifest = (directory / MANIFEST).read_bytes()
@@ -290,7 +290,7 @@ def scan_tree(root: Path, contents: bool, _report: Report) -> tuple[Entry, ...]:
 
 
 def remove(directories: Sequence[Path], _report: Report) -> None:
-    """Remove directories and all that is in them; what goes away meanwhile does no harm."""
+    """Remove directories recursively; ignores files that disappear meanwhile."""
     for directory in directories:
         shutil.rmtree(directory, onerror=_retry_removal)
 
@@ -303,7 +303,7 @@ def _retry_removal(function: Callable[..., Any], path: str, error: Any) -> None:
 
 @dataclass(frozen=True)
 class TrialJob:
-    """Find out what the store's file system can do."""
+    """Find out which backends the store's file system supports."""
 
     directory: Path
     mnt: Path
@@ -314,7 +314,7 @@ def try_backend(job: TrialJob, _report: Report) -> str:
     """Try out the file system of a new store.
 
     Returns:
-        Why ``overlay`` does not work there; empty when it does.
+        Why ``overlay`` does not work there; empty if it works.
 
     Raises:
         StoreError: No backend works there.
@@ -371,7 +371,7 @@ def _fingerprint(path: bytes, status: os.stat_result, full: bytes) -> tuple[obje
 
 
 def _end_other_processes() -> None:
-    """Kill all that is left in our process namespace, so that nothing writes any more."""
+    """Kill all other processes in our namespace, so that nothing writes any more."""
     own = {1, os.getpid()}
     while left := {int(p.name) for p in Path("/proc").iterdir() if p.name.isdecimal()} - own:
         for pid in left:
@@ -389,7 +389,7 @@ def _reap_children() -> None:
 
 @contextmanager
 def _syncing(path: Path) -> Iterator[None]:
-    """Sync a file system while the context lasts; it is synced when that ends.
+    """Sync a file system in the background; the sync is complete when the context ends.
 
     Raises:
         OSError: It cannot be synced.

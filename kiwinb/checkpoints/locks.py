@@ -1,4 +1,4 @@
-"""File locks that end with their process, whatever ends it (flock(2))."""
+"""File locks (flock(2)) that end with their process, however that ends."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def locked(
     """Hold a lock.
 
     Args:
-        path: The lock file; it is made, and never removed.
-        what: What is locked, for messages.
-        shared: Others may hold it shared as well.
-        timeout: Seconds to wait for others; ``None`` for ever.
-        on_wait: Told once who holds it, if there is a wait.
-        on_poll: Called again and again during a wait; what it raises ends the wait.
+        path: The lock file; it is created if necessary and never removed.
+        what: Name of the locked thing, for messages.
+        shared: Take a shared lock, which others may hold at the same time.
+        timeout: Seconds to wait for others; ``None`` to wait for ever.
+        on_wait: Called once with the holder of the lock, if it has to wait.
+        on_poll: Called repeatedly while it waits; an exception from it ends the wait.
 
     Raises:
-        StoreError: Somebody else held it for all that time.
+        StoreError: Another process held the lock for the whole timeout.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -67,7 +67,7 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
 
 
 def holders(path: Path) -> str:
-    """Who holds the lock, in words, from /proc/locks (proc(5))."""
+    """A description of the holder of the lock, from /proc/locks (proc(5))."""
     status = path.stat()
     place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     pids = set()

@@ -1,4 +1,4 @@
-"""The logs of steps: whole, beside the checkpoint, or below the store when the step failed."""
+"""The whole logs of steps: next to the checkpoint, or in the store if the step failed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def recorded(log: Callable[[str], None], directory: Path) -> Iterator[Callable[[
     """Also write each line to the log of a draft.
 
     Args:
-        log: Takes each line as well.
+        log: Also gets each line.
         directory: Of the draft.
     """
     with (directory / _DRAFT).open("w", encoding="utf-8", errors="backslashreplace") as file:
@@ -40,7 +40,7 @@ def pack_log(directory: Path) -> None:
 
 
 def read_log(directory: Path) -> str:
-    """The log of a checkpoint or of a draft; empty when it has none."""
+    """The log of a checkpoint or of a draft; empty if it has none."""
     with suppress(OSError, EOFError):
         return gzip.decompress((directory / LOG).read_bytes()).decode("utf-8", "replace")
     with suppress(OSError):
@@ -49,16 +49,16 @@ def read_log(directory: Path) -> str:
 
 
 def keep_failed(directory: Path, logs: Path, step: str, key: str) -> Path | None:
-    """Move the log of a draft whose step failed to where it stays.
+    """Keep the log of a draft whose step failed.
 
     Args:
         directory: Of the draft.
-        logs: The directory of such logs.
+        logs: The directory for the logs of failed steps.
         step: Name of the step.
         key: Its key.
 
     Returns:
-        Its file; ``None`` when the step printed nothing, or there is no room for it.
+        The file; ``None`` if the step printed nothing or the disk is full.
     """
     draft = directory / _DRAFT
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())

@@ -1,11 +1,11 @@
-"""Trees kept as layers: each checkpoint holds only what its step changed.
+"""Keep trees as layers: each checkpoint holds only what its step changed.
 
-A result must not depend on the backend, so what overlayfs does otherwise than
-other file systems is made good here:
+A result must not depend on the backend, so this module makes up for the differences between
+overlayfs and other file systems:
 
-* It breaks hard links when it copies a file up. All hard links of the tree
-  are therefore copied up together before a step; a group that the step did not
-  touch is taken out of the new layer again.
+* It breaks hard links when it copies a file up. Therefore all hard links of the tree are copied up
+together before a step, and the groups that the step did not touch are removed from the new layer
+afterwards.
 * The root directory of a new layer hides that of the layers below, so it gets
   its owner, mode, times and attributes.
 
@@ -89,7 +89,7 @@ def _mounted(layers: Sequence[Path], upper: Path, work: Path, place: Place) -> I
 
 
 def _lower(layers: Sequence[Path], place: Place) -> str:
-    """The layers as ``lowerdir`` has them, the last made first, by short relative names."""
+    """The layers for ``lowerdir``, the newest first, by short relative names."""
     for number, layer in enumerate(layers):
         (place.layers / str(number)).symlink_to(layer)
     return ":".join(str(number) for number in reversed(range(len(layers))))
@@ -137,11 +137,11 @@ def _copy_attributes(source: Path, destination: Path) -> None:
 
 @dataclass(frozen=True)
 class _Group:
-    """Hard links to one file, as they are in the upper layer before the step.
+    """The hard links to one file in the upper layer, before the step.
 
     Attributes:
         paths: Relative to the root of the tree.
-        inode: In the upper layer.
+        inode: Its inode number in the upper layer.
         changed: Its change time there, in nanoseconds.
     """
 
@@ -216,7 +216,7 @@ def try_overlay(draft: Path, place: Place) -> str:
     """Find out whether overlays work in this worker on the file system of the draft.
 
     Returns:
-        Why they do not; empty when they do.
+        Why they do not work; empty if they work.
     """
     overlay = Overlay()
     below = draft / "below"

@@ -1,4 +1,4 @@
-"""Run the steps of a build: only those whose result the store does not hold."""
+"""Run those steps of a build whose results the store does not hold."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from kiwinb.steps.progress import Observer, StepEvent, ignore
 from kiwinb.steps.step import HostPaths, Step
 
 _STOP_SECONDS = 40.0
-"""How long an interrupted run waits for its workers to be gone; they are killed at once."""
+"""How long an interrupted run waits for its workers to end after it has killed them."""
 
 
 @dataclass(frozen=True)
 class _Ended:
-    """A step has its result, or failed."""
+    """A message: a step has its result, or failed."""
 
     step: Step
     result: Checkpoint | BaseException
@@ -42,12 +42,12 @@ class _Run:
         store: The store.
         by_name: All steps.
         host: Places on the host.
-        before: By step name, the checkpoint used last, of whatever build.
-        ranks: Which step goes first, by name.
-        slots: Room for steps at the same time.
+        before: By step name, the most recently used checkpoint of any build.
+        ranks: The rank of each step by name; the lowest goes first.
+        slots: Limits how many steps run at the same time.
         places: Directories that may be full.
         cancellation: Ends all workers.
-        tell: Hands an event to the thread that called :func:`run_steps`.
+        tell: Passes an event to the thread that called :func:`run_steps`.
     """
 
     store: Store
@@ -72,28 +72,28 @@ def run_steps(
 ) -> Mapping[str, Checkpoint]:
     """Make the results of steps and keep them in the store.
 
-    What the store holds is taken; a step that only such results would need does not run either.
-    Steps that do not build on each other run at the same time. A step that fails stops those
-    that build on it; the others are run to their end, and then the error is raised.
-    An interrupt, an error or the death of this process leaves nothing half done: what has ended
-    is kept, and the next run goes on behind it.
+    It uses the results that the store holds, and does not run steps that only those results need.
+    Steps that do not depend on each other run at the same time. If a step fails, the steps that
+    depend on it do not run; the others finish, and then the error is raised.
+    An interrupt, an error or the death of this process leaves no partial result: the store keeps
+    the results of finished steps, and the next run continues from there.
 
     Args:
         store: The store.
         steps: Sealed steps; each names only earlier ones.
         host: Places on the host.
-        observer: Told what happens to each step, always in the calling thread.
-        targets: Names of the steps whose results are wanted; by default those that no other step
-            names.
-        parallel: How many steps run at the same time, at most; by default as many as there are
-            cores, and with 1 they run in order. Fewer do when memory is short.
+        observer: Gets the events of each step, always in the calling thread.
+        targets: Names of the steps whose results are wanted; by default those on which no other
+            step depends.
+        parallel: The maximum number of steps to run at the same time; by default the number of
+            cores. With 1, the steps run in order. Fewer run if memory is short.
 
     Returns:
-        By step name, the checkpoints that are there now; those of the targets always are.
+        The checkpoints by step name; always includes those of the targets.
 
     Raises:
-        KiwinbError: A step failed; the message names it. Of several, it is the first one in
-            order, and its notes tell of the others.
+        KiwinbError: A step failed; the message names it. If several failed, this is the first one
+            in order, and its notes describe the others.
     """
     by_name = {step.name: step for step in steps}
     wanted = _final(steps) if targets is None else targets
@@ -122,7 +122,7 @@ def run_steps(
         )
         found |= _run_all(run, due, messages, observer)
     if store.limit is not None:
-        with suppress(StoreError):  # another build uses the store: that one will see to it
+        with suppress(StoreError):  # another build uses the store and will do this
             store.gc(keep=[by_name[name].key for name in wanted], timeout=0)
     return {
         step.name: found[step.name]
@@ -168,7 +168,7 @@ def _run_all(
     messages: SimpleQueue[StepEvent | _Ended],
     observer: Observer,
 ) -> dict[str, Checkpoint]:
-    """Give each step a thread when it is ready, and tell the observer what the threads tell."""
+    """Start a thread for each step that is ready, and pass the threads' events to the observer."""
     graph = Graph(due)
     threads: dict[str, threading.Thread] = {}
     results: dict[str, Checkpoint] = {}
@@ -296,7 +296,7 @@ def _run_action(run: _Run, step: Step, began: float) -> Checkpoint:
 
 
 def _explain(run: _Run, step: Step, error: Exception, directory: Path | None) -> NoReturn:
-    """Raise the error of a step so that it names the step, the cause and the log."""
+    """Raise the error of a step with the step, the cause and the log in its message."""
     if isinstance(error, Cancelled):
         raise error
     full = SpaceWatch(run.places).explain(error)

@@ -1,4 +1,4 @@
-"""Which steps run at the same time, and which of them goes first."""
+"""Decide which steps run at the same time, and which go first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _POLL_SECONDS = 0.5
 
 
 class Graph:
-    """The steps that have to run, each behind those that it builds on.
+    """The steps that have to run, each after those that it builds on.
 
     Args:
         steps: The steps, in order.
@@ -25,25 +25,25 @@ class Graph:
         self._pending = set(self._waiting)
 
     def take_ready(self) -> tuple[Step, ...]:
-        """The steps for which nothing is to be waited any more; each is given once."""
+        """The steps that are ready to run; each is returned once."""
         ready = [step for step in self._waiting.values() if not self._pending & {*step.before}]
         for step in ready:
             del self._waiting[step.name]
         return tuple(ready)
 
     def done(self, name: str) -> None:
-        """A step has its result. What builds on one that failed is never ready."""
+        """Note that a step has its result. Steps that build on a failed one never become ready."""
         self._pending.discard(name)
 
 
 def ranks(steps: Sequence[Step], seconds: Mapping[str, float]) -> Mapping[str, int]:
-    """In which order steps are given a free core; 0 is first.
+    """The order in which steps get a free core; 0 is first.
 
-    The step goes first behind which there is most to do; steps in order where nothing is known.
+    The step with the longest chain of dependent steps goes first; ties keep the given order.
 
     Args:
         steps: The steps that have to run, in order.
-        seconds: By step name, how long it took before, as far as that is known.
+        seconds: By step name, how long the step took before, if known.
     """
     unknown = min((seconds[step.name] for step in steps if step.name in seconds), default=0.0)
     behind = dict.fromkeys((step.name for step in steps), 0.0)
@@ -58,11 +58,11 @@ def ranks(steps: Sequence[Step], seconds: Mapping[str, float]) -> Mapping[str, i
 
 
 class Slots:
-    """Room for so many steps at the same time; fewer when memory is short, but always one.
+    """Slots for steps that run at the same time; fewer if memory is short, but at least one.
 
     Args:
-        count: How many.
-        available: Tells how many bytes of memory are available.
+        count: Number of slots.
+        available: Returns how many bytes of memory are available.
     """
 
     def __init__(self, count: int, available: Callable[[], int] | None = None) -> None:
@@ -74,24 +74,24 @@ class Slots:
         self._needs: list[int] = []
 
     def enter(self, rank: int) -> None:
-        """Stand in the queue: nobody of a higher rank number takes a slot before."""
+        """Join the queue, so that no step with a higher rank number takes a slot first."""
         with self._turn:
             self._queue.add(rank)
 
     def leave(self, rank: int) -> None:
-        """Do not stand in the queue any more."""
+        """Leave the queue."""
         with self._turn:
             self._queue.discard(rank)
             self._turn.notify_all()
 
     @contextmanager
     def taken(self, rank: int, memory: int, on_poll: Callable[[], None]) -> Iterator[None]:
-        """Wait for a slot, and have it while the context lasts.
+        """Wait for a slot, and hold it while the context lasts.
 
         Args:
-            rank: The lowest one of those that wait is next.
-            memory: Bytes of memory that are needed.
-            on_poll: Called again and again during the wait; what it raises ends the wait.
+            rank: Of the waiting steps, the one with the lowest rank is next.
+            memory: Bytes of memory that the step needs.
+            on_poll: Called repeatedly while it waits; an exception from it ends the wait.
         """
         self.enter(rank)
         try:
@@ -123,7 +123,7 @@ def core_count() -> int:
 
 
 def available_memory() -> int:
-    """Bytes of memory that programs can be given without swapping: MemAvailable of proc(5)."""
+    """Bytes of memory that are available without swapping: MemAvailable in proc(5)."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         name, _colon, value = line.partition(":")
         if name == "MemAvailable":

@@ -1,4 +1,4 @@
-"""Full file systems: one error for all, which names the directory and what to do."""
+"""Full file systems: one error, which names the directory and the remedy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Place:
 
     Attributes:
         what: What it is, for messages.
-        path: The directory; it may not be there yet.
+        path: The directory; it need not exist yet.
         remedy: What to do when its file system is full.
     """
 
@@ -41,14 +41,14 @@ class Place:
 
 @dataclass(frozen=True)
 class _Room:
-    """How much room there is in a place."""
+    """How much space a place has."""
 
     place: Place
     bytes: int
     inodes: int
 
     def order(self) -> tuple[bool, int]:
-        """The fullest place comes first."""
+        """Sort key: the fullest place comes first."""
         return not self.is_short, min(self.bytes, self.inodes * 4096)
 
     def __str__(self) -> str:
@@ -99,13 +99,13 @@ def _temporary() -> tuple[Place, ...]:
     named = os.environ.get("TMPDIR")
     try:
         path = named or tempfile.gettempdir()
-    except FileNotFoundError:  # there is no room in any
+    except FileNotFoundError:  # all of them are full
         path = "/tmp"
     return (Place("the temporary directory", Path(path), remedy),)
 
 
 class SpaceWatch:
-    """Finds out which of some places is full when something goes wrong.
+    """Finds out which place is full when something goes wrong.
 
     Args:
         places: The places.
@@ -116,19 +116,19 @@ class SpaceWatch:
         self._seen: tuple[_Room, ...] = ()
 
     def see(self, line: str) -> None:
-        """Take a line of output: when a tool finds no room, the places are looked at now."""
+        """Look at a line of output; if a tool says that a disk is full, measure the places now."""
         if any(text in line for text in _TEXTS):
             self._seen = _rooms(self._places)
 
     def explain(self, error: BaseException, *, needed: int | None = None) -> SpaceError | None:
-        """The error to raise in place of one that says that there is no room.
+        """The error to raise instead of one that says that a disk is full.
 
         Args:
             error: What was raised.
-            needed: How many bytes are needed, about, if that is known.
+            needed: The approximate number of bytes that are needed, if known.
 
         Returns:
-            ``None`` when the error is about something else.
+            ``None`` if the error is about something else.
         """
         if isinstance(error, SpaceError) or not _is_about_space(error):
             return None
@@ -153,7 +153,7 @@ class SpaceWatch:
 
 @contextmanager
 def explained_space(places: Sequence[Place], *, needed: int | None = None) -> Iterator[SpaceWatch]:
-    """Raise :class:`SpaceError` in place of whatever says that one of the places is full."""
+    """Raise :class:`SpaceError` instead of any error that says that one of the places is full."""
     watch = SpaceWatch(places)
     try:
         yield watch
@@ -174,7 +174,7 @@ def _has_text(said: str) -> bool:
 
 
 def _system_error(error: BaseException | None) -> OSError | None:
-    """The error of the system, that this one is or comes from, that says so."""
+    """The operating system error about a full disk that this error is, or was caused by."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return error
@@ -183,7 +183,7 @@ def _system_error(error: BaseException | None) -> OSError | None:
 
 
 def _named(error: BaseException, rooms: Sequence[_Room]) -> _Room | None:
-    """The place of the file that an error of the system names."""
+    """The place of the file that an operating system error names."""
     found = _system_error(error)
     if found is None or not isinstance(found.filename, str | bytes):
         return None

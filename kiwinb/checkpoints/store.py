@@ -1,10 +1,10 @@
-"""The checkpoint store: results of steps, kept under their content keys.
+"""The checkpoint store, which keeps results of steps under their content keys.
 
 Layout of the directory::
 
     store.json                  format, backend, and whose store it is
-    objects/KEY/checkpoint.json what is known of the checkpoint
-    objects/KEY/manifest.json.z what it held when it was made
+    objects/KEY/checkpoint.json metadata of the checkpoint
+    objects/KEY/manifest.json.z list of its contents, made with it
     objects/KEY/log.gz          what the step printed
     objects/KEY/data/           the tree, the layer of a tree, or the files
     drafts/                     checkpoints in the making, locked by their builds
@@ -14,8 +14,8 @@ Layout of the directory::
     mnt/                        where workers show trees; always empty from outside
     history.json                what was built last
 
-A draft becomes an object by one rename, after its file system is synced; a
-build that dies leaves a draft that nobody locks, and the next one removes it.
+A draft becomes an object by one rename, after its file system is synced. A build that dies leaves
+an unlocked draft, which the next build removes.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ class Store:
 
     Attributes:
         path: Its directory.
-        backend: How it keeps trees: ``overlay`` or ``copy``.
-        privilege: How its workers become root.
-        limit: Bytes that it may take on disk after a build; ``None`` for no limit.
+        backend: How the store keeps trees: ``overlay`` or ``copy``.
+        privilege: How the workers of the store become root.
+        limit: Bytes that the store may take on disk after a build; ``None`` for no limit.
     """
 
     path: Path
@@ -88,19 +88,19 @@ class Store:
         limit: int | None = None,
         backend: BackendName | None = None,
     ) -> Store:
-        """Open a store, and make it if it is not there.
+        """Open a store; create it if it does not exist.
 
-        One of another format is emptied and made anew, as checkpoints are only a cache.
+        If the store has another format, it is emptied first: checkpoints are only a cache.
 
         Args:
             path: Its directory.
-            rootless: What the caller expects of the host; found out when not given.
+            rootless: Whether workers run in user namespaces; by default, the host decides.
             limit: Bytes that it may take on disk after a build.
-            backend: Force a backend; otherwise a new store takes the best that works there.
+            backend: Force a backend; by default, a new store uses the best one that works there.
 
         Raises:
-            StoreError: It belongs to somebody else, or cannot be there.
-            SpaceError: There is no room for it.
+            StoreError: The store belongs to somebody else, or cannot be created there.
+            SpaceError: The disk is full.
             HostError: Workers cannot run on this host.
         """
         path = path.absolute()
@@ -139,13 +139,13 @@ class Store:
 
     @property
     def rootless(self) -> bool:
-        """Its trees were made in a user namespace."""
+        """Whether its trees were made in a user namespace."""
         return self.privilege.rootless
 
     # --- what it holds ---
 
     def holds(self, key: Digest) -> bool:
-        """Whether the result is there, with all it is based on."""
+        """Whether the store holds the result and everything that it is based on."""
         try:
             self.layers(self.get(key))
         except StoreError:
@@ -156,7 +156,7 @@ class Store:
         """The checkpoint of a key.
 
         Raises:
-            StoreError: It is not there, or it is damaged.
+            StoreError: The checkpoint does not exist or is damaged.
         """
         try:
             return read_checkpoint(self._object(key))
@@ -167,7 +167,7 @@ class Store:
             ) from None
 
     def list(self) -> tuple[Checkpoint, ...]:
-        """All checkpoints, the least recently used first; damaged ones left out."""
+        """All undamaged checkpoints, the least recently used first."""
         found = []
         for directory in (self.path / "objects").iterdir():
             with suppress(OSError, StoreError):
@@ -175,11 +175,11 @@ class Store:
         return tuple(checkpoint for _used, checkpoint in sorted(found, key=lambda item: item[0]))
 
     def last_used(self, key: Digest) -> float:
-        """When a build took it last, in seconds since 1970-01-01 UTC."""
+        """When a build last used the checkpoint, in seconds since 1970-01-01 UTC."""
         return (self._object(key) / FILE).stat().st_mtime
 
     def touch(self, key: Digest) -> None:
-        """Note that it is used now, and so is all it is based on."""
+        """Record that the checkpoint, and everything that it is based on, is used now."""
         with suppress(StoreError, OSError):
             for directory in self.layers(self.get(key)):
                 os.utime(directory.parent / FILE)
@@ -189,7 +189,7 @@ class Store:
         return self._object(checkpoint.key) / "data"
 
     def log(self, checkpoint: Checkpoint) -> str:
-        """All that the step printed, one line each."""
+        """Everything that the step printed."""
         return logs.read_log(self._object(checkpoint.key))
 
     @property
@@ -198,10 +198,10 @@ class Store:
         return self.path / "logs"
 
     def layers(self, checkpoint: Checkpoint) -> tuple[Path, ...]:
-        """The ``data`` directories a result consists of, the first made first.
+        """The ``data`` directories that a result consists of, the oldest first.
 
         Raises:
-            StoreError: One is missing.
+            StoreError: A directory is missing.
         """
         chain = [checkpoint]
         if checkpoint.output == "tree" and jobs.BACKENDS[self.backend].stacked:
@@ -220,7 +220,7 @@ class Store:
     # --- locks ---
 
     def in_use(self) -> AbstractContextManager[None]:
-        """Keep everything that is in the store there meanwhile."""
+        """Protect everything in the store from removal while the context lasts."""
         return locked(self._lock("store"), what=f"the store {self.path}", shared=True)
 
     def making(
@@ -230,7 +230,7 @@ class Store:
         on_wait: Callable[[str], None] = lambda holder: None,
         on_poll: Callable[[], None] = lambda: None,
     ) -> AbstractContextManager[None]:
-        """Be the only one who makes the checkpoint of a key; wait for whoever makes it now."""
+        """Lock the checkpoint of a key, to make it; wait if another build makes it now."""
         what = f"the step {name}"
         return locked(self._lock(key), what=what, on_wait=on_wait, on_poll=on_poll)
 
@@ -254,10 +254,10 @@ class Store:
         needs: Mapping[str, Digest] | None = None,
         inputs: Mapping[str, Digest] | None = None,
     ) -> Iterator[jobs.Draft]:
-        """A place to make a checkpoint; what is not committed at the end is removed."""
+        """A directory to make a checkpoint in; it is removed at the end unless committed."""
         with self._draft_directory() as directory:
             if self._object(key).exists():
-                self._discard([self._object(key)])  # damaged, or of a chain that is
+                self._discard([self._object(key)])  # damaged, or part of a damaged chain
             yield jobs.Draft(
                 directory=directory,
                 destination=self._object(key),
@@ -283,7 +283,7 @@ class Store:
             yield directory
 
     def _sorting_drafts(self) -> AbstractContextManager[None]:
-        """A draft is made and locked, or looked at by a cleaner, and not both at once."""
+        """Lock drafts, so that no cleaner looks at a draft between its creation and its lock."""
         return locked(self._lock("drafts"), what="the list of drafts")
 
     def _discard_draft(self, directory: Path) -> None:
@@ -291,7 +291,7 @@ class Store:
             self._discard([directory])
 
     def import_tree(self, directory: Path) -> Digest:
-        """Take a root tree from outside into the store, unless it is there unchanged.
+        """Import a root tree into the store, unless the store has it unchanged.
 
         Args:
             directory: A tree that :meth:`export_tree` wrote, perhaps changed by hand since.
@@ -300,7 +300,7 @@ class Store:
             Its key: a fingerprint of all its files' metadata.
 
         Raises:
-            StoreError: It is not there, or is another user's.
+            StoreError: The directory does not exist or belongs to another user.
         """
         directory = directory.absolute()
         if not directory.is_dir():
@@ -335,14 +335,14 @@ class Store:
         """Call ``function(root, argument, report)`` in a worker that sees the tree of a key.
 
         Args:
-            key: Of a tree.
-            function: On module level of an importable module.
-            argument: Handed on; it is pickled.
-            writable: The tree can be written to; that is thrown away. Otherwise it is read-only.
-            on_log: Takes the lines that the function reports.
+            key: Key of a tree.
+            function: A function on the module level of an importable module.
+            argument: Passed to the function; it is pickled.
+            writable: Make the tree writable and discard the changes; otherwise it is read-only.
+            on_log: Called with the lines that the function reports.
 
         Raises:
-            StoreError: The tree is not there.
+            StoreError: The store does not hold the tree.
         """
         with self.in_use():
             tree = self.tree(key)
@@ -360,15 +360,15 @@ class Store:
         return self.in_tree(key, jobs.scan_tree, contents)
 
     def export_tree(self, key: Digest, destination: Path) -> None:
-        """Write the tree of a key to a directory: all there or not there at all.
+        """Write the tree of a key to a directory, completely or not at all.
 
         Args:
             key: Of a tree.
-            destination: Not there yet, or an empty directory.
+            destination: A path that does not exist yet, or an empty directory.
 
         Raises:
-            StoreError: There is something else at the destination.
-            SpaceError: There is no room for it.
+            StoreError: The destination is something else.
+            SpaceError: The disk is full.
         """
         destination = destination.absolute()
         if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
@@ -381,13 +381,13 @@ class Store:
             self.in_tree(key, jobs.export_tree, destination)
 
     def remove_exported(self, directory: Path) -> None:
-        """Remove a directory that :meth:`export_tree` wrote, whoever its files belong to."""
+        """Remove a directory that :meth:`export_tree` wrote, no matter who owns its files."""
         call(jobs.remove, (directory,), privilege=self.privilege)
 
     # --- keeping house ---
 
     def clean(self) -> None:
-        """Remove what builds that died left behind."""
+        """Remove the leftovers of builds that died."""
         with self._sorting_drafts():
             for draft in (self.path / "drafts").iterdir():
                 with suppress(FileNotFoundError):
@@ -404,14 +404,14 @@ class Store:
         """Remove checkpoints, and the trees that are based on them.
 
         Args:
-            keys: Which.
+            keys: Keys of the checkpoints to remove.
             timeout: Seconds to wait for builds that use the store.
 
         Returns:
-            What was removed.
+            The checkpoints that were removed.
 
         Raises:
-            StoreError: A build uses the store all that time.
+            StoreError: A build used the store for the whole timeout.
         """
         with self._alone(timeout):
             present = self.list()
@@ -430,18 +430,19 @@ class Store:
     ) -> tuple[Checkpoint, ...]:
         """Remove the least recently used checkpoints until the store is within its limit.
 
-        One that a kept tree is based on is kept.
+        It keeps checkpoints that a kept tree is based on.
 
         Args:
-            limit: Bytes; that of the store when not given, and 0 removes all that may go.
-            keep: Keys that have to stay.
+            limit: The limit in bytes; by default that of the store. 0 removes everything that may
+                go.
+            keep: Keys of checkpoints to keep.
             timeout: Seconds to wait for builds that use the store.
 
         Returns:
-            What was removed.
+            The checkpoints that were removed.
 
         Raises:
-            StoreError: A build uses the store all that time.
+            StoreError: A build used the store for the whole timeout.
         """
         limit = self.limit if limit is None else limit
         with self._alone(timeout):
@@ -460,18 +461,18 @@ class Store:
             return tuple(gone)
 
     def _stands_on(self, checkpoint: Checkpoint) -> set[Digest]:
-        """The checkpoints without which this one is nothing."""
+        """The checkpoints that this one needs."""
         stacked = checkpoint.output == "tree" and jobs.BACKENDS[self.backend].stacked
         return {checkpoint.base} if stacked and checkpoint.base is not None else set()
 
     def verify(self, key: Digest) -> tuple[str, ...]:
-        """Hold what a checkpoint holds against what it held when it was made.
+        """Compare the contents of a checkpoint with its manifest.
 
-        Everything is read: type, mode, owner, size, content, link target, device numbers,
-        extended attributes and hard links of each file.
+        It reads everything: type, mode, owner, size, content, link target, device numbers, extended
+        attributes and hard links of each file.
 
         Returns:
-            What differs, one line each; empty when nothing does.
+            The differences, one line each.
         """
         with self.in_use():
             if not self._object(key).exists():
@@ -482,12 +483,12 @@ class Store:
             return found
 
     def verify_all(self) -> Mapping[Digest, tuple[str, ...]]:
-        """What is damaged, by key; empty when nothing is."""
+        """The damage, by key; empty if there is none."""
         keys = sorted(directory.name for directory in (self.path / "objects").iterdir())
         return {key: found for key in keys if (found := self.verify(key))}
 
     def _discard(self, directories: Iterable[Path]) -> None:
-        """Take directories out of the store at once, and remove them."""
+        """Move directories out of the store at once, then remove them."""
         for directory in directories:
             name = f"{directory.name}-{secrets.token_hex(4)}"
             with suppress(FileNotFoundError):
@@ -503,8 +504,8 @@ def open_store(settings: Settings) -> Store:
     """Open the store that the settings name.
 
     Raises:
-        StoreError: It is not the caller's, or damaged.
-        HostError: The host lets nobody but root build.
+        StoreError: It is damaged, or belongs to another user.
+        HostError: The host allows only root to build.
     """
     backend: BackendName | None = None
     if settings.backend != "auto":
@@ -564,7 +565,7 @@ def _create(path: Path, privilege: Privilege, backend: BackendName | None) -> No
 
 
 def _renew(path: Path, privilege: Privilege) -> None:
-    """Empty a store whose format this kiwinb does not read; anything else is left alone.
+    """Empty a store whose format this kiwinb does not read; leave any other directory alone.
 
     Raises:
         StoreError: A build uses the store.
@@ -589,7 +590,7 @@ def _renew(path: Path, privilege: Privilege) -> None:
 
 
 def _other_format(file: Path, privilege: Privilege) -> str | None:
-    """The format of a store of this user, if it is another one than ours."""
+    """The format of a store of this user, if it differs from ours."""
     try:
         description = json.loads(file.read_bytes())
         found, owner = description["format"], (description["rootless"], description["uid"])

@@ -1,8 +1,8 @@
-"""A root tree as a sorted list of entries: what it holds, not where or when it was written.
+"""A root tree as a sorted list of entries, independent of its location and times.
 
-Two trees whose lists are equal are the same to every file system and archive
-made from them, modification times aside. A stand-in for a device node
-(:mod:`kiwinb.sandbox.devices`) is listed as the device.
+If the lists of two trees are equal, so are all file systems and archives made from them, except
+for modification times. A stand-in for a device node (:mod:`kiwinb.sandbox.devices`) is listed as
+the device.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _KINDS: dict[int, Kind] = {
 _LARGE = 1 << 20
 _ZEROS = memoryview(bytes(1 << 20))
 _Inode = tuple[int, int]
-_LEFT_OUT = frozenset({DEVICE_ATTRIBUTE, "security.selinux"})  # a label is the host's policy
+_LEFT_OUT = frozenset({DEVICE_ATTRIBUTE, "security.selinux"})  # labels are policy of the host
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Entry:
 
     Attributes:
         path: Relative to the root, which is ``b"."`` itself.
-        kind: What it is.
+        kind: Its type.
         mode: Permission bits, 0 to 0o7777.
         uid: Owner.
         gid: Group.
         size: Length of a file in bytes; 0 for everything else.
-        sha256: Of a file's content; empty for everything else, or when not asked for.
-        target: Of a symbolic link.
+        sha256: SHA-256 of a file's content; empty for everything else, or if not asked for.
+        target: Target of a symbolic link.
         device: Major and minor number of a device node.
         xattrs: Extended attributes by name, SELinux labels left out.
         link: The first path, in order, of the tree's hard links to it; empty if there is one path.
@@ -70,11 +70,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Survey:
-    """A tree, walked through once.
+    """A tree and its size.
 
     Attributes:
-        entries: What is in it, sorted by path.
-        bytes: What it takes on disk, each inode counted once.
+        entries: Its entries, sorted by path.
+        bytes: Its disk usage; each inode counts once.
     """
 
     entries: tuple[Entry, ...]
@@ -84,17 +84,17 @@ class Survey:
 def scan(root: Path, *, contents: bool = True) -> tuple[Entry, ...]:
     """List a tree, sorted by path.
 
-    Of a tree with owners out of a user namespace, call it in a worker.
+    If a user namespace maps the owners of the tree, call this in a worker.
 
     Args:
         root: The tree.
-        contents: Hash what is in the files.
+        contents: Hash the contents of files.
     """
     return survey(root, contents=contents).entries
 
 
 def survey(root: Path, *, contents: bool = True) -> Survey:
-    """List a tree and measure what it takes; see :func:`scan`."""
+    """List a tree and measure its disk usage; see :func:`scan`."""
     top = os.fsencode(root)
     found = sorted(_walk(top, b""), key=lambda item: item[0])
     groups: dict[_Inode, list[bytes]] = {}
@@ -135,7 +135,7 @@ def survey(root: Path, *, contents: bool = True) -> Survey:
 
 
 def compare(one: Iterable[Entry], other: Iterable[Entry]) -> tuple[str, ...]:
-    """Say how two trees differ, one line for each difference; empty when they do not."""
+    """The differences of two trees, one line each."""
     left = {entry.path: entry for entry in one}
     right = {entry.path: entry for entry in other}
     lines = []
@@ -199,7 +199,7 @@ def _xattrs(path: bytes) -> tuple[tuple[str, bytes], ...]:
 
 
 def _hash_all(files: Mapping[_Inode, tuple[bytes, os.stat_result]]) -> dict[_Inode, str]:
-    """SHA-256 of each file; large ones at the same time, as hashing leaves Python's lock."""
+    """SHA-256 of each file; hashes large files in parallel, because hashing releases the GIL."""
     large = {key: file for key, file in files.items() if file[1].st_size >= _LARGE}
     if len(large) > 1:
         from concurrent.futures import ThreadPoolExecutor  # most trees need none, and it is slow
@@ -214,11 +214,11 @@ def _hash_all(files: Mapping[_Inode, tuple[bytes, os.stat_result]]) -> dict[_Ino
 
 
 def sha256(path: bytes, status: os.stat_result) -> str:
-    """SHA-256 of a file, hexadecimal; its holes are not read.
+    """SHA-256 of a file, in hexadecimal; does not read its holes.
 
     Args:
         path: The file.
-        status: What stat(2) says of it.
+        status: Result of stat(2) for the file.
     """
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - bytes
         if status.st_blocks * 512 >= status.st_size:

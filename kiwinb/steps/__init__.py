@@ -1,1 +1,1 @@
-"""Steps: what is done, what it reads, and the key that follows from both. The ground floor."""
+"""Steps: actions, their inputs, and the keys that follow from both. The ground floor."""

@@ -1,4 +1,4 @@
-"""What a build would do now, step by step."""
+"""Forecast what a build would do now, step by step."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class StepForecast:
 
     Attributes:
         step: The step.
-        held: Its result is in the store.
-        changed: The inputs that changed since it ran last; empty when it never ran.
+        held: Whether the store holds its result.
+        changed: The inputs that changed since it last ran; empty if it never ran.
     """
 
     step: Step

@@ -1,4 +1,4 @@
-"""Content keys: one canonical text of frozen data, and its SHA-256."""
+"""Content keys: the SHA-256 of a canonical text of frozen data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 Digest = str
-"""64 hexadecimal digits of a SHA-256."""
+"""A SHA-256 as 64 hexadecimal digits."""
 
 NOT_IN_KEY: Mapping[str, bool] = {"kiwinb.key": False}
 """``field(metadata=NOT_IN_KEY)`` leaves a dataclass field out of the key."""
@@ -18,11 +18,11 @@ NOT_IN_KEY: Mapping[str, bool] = {"kiwinb.key": False}
 
 @dataclass(frozen=True)
 class Source:
-    """A file or directory of the host that a step reads: keyed by content, not by place.
+    """A file or directory of the host that a step reads. Keys cover its content, not its location.
 
     Attributes:
-        digest: Over names, types, modes, owners, extended attributes and contents.
-        path: Where it is now.
+        digest: Digest of names, types, modes, owners, extended attributes and contents.
+        path: Its current location.
     """
 
     digest: Digest
@@ -39,10 +39,10 @@ def keyed_fields(value: object) -> Iterator[tuple[str, Any]]:
 
 
 def canonical(value: object) -> Any:
-    """The same data in plain JSON types, the same for equal values in every process.
+    """The canonical form of a value in JSON types; equal in all processes for equal values.
 
     Raises:
-        TypeError: The value holds something that has no canonical form.
+        TypeError: Part of the value has no canonical form.
     """
     if value is None or isinstance(value, str | int | bool):
         return value
@@ -65,6 +65,6 @@ def canonical(value: object) -> Any:
 
 
 def digest(value: object) -> Digest:
-    """SHA-256 over the canonical form of the value."""
+    """SHA-256 of the canonical form of a value."""
     text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What a build tells those who watch it."""
+"""Events that a build sends to its observers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class StepEvent:
 
     Attributes:
         step: The step.
-        state: ``held`` (its result was there already), ``running``, ``done`` or ``failed``.
-        line: One line of output of a running command, when the event is that.
-        fraction: How much of the step is done, 0.0 to 1.0, when the event is that.
-        seconds: Run time so far; for ``held``, the time the step took when it ran.
-        error: Why it failed.
+        state: ``held`` (the store has its result), ``running``, ``done`` or ``failed``.
+        line: A line of output, if the event is about one.
+        fraction: How much of the step is done, 0.0 to 1.0, if the event is about progress.
+        seconds: Run time so far; for ``held``, the time that the step took when it ran.
+        error: Why the step failed.
     """
 
     step: Step
@@ -36,4 +36,4 @@ Observer = Callable[[StepEvent], None]
 
 
 def ignore(_event: StepEvent) -> None:
-    """The observer that watches nothing."""
+    """An observer that ignores all events."""

@@ -1,8 +1,8 @@
 """Plug-ins describe themselves, and a registry finds them by name.
 
 Package managers, distributions, file systems, initrd tools, bootloaders, image kinds and disk
-formats are plug-ins: one module each, and one line that registers it. A step names the plug-ins
-that it works with by :class:`Used`, so that their revisions are in its key.
+formats are plug-ins: one module each, and one line that registers it. A step refers to the plug-ins
+that it works with by :class:`Used`, so that its key covers their revisions.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from kiwinb.steps.keys import NOT_IN_KEY
 
 
 class Plugin(Protocol):
-    """What every plug-in says of itself."""
+    """The attributes that every plug-in has."""
 
     @property
     def name(self) -> str:
-        """What a description calls it."""
+        """The name that descriptions use."""
         ...
 
     @property
     def revision(self) -> int:
-        """Raised when the plug-in makes something else of the same input.
+        """A number to raise when the plug-in makes a different result from the same input.
 
-        It is in the keys of all steps that work with the plug-in, and of no others.
+        Only the keys of steps that work with the plug-in cover it.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Used:
-    """A plug-in as a step names it.
+    """A reference from a step to a plug-in.
 
     Attributes:
         name: Its name in the registry.
         revision: Its revision; a change makes the step run again.
-        module: The module that registers it, so that the process of a step finds it as well.
+        module: The module that registers it; the process that runs a step imports it.
     """
 
     name: str
@@ -56,9 +56,9 @@ class Registry(Mapping[str, P]):
     """All plug-ins of one sort, by name, in the order of their registration.
 
     Args:
-        sort: What they are, in the singular, for messages: ``file system``.
+        sort: What the plug-ins are, in the singular, for messages: ``file system``.
         plugins: The plug-ins that kiwinb brings.
-        error: Raised by :meth:`find`.
+        error: The error that :meth:`find` raises.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Registry(Mapping[str, P]):
         """Add a plug-in.
 
         Raises:
-            ValueError: There is one of that name.
+            ValueError: The registry has a plug-in of that name.
         """
         if plugin.name in self._plugins:
             raise ValueError(f"there is a {self.sort} {plugin.name} already")
@@ -91,18 +91,18 @@ class Registry(Mapping[str, P]):
         return plugin
 
     def remove(self, name: str) -> None:
-        """Take a plug-in out again."""
+        """Remove a plug-in."""
         del self._plugins[name]
 
     def find(self, name: str | None, what: str = "") -> P:
-        """The plug-in of a name that a description gives.
+        """Find the plug-in that a description names.
 
         Args:
-            name: The name; ``None`` when the description has none.
-            what: What asks for it, for the message: ``the partition root``.
+            name: The name; ``None`` if the description gives none.
+            what: What needs the plug-in, for the message: ``the partition root``.
 
         Raises:
-            KiwinbError: There is none; the remedy names those there are.
+            KiwinbError: There is no such plug-in; the remedy lists the others.
         """
         if name is not None and name in self._plugins:
             return self._plugins[name]
@@ -114,16 +114,16 @@ class Registry(Mapping[str, P]):
         )
 
     def use(self, name: str | None, what: str = "") -> Used:
-        """How a step names the plug-in of a name; arguments and errors as for :meth:`find`."""
+        """A reference to the plug-in of a name; arguments and errors as for :meth:`find`."""
         plugin = self.find(name, what)
         return Used(plugin.name, plugin.revision, type(plugin).__module__)
 
     def get_used(self, used: Used) -> P:
-        """The plug-in that a step names, in the process that runs the step."""
+        """The plug-in that a step refers to, in the process that runs the step."""
         if used.name not in self._plugins and used.module:
             import_module(used.module)
         return self._plugins[used.name]
 
     def where(self, holds: Callable[[P], bool]) -> tuple[str, ...]:
-        """The names of the plug-ins of which something holds."""
+        """The names of the plug-ins that meet a condition."""
         return tuple(name for name, plugin in self._plugins.items() if holds(plugin))

@@ -1,10 +1,9 @@
-"""A step: what is done, what it reads, and the content key that follows from both.
+"""A step: an action, its inputs, and the content key that follows from both.
 
-A build is a sequence of steps. Each step carries one :class:`Action`, frozen
-data that says completely what is to be done, and a key, the SHA-256 over the
-action and over the keys of the steps it builds on. Two steps with one key
-give one result, so a result that the checkpoint store holds under that key
-is taken instead of running the action again.
+A build is a sequence of steps. Each step has an :class:`Action`, frozen data that completely
+describes what to do, and a key: the SHA-256 of the action and of the keys of the steps that it
+builds on. Steps with the same key have the same result. So if the checkpoint store holds a result
+under that key, the build uses it instead of running the action again.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from kiwinb.steps.registry import Used
 Output = Literal["tree", "files"]
 
 DEFAULT_MEMORY = 256 << 20
-"""Bytes of memory that a step is taken to need when its action does not say."""
+"""Bytes of memory that a step needs if its action does not say."""
 
 
 @dataclass(frozen=True)
 class HostPaths:
-    """Places on the build host; they never change a result, so no key includes them.
+    """Places on the build host. They never change a result, so no key covers them.
 
     Attributes:
-        cache: Directory of downloads, shared by all builds.
+        cache: The download cache, which all builds share.
         mirrors: URLs by mirror alias, for example ``{"debian": ("http://…/debian",)}``.
     """
 
@@ -38,17 +37,18 @@ class HostPaths:
 
 @dataclass(frozen=True)
 class StepContext:
-    """What an action is given when it runs, inside its own namespaces, as (mapped) root.
+    """The environment of a running action, which runs as (mapped) root in its own namespaces.
 
     Attributes:
-        root: The root tree. Writable for an action whose output is ``tree``; for one whose
-            output is ``files`` it may be written to as well, and what is written is thrown away.
-        out: For an action whose output is ``files``: the empty directory to write to.
+        root: The root tree. It is writable; if the output of the action is ``files``, changes to
+            the tree are discarded.
+        out: The empty directory to write to, if the output of the action is ``files``.
         inputs: The output directories of the ``files`` steps that the step needs, by step name.
         host: Places on the build host.
-        log: Takes one line of output, without line end.
-        progress: Takes how much is done, 0.0 to 1.0.
-        rootless: Runs in a user namespace: no device nodes, no real mounts of block devices.
+        log: Called with each line of output, without the line end.
+        progress: Called with how much is done, 0.0 to 1.0.
+        rootless: The action runs in a user namespace, without device nodes and mounts of block
+            devices.
     """
 
     root: Path
@@ -66,25 +66,25 @@ class StepContext:
 
 
 class Action(Protocol):
-    """Frozen, picklable data that says what a step does, and the way to do it.
+    """Frozen, picklable data that says what a step does, and the method that does it.
 
-    An action is a frozen dataclass. All of its fields are hashed into the key, but for those
-    declared with ``field(metadata=NOT_IN_KEY)``, which must not change the result. A change to
-    what ``run`` makes of the same fields raises ``revision``.
+    An action is a frozen dataclass. The key covers all its fields except those declared with
+    ``field(metadata=NOT_IN_KEY)``, which must not change the result. Raise ``revision`` when
+    ``run`` makes a different result from the same fields.
 
-    An action that needs more or less memory than :data:`DEFAULT_MEMORY` says so in a class
-    attribute ``memory``, in bytes: steps that would need more together than the host has
-    available do not run at the same time.
+    An action that needs more or less memory than :data:`DEFAULT_MEMORY` has a class attribute
+    ``memory``, in bytes. Steps that together need more memory than the host has available do not
+    run at the same time.
     """
 
     output: ClassVar[Output]
     revision: ClassVar[int]
 
     def run(self, context: StepContext) -> None:
-        """Do it.
+        """Run the action.
 
         Raises:
-            KiwinbError: It cannot be done; nothing of it is kept.
+            KiwinbError: The action failed; its output is discarded.
         """
         ...
 
@@ -99,7 +99,7 @@ class Step:
         action: The action.
         base: Name of the step whose tree this one continues or reads; ``None`` for an empty tree.
         needs: Names of the ``files`` steps whose output it reads.
-        inputs: Digest of each thing the step reads, by label; says *which* input changed.
+        inputs: Digest of each input by label, to tell *which* input changed.
         key: Content key, 64 hexadecimal digits.
     """
 
@@ -113,12 +113,12 @@ class Step:
 
     @property
     def output(self) -> Output:
-        """``tree`` for a step that leaves a root tree, ``files`` for one that leaves files."""
+        """``tree`` if the step makes a root tree, ``files`` if it makes files."""
         return self.action.output
 
     @property
     def memory(self) -> int:
-        """Bytes of memory that it needs, about."""
+        """The approximate number of bytes of memory that it needs."""
         return getattr(self.action, "memory", DEFAULT_MEMORY)
 
     @property
@@ -129,10 +129,10 @@ class Step:
 
 @dataclass(frozen=True)
 class DraftStep:
-    """A step before its key is known: what a planner writes down.
+    """A step without its key, as planners make it.
 
     Attributes:
-        made_by: The plug-in that planned it; its revision is in the key.
+        made_by: The plug-in that planned it; the key covers its revision.
     """
 
     name: str
@@ -144,11 +144,11 @@ class DraftStep:
 
 
 def seal(drafts: tuple[DraftStep, ...], before: tuple[Step, ...] = ()) -> tuple[Step, ...]:
-    """Give each draft its key, over its action and the keys of the steps it builds on.
+    """Give each draft its key, made from its action and the keys of the steps that it builds on.
 
     Args:
         drafts: In the order in which they run; ``base`` and ``needs`` name earlier ones.
-        before: Steps that are sealed already and may be named.
+        before: Sealed steps that the drafts may name.
     """
     keys = {step.name: step.key for step in before}
     steps: list[Step] = []
@@ -174,5 +174,5 @@ def seal(drafts: tuple[DraftStep, ...], before: tuple[Step, ...] = ()) -> tuple[
 
 
 def digest_fields(action: Action) -> dict[str, Digest]:
-    """The digest of each field of an action that its key includes, by field name."""
+    """The digest of each field of an action that its key covers, by field name."""
     return {name: digest(value) for name, value in keyed_fields(action)}
