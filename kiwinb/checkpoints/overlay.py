@@ -4,8 +4,8 @@ A result must not depend on the backend, so this module makes up for the differe
 overlayfs and other file systems:
 
 * It breaks hard links when it copies a file up. Therefore all hard links of the tree are copied up
-together before a step, and the groups that the step did not touch are removed from the new layer
-afterwards.
+  together before a step, and the groups that the step did not touch are removed from the new
+  layer afterwards.
 * The root directory of a new layer hides that of the layers below, so it gets
   its owner, mode, times and attributes.
 

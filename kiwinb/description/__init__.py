@@ -1,1 +1,1 @@
-"""Description: an image description is read, validated, selected from, and frozen."""
+"""Descriptions: read, validate and select from an image description, and freeze the result."""

@@ -1,4 +1,4 @@
-"""Choose profiles, an architecture and a type of a description."""
+"""Choose profiles, an architecture and an image type."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Choice:
     Attributes:
         arch: Architecture, as ``uname -m`` prints it.
         profiles: Names of the profiles, in document order.
-        order: The same; what a profile requires comes before it.
+        order: The same names, with required profiles before those that require them.
         type: The ``<type>``.
     """
 
@@ -33,7 +33,7 @@ class Choice:
     type: Element
 
     def includes(self, section: Element) -> bool:
-        """Whether a section is part of it."""
+        """Whether the selection includes a section."""
         return is_selected(section, self.profiles, self.arch)
 
     def sections(self, image: Element, name: str) -> Iterator[Element]:
@@ -41,18 +41,18 @@ class Choice:
         return (section for section in image.iterchildren(name) if self.includes(section))
 
     def ranked(self, image: Element, name: str) -> list[Element]:
-        """The same, those that go before others later: common ones first, then by profile."""
+        """The selected sections of a name: those for all profiles first, then by profile."""
         return _ranked(self.sections(image, name), self.order)
 
     def items(self, section: Element, name: str) -> Iterator[Element]:
-        """The children of a section that are for the architecture."""
+        """The children of a section that apply to the architecture."""
         return items_for(section, name, self.arch)
 
 
 def choose(
     image: Element, wanted: Sequence[str], type_name: str | None, arch: str | None
 ) -> Choice:
-    """Choose what an image is made of; arguments and errors as for ``select``."""
+    """Make the selection for an image; arguments and errors as for ``select``."""
     arch = arch or platform.machine()
     order = _choose_profiles(image, wanted, arch)
     profiles = tuple(name for name in names_of(image, "profiles/profile") if name in order)
@@ -147,7 +147,7 @@ def _choose_type(
 
 
 def _types_elsewhere(image: Element, here: Iterable[str]) -> str:
-    """What types there are: here, and in sections that are not selected."""
+    """List the types for a message: those selected here, and those in other sections."""
     names = list(here)
     lines = [f"The types here are: {', '.join(names)}."] if names else []
     for section in image.iterchildren("preferences"):

@@ -1,4 +1,4 @@
-"""The description of an image as one valid document of the current schema version."""
+"""Read an image description into one valid document of the current schema version."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from kiwinb.errors import DescriptionError
 __all__ = ["Document", "location", "read"]
 
 MAX_DEPTH = 16
-"""How deep included files may include further ones."""
+"""How deeply includes may nest."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """A description that was read.
+    """A description, as read from its files.
 
     Attributes:
         directory: The description directory.
         file: The description file.
-        tree: The document: valid, of schema version 8.5, includes resolved.
+        tree: The document: valid, of schema version 8.5, with includes resolved.
         changes: What the upgrade changed.
         source_version: The schema version that the file was written for.
-        files: All files that were read: ``file`` and what it includes.
+        files: All files that were read: ``file`` and those that it includes.
     """
 
     directory: Path
@@ -56,8 +56,8 @@ def read(path: Path, *, kiwi_file: str | None = None) -> Document:
         kiwi_file: Name of the description file in the directory.
 
     Raises:
-        DescriptionError: It cannot be read, upgraded, or does not hold against the schema. All
-            that does not hold is told at once, as DescriptionErrors.
+        DescriptionError: The description cannot be read or upgraded, or is invalid. If several
+            things are invalid, DescriptionErrors reports all of them.
     """
     file = path if path.is_file() else find_description(path, kiwi_file)
     reader = _Reader(file.parent)
@@ -79,7 +79,7 @@ def read(path: Path, *, kiwi_file: str | None = None) -> Document:
 
 
 class _Reader:
-    """Upgrades a file and puts what it includes in place."""
+    """Upgrades a file and resolves its includes."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -1,4 +1,4 @@
-"""Digests of files and directories of the host, with a memory of what was read before."""
+"""Digests of files and directories of the host, with a cache."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from kiwinb.sandbox.devices import read_device
 from kiwinb.steps.keys import Digest, digest
 
 SETTLED_NS = 2_000_000_000
-"""A file that changed less than this before it was read may change again unseen: a file system
-may stamp two changes alike. As git does, its digest is not remembered."""
+"""If a file changed less than this time before it was read, the cache does not keep its digest.
+
+The file may change again unnoticed, because a file system may give two changes the same time. git
+does the same.
+"""
 
 
 class FingerprintCache:
-    """SHA-256 of file contents, remembered by path, inode, size and times of change.
+    """A cache of SHA-256 digests of file contents, by path, inode, size and change times.
 
-    Several processes may use one file at once. A file that cannot be read or written as a
-    database is done without: the digests are then computed anew.
+    Several processes may use one file at the same time. If the file cannot be used as a database,
+    the digests are computed without a cache.
 
     Args:
-        path: The database file; ``None`` remembers within the process only.
+        path: The database file; with ``None``, the cache lives only in the process.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -55,7 +58,7 @@ class FingerprintCache:
                 self._db.commit()
 
     def sha256(self, path: Path) -> Digest:
-        """SHA-256 of what a regular file holds.
+        """SHA-256 of the content of a regular file.
 
         Raises:
             OSError: It cannot be read.
@@ -101,16 +104,16 @@ def _stamp(status: os.stat_result) -> str:
 def fingerprint(
     path: Path, cache: FingerprintCache | None = None, *, modes: bool = True, owners: bool = False
 ) -> Digest:
-    """Digest of a file, or of a directory and all below it; times are not in it.
+    """Digest of a file, or of a directory and everything below it, without times.
 
     It covers names, types, modes, extended attributes, contents, symlink targets, device
     numbers and which names are hard links of one file. ``path`` itself may be a symlink.
 
     Args:
-        path: What to digest.
-        cache: Remembers contents.
-        modes: All mode bits count; otherwise only whether the owner may execute a file.
-        owners: Owner and group count.
+        path: The file or directory.
+        cache: Caches digests of contents.
+        modes: Cover all mode bits; otherwise only whether the owner may execute a file.
+        owners: Cover owner and group.
 
     Raises:
         DescriptionError: Something cannot be read.
@@ -152,7 +155,7 @@ def fingerprint(
 
 
 def read_attributes(path: Path) -> dict[str, bytes]:
-    """The extended attributes of a file that belong to it, not to its host, by name."""
+    """The extended attributes of a file by name, without those that depend on the host."""
     try:
         names = os.listxattr(path, follow_symlinks=False)
     except OSError:
@@ -165,7 +168,7 @@ def read_attributes(path: Path) -> dict[str, bytes]:
 
 
 def is_portable_attribute(name: str) -> bool:
-    """Whether an extended attribute is copied into a root tree."""
+    """Whether to copy an extended attribute into a root tree."""
     if name.startswith("user."):
         return not name.startswith(("user.overlay.", "user.kiwinb."))
     return name == "security.capability" or name.startswith("system.posix_acl_")

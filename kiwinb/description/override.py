@@ -1,4 +1,4 @@
-"""What the command line says over the description: repositories, packages, attributes."""
+"""Overrides: repositories, packages and attributes that replace those of the description."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ REPOSITORY_FORMAT = (
     "source,type,alias,priority,imageinclude,package_gpgcheck,{signing_keys},components,"
     "distribution,repo_gpgcheck,repo_sourcetype"
 )
-"""What ``--set-repo`` and ``--add-repo`` take; all but the source may be empty or left out."""
+"""The value of ``--set-repo`` and ``--add-repo``; only the source is required."""
 
 
 @dataclass(frozen=True)
 class Overrides:
-    """Options of the command line that change the description; texts as they were given.
+    """Changes to a description, as the options of the command line make them.
 
     Attributes:
-        set_repo: Replaces what it says of the first repository; see ``REPOSITORY_FORMAT``.
+        set_repo: Replaces the first repository; see ``REPOSITORY_FORMAT``.
         set_repo_credentials: ``user:password`` for that repository.
-        add_repo: Further repositories.
-        add_repo_credentials: ``user:password`` for each of them, in their order.
-        ignore_repos: Leave out the repositories of the description.
-        ignore_repos_used_for_build: The same, but for those with ``imageonly="true"``.
+        add_repo: Additional repositories.
+        add_repo_credentials: ``user:password`` for each additional repository, in order.
+        ignore_repos: Ignore the repositories of the description.
+        ignore_repos_used_for_build: Ignore them, except those with ``imageonly="true"``.
         add_package: Packages to install.
         add_bootstrap_package: Packages to install in the bootstrap phase.
         delete_package: Packages to delete.
         set_container_tag: Tag of the container.
         set_container_derived_from: URI of the container that the image builds on.
-        add_container_label: ``name=value`` each; replaces a label of that name.
+        add_container_label: Labels as ``name=value``; each replaces a label of the same name.
         set_release_version: The distribution's release version.
-        set_type_attr: ``attribute=value`` each, for the selected ``<type>``.
-        signing_key: Key files that sign repositories; trusted for each of them.
+        set_type_attr: Attributes of the selected ``<type>`` as ``attribute=value``.
+        signing_key: Key files to trust for all repositories.
         ca_cert: CA certificate files for the image.
-        ca_target_distribution: The distribution whose way to trust certificates is used.
+        ca_target_distribution: The distribution that decides how to install the certificates.
     """
 
     set_repo: str | None = None
@@ -73,10 +73,10 @@ class Overrides:
 
 
 def apply(image: ImageDescription, overrides: Overrides) -> ImageDescription:
-    """The description with what the command line says; pure.
+    """Apply overrides to a description; a pure function.
 
     Raises:
-        DescriptionError: An option is malformed, or means nothing for this image.
+        DescriptionError: An override is malformed, or does not apply to this image.
     """
     image = replace(
         image,
@@ -94,7 +94,7 @@ def apply(image: ImageDescription, overrides: Overrides) -> ImageDescription:
 
 
 def read_credentials(value: str) -> str:
-    """``user:password`` as an option has it: itself, or the first line of the file it names.
+    """``user:password`` of an option: its value, or the first line of the file that it names.
 
     Raises:
         DescriptionError: The file cannot be read.
@@ -140,7 +140,7 @@ def _repositories(given: tuple[Repository, ...], overrides: Overrides) -> tuple[
 
 
 def parse_repository(text: str, option: str) -> dict[str, Any]:
-    """The fields of a :class:`Repository` that an option of ``REPOSITORY_FORMAT`` says.
+    """The fields of a :class:`Repository` that an option in ``REPOSITORY_FORMAT`` sets.
 
     Raises:
         DescriptionError: It is malformed.

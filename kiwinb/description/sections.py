@@ -58,7 +58,7 @@ T = TypeVar("T")
 
 
 def read_information(element: Element | None) -> Information:
-    """``<description>``, or the defaults when it is not there."""
+    """``<description>``, or the defaults if there is none."""
     if element is None:
         return Information()
 
@@ -86,7 +86,7 @@ def read_profile(element: Element) -> Profile:
 
 
 def read_preferences(sections: Sequence[Element]) -> Preferences:
-    """What the ``<preferences>`` say together; what a later one says counts."""
+    """Merge the ``<preferences>``; later ones win."""
     values: dict[str, Any] = {}
     licenses: list[str] = []
     for section in sections:
@@ -103,7 +103,7 @@ def read_preferences(sections: Sequence[Element]) -> Preferences:
 
 
 def read_type(element: Element, arch: str) -> BuildType:
-    """What a ``<type>`` says, for one architecture."""
+    """A ``<type>``, for one architecture."""
     values = attribute_values(BuildType, element)
     for name, split in LISTS.items():
         try:
@@ -240,7 +240,7 @@ def _command(element: Element | None) -> ContainerCommand | None:
 
 
 def read_users(sections: Iterable[Element]) -> tuple[User, ...]:
-    """The users of all sections; what a later one says of a user counts."""
+    """The users of all sections; later ones win."""
     users: dict[str, User] = {}
     for section in sections:
         for item in section.iterchildren("user"):
@@ -270,7 +270,7 @@ def read_repository(element: Element, arch: str) -> Repository:
 
 
 def read_packages(sections: Sequence[Element], image_type: str, arch: str) -> Packages:
-    """What the ``<packages>`` of all phases say together, for one type and architecture."""
+    """Merge the ``<packages>`` of all phases, for one type and architecture."""
 
     def of(*types: str) -> list[Element]:
         return [section for section in sections if section.get("type") in types]
@@ -317,7 +317,7 @@ def _package_set(sections: Sequence[Element], arch: str) -> PackageSet:
 
 
 def read_strip(sections: Iterable[Element], arch: str) -> Strip:
-    """What the ``<strip>`` sections name together."""
+    """Merge the ``<strip>`` sections."""
     names: dict[str, list[str]] = {"delete": [], "tools": [], "libs": []}
     for section in sections:
         names[section.get("type", "")] += [

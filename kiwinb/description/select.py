@@ -1,9 +1,8 @@
-"""Select one image of a description: a set of profiles, an architecture and a type.
+"""Select one image of a description, by profiles, architecture and type.
 
-What KIWI NG says of it: a section without ``profiles`` is part of every image, one that names
-profiles is part of an image that selects one of them; what a profile says goes before what the
-whole description says. ``arch`` limits a section or an item to architectures. Where the same
-thing is said several times, the later one wins.
+The rules are KIWI NG's. A section without ``profiles`` is part of every image; a section with
+``profiles`` is part of an image that selects one of them, and takes precedence. ``arch`` limits a
+section or an item to architectures. If several sections set the same value, the last one wins.
 """
 
 from __future__ import annotations
@@ -47,16 +46,16 @@ def select(
     type: str | None = None,
     arch: str | None = None,
 ) -> ImageDescription:
-    """The image that a description means under some profiles, for one architecture and type.
+    """The image that a description defines for some profiles, an architecture and a type.
 
     Args:
         document: A valid description.
-        profiles: Names of profiles; none means those declared with ``import="true"``.
-        type: An ``image`` attribute; ``None`` means the primary type, else the first one.
-        arch: As ``uname -m`` prints it; ``None`` means that of this host.
+        profiles: Names of profiles; by default those with ``import="true"``.
+        type: An ``image`` attribute; by default that of the primary type, or else of the first one.
+        arch: As ``uname -m`` prints it; by default that of this host.
 
     Raises:
-        DescriptionError: There is no such profile or type, or the profiles do not fit together.
+        DescriptionError: There is no such profile or type, or the profiles conflict.
     """
     image = document.tree.getroot()
     choice = choose(image, profiles, type, arch)
@@ -107,9 +106,9 @@ def effective(
     type: str | None = None,
     arch: str | None = None,
 ) -> Tree:
-    """The description with nothing but what the selected image is made of.
+    """The description, reduced to the selected image.
 
-    It selects the same image again, with no profiles or type given.
+    Selecting from it without profiles and type gives the same image again.
 
     Args:
         document: A valid description.
@@ -118,7 +117,7 @@ def effective(
         arch: As for :func:`select`.
 
     Returns:
-        A copy of the tree; the document is left as it is.
+        A copy of the tree; the document does not change.
 
     Raises:
         DescriptionError: As for :func:`select`.
@@ -154,8 +153,8 @@ def selected_sections(document: Document, image: ImageDescription, name: str) ->
 
     Args:
         document: The whole description.
-        image: What was selected from it.
-        name: Of the element, a child of ``<image>``.
+        image: The selected image.
+        name: Name of a child element of ``<image>``.
     """
     return (
         section

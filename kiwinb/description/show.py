@@ -1,8 +1,7 @@
 """A description as text: XML, YAML, TOML, and how two of them differ.
 
-YAML and TOML name things the way KIWI NG's own conversion does: an attribute is ``@name``, the
-text of an element that has attributes is ``#text``, and an element that occurs several times is a
-list.
+YAML and TOML use the names of KIWI NG's own conversion: an attribute is ``@name``, the text of an
+element with attributes is ``#text``, and an element that occurs several times is a list.
 """
 
 from __future__ import annotations
@@ -22,34 +21,34 @@ Node = dict[str, "Node | list[Node] | str | None"] | str | None
 
 
 def to_xml(tree: etree._ElementTree) -> str:
-    """The document as indented XML, with a declaration; ends with a line end."""
+    """The document as indented XML with a declaration, ending in a line end."""
     root = without_bases(tree.getroot())
     for element in root.iter():
         if not len(element) and element.text is not None and not element.text.strip():
-            element.text = None  # what stood around children that were left out
+            element.text = None  # text around children that were left out
     etree.indent(root)
     text = etree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
 
 
 def to_yaml(tree: etree._ElementTree) -> str:
-    """The document as YAML; ends with a line end."""
+    """The document as YAML, ending in a line end."""
     return yaml.safe_dump(to_data(tree), sort_keys=False, allow_unicode=True, width=100)
 
 
 def to_data(tree: etree._ElementTree) -> dict[str, Node]:
-    """The document as plain data, named as YAML names it."""
+    """The document as plain data, with the names of the YAML form."""
     root = without_bases(tree.getroot())
     return {tag(root): _node(root)}
 
 
 def to_toml(tree: etree._ElementTree) -> str:
-    """The document as TOML; an element with nothing in it is an empty text."""
+    """The document as TOML; an empty element becomes an empty string."""
     return tomli_w.dumps({name: _without_none(node) for name, node in to_data(tree).items()})
 
 
 def diff(old: etree._ElementTree, new: etree._ElementTree) -> str:
-    """How the XML of two documents differs, as a unified diff; empty when it does not."""
+    """A unified diff of the XML of two documents; empty if they are equal."""
     return "".join(
         difflib.unified_diff(
             to_xml(old).splitlines(keepends=True),

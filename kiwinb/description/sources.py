@@ -12,10 +12,10 @@ from kiwinb.errors import DescriptionError, Location
 from kiwinb.steps.keys import Source
 
 EDIT_CONFIG = "edit_boot_config.sh"
-"""The script that ``editbootconfig`` names, whatever its file is called."""
+"""Name of the script that ``editbootconfig`` refers to, whatever its file is called."""
 
 EDIT_INSTALL = "edit_boot_install.sh"
-"""The script that ``editbootinstall`` names, whatever its file is called."""
+"""Name of the script that ``editbootinstall`` refers to, whatever its file is called."""
 
 SCRIPTS = (
     "post_bootstrap.sh",
@@ -35,13 +35,13 @@ _ARCHIVES = tuple(f"root.tar{ending}" for ending in ("", ".gz", ".xz", ".zst", "
 
 @dataclass(frozen=True)
 class Sources:
-    """What the description directory offers to a build.
+    """The files that a description directory gives to a build.
 
     Attributes:
-        overlays: Directories and archives that are laid over the tree, in this order:
+        overlays: Directories and archives to lay over the tree, in this order:
             ``root.tar.*``, ``root/``, then a directory for each selected profile.
-        scripts: The scripts that are there, by name; those that attributes of the type name, too.
-        files: Archives, files and certificates that the description names, by that name.
+        scripts: The existing scripts by name, including those that the type's attributes name.
+        files: The archives, files and certificates that the description names, by that name.
     """
 
     overlays: tuple[Source, ...] = ()
@@ -54,10 +54,10 @@ def read_sources(image: ImageDescription, cache_dir: Path) -> Sources:
 
     Args:
         image: The effective description.
-        cache_dir: Keeps digests of files that do not change between builds.
+        cache_dir: Directory for the cache of digests.
 
     Raises:
-        DescriptionError: A file that the description names is not there, or cannot be read.
+        DescriptionError: A file that the description names does not exist or cannot be read.
     """
     directory = image.directory
     cache_dir.mkdir(parents=True, exist_ok=True)

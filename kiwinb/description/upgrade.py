@@ -1,4 +1,4 @@
-"""Upgrading descriptions of older schema versions, from 7.4 on, step by step, in memory.
+"""Upgrade descriptions of older schema versions, from 7.4 on, version by version in memory.
 
 What changed from version to version follows KIWI NG's public documentation and change notes.
 """
@@ -20,11 +20,11 @@ CURRENT = "8.5"
 
 @dataclass(frozen=True)
 class Change:
-    """Something that an upgrade changed, in words.
+    """A change that an upgrade made.
 
     Attributes:
-        location: The element that was changed, as the file has it.
-        text: What was changed, and what to do if that is not enough.
+        location: The changed element in the file.
+        text: What changed, and what to do if that is not enough.
     """
 
     location: Location
@@ -45,11 +45,11 @@ def upgrade(root: etree._Element, version: str) -> tuple[Change, ...]:
         version: The schema version that it was written for.
 
     Returns:
-        What was changed; empty for a description that is current.
+        The changes; empty if the description is current.
 
     Raises:
-        DescriptionError: The version is older than 7.4, newer than the current one or no
-            version at all, or something in the description has no counterpart.
+        DescriptionError: The version is older than 7.4, newer than the current one or invalid, or
+            part of the description has no counterpart.
     """
     changes: list[Change] = []
     at = _checked(version, location(root))
@@ -119,7 +119,7 @@ def _74_to_75(root: etree._Element) -> Iterator[Change]:
 
 
 def _75_to_76(root: etree._Element) -> Iterator[Change]:
-    """``dnf`` became ``dnf4``, now that there is a dnf5."""
+    """``dnf`` became ``dnf4``, because there is a dnf5 now."""
     for element in _named(root, "packagemanager"):
         if (element.text or "").strip() == "dnf":
             element.text = "dnf4"
@@ -140,7 +140,7 @@ def _76_to_80(root: etree._Element) -> Iterator[Change]:
 
 
 def _80_to_81(root: etree._Element) -> Iterator[Change]:
-    """A directory of rpm files is no repository type any more; the type is optional."""
+    """A directory of rpm files is no longer a repository type, and the type is optional."""
     for element in _named(root, "repository", "type"):
         if element.get("type") == "rpm-dir":
             del element.attrib["type"]
@@ -152,14 +152,14 @@ def _80_to_81(root: etree._Element) -> Iterator[Change]:
 
 
 def _81_to_82(root: etree._Element) -> Iterator[Change]:
-    """All repositories bootstrap; none is chosen for it."""
+    """All repositories are used for the bootstrap, so none is chosen for it."""
     for element in _named(root, "repository", "use_for_bootstrap"):
         del element.attrib["use_for_bootstrap"]
         yield Change(location(element), "use_for_bootstrap is dropped: all repositories bootstrap")
 
 
 def _82_to_83(root: etree._Element) -> Iterator[Change]:
-    """``btrfs_root_is_snapshot`` says now whose snapshots they are."""
+    """``btrfs_root_is_snapshot`` now names the tool that manages the snapshots."""
     old, new = "btrfs_root_is_snapshot", "btrfs_root_is_snapper_snapshot"
     for element in _named(root, "type", old):
         value = _pop(element, old)
@@ -169,7 +169,7 @@ def _82_to_83(root: etree._Element) -> Iterator[Change]:
 
 
 def _83_to_84(root: etree._Element) -> Iterator[Change]:
-    """``console`` of the boot loader became one attribute for output and one for input."""
+    """``console`` of the bootloader became one attribute for output and one for input."""
     for element in _named(root, "bootloader", "console"):
         output, *rest = _pop(element, "console").split() or [""]
         new = {"output_console": output, "input_console": " ".join(rest)}
@@ -202,4 +202,4 @@ STEPS: Mapping[str, tuple[str, Upgrade]] = {
     "8.3": ("8.4", _83_to_84),
     "8.4": ("8.5", _84_to_85),
 }
-"""Version to the next one, and how to get there."""
+"""By version: the next version, and the functions that upgrade to it."""

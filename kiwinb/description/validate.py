@@ -1,7 +1,7 @@
-"""Validation of a description against the schema, with errors that say what to write instead.
+"""Validate a description against the schema; errors say what to write instead.
 
-The schema is read as rules (see ``kiwinb.description.schema.rules``) that are checked here: each
-element once, in time linear in the document. libxml2's own RELAX NG validation doubles its work
+This module checks the rules of the schema (see ``kiwinb.description.schema.rules``), each element
+once, in time linear in the size of the document. libxml2's own RELAX NG validation doubles its work
 with each optional attribute or interleaved child, and does not end for a full ``<type>``.
 """
 
@@ -27,17 +27,17 @@ from kiwinb.description.xml import BASE, children, elements, location, tag
 from kiwinb.errors import DescriptionError, DescriptionErrors
 
 MOST_ERRORS = 500
-"""Errors beyond these are not looked for."""
+"""The maximum number of errors to report."""
 
 
 def validate(tree: etree._ElementTree) -> None:
-    """Hold a document against the schema.
+    """Validate a document against the schema.
 
     Args:
-        tree: A document of the current schema version, as it was read.
+        tree: A document of the current schema version, as read.
 
     Raises:
-        DescriptionErrors: It does not hold; all that is wrong is told at once.
+        DescriptionErrors: The document is invalid; lists all errors.
     """
     root = tree.getroot()
     if root.tag != "image":
@@ -49,7 +49,7 @@ def validate(tree: etree._ElementTree) -> None:
 
 
 def without_bases(root: etree._Element) -> etree._Element:
-    """A copy of the document without the file names that reading put into it."""
+    """A copy of the document without the file names that the reader added."""
     plain = copy.deepcopy(root)
     for element in elements(plain):
         if BASE in element.attrib:
@@ -147,7 +147,7 @@ def _text_errors(element: etree._Element, rule: ElementRule) -> Iterator[Descrip
 
 
 def _attribute_name(element: etree._Element, key: str) -> str:
-    """The attribute's name with the prefix that the schema has, or else the document."""
+    """The name of an attribute, with the prefix that the schema uses, or else the document."""
     name = etree.QName(key)
     prefixes = {
         "http://www.w3.org/2001/XMLSchema-instance": "xsi",
@@ -220,7 +220,7 @@ def _allowed(datatype: Datatype) -> str:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like this one, if one is like it."""
+    """The known name that is most similar to this one, if any is similar."""
     by_folded = {other.lower(): other for other in known}
     near = difflib.get_close_matches(name.lower(), by_folded, n=1, cutoff=0.65)
     return by_folded[near[0]] if near else None

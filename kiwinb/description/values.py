@@ -1,4 +1,4 @@
-"""Values of a description: what the text of elements and attributes means."""
+"""Parse the texts of elements and attributes into values."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ T = TypeVar("T")
 
 
 def arch_matches(element: Element, arch: str) -> bool:
-    """Whether the element's ``arch`` attribute, where it has one, names the architecture."""
+    """Whether an element applies to an architecture, according to its ``arch`` attribute."""
     names = split_names(element.get("arch"))
     return not names or arch in names or ("ix86" in names and bool(re.fullmatch("i[3-6]86", arch)))
 
 
 def text_of(element: Element | None) -> str:
-    """The text of an element; empty when it is not there."""
+    """The text of an element; empty if there is no element."""
     return (element.text or "").strip() if element is not None else ""
 
 
@@ -39,17 +39,17 @@ def names_of(element: Element, path: str, attribute: str = "name") -> tuple[str,
 
 
 def items_for(section: Element, name: str, arch: str) -> Iterator[Element]:
-    """The children of a name that are for an architecture."""
+    """The children of a name that apply to an architecture."""
     return (item for item in section.iterchildren(name) if arch_matches(item, arch))
 
 
 def unique(values: Iterable[T]) -> tuple[T, ...]:
-    """The values in their order, each once."""
+    """The values in order, without duplicates."""
     return tuple(dict.fromkeys(values))
 
 
 def boolean(text: str | None) -> bool:
-    """Whether a text says yes."""
+    """Parse a boolean."""
     return (text or "").strip().lower() in ("true", "1")
 
 
@@ -65,7 +65,7 @@ _CONVERT: dict[Any, Callable[[str], Any]] = {
 
 @cache
 def _scalars(cls: type) -> dict[str, Callable[[str], Any]]:
-    """The fields of a model class that hold one plain value, and what makes it from text."""
+    """The fields of a model class that hold a plain value, each with its parser."""
     hints = get_type_hints(cls)
     return {
         item.name: _CONVERT[hints[item.name]]
@@ -75,22 +75,22 @@ def _scalars(cls: type) -> dict[str, Callable[[str], Any]]:
 
 
 def plain_values(cls: type, written: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """What of the written names and texts are plain fields of the class, converted."""
+    """The plain fields of a class among the given names and texts, parsed."""
     known = _scalars(cls)
     return {name: known[name](text) for name, text in written if name in known}
 
 
 def attribute_values(cls: type, element: Element) -> dict[str, Any]:
-    """The attributes of an element that are plain fields of the class, converted."""
+    """The plain fields of a class among the attributes of an element, parsed."""
     return plain_values(cls, ((str(name), str(text)) for name, text in element.attrib.items()))
 
 
 def convert_attribute(name: str, text: str) -> Any:
-    """The value of the field of :class:`BuildType` that an attribute of ``<type>`` is.
+    """The value of the field of :class:`BuildType` for an attribute of ``<type>``.
 
     Raises:
-        KeyError: The attribute is kept in ``attributes`` only.
-        ValueError: The text is not of the field's type.
+        KeyError: The attribute has no field; only ``attributes`` has it.
+        ValueError: The text does not have the type of the field.
     """
     if name in LISTS:
         return LISTS[name](text)

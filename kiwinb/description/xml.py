@@ -1,7 +1,7 @@
-"""Reading the XML of a description: in bounded memory, without the network or entities.
+"""Read the XML of a description in bounded memory, without the network or entities.
 
-The lines of elements are lxml's own. The file an element comes from is kept as ``xml:base``
-on the root and on each element that an ``<include>`` put there, so that it survives copies.
+lxml knows the lines of elements. The attribute ``xml:base`` of the root, and of each element that
+came from an ``<include>``, holds the file of the element, so that it survives copies.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from lxml import etree
 from kiwinb.errors import DescriptionError, Location
 
 MAX_BYTES = 8 * 1024 * 1024
-"""The largest file that is read, and the most that one description reads with its includes."""
+"""The maximum size of a file, and of a description with all its includes."""
 
 BASE = "{http://www.w3.org/XML/1998/namespace}base"
 
 
 def find_description(directory: Path, kiwi_file: str | None = None) -> Path:
-    """The description file of a directory: ``config.xml``, else its only ``*.kiwi``.
+    """The description file of a directory: ``config.xml``, or else its only ``*.kiwi`` file.
 
     Args:
         directory: The description directory.
-        kiwi_file: Name of the file in it, when that was chosen.
+        kiwi_file: Name of the file, if the user chose one.
 
     Raises:
-        DescriptionError: There is none, or there are several and none was chosen.
+        DescriptionError: There is no such file, or the user has to choose one of several.
     """
     if not directory.is_dir():
         raise DescriptionError(
@@ -62,14 +62,14 @@ def find_description(directory: Path, kiwi_file: str | None = None) -> Path:
 
 
 def read_xml(path: Path, *, most: int = MAX_BYTES) -> etree._ElementTree:
-    """Read an XML file; its root carries the file's name as ``xml:base``.
+    """Read an XML file; the attribute ``xml:base`` of its root holds the file name.
 
     Args:
         path: The file.
-        most: The most bytes it may have.
+        most: Maximum size in bytes.
 
     Raises:
-        DescriptionError: It cannot be read, is too large, is not well-formed, or declares a
+        DescriptionError: The file cannot be read, is too large, is not well-formed, or declares a
             document type.
     """
     name = Path(display(path))
@@ -108,7 +108,7 @@ def read_xml(path: Path, *, most: int = MAX_BYTES) -> etree._ElementTree:
 
 
 def elements(root: etree._Element) -> Iterator[etree._Element]:
-    """The element and all below it, in document order, without comments and the like."""
+    """The element and all its descendants in document order, without comments and the like."""
     return root.iter(etree.Element)
 
 
@@ -118,13 +118,13 @@ def children(element: etree._Element) -> Iterator[etree._Element]:
 
 
 def tag(element: etree._Element) -> str:
-    """The element's name as it is written: with its prefix, if it has a namespace."""
+    """The name of an element as written, with its prefix if it has a namespace."""
     name = etree.QName(element).localname
     return f"{element.prefix}:{name}" if element.prefix else name
 
 
 def location(element: etree._Element) -> Location:
-    """Where the element is: its file (an included one too), line and name."""
+    """The location of an element: its file (which may be an included one), line and name."""
     base = next(
         (base for node in (element, *element.iterancestors()) if (base := node.get(BASE))),
         element.getroottree().docinfo.URL or "config.xml",
@@ -134,7 +134,7 @@ def location(element: etree._Element) -> Location:
 
 
 def display(path: Path | str) -> str:
-    """A path as text that can be printed and put into XML whatever bytes it has."""
+    """A path as text that can be printed and put into XML, whatever bytes it contains."""
     text = str(path)
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
@@ -186,7 +186,7 @@ def _entity_error(name: Path, line: int | None) -> DescriptionError:
 
 
 def _refuse_document_type(data: bytes, name: Path) -> None:
-    """Stop at a DOCTYPE that declares anything, before anything of it is expanded."""
+    """Stop at a DOCTYPE that declares anything, before any of it is expanded."""
     parser = expat.ParserCreate()
 
     def doctype(_name: str, system: str | None, public: str | None, internal: bool) -> None:
@@ -201,4 +201,4 @@ def _refuse_document_type(data: bytes, name: Path) -> None:
     try:
         parser.Parse(data, True)
     except (StopIteration, expat.ExpatError, LookupError, ValueError):
-        return  # the root is reached; what is not well-formed is lxml's to say
+        return  # the root is reached; lxml reports any further errors

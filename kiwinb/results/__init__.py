@@ -1,1 +1,1 @@
-"""Results: image files delivered to a target directory, listed there, and bundled."""
+"""Results: deliver image files to a target directory, list them there, and bundle them."""

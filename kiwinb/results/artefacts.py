@@ -1,7 +1,7 @@
-"""Artefacts: the files that a recipe makes, told to the headless runner and collected.
+"""Artefacts: the files that a recipe makes; the headless runner collects them.
 
-A cell records a file by :func:`record`; what a run recorded is copied into one directory,
-with ``manifest.json`` beside it: name, size, SHA-256, the cell that made it, and its kind.
+A cell records a file with :func:`record`. The runner copies the files that a run recorded into one
+directory, with a ``manifest.json`` that gives the name, kind, size, SHA-256 and cell of each.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kiwinb.results.record import RECORD, list_results
 from kiwinb.results.transaction import FileTransaction, sha256_of
 
 RECORD_VARIABLE = "KIWINB_RECORD_ARTEFACTS"
-"""Environment variable that names the file which recorded artefacts are appended to."""
+"""Environment variable with the name of the file that lists recorded artefacts."""
 MANIFEST = "manifest.json"
 REPORT = "report.html"
 
@@ -28,10 +28,10 @@ class Artefact:
     """A file that a run made.
 
     Attributes:
-        path: Where it is.
-        kind: ``image``, ``result`` (another result file of a build), ``notebook``, ``report``,
-            ``junit``, or what a cell called it.
-        cell: Number of the cell that recorded it; ``None`` when the runner itself wrote it.
+        path: Path of the file. kind: ``image``, ``result`` (another result file of a build),
+            ``notebook``, ``report``,
+            ``junit``, or the kind that a cell gave.
+        cell: Number of the cell that recorded it; ``None`` if the runner wrote the file.
     """
 
     path: Path
@@ -45,9 +45,9 @@ class Collected:
 
     Attributes:
         name: File name in that directory.
-        kind: As :class:`Artefact` has it.
+        kind: See :class:`Artefact`.
         size: In bytes.
-        sha256: Of its content, hexadecimal.
+        sha256: SHA-256 of its content, in hexadecimal.
         cell: Number of the cell that recorded it.
     """
 
@@ -59,7 +59,7 @@ class Collected:
 
 
 def record(path: str | os.PathLike[str], kind: str = "file") -> None:
-    """Tell the headless runner, when there is one, of a file that a cell made."""
+    """Record a file that a cell made, for the headless runner, if there is one."""
     place = os.environ.get(RECORD_VARIABLE)
     if place:
         line = json.dumps({"path": str(Path(path).resolve()), "kind": kind})
@@ -68,12 +68,12 @@ def record(path: str | os.PathLike[str], kind: str = "file") -> None:
 
 
 def record_image(path: Path) -> None:
-    """The same for the image that a build delivered."""
+    """Record the image that a build delivered, for the headless runner."""
     record(path, "image")
 
 
 def with_results(artefacts: Iterable[Artefact]) -> tuple[Artefact, ...]:
-    """Add to each image the other result files of its build; each file once, the last counts."""
+    """Add the other result files of its build to each image; the last record of a file counts."""
     found: dict[Path, Artefact] = {}
     for artefact in artefacts:
         found[artefact.path] = artefact
@@ -89,14 +89,14 @@ def collect(
     run: Mapping[str, Any],
     report: Callable[[Path, Sequence[Collected]], None],
 ) -> tuple[Collected, ...]:
-    """Copy artefacts into one directory and write its manifest; all of them or none.
+    """Copy artefacts into one directory and write its manifest, completely or not at all.
 
     Args:
-        directory: Made when it is not there. What the last manifest named and this one does not
-            is removed.
-        artefacts: Files that are there no more are left out.
-        run: What the manifest says of the run.
-        report: Writes ``report.html``, told what else was collected.
+        directory: The directory; it is created if necessary. Files that only the previous manifest
+            lists are removed.
+        artefacts: The artefacts; files that no longer exist are left out.
+        run: Data about the run for the manifest.
+        report: Writes ``report.html`` from the other collected files.
 
     Raises:
         HostError: The directory cannot be written to, or is full.
@@ -150,7 +150,7 @@ def _free_name(artefact: Artefact, taken: set[str]) -> str:
 
 
 def _listed(directory: Path) -> set[str]:
-    """The names that the manifest of the last run has; none of them leads out of the directory."""
+    """The names in the manifest of the last run; none of them leads out of the directory."""
     try:
         manifest = json.loads((directory / MANIFEST).read_bytes())
         names = {str(item["name"]) for item in manifest["artefacts"]}

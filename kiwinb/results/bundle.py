@@ -30,26 +30,26 @@ def bundle(
     package_as_rpm: bool = False,
     log: Callable[[str], None] | None = None,
 ) -> tuple[Path, ...]:
-    """Copy the results that are for bundles, under names with an identifier.
+    """Copy the results that belong in a bundle, under names with an identifier.
 
-    ``NAME.ARCH-VERSION`` at the start of a file name becomes ``NAME.ARCH-VERSION-ID``, or what
-    the format says. Files so marked are compressed with xz; each file with a checksum gets
-    ``FILE.sha256``. All files appear together, or none.
+    ``NAME.ARCH-VERSION`` at the start of a file name becomes ``NAME.ARCH-VERSION-ID``, or follows
+    the name pattern. Files that are marked for compression are compressed with xz; each file with a
+    checksum gets ``FILE.sha256``. Either all files appear, or none.
 
     Args:
-        target_dir: Where the results are.
-        bundle_dir: Where the bundle is to be; made when it is not there.
+        target_dir: Directory of the result files.
+        bundle_dir: Directory for the bundle; it is created if necessary.
         bundle_id: The identifier.
-        compress: Compress the files that are marked so.
+        compress: Compress the files that are marked for compression.
         bundle_format: Name pattern with the placeholders ``%N %P %A %I %T %M %m %p %v``; that of
-            the ``<type>`` when not given.
-        zsync_source: URL of the directory that the bundle will be downloaded from: a ``.zsync``
-            control file is made for each file that is marked for compression.
+            the ``<type>`` by default.
+        zsync_source: URL of the directory from which users will download the bundle; writes a
+            ``.zsync`` control file for each file that is marked for compression.
         package_as_rpm: Not available.
-        log: Takes the output of commands, line by line.
+        log: Called with each line of output of the commands.
 
     Returns:
-        The bundled files, checksums and control files included.
+        The bundled files, including checksums and control files.
 
     Raises:
         HostError: The bundle directory cannot be written to or is full, or a tool is missing.
@@ -77,7 +77,7 @@ def bundle(
 
 
 def _for_bundle(result: BuildResult) -> list[DeliveredFile]:
-    """The files that a bundle takes along; all of them are there."""
+    """The files that belong in a bundle; all of them exist."""
     files = [file for file in result.files if file.use_for_bundle]
     for file in files:
         if not (result.directory / file.filename).is_file():
@@ -97,7 +97,7 @@ def _add(
     zsync_source: str | None,
     log: Callable[[str], None] | None,
 ) -> list[str]:
-    """Place a file and what goes with it; returns the names."""
+    """Place a file and its companions; returns the names."""
     source = target_dir / file.filename
     if compress and file.compress:
         name += ".xz"

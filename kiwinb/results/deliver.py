@@ -29,8 +29,8 @@ class StepFiles:
 
     Attributes:
         key: The step's key.
-        directory: Where its files are.
-        digests: SHA-256 of its files, by name; what is not there is computed.
+        directory: Directory of its files.
+        digests: SHA-256 of its files, by name; missing ones are computed.
     """
 
     key: str
@@ -44,26 +44,26 @@ def deliver(
     outputs: Mapping[str, StepFiles],
     target_dir: Path,
 ) -> BuildResult:
-    """Copy the results of a build into the target directory and record them there.
+    """Copy the results of a build to the target directory and record them there.
 
-    Beside each file that is to have a checksum is ``FILENAME.sha256``, in the form that
-    ``sha256sum --check`` reads. A file that is there already, as it was delivered from the same
-    step, is left alone. All files appear together, or none. Files are copied, by sharing their
-    blocks where the file system can do that, and several at the same time; their checksums are
-    those that their steps left, so they are not read for that.
+    Each file that needs a checksum gets a ``FILENAME.sha256``, which ``sha256sum --check`` reads.
+    Files that the same step delivered before and that have not changed are left alone. Either all
+    files appear, or none. Several files are copied at the same time, by sharing their blocks if the
+    file system supports this. Their checksums come from their steps, so the files need not be read
+    again.
 
-    They are never hard links to files of the store: whoever changes a delivered image in place,
-    and starting it does, would change the checkpoint as well.
+    They are never hard links to files of the store: a user who changes a delivered image in place,
+    for example by starting it, would change the checkpoint, too.
 
     Args:
         image: The effective description.
-        results: What is delivered.
-        outputs: By step name, where the files are.
-        target_dir: The target directory; made when it is not there.
+        results: The results to deliver.
+        outputs: The outputs of steps, by step name.
+        target_dir: The target directory; it is created if necessary.
 
     Raises:
         HostError: The target directory cannot be written to.
-        SpaceError: It is full.
+        SpaceError: The disk is full.
         ImageError: A step did not write a file that it announced.
     """
     with FileTransaction(target_dir) as placement:
@@ -88,7 +88,7 @@ def checksum_line(file: DeliveredFile) -> str:
 
 
 def _delivered(target_dir: Path) -> dict[str, DeliveredFile]:
-    """What was delivered before, by file name, and is there as it was."""
+    """The files that were delivered before and have not changed, by file name."""
     try:
         files = list_results(target_dir).files
     except ImageError:

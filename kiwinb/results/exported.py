@@ -1,7 +1,7 @@
-"""A root tree outside of the store: what ``prepare --root`` leaves and ``create --root`` takes.
+"""A root tree outside of the store, which ``prepare --root`` writes and ``create --root`` reads.
 
-The directory ``image`` in it holds the effective description, the scripts that create runs, and
-``kiwinb.json``: what else has to be known to go on.
+Its directory ``image`` holds the effective description, the scripts that create runs, and
+``kiwinb.json`` with the other facts that create needs.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _SECRET = ("set_repo_credentials", "add_repo_credentials")
 
 @dataclass(frozen=True)
 class ExportFacts:
-    """What the description does not say of a prepared tree.
+    """Facts about a prepared tree that are not in its description.
 
     Attributes:
         arch: Target architecture.
-        epoch: Time of what is made from it, in seconds since 1970-01-01 UTC.
-        overrides: What the command line said over the description, without credentials.
+        epoch: Time stamp for everything made from it, in seconds since 1970-01-01 UTC.
+        overrides: The overrides, without credentials.
     """
 
     arch: str
@@ -45,8 +45,8 @@ def write_export(
     Args:
         root: The root tree.
         image: The effective description.
-        description: The same as XML.
-        prepared: What else has to be known.
+        description: The effective description as XML.
+        prepared: The other facts.
     """
     folder = root / EXPORT_FOLDER
     folder.mkdir(exist_ok=True)
@@ -69,10 +69,10 @@ def write_export(
 
 
 def read_export(root: Path) -> ExportFacts:
-    """Read it back.
+    """Read the other facts about a prepared root tree.
 
     Raises:
-        ImageError: The directory is no prepared root tree.
+        ImageError: The directory is not a prepared root tree.
     """
     try:
         record = json.loads((root / EXPORT_FOLDER / _RECORD).read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""The record of what a build delivered: ``kiwi.result.json`` in the target directory.
+"""The record of the files that a build delivered: ``kiwi.result.json`` in the target directory.
 
-As with KIWI NG, each result has an entry under its tag, with ``filename``, ``use_for_bundle``,
-``compress`` and ``shasum``. What kiwinb needs besides is under ``kiwinb``.
+As in KIWI NG, each result has an entry under its tag, with ``filename``, ``use_for_bundle``,
+``compress`` and ``shasum``. The entry ``kiwinb`` holds the other data that kiwinb needs.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """Which image was built.
+    """The identity of an image.
 
     Attributes:
-        name: Of the image.
-        version: Of the image.
+        name: Name of the image.
+        version: Version of the image.
         arch: As ``uname -m`` prints it.
         type: The ``image`` attribute of the ``<type>``.
         profiles: The selected profiles.
-        bundle_format: How ``<type>`` says that bundled files are named.
+        bundle_format: The name pattern for bundled files, from the ``<type>``.
     """
 
     name: str
@@ -45,7 +45,7 @@ class ImageFacts:
 
     @classmethod
     def of(cls, image: ImageDescription) -> ImageFacts:
-        """Those of a description."""
+        """The identity of the image of a description."""
         return cls(
             image.name,
             image.version,
@@ -57,7 +57,7 @@ class ImageFacts:
 
     @property
     def result_name(self) -> str:
-        """How the names of result files start."""
+        """The prefix of result file names."""
         return f"{self.name}.{self.arch}-{self.version}"
 
 
@@ -68,9 +68,9 @@ class DeliveredFile:
     Attributes:
         tag: KIWI NG's name for it: ``disk_image``, ``image_packages`` …
         filename: Its name.
-        use_for_bundle: A bundle takes it along.
+        use_for_bundle: A bundle includes it.
         compress: A bundle compresses it.
-        shasum: It has a checksum beside it.
+        shasum: It has a checksum file.
         key: Key of the step that made it.
         size: In bytes.
         sha256: Of its content.
@@ -92,12 +92,12 @@ class DeliveredFile:
 
 @dataclass(frozen=True, repr=False)
 class BuildResult:
-    """What a build left in a target directory.
+    """The files that a build delivered to a target directory.
 
     Attributes:
         directory: The target directory.
-        image: Which image.
-        files: What of it is there.
+        image: The identity of the image.
+        files: The delivered files.
     """
 
     directory: Path
@@ -115,7 +115,7 @@ class BuildResult:
         """Path of the file with a tag.
 
         Raises:
-            ImageError: There is none.
+            ImageError: There is no such file.
         """
         for file in self.files:
             if file.tag == tag:
@@ -158,7 +158,7 @@ def to_text(result: BuildResult) -> str:
 
 
 def list_results(target_dir: Path) -> BuildResult:
-    """What the last build left in a target directory.
+    """Read the record of the last build in a target directory.
 
     Raises:
         ImageError: There is no record of a build, or it is damaged.

@@ -1,4 +1,4 @@
-"""Give the disk images of a build a new size; what is gained is free for the first boot to take."""
+"""Make the disk images of a build larger; the root file system grows at the first boot."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _GPT = b"EFI PART"
 
 
 def resize(target_dir: Path, size: int, *, options: Sequence[str] = ()) -> BuildResult:
-    """Make the disks of a build larger, in all formats that it delivered.
+    """Make the disks of a build larger, in all delivered formats.
 
-    The partition table is moved along: a GPT has a copy of itself at the end of the disk.
+    This also moves the copy of the GPT to the new end of the disk.
 
     Args:
         target_dir: Directory of the result files.
         size: The new size in bytes.
-        options: Options of the formats other than raw, as ``formatoptions`` says them.
+        options: Options of formats other than raw, as ``formatoptions`` gives them.
 
     Raises:
-        ImageError: There is no disk, or it is larger than that already.
+        ImageError: There is no disk, or it is already larger.
     """
     target_dir = normalised(target_dir)
     found = list_results(target_dir)
@@ -89,7 +89,7 @@ def _grow(source: Path, target: Path, size: int) -> None:
 
 
 def _format_of(file: DeliveredFile) -> str | None:
-    """The format that a delivered disk has, if it is another one than raw."""
+    """The format of a delivered disk, if it is not raw."""
     for name, known in FORMATS.items():
         if file.filename.endswith(f".{known.suffix}"):
             return name

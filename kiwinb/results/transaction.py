@@ -1,4 +1,4 @@
-"""Files put into a directory: all of them or none, and never half of one."""
+"""Put files into a directory: either all of them or none, and only complete ones."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _CHUNK = 16 << 20
 
 
 class FileTransaction:
-    """Files that appear in a directory together when the context ends without an error.
+    """A transaction: its files appear together if the context ends without an error.
 
-    While it is open no other process places files there.
+    While it is open, no other process can place files there.
 
     Args:
-        directory: The directory; made when it is not there.
+        directory: The directory; it is created if necessary.
 
     Raises:
         HostError: The directory cannot be written to.
-        SpaceError: It is full.
+        SpaceError: The disk is full.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -60,7 +60,7 @@ class FileTransaction:
             os.close(self._lock)
 
     def stage(self, name: str) -> Path:
-        """The path to write the file of this name to."""
+        """The path to write a file of this name to."""
         part = self.directory / f".{name}.part"
         part.unlink(missing_ok=True)  # of a process that was killed
         self._staged.append((part, self.directory / name))
@@ -72,10 +72,10 @@ class FileTransaction:
             self.stage(name).write_text(text, encoding="utf-8")
 
     def add_copy(self, name: str, source: Path) -> Path:
-        """Place a copy of a file; shares the storage where the file system can, keeps holes.
+        """Place a copy of a file; shares blocks if the file system supports this, and keeps holes.
 
         Returns:
-            The path of the copy for now; renaming changes neither its inode nor its times.
+            The current path of the copy; renaming changes neither its inode nor its times.
         """
         with _explained(self.directory):
             part = self.stage(name)
@@ -83,7 +83,7 @@ class FileTransaction:
             return part
 
     def add_made(self, name: str, make: Callable[[Path], object]) -> Path:
-        """Place a file that a function writes to the path it is given."""
+        """Place a file that a function writes to the path that it gets."""
         with _explained(self.directory):
             part = self.stage(name)
             make(part)
@@ -91,7 +91,7 @@ class FileTransaction:
 
 
 def copy_sparse(source: Path, target: Path) -> None:
-    """Copy the content of a file: as a clone where the file system can, else with its holes."""
+    """Copy the content of a file, as a clone if the file system supports this, else with holes."""
     with source.open("rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
         try:
             fcntl.ioctl(writer, _FICLONE, reader.fileno())
@@ -113,7 +113,7 @@ def _copy_range(reader: int, writer: int, start: int, end: int) -> None:
 
 
 def _copy(reader: int, writer: int, count: int, start: int) -> int:
-    """Copy some bytes, in the kernel where it can."""
+    """Copy some bytes, within the kernel if it supports this."""
     try:
         return os.copy_file_range(reader, writer, count, start, start)
     except OSError as error:
@@ -123,7 +123,7 @@ def _copy(reader: int, writer: int, count: int, start: int) -> int:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
+    """SHA-256 of a file, in hexadecimal."""
     return sha256(os.fsencode(path), path.stat())
 
 

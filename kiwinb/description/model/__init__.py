@@ -1,11 +1,10 @@
-"""The effective image description: what one build reads, as frozen data.
+"""The effective image description, which one build reads, as frozen data.
 
-An :class:`ImageDescription` is what is left of a KIWI NG description after
-includes and constants are resolved, older schema versions are upgraded, and
-one set of profiles, one architecture and one ``<type>`` are selected. Field
-names are KIWI NG's element and attribute names with ``-`` written as ``_``.
-A field is ``None`` (or empty) when the description does not say it; defaults
-belong to whoever reads the field.
+An :class:`ImageDescription` is a KIWI NG description with includes and constants resolved, upgraded
+to the current schema version, and reduced to one set of profiles, one architecture and one
+``<type>``. Field names are KIWI NG's element and attribute names with ``-`` written as ``_``. A
+field is ``None`` (or empty) if the description does not set it; the code that reads the field knows
+the default.
 """
 
 from __future__ import annotations

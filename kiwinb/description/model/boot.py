@@ -1,4 +1,4 @@
-"""The model of what starts the system: bootloader and initrd."""
+"""The model of the bootloader and the initrd."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Dracut:
 
 @dataclass(frozen=True)
 class Initrd:
-    """``<initrd>``: what is added to, omitted from or set up in the initrd."""
+    """``<initrd>``: what to add to the initrd, omit from it or configure in it."""
 
     action: str
     dracut: tuple[Dracut, ...] = ()

@@ -49,7 +49,7 @@ class ContainerConfig:
 
 @dataclass(frozen=True)
 class Container:
-    """``<container>`` in ``<containers>``: a container to be loaded into the image."""
+    """``<container>`` in ``<containers>``: a container to load into the image."""
 
     name: str
     source: str

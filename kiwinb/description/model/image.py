@@ -55,7 +55,7 @@ class User:
 
 @dataclass(frozen=True)
 class Profile:
-    """``<profile>``: a namespace of sections that a build selects or not."""
+    """``<profile>``: a name for sections that a build may select."""
 
     name: str
     description: str = ""
@@ -79,7 +79,7 @@ class ImageDescription:
     Attributes:
         directory: The description directory.
         file: The description file in it.
-        profiles: The selected profiles, those required by others included, in document order.
+        profiles: The selected profiles in document order, including those that others require.
         arch: The target architecture as ``uname -m`` prints it.
     """
 
@@ -105,10 +105,10 @@ class ImageDescription:
 
     @property
     def version(self) -> str:
-        """The image version, ``1.0.0`` when the description does not say it."""
+        """The version of the image; ``1.0.0`` if the description does not set it."""
         return self.preferences.version or "1.0.0"
 
     @property
     def result_name(self) -> str:
-        """How KIWI NG starts the name of each result file: ``NAME.ARCH-VERSION``."""
+        """The prefix of all result file names, as in KIWI NG: ``NAME.ARCH-VERSION``."""
         return f"{self.name}.{self.arch}-{self.version}"

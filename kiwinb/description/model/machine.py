@@ -16,7 +16,7 @@ class MachineEntry:
 
 @dataclass(frozen=True)
 class Machine:
-    """``<machine>``: the virtual machine an image is for; attributes as written."""
+    """``<machine>``: the virtual machine that runs the image; attributes as written."""
 
     attributes: Mapping[str, str] = field(default_factory=dict)
     config_entries: tuple[str, ...] = ()

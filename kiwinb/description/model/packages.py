@@ -1,4 +1,4 @@
-"""The model of repositories, packages, and what is laid over them or taken away."""
+"""The model of repositories, packages, archives, files and strip sections."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Repository:
     Attributes:
         path: The ``<source path=…>`` as written: ``mirror:debian``, ``dir:///…``, ``https://…`` …
         distribution: Suite, for apt: ``bookworm``. A path ending in ``/`` is a flat repository.
-        components: Components, for apt: ``("main", "contrib")``; ``main`` when not said.
-        priority: Smaller comes first, as in KIWI NG.
+        components: Components, for apt: ``("main", "contrib")``; ``main`` by default.
+        priority: The smallest number comes first, as in KIWI NG.
         signing: Keys that sign the repository, from ``<signing key=…>``.
         used_for_build: ``False`` for ``imageonly``.
         included_in_image: ``True`` for ``imageonly`` and ``imageinclude``.
@@ -39,7 +39,7 @@ class Repository:
 
 @dataclass(frozen=True)
 class Archive:
-    """``<archive>``: a tarball of the description that is unpacked into the root tree."""
+    """``<archive>``: a tarball of the description to unpack into the root tree."""
 
     name: str
     target_dir: str | None = None
@@ -67,7 +67,7 @@ class CollectionModule:
 
 @dataclass(frozen=True)
 class PackageSet:
-    """All selected ``<packages>`` sections of one phase, merged in document order, once each."""
+    """All selected ``<packages>`` sections of a phase, merged in order without duplicates."""
 
     packages: tuple[str, ...] = ()
     collections: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ class PackageSet:
 
 @dataclass(frozen=True)
 class Packages:
-    """The packages of a build by phase, the section for the selected type merged into ``image``."""
+    """The packages of a build by phase; ``image`` includes those for the selected type."""
 
     bootstrap: PackageSet = PackageSet()
     image: PackageSet = PackageSet()

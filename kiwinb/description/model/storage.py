@@ -1,4 +1,4 @@
-"""The model of the disk: its size, partitions, volumes, and how it is installed."""
+"""The model of the disk: its size, partitions, volumes and installation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Size:
     Attributes:
         value: Size in ``unit``.
         unit: ``M`` (MiB) or ``G`` (GiB).
-        additive: The size is added to what the root tree needs.
+        additive: Add the size to the space that the root tree needs.
         unpartitioned: Space left unpartitioned at the end, in ``unit``.
     """
 
@@ -56,7 +56,7 @@ class Partition:
     """``<partition>``: an extra partition of the disk.
 
     Attributes:
-        size: As written, for example ``100``, ``100M`` or ``2G``; MiB when no unit is given.
+        size: As written, for example ``100``, ``100M`` or ``2G``; in MiB if it has no unit.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The model of ``<type>``: what is built."""
+"""The model of ``<type>``, the image type to build."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from kiwinb.description.model.storage import OemConfig, Partition, Size, SystemD
 
 @dataclass(frozen=True)
 class BuildType:
-    """The selected ``<type>``: what image is made, and how.
+    """The selected ``<type>``: which image to build, and how.
 
-    ``attributes`` holds every attribute as written, those without a field included.
+    ``attributes`` holds all attributes as written, including those without a field.
     """
 
     image: str

@@ -1,1 +1,1 @@
-"""The schema of image descriptions: ``kiwinb.rng``, and what it says as Python data."""
+"""The schema of image descriptions: ``kiwinb.rng``, and its rules as Python data."""

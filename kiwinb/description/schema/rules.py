@@ -1,7 +1,7 @@
-"""What the schema says of each element, as data: for messages, warnings and the reference.
+"""The rules of the schema for each element, as data for validation, warnings and the reference.
 
-RELAX NG decides what is valid; libxml2 just does not say well what is wrong. These rules are
-read from the same file, so there is one place where names, value sets and states are written.
+The RELAX NG schema decides what is valid, but libxml2 does not explain errors well. These rules
+come from the same file, so it is the only source of names, values and states.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal
 from lxml import etree
 
 State = Literal["honoured", "accepted"]
-"""``honoured``: kiwinb does what it says. ``accepted``: valid, without effect as yet."""
+"""``honoured``: kiwinb acts on it. ``accepted``: valid, but without effect so far."""
 
 _RNG = "{http://relaxng.org/ns/structure/1.0}"
 _DOCUMENTATION = "{http://relaxng.org/ns/compatibility/annotations/1.0}documentation"
@@ -28,15 +28,15 @@ _XML_SPACE = re.compile(r"[ \t\r\n]+")
 
 @dataclass(frozen=True)
 class Datatype:
-    """What an attribute or a text may be.
+    """The allowed values of an attribute or a text.
 
     Attributes:
         values: The allowed values, each with its state.
-        patterns: Patterns, one of which the value may match instead.
-        anything: Every text is allowed.
-        expected: What the patterns stand for, in words.
-        having: What belongs to some of the values: an image that is a container has a
-            ``containerconfig``, one that boots a ``bootloader``.
+        patterns: Patterns; the value may match one of them instead.
+        anything: Whether every text is allowed.
+        expected: A description of the patterns, in words.
+        having: Elements that belong to some of the values: a container image has a
+            ``containerconfig``, an image that boots has a ``bootloader``.
     """
 
     values: Mapping[str, State] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Datatype:
     having: Mapping[str, str] = field(default_factory=dict)
 
     def accepts(self, text: str) -> bool:
-        """Whether the text is one of the allowed ones."""
+        """Whether a text is allowed."""
         word = normal(text)
         return (
             self.anything
@@ -55,13 +55,13 @@ class Datatype:
         )
 
     def state(self, text: str) -> State:
-        """The state of the value."""
+        """The state of a value."""
         return self.values.get(normal(text), "honoured")
 
 
 @dataclass(frozen=True)
 class AttributeRule:
-    """What the schema says of an attribute of one element."""
+    """The rule for an attribute of one element."""
 
     name: str
     required: bool
@@ -72,7 +72,7 @@ class AttributeRule:
 
 @dataclass(frozen=True)
 class ChildRule:
-    """How often one element may be in another.
+    """How often an element may occur in another.
 
     Attributes:
         rule: Name of the element's own rule.
@@ -87,18 +87,18 @@ class ChildRule:
 
 @dataclass(frozen=True)
 class ElementRule:
-    """What the schema says of an element.
+    """The rule for an element.
 
     Attributes:
-        rule: Name of the rule; it is ``PARENT.NAME`` where a name means different things.
+        rule: Name of the rule; ``PARENT.NAME`` if a name has several meanings.
         name: Name of the element.
-        attributes: By name, with prefix.
-        children: By name of the element.
-        some_child: There is at least one child, whichever.
-        content: What its text may be; ``None`` when it has none.
-        foreign: It holds elements of other namespaces.
-        state: Whether kiwinb does what it says.
-        text: What it is, in one sentence.
+        attributes: Its attributes, by name with prefix.
+        children: Its children, by name.
+        some_child: Whether it needs at least one child of any name.
+        content: The allowed values of its text; ``None`` if it has no text.
+        foreign: Whether it contains elements of other namespaces.
+        state: Whether kiwinb acts on it.
+        text: Its documentation, one sentence.
     """
 
     rule: str
@@ -113,12 +113,12 @@ class ElementRule:
 
 
 def normal(text: str) -> str:
-    """The text as datatypes see it: white space at the ends gone, elsewhere one space."""
+    """A text as datatypes see it: stripped, and with single spaces."""
     return _XML_SPACE.sub(" ", text).strip(" ")
 
 
 def image_has(kind: str) -> str | None:
-    """What a type of that ``image`` has: ``containerconfig``, ``bootloader``, or neither."""
+    """The element that such types have: ``containerconfig``, ``bootloader`` or none."""
     return element_rules()["type"].attributes["image"].datatype.having.get(kind)
 
 
@@ -130,7 +130,7 @@ def source() -> bytes:
 
 @cache
 def element_rules() -> Mapping[str, ElementRule]:
-    """All element rules by rule name, in the schema's order; ``image`` is the root's."""
+    """All element rules by name, in the order of the schema; ``image`` is the root."""
     defines = {
         define.get("name", ""): define
         for define in etree.fromstring(source()).iter(_RNG + "define")
@@ -144,14 +144,14 @@ def element_rules() -> Mapping[str, ElementRule]:
 
 
 def parents(name: str) -> tuple[str, ...]:
-    """Names of the elements that an element of this name may be in, in the schema's order."""
+    """Names of the elements that may contain an element of this name, in schema order."""
     return tuple(
         dict.fromkeys(rule.name for rule in element_rules().values() if name in rule.children)
     )
 
 
 def owners(attribute: str) -> tuple[str, ...]:
-    """Names of the elements that have an attribute of this name, in the schema's order."""
+    """Names of the elements that have an attribute of this name, in schema order."""
     return tuple(
         dict.fromkeys(
             rule.name for rule in element_rules().values() if attribute in rule.attributes
@@ -197,7 +197,7 @@ def _element_rule(
 def _parts(
     parent: etree._Element, wrappers: tuple[str, ...] = ()
 ) -> Iterator[tuple[etree._Element, tuple[str, ...]]]:
-    """What an element of the schema is made of, with the wrappers around each part."""
+    """The parts of an element of the schema, each with the wrappers around it."""
     for part in parent.iterchildren(_RNG + "*"):
         kind = etree.QName(part).localname
         holds_values = kind == "choice" and part[0].tag != _RNG + "ref"
