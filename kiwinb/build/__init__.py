@@ -1,1 +1,1 @@
-"""Build: a description and its inputs become steps; the appliance, its root tree and its image."""
+"""Build: turn a description and its inputs into steps; appliances, root trees and images."""

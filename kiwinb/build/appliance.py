@@ -1,4 +1,4 @@
-"""The Python interface: an appliance, of which a root tree is prepared and an image created.
+"""The Python interface: appliances, from which you prepare root trees and create images.
 
 ::
 
@@ -32,20 +32,20 @@ from kiwinb.steps.progress import Observer
 
 @dataclass(frozen=True, repr=False, eq=False, init=False)
 class Appliance:
-    """An image description, opened to be built. It never changes: :meth:`refresh` gives another.
+    """An image description that is ready to be built; immutable, see :meth:`refresh`.
 
     Args:
         path: The description directory, or the description file in it.
-        profiles: Profiles to select; the description's own defaults when empty.
-        type: Image type to build; the description's primary one when ``None``.
-        arch: Target architecture as ``uname -m`` prints it; the host's when ``None``.
-        kiwi_file: Name of the description file, when there are several.
-        overrides: What is to be different from the description.
-        settings: Settings of this host; the user's own when ``None``.
-        observer: Told what happens to each step; in a notebook, a live panel when ``None``.
+        profiles: Profiles to select; by default those that the description selects.
+        type: Image type to build; by default the primary type of the description.
+        arch: Target architecture as ``uname -m`` prints it; by default that of the host.
+        kiwi_file: Name of the description file, if there are several.
+        overrides: Changes to the description.
+        settings: Settings of this host; by default those of the user.
+        observer: Gets the events of each step; by default, notebooks show a live panel.
 
     Attributes:
-        session: What plans and runs its steps.
+        session: Plans and runs its steps.
 
     Raises:
         DescriptionError: The description cannot be read or is not valid.
@@ -91,7 +91,7 @@ class Appliance:
         return facts_html("Appliance", self._facts())
 
     def _facts(self) -> Pairs:
-        """What is what; asks no repository and opens no store."""
+        """The facts about the appliance; needs neither repositories nor the store."""
         image = self.description
         return (
             ("Image", f"{image.name} {image.version}"),
@@ -105,17 +105,17 @@ class Appliance:
 
     @property
     def document(self) -> Document:
-        """The description as it was read."""
+        """The description as read."""
         return self.session.document
 
     @property
     def description(self) -> ImageDescription:
-        """What is built: the selected parts of the document, with the overrides."""
+        """The effective description: the selected parts of the document, with the overrides."""
         return self.session.description
 
     @property
     def overrides(self) -> Overrides:
-        """What is different from the description."""
+        """The changes to the description."""
         return self.session.overrides
 
     @property
@@ -130,9 +130,9 @@ class Appliance:
 
     @property
     def plan(self) -> BuildPlan:
-        """The steps of the build and what it delivers.
+        """The steps of the build and the files that it delivers.
 
-        Reads the metadata of the repositories when no build of this host did before; see
+        This reads the metadata of the repositories if no build on this host has read it before; see
         :meth:`refresh`.
         """
         return self.session.planned.plan
@@ -143,57 +143,57 @@ class Appliance:
         return self.session.steps
 
     def refresh(self) -> Appliance:
-        """Read the metadata of the repositories anew, so that newer packages are seen.
+        """Read the metadata of the repositories again, to find newer packages.
 
         Returns:
-            The appliance with a plan that follows from what they hold now; this one keeps its
-            own: ``appliance = appliance.refresh()``.
+            A new appliance with a plan for the current packages: ``appliance =
+            appliance.refresh()``. This appliance keeps its plan.
 
         Raises:
-            RepositoryError: A repository cannot be reached, or its signature does not hold.
+            RepositoryError: A repository cannot be reached, or its signature is invalid.
         """
         return Appliance.of(self.session.refreshed())
 
     def observed_by(self, observer: Observer | None) -> Appliance:
-        """The same appliance, whose steps are told to somebody else."""
+        """A copy of the appliance with another observer."""
         return Appliance.of(replace(self.session, observer=observer))
 
     def check(self, target_dir: str | os.PathLike[str] | None = None) -> None:
-        """Run the checks of the description and of this host; every build does so first.
+        """Check the description and this host; every build starts with this.
 
-        What the description says and kiwinb does not use is logged as warnings, once.
+        This also logs a warning, once, for everything in the description that kiwinb does not use.
 
         Args:
-            target_dir: Directory that the build is to write to, if that is known.
+            target_dir: Directory that the build will write to, if known.
 
         Raises:
-            CheckErrors: It cannot be built, or not here; says all that was found.
+            CheckErrors: The appliance cannot be built, or not on this host; lists all problems.
         """
         self.session.check(target_dir)
 
     def effective(self) -> str:
-        """The description as XML, with nothing but what the selected image is made of."""
+        """The description as XML, reduced to the selected image."""
         return self.session.effective()
 
     def forecast_packages(self) -> tuple[AvailablePackage, ...]:
-        """The packages that the image gets, dependencies included, before anything is installed.
+        """The packages that the image will contain, including dependencies; installs nothing.
 
         Raises:
-            CheckErrors: It cannot be built here.
-            PackageError: A package is not there, or they do not go together.
+            CheckErrors: The appliance cannot be built on this host.
+            PackageError: A package is missing, or packages conflict.
         """
         self.check()
         return self.session.forecast_packages()
 
     def explain(self) -> Explanation:
-        """For each step, whether it will run, and which of its inputs changed since it last did."""
+        """For each step, whether it will run, and which inputs changed since its last run."""
         return self.session.explain()
 
     def run_until(self, name: str) -> RootTree:
-        """Run the steps up to and including the one of that name, and take its tree.
+        """Run the steps up to and including one, and return its tree.
 
         Raises:
-            ImageError: No step that leaves a tree has that name.
+            ImageError: No step with this name makes a tree.
             KiwinbError: A step failed.
         """
         self.check()
@@ -204,16 +204,16 @@ class Appliance:
         return RootTree(self.session, trees[name])
 
     def prepare(self) -> RootTree:
-        """Turn the description into an unpacked root tree; only what has to run runs.
+        """Prepare a root tree; runs only the steps that have to run.
 
         Raises:
-            CheckErrors: It cannot be built here.
-            KiwinbError: A step failed; what ran before it is kept.
+            CheckErrors: The appliance cannot be built on this host.
+            KiwinbError: A step failed; the results of the steps before it are kept.
         """
         self.check()
         return self.run_until(self.plan.prepare[-1].name)
 
     def build(self, target_dir: str | os.PathLike[str] = "out") -> Image:
-        """Prepare and create in one go; see :meth:`prepare` and :meth:`RootTree.create`."""
+        """Prepare and create an image; see :meth:`prepare` and :meth:`RootTree.create`."""
         self.check(target_dir)
         return RootTree(self.session, self.plan.prepare[-1]).create(target_dir)

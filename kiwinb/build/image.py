@@ -1,4 +1,4 @@
-"""An image: the files that create delivered."""
+"""Images: the files that create delivered."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Image(Inspectable):
-    """An image that was delivered into a target directory.
+    """An image in a target directory.
 
     Attributes:
-        description: What it was made from.
+        description: The effective description of the image.
         result: All files that were delivered.
     """
 
@@ -55,10 +55,10 @@ class Image(Inspectable):
         return self.result.directory / self.result.files[0].filename
 
     def parts(self) -> pd.DataFrame:
-        """What each byte of a disk image is for, partition by partition.
+        """How the bytes of a disk image are used, partition by partition.
 
         Raises:
-            InspectError: It is no disk with partitions.
+            InspectError: The image is not a disk with partitions.
         """
         with self.tree() as tree:
             from kiwinb.inspect.breakdown import parts

@@ -1,4 +1,4 @@
-"""Steps that go on from a root tree which was taken from a directory."""
+"""Steps that continue from a root tree that was imported from a directory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kiwinb.steps.step import DraftStep, Output, Step, StepContext
 
 @dataclass(frozen=True)
 class Imported:
-    """The tree was taken from a directory; there is no other way to make it."""
+    """Stands for a tree that was imported from a directory; it cannot be made again."""
 
     output: ClassVar[Output] = "tree"
     revision: ClassVar[int] = 1
@@ -22,7 +22,7 @@ class Imported:
     key: Digest
 
     def run(self, context: StepContext) -> None:
-        """Say that it is gone.
+        """Raise an error: the tree is gone.
 
         Raises:
             StoreError: Always.
@@ -32,18 +32,18 @@ class Imported:
 
 @dataclass(frozen=True)
 class LeaveOutDescription:
-    """Remove the directory ``image``, which is no part of the image."""
+    """Remove the directory ``image``, which is not part of the image."""
 
     output: ClassVar[Output] = "tree"
     revision: ClassVar[int] = 1
 
     def run(self, context: StepContext) -> None:
-        """Remove it."""
+        """Remove the directory."""
         shutil.rmtree(context.root / EXPORT_FOLDER)
 
 
 def imported(key: Digest) -> Step:
-    """The step that stands for a tree which the store took from a directory."""
+    """The step that stands for a tree that the store imported from a directory."""
     return Step("import", "Take the root tree", Imported(key), None, (), {"tree": key}, key)
 
 

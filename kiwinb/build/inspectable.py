@@ -1,4 +1,4 @@
-"""What a root tree and an image have in common: both can be looked into."""
+"""What root trees and images have in common: tables and views of their contents."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
 
 
 class Inspectable(ABC):
-    """The tables and views of what holds a tree; see :mod:`kiwinb.inspect`."""
+    """Tables and views of something that holds a tree; see :mod:`kiwinb.inspect`."""
 
     @abstractmethod
     def tree(self) -> Tree:
-        """The tree in it to look into; nothing is mounted."""
+        """Open the tree in it, without mounting anything."""
 
     @abstractmethod
     def _described(self) -> ImageDescription:
-        """The description that it was made from."""
+        """The effective description that it was made from."""
 
     def files(self) -> pd.DataFrame:
-        """All that is in it; see :func:`kiwinb.inspect.files.files`."""
+        """Its files; see :func:`kiwinb.inspect.files.files`."""
         from kiwinb.inspect.files import files
 
         with self.tree() as tree:
             return files(tree)
 
     def packages(self) -> pd.DataFrame:
-        """The packages in it, and why they are there; see :mod:`kiwinb.inspect.packages`."""
+        """Its packages and why they are installed; see :mod:`kiwinb.inspect.packages`."""
         from kiwinb.inspect.packages import named_in, packages
 
         with self.tree() as tree:
             return packages(tree, named_in(self._described()))
 
     def unowned(self) -> pd.DataFrame:
-        """What no package has; see :func:`kiwinb.inspect.unowned.unowned`."""
+        """Its files that no package owns; see :func:`kiwinb.inspect.unowned.unowned`."""
         from kiwinb.inspect.unowned import unowned
 
         with self.tree() as tree:

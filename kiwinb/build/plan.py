@@ -1,6 +1,7 @@
 """Plan a whole build: the prepare steps in KIWI NG's order, then those of the image kind.
 
-Pure: what the steps read was resolved and fingerprinted before (:class:`BuildInputs`).
+Planning is pure: :class:`BuildInputs` holds everything that the steps read, resolved and
+fingerprinted.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ INITRD = "initrd"
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """The steps of a build, and what it delivers.
+    """The steps of a build, and the files that it delivers.
 
     Attributes:
-        prepare: Steps that leave the root tree; the last one's tree is the result.
-        create: Steps that make the image from it.
+        prepare: Steps that prepare the root tree; the tree of the last one is the result.
+        create: Steps that create the image from the tree.
         results: Files that ``create`` delivers.
     """
 
@@ -60,7 +61,8 @@ def plan_build(image: ImageDescription, inputs: BuildInputs) -> BuildPlan:
     """Plan the build of an image from its description.
 
     Raises:
-        ImageError: No such kind of image is known, or it cannot be what the description asks.
+        ImageError: kiwinb does not know the image type, or it does not support what the description
+            asks for.
     """
     inputs = _with_variables(image, inputs)
     start = plan_base_container(inputs.base) if inputs.base else ()
@@ -72,21 +74,22 @@ def plan_build(image: ImageDescription, inputs: BuildInputs) -> BuildPlan:
 def plan_create(
     image: ImageDescription, inputs: BuildInputs, prepare: tuple[Step, ...]
 ) -> BuildPlan:
-    """Plan the making of an image from the tree that prepare steps leave.
+    """Plan how to create an image from the tree that prepare steps make.
 
     Args:
         image: The effective description.
-        inputs: What the build reads besides.
-        prepare: The steps before; the last one leaves the tree.
+        inputs: The other inputs of the build.
+        prepare: The prepare steps; the last one makes the tree.
 
     Raises:
-        ImageError: No such kind of image is known, or it cannot be what the description asks.
+        ImageError: kiwinb does not know the image type, or it does not support what the description
+            asks for.
     """
     kind = IMAGE_KINDS.find(image.type.image)
     inputs = _with_variables(image, inputs)
     drafts = _chain(_script(image, inputs, "images.sh"), after=prepare[-1].name)
     tree = drafts[-1].name if drafts else prepare[-1].name
-    metadata = plan_metadata(image, tree)  # no package has an initrd: it need not wait for one
+    metadata = plan_metadata(image, tree)  # no package owns an initrd, so this need not wait for it
     if kind.boots:
         action = plan_initrd(image.type.initrd_system, inputs.epoch)
         drafts = (*drafts, DraftStep(INITRD, "Build the initrd", action, base=tree))
@@ -106,7 +109,7 @@ Named = tuple[str, str, Action]
 
 
 def _chain(actions: Iterator[Named], after: str | None = None) -> tuple[DraftStep, ...]:
-    """Steps each of which continues the tree of the one before."""
+    """Steps, each of which continues the tree of the previous one."""
     drafts: list[DraftStep] = []
     for name, title, action in actions:
         drafts.append(DraftStep(name, title, action, base=drafts[-1].name if drafts else after))
@@ -114,7 +117,7 @@ def _chain(actions: Iterator[Named], after: str | None = None) -> tuple[DraftSte
 
 
 def bootstrap_request(image: ImageDescription, inputs: BuildInputs) -> PackageRequest:
-    """What the first packages of an empty tree are."""
+    """The request for the first packages of an empty tree."""
     assert inputs.state is not None, "packages are installed from repositories"
     preferences = image.preferences
     return PackageRequest(
@@ -128,7 +131,7 @@ def bootstrap_request(image: ImageDescription, inputs: BuildInputs) -> PackageRe
 
 
 def install_request(image: ImageDescription, inputs: BuildInputs) -> PackageRequest:
-    """What is installed into a tree that was bootstrapped."""
+    """The request for the packages to install after the bootstrap."""
     wanted = image.packages.image
     names = wanted.packages
     if inputs.base is not None:
@@ -145,7 +148,7 @@ def install_request(image: ImageDescription, inputs: BuildInputs) -> PackageRequ
 
 
 def forecast_request(image: ImageDescription, inputs: BuildInputs) -> PackageRequest:
-    """What an empty tree gets in all, for a forecast."""
+    """The request for all packages together, for a forecast."""
     first, then = bootstrap_request(image, inputs), install_request(image, inputs)
     return replace(then, packages=(*first.packages, *then.packages))
 

@@ -1,4 +1,4 @@
-"""A root tree: what prepare leaves, and create makes an image of."""
+"""Root trees: prepare makes them, and create makes images from them."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class RootTree(Inspectable):
     """A root tree in the checkpoint store.
 
     Attributes:
-        session: What plans and runs its steps.
-        step: The step that left it.
+        session: Plans and runs its steps.
+        step: The step that made it.
     """
 
     session: BuildSession
@@ -58,7 +58,7 @@ class RootTree(Inspectable):
 
     @property
     def description(self) -> ImageDescription:
-        """What it was made from."""
+        """The effective description that it was made from."""
         return self.session.description
 
     @property
@@ -89,16 +89,16 @@ class RootTree(Inspectable):
         return CheckpointTree(self.session.store, self.step.key, name)
 
     def export(self, directory: str | os.PathLike[str], *, replace: bool = False) -> Path:
-        """Write it to a directory, as KIWI NG's ``--root`` has it.
+        """Write the tree to a directory, in the layout of KIWI NG's ``--root``.
 
-        The directory ``image`` in it says what :func:`open_root` needs to go on from there.
+        Its directory ``image`` holds what :func:`open_root` needs to continue from there.
 
         Args:
-            directory: Not there yet, or empty.
-            replace: It may hold a root tree that was written before; that is removed first.
+            directory: A path that does not exist yet, or an empty directory.
+            replace: Replace a root tree that was written there before.
 
         Raises:
-            StoreError: There is something else at that place.
+            StoreError: The directory holds something else.
         """
         path = normalised(directory).absolute()
         session = self.session
@@ -110,10 +110,10 @@ class RootTree(Inspectable):
         return path
 
     def create(self, target_dir: str | os.PathLike[str] = "out") -> Image:
-        """Make the image from the tree, and deliver it with all result files.
+        """Create the image from the tree, and deliver it with all result files.
 
         Args:
-            target_dir: Directory of the result files; made when it is not there.
+            target_dir: Directory for the result files; it is created if necessary.
 
         Raises:
             KiwinbError: A step failed, or the results cannot be delivered.
@@ -142,17 +142,17 @@ def open_root(
 ) -> RootTree:
     """Open a root tree that :meth:`RootTree.export` wrote, to create an image from it.
 
-    What was changed in the directory since is in the image.
+    The image contains any changes that were made in the directory since.
 
     Args:
         directory: The root directory.
-        overrides: In place of those it was prepared with.
-        settings: Settings of this host; the user's own when ``None``.
-        observer: Told what happens to each step; in a notebook, a live panel when ``None``.
+        overrides: Replace the overrides that it was prepared with.
+        settings: Settings of this host; by default those of the user.
+        observer: Gets the events of each step; by default, notebooks show a live panel.
 
     Raises:
-        ImageError: It is no prepared root tree.
-        StoreError: It cannot be taken into the store.
+        ImageError: The directory is not a prepared root tree.
+        StoreError: The store cannot import the tree.
     """
     root = normalised(directory).absolute()
     prepared = read_export(root)

@@ -1,7 +1,7 @@
-"""A description opened on this host: what plans and runs its steps.
+"""Sessions: a description on this host, with the code that plans and runs its steps.
 
-:class:`~kiwinb.build.appliance.Appliance` opens one and hands it to the root tree it prepares;
-neither knows more of the other.
+:class:`~kiwinb.build.appliance.Appliance` opens a session and passes it to the root tree that it
+prepares. This is all that the two share.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from kiwinb.steps.step import HostPaths
 log = logging.getLogger(__name__)
 
 STALE = 7 * 24 * 3600
-"""Age in seconds from which repository metadata is called old in a warning."""
+"""Age in seconds from which kiwinb warns that repository metadata is old."""
 
 
 def _told_once() -> Callable[[str], None]:
@@ -64,11 +64,11 @@ def _told_once() -> Callable[[str], None]:
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, and the time that it stamps.
+    """A plan, and its time stamp.
 
     Attributes:
-        plan: The steps, and what they deliver.
-        epoch: Time of what is made, in seconds since 1970-01-01 UTC.
+        plan: The steps, and the files that they deliver.
+        epoch: Time stamp for everything that the build makes, in seconds since 1970-01-01 UTC.
     """
 
     plan: BuildPlan
@@ -77,17 +77,18 @@ class Planned:
 
 @dataclass(frozen=True, eq=False)
 class BuildSession:
-    """Everything that is known of a build before it runs; it never changes.
+    """Everything that is known about a build before it runs; immutable.
 
     Attributes:
-        document: The description as it was read.
-        overrides: What is different from it.
-        description: What is built: the selected parts of the document, with the overrides.
+        document: The description as read.
+        overrides: Changes to the description.
+        description: The effective description: the selected parts of the document, with the
+            overrides.
         settings: Settings of this host.
-        observer: Told what happens to each step; in a notebook, a live panel when ``None``.
-        given: The plan, where it was made before; otherwise it is made when it is asked for.
-        preparing: A root tree is to be prepared, not only an image made from one.
-        warn: Logs a warning, each text once.
+        observer: Gets the events of each step; by default, notebooks show a live panel.
+        given: The plan, if it exists already; otherwise it is made when needed.
+        preparing: Whether to prepare a root tree, not only to create an image from one.
+        warn: Logs each warning once.
     """
 
     document: Document
@@ -111,17 +112,17 @@ class BuildSession:
 
     @cached_property
     def planned(self) -> Planned:
-        """The plan; reads the metadata of the repositories when no build of this host did.
+        """The plan; reads the metadata of the repositories if no build on this host has done so.
 
         Raises:
-            CheckError: The description's package manager is none that is known.
+            CheckError: kiwinb does not know the package manager of the description.
             KiwinbError: A repository or a file of the description cannot be read.
         """
         return self.given or self._plan(refresh=False)
 
     @property
     def identity(self) -> BuildIdentity:
-        """What tells this build from others of the same name."""
+        """The identity that distinguishes this build from others of the same name."""
         image = self.description
         return BuildIdentity(
             image.directory.absolute(),
@@ -138,7 +139,7 @@ class BuildSession:
         return Steps(self.planned.plan.steps)
 
     def refreshed(self) -> BuildSession:
-        """The same, planned with the metadata of the repositories as they are now."""
+        """The same session, planned with the current metadata of the repositories."""
         return replace(self, given=self._plan(refresh=True))
 
     def check(self, target_dir: str | os.PathLike[str] | None = None) -> None:
@@ -146,7 +147,7 @@ class BuildSession:
         tree = self._effective()
         for kind in tree.iterfind("preferences/type"):
             for name, value in self.description.type.attributes.items():
-                kind.set(name, value)  # what overrides say, too
+                kind.set(name, value)  # including the overrides
         for warning in warnings(tree):
             self.warn(warning)
         target = None if target_dir is None else normalised(target_dir)
@@ -155,7 +156,7 @@ class BuildSession:
         )
 
     def effective(self) -> str:
-        """The description as XML, with nothing but what the selected image is made of."""
+        """The description as XML, reduced to the selected image."""
         return to_xml(self._effective())
 
     def _effective(self) -> etree._ElementTree:
@@ -173,7 +174,7 @@ class BuildSession:
         return manager.forecast(forecast_request(image, inputs), self.host)
 
     def explain(self) -> Explanation:
-        """For each step, whether it will run, and which of its inputs changed since it last did."""
+        """For each step, whether it will run, and which inputs changed since its last run."""
         history, steps = self.store.history, self.steps
         return Explanation(
             StepForecast(
@@ -185,10 +186,10 @@ class BuildSession:
         )
 
     def run(self, targets: Sequence[str]) -> Mapping[str, Checkpoint]:
-        """Run the steps of those names, and what they need; only what has to run runs.
+        """Run the named steps and those that they need, as far as they have to run.
 
         Raises:
-            KiwinbError: A step failed; what ran before it is kept.
+            KiwinbError: A step failed; the results of the steps before it are kept.
         """
         try:
             with self.watched(targets) as observer:
@@ -205,7 +206,7 @@ class BuildSession:
             self.store.history.remember(self.identity, held)
 
     def watched(self, targets: Sequence[str]) -> AbstractContextManager[Observer]:
-        """Who is told of the steps of a run: the observer, else the panel of a notebook."""
+        """The observer of a run: the given one, or else the panel of a notebook."""
         if self.observer is not None:
             return nullcontext(self.observer)
         if not in_notebook():
@@ -215,7 +216,7 @@ class BuildSession:
         return watch(self.description.name, self.steps, targets, self.store)
 
     def host_files(self) -> tuple[tuple[str, HostFiles], ...]:
-        """Files of this host that may get into the image, as they are now."""
+        """The files of this host that may get into the image, in their current state."""
         kind = IMAGE_KINDS.find(self.description.type.image)
         return find_host_files(kind.host_directories(self.description), self.settings.cache)
 

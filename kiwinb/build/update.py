@@ -1,4 +1,4 @@
-"""Change the packages of a root tree that was prepared before, in its directory."""
+"""Change the packages of an exported root tree."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from kiwinb.steps.step import DraftStep, seal
 
 @dataclass(frozen=True)
 class Change:
-    """What is to be different in a root tree.
+    """Changes to the packages of a root tree.
 
     Attributes:
         add: Packages to install.
-        delete: Packages to remove, with what depends on them.
+        delete: Packages to remove, including those that depend on them.
     """
 
     add: tuple[str, ...] = ()
@@ -52,23 +52,23 @@ def update_root(
     settings: Settings | None = None,
     observer: Observer = ignore,
 ) -> Path:
-    """Install and remove packages in a root tree, or bring all of its packages up to date.
+    """Install and remove packages in a root tree, or upgrade all its packages.
 
-    The repositories are those of the description that the tree was prepared from; their metadata
-    is read anew. The directory is replaced when all is done, or left as it was.
+    The packages come from the repositories in the description of the tree; their metadata is read
+    again. The directory is replaced at the end, or stays unchanged if anything fails.
 
     Args:
         directory: A root tree that :meth:`kiwinb.build.root_tree.RootTree.export` wrote.
         add: Packages to install.
-        delete: Packages to remove. With neither, all packages are upgraded.
-        settings: Settings of this host; the user's own when ``None``.
-        observer: Told what happens to each step.
+        delete: Packages to remove. Without packages to add or remove, all packages are upgraded.
+        settings: Settings of this host; by default those of the user.
+        observer: Gets the events of each step.
 
     Returns:
         The directory.
 
     Raises:
-        ImageError: It is no prepared root tree.
+        ImageError: The directory is not a prepared root tree.
         KiwinbError: A step failed.
     """
     root = normalised(directory).absolute()
@@ -97,7 +97,7 @@ def update_root(
 
 
 def _replace(store: Store, key: Digest, root: Path) -> None:
-    """Put a tree of the store in the place of a directory, or leave the directory as it was."""
+    """Replace a directory with a tree of the store, or leave it unchanged on failure."""
     aside = f".{root.name}.{secrets.token_hex(4)}"
     fresh, old = root.with_name(f"{aside}.new"), root.with_name(f"{aside}.old")
     try:
@@ -115,7 +115,7 @@ def _replace(store: Store, key: Digest, root: Path) -> None:
 
 
 def _drafts(manager: Used, request: PackageRequest, change: Change) -> Iterator[DraftStep]:
-    """The steps, each on the tree of the one before."""
+    """The steps, each of which continues the tree of the previous one."""
     base = "import"
     if change.add:
         action = InstallPackages(manager, replace(request, packages=change.add))

@@ -1,4 +1,4 @@
-"""Expectations of a recipe: what must hold of its root tree and its image.
+"""Expectations of a recipe: conditions that its root tree and its image must meet.
 
 ::
 
@@ -10,8 +10,9 @@
         expect.package(root, "openssh-server", at_least="1:9.2")
         expect.file(root, "/etc/motd", contains="Welcome")
 
-Within ``all()`` everything is measured, shown as one table, and what does not hold is told
-together. A call outside of it raises at once. Each is recorded for the headless runner.
+A block ``all()`` measures all its expectations, shows them as one table and reports those that do
+not hold together. Outside of such a block, an expectation that does not hold raises at once. All
+expectations are recorded for the headless runner.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What can be expected of trees, images and values."""
+"""Expectations about trees, images and values."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def that(value: Any, relation: str, bound: Any, label: str) -> Outcome:
-    """Expect that a value is as a bound says.
+    """Expect that a value and a bound are in a relation.
 
     Args:
-        value: What was measured.
+        value: The measured value.
         relation: ``<``, ``<=``, ``==``, ``!=``, ``>=``, ``>``, ``in`` or ``not in``.
-        bound: What it is compared with.
-        label: What it is, in words.
+        bound: The value to compare with.
+        label: What the value is, in words.
 
     Raises:
-        ExpectationError: It does not hold.
+        ExpectationError: The expectation does not hold.
         InspectError: There is no such relation.
     """
     if relation not in _OPERATORS:
@@ -62,15 +62,15 @@ def that(value: Any, relation: str, bound: Any, label: str) -> Outcome:
 def size(
     source: Source | HasPath, *, at_most: Size | None = None, at_least: Size | None = None
 ) -> Outcome:
-    """Expect a size: of an image or another file its length, of a tree what ``du`` counts.
+    """Expect a size: the length of an image or another file, or the disk usage of a tree.
 
     Args:
         source: An image, a root tree, or a path.
-        at_most: The most it may be.
-        at_least: The least.
+        at_most: Maximum size.
+        at_least: Minimum size.
 
     Raises:
-        ExpectationError: It is not.
+        ExpectationError: The size is outside of the bounds.
     """
     most, least = bytes_of(at_most), bytes_of(at_least)
     if most is None and least is None:
@@ -89,12 +89,12 @@ def package(
 
     Args:
         source: A root tree, an image, or a path.
-        name: Of the package.
-        at_least: Its version or a later one, in the package manager's order.
+        name: Name of the package.
+        at_least: Minimum version, in the order of the package manager.
         version: Its exact version.
 
     Raises:
-        ExpectationError: It is not, or in another version.
+        ExpectationError: The package is not installed, or in another version.
     """
     with opened_once(source) as tree:
         database = find_database(tree)
@@ -118,11 +118,11 @@ def no_package(source: Source, name: str = "*", *, section: str | None = None) -
 
     Args:
         source: A root tree, an image, or a path.
-        name: Of the package, or a pattern with ``*`` for several.
-        section: A section, whichever archive area it is of: ``x11`` is ``contrib/x11``, too.
+        name: Name of the package, or a pattern with ``*``.
+        section: A section of any archive area: ``x11`` includes ``contrib/x11``.
 
     Raises:
-        ExpectationError: There are some; tells which and how large they are.
+        ExpectationError: Such packages are installed; lists them with their sizes.
     """
     if name == "*" and section is None:
         raise InspectError("no package is named", remedy="Give a name, a pattern or a section.")
@@ -150,18 +150,18 @@ def file(
     owner: str | None = None,
     target: str | None = None,
 ) -> Outcome:
-    """Expect that something is at a path.
+    """Expect that a path exists.
 
     Args:
         source: A root tree, an image, or a path.
-        path: In the tree; symbolic links are followed, unless ``target`` is given.
-        contains: Text that is in the file.
+        path: A path in the tree; symbolic links are followed, unless ``target`` is given.
+        contains: Text that the file contains.
         mode: Its permission bits, as in ``0o644``.
-        owner: Name of the user it belongs to, or the number as text.
-        target: The path is a symbolic link with this target.
+        owner: Name of its owner, or the number as text.
+        target: Target of the symbolic link at this path.
 
     Raises:
-        ExpectationError: It is not there, or is not so.
+        ExpectationError: The path does not exist, or differs.
     """
     with opened_once(source) as tree:
         row = find(tree, path, follow=target is None)
@@ -194,14 +194,14 @@ def file(
 
 
 def no_file(source: Source, path: str) -> Outcome:
-    """Expect that nothing is at a path.
+    """Expect that a path does not exist.
 
     Args:
         source: A root tree, an image, or a path.
-        path: In the tree, or a pattern with ``*``, which stands for ``/``, too.
+        path: A path in the tree, or a pattern with ``*``, which also matches ``/``.
 
     Raises:
-        ExpectationError: There is; tells what, and how much it takes.
+        ExpectationError: The path exists; lists the matches with their sizes.
     """
     with opened_once(source) as tree:
         table = files(tree)
@@ -217,15 +217,15 @@ def no_file(source: Source, path: str) -> Outcome:
 
 
 def no_unowned(source: Source, under: str = "/", *, ignore: Sequence[str] = ()) -> Outcome:
-    """Expect that every file belongs to a package, or is known to be made by a program.
+    """Expect that every file belongs to a package, or that a known program made it.
 
     Args:
         source: A root tree, an image, or a path.
-        under: Only what is in this directory.
-        ignore: Patterns of paths that may be there all the same.
+        under: Look only at this directory.
+        ignore: Patterns of paths to ignore.
 
     Raises:
-        ExpectationError: There are others; tells which.
+        ExpectationError: There are other files; lists them.
     """
     with opened_once(source) as tree:
         table = unowned(tree)

@@ -1,4 +1,4 @@
-"""How expectations are measured."""
+"""Measure trees, images and values for expectations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SHOWN = 3
 
 @runtime_checkable
 class HasPath(Protocol):
-    """What is a file: an ``Image``."""
+    """Something that is a file, such as an ``Image``."""
 
     @property
     def path(self) -> Path:
@@ -40,7 +40,7 @@ def bytes_of(size: Size | None) -> int | None:
     """The bytes of a bound.
 
     Raises:
-        InspectError: It is no size.
+        InspectError: The bound is not a size.
     """
     if size is None or isinstance(size, int):
         return size
@@ -51,12 +51,12 @@ def bytes_of(size: Size | None) -> int | None:
 
 
 def exact(size: int) -> str:
-    """A size for people, with its bytes."""
+    """A size for people, followed by the number of bytes."""
     return f"{binary(size)} ({size} bytes)" if size >= 1024 else f"{size} bytes"
 
 
 def measure_size(source: Source | HasPath) -> tuple[str, int]:
-    """What a source is called, and its size in bytes."""
+    """The name of a source, and its size in bytes."""
     place = source.path if isinstance(source, HasPath) else source
     if isinstance(place, str | os.PathLike) and Path(place).is_file():
         return Path(place).name, Path(place).stat().st_size
@@ -65,14 +65,14 @@ def measure_size(source: Source | HasPath) -> tuple[str, int]:
 
 
 def resolved(table: pd.DataFrame) -> Any:
-    """Where the directories of a tree really are, by path."""
+    """The real paths of the directories of a tree, by path."""
     links = table[table["type"].eq("symlink")]
     return resolver(dict(zip(links["path"], links["target"], strict=True)))
 
 
 @contextmanager
 def opened_once(source: Source) -> Iterator[Tree]:
-    """The tree of a source, which an ``all()`` around it keeps open."""
+    """The tree of a source; an enclosing ``all()`` keeps it open."""
     together = OPEN.get()
     if together is not None:
         yield together.tree(source)
@@ -82,7 +82,7 @@ def opened_once(source: Source) -> Iterator[Tree]:
 
 
 def find(tree: Tree, path: str, *, follow: bool) -> pd.Series | None:
-    """The row of a path in the table of files; ``None`` when nothing is there."""
+    """The row of a path in the table of files; ``None`` if the path does not exist."""
     table = files(tree)
     directories = resolved(table)
     parent, _, name = path.rstrip("/").rpartition("/")
@@ -92,7 +92,7 @@ def find(tree: Tree, path: str, *, follow: bool) -> pd.Series | None:
 
 
 def contains_text(tree: Tree, row: pd.Series, contains: str | bytes) -> tuple[bool, str]:
-    """Whether a file contains something, and what it has instead."""
+    """Whether a file contains a text, and what it contains instead."""
     if row["type"] != "file":
         return False, f"a {row['type']}"
     wanted = contains.encode() if isinstance(contains, str) else contains
@@ -104,12 +104,12 @@ def contains_text(tree: Tree, row: pd.Series, contains: str | bytes) -> tuple[bo
 
 
 def listed_packages(found: Sequence[Package]) -> str:
-    """Packages in one line, with their size."""
+    """Packages as one line of text, with their sizes."""
     return listed([item.label for item in found], sum(item.installed_size or 0 for item in found))
 
 
 def listed(names: Sequence[str], size: int) -> str:
-    """Names in one line, the first few of them, with the size of all."""
+    """The first few names as one line of text, with the size of all."""
     if not names:
         return "none"
     shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

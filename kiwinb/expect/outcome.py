@@ -1,4 +1,4 @@
-"""Expectations that were measured: how they are kept, shown and reported."""
+"""Measured expectations: record, show and report them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.remembered import RememberedTree, remembered
 
 RECORD_VARIABLE = "KIWINB_RECORD_EXPECTATIONS"
-"""Environment variable that names the file which expectations are appended to, as JSON lines."""
+"""Environment variable with the name of the file that lists expectations as JSON lines."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One expectation, and what was measured.
+    """An expectation, and the measured value.
 
     Attributes:
-        what: What is measured, in words.
-        expected: What is to hold.
-        measured: The number or fact that was found.
-        passed: It holds.
+        what: What was measured, in words.
+        expected: The expected value.
+        measured: The measured value.
+        passed: Whether it holds.
     """
 
     what: str
@@ -38,7 +38,7 @@ class Outcome:
     passed: bool
 
     def __str__(self) -> str:
-        """It in one line."""
+        """The expectation as one line of text."""
         mark = "ok" if self.passed else "FAILED"
         return f"{mark}: {self.what}: {self.measured} (expected: {self.expected})"
 
@@ -51,7 +51,7 @@ class Expectations:
     """Expectations that are reported together; see :func:`all`.
 
     Attributes:
-        outcomes: What was measured so far.
+        outcomes: The expectations that were measured so far.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -59,10 +59,10 @@ class Expectations:
     _opened: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def tree(self, source: Source) -> RememberedTree:
-        """The tree of a source; each is read once in a block.
+        """The tree of a source; a block reads each tree once.
 
         Raises:
-            InspectError: It cannot be read.
+            InspectError: The tree cannot be read.
         """
         place = os.fspath(source) if isinstance(source, str | os.PathLike) else id(source)
         if place not in self._trees:
@@ -70,18 +70,18 @@ class Expectations:
         return self._trees[place]
 
     def close(self) -> None:
-        """Let go of the trees."""
+        """Close the trees."""
         self._trees.clear()
         self._opened.close()
 
     @property
     def passed(self) -> bool:
-        """All of them hold."""
+        """Whether all of them hold."""
         return not self.failures
 
     @property
     def failures(self) -> tuple[Outcome, ...]:
-        """Those that do not."""
+        """The expectations that do not hold."""
         return tuple(item for item in self.outcomes if not item.passed)
 
     def table(self) -> pd.DataFrame:
@@ -90,10 +90,10 @@ class Expectations:
         return pd.DataFrame([asdict(item) for item in self.outcomes], columns=columns)
 
     def check(self) -> None:
-        """Raise when one does not hold.
+        """Raise an error if an expectation does not hold.
 
         Raises:
-            ExpectationError: Names each that does not, with what was measured.
+            ExpectationError: Lists those that do not hold, with the measured values.
         """
         if self.failures:
             raise _error(self.failures, len(self.outcomes))
@@ -113,10 +113,10 @@ OPEN: ContextVar[Expectations | None] = ContextVar("expectations", default=None)
 
 @contextmanager
 def all() -> Iterator[Expectations]:
-    """Measure all expectations in the block, show them as a table, and tell all that fail.
+    """Measure all expectations in the block, show them as a table, and report all that fail.
 
     Raises:
-        ExpectationError: At the end of the block, when one or more do not hold.
+        ExpectationError: At the end of the block, if any expectation does not hold.
     """
     found = Expectations()
     token = OPEN.set(found)
@@ -130,10 +130,10 @@ def all() -> Iterator[Expectations]:
 
 
 def report(what: str, expected: str, measured: str, passed: bool) -> Outcome:
-    """Keep what was measured: in the record of the runner, and in the ``all()`` around it.
+    """Record an expectation, for the headless runner and the enclosing ``all()``.
 
     Raises:
-        ExpectationError: It does not hold, and there is no ``all()`` around it.
+        ExpectationError: It does not hold, and there is no enclosing ``all()``.
     """
     outcome = Outcome(what, expected, measured, passed)
     place = os.environ.get(RECORD_VARIABLE)
@@ -158,7 +158,7 @@ def _error(failures: Sequence[Outcome], total: int) -> ExpectationError:
 
 
 def _show(found: Expectations) -> None:
-    """In a notebook, below the cell."""
+    """Show the table below the cell, if in a notebook."""
     from kiwinb.notebook.frontend import in_notebook
 
     if found.outcomes and in_notebook():

@@ -1,4 +1,4 @@
-"""What can be expected of an image that starts."""
+"""Expectations about images that boot."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def boots(
     memory: int = 1024,
     arch: str | None = None,
 ) -> Outcome:
-    """Expect that an image boots in QEMU; it is left as it is.
+    """Expect that an image boots in QEMU; the image stays unchanged.
 
     Args:
         image: A disk image.
@@ -33,7 +33,7 @@ def boots(
         arch: Architecture of the image; by default the host's.
 
     Raises:
-        ExpectationError: It does not; tells what the console showed last.
+        ExpectationError: The image does not boot; includes the last lines of the console.
         HostError: QEMU or the firmware is not installed.
     """
     path = image.path if isinstance(image, HasPath) else Path(image)

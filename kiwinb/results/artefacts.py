@@ -28,8 +28,8 @@ class Artefact:
     """A file that a run made.
 
     Attributes:
-        path: Path of the file. kind: ``image``, ``result`` (another result file of a build),
-            ``notebook``, ``report``,
+        path: Path of the file.
+        kind: ``image``, ``result`` (another result file of a build), ``notebook``, ``report``,
             ``junit``, or the kind that a cell gave.
         cell: Number of the cell that recorded it; ``None`` if the runner wrote the file.
     """

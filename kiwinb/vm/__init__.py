@@ -1,1 +1,1 @@
-"""Virtual machines: images are booted in QEMU, and talked to."""
+"""Virtual machines: boot images in QEMU and use their consoles."""

@@ -37,11 +37,11 @@ _ESCAPES = re.compile(
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a command in the booted system did.
+    """The result of a command in the booted system.
 
     Attributes:
         status: Exit status.
-        output: What it printed, without the final line end.
+        output: Its output, without the final line end.
     """
 
     status: int
@@ -59,14 +59,14 @@ class Console:
         self._child = child
 
     def expect(self, pattern: str, *, timeout: float = 180) -> re.Match[str]:
-        """Read until a pattern is seen.
+        """Read until a pattern matches.
 
         Args:
             pattern: Regular expression.
             timeout: Seconds to wait.
 
         Raises:
-            BootError: It was not seen in that time, or the machine ended; with the last lines.
+            BootError: It did not match in time, or the machine ended; includes the last lines.
         """
         try:
             self._child.expect(pattern, timeout=timeout)
@@ -83,10 +83,10 @@ class Console:
         self._child.sendline(line)
 
     def login(self, user: str, password: str | None = None, *, timeout: float = 300) -> None:
-        """Wait for the login prompt, log in, and make the shell fit for :meth:`run`.
+        """Wait for the login prompt, log in, and prepare the shell for :meth:`run`.
 
         Raises:
-            BootError: No prompt came, or the login was refused.
+            BootError: No prompt appeared, or the login was refused.
         """
         self.expect(r"login: ", timeout=timeout)
         self.send(user)
@@ -104,7 +104,7 @@ class Console:
         """Run a shell command in the session that :meth:`login` opened.
 
         Raises:
-            BootError: It did not end in that time.
+            BootError: The command did not end in time.
         """
         mark = secrets.token_hex(8)
         first, second = mark[:8], mark[8:]
@@ -115,7 +115,7 @@ class Console:
         return CommandResult(int(end[2]), output)
 
     def power_off(self, *, timeout: float = 120) -> None:
-        """Shut the system down in order and wait for the machine to end."""
+        """Shut the system down properly and wait for the machine to end."""
         self.send("systemctl poweroff || poweroff")
         self._child.expect(pexpect.EOF, timeout=timeout)
 
@@ -136,13 +136,13 @@ def boot(
     log: Path | None = None,
     arch: str | None = None,
 ) -> Iterator[Console]:
-    """Start a disk image; the machine is ended when the block is left.
+    """Start a disk image; the machine stops at the end of the block.
 
     Args:
         image: A raw or qcow2 disk image.
         firmware: ``bios`` (SeaBIOS) or ``uefi`` (OVMF or AAVMF, without secure boot).
         memory: Memory of the machine in MiB.
-        keep_changes: Write to the image; otherwise it is left as it is.
+        keep_changes: Let the machine change the image; otherwise the image stays unchanged.
         network: Give the machine a network card with user-mode networking.
         log: File that gets all the console shows.
         arch: Architecture of the image, as ``uname -m`` prints it; by default the host's.
@@ -216,7 +216,7 @@ def _uefi(machine: VirtualMachine, scratch: Path) -> tuple[str, ...]:
 def accelerator(program: str, machine: VirtualMachine) -> tuple[str, ...]:
     """KVM if a machine really comes up with it, else emulation.
 
-    That the device can be opened says little: in a nested guest it may be there and of no use.
+    Being able to open the device proves little: in a nested guest, it may exist and not work.
     """
     if machine.arch == platform.machine() and os.access("/dev/kvm", os.R_OK | os.W_OK):
         options = ("-accel", "kvm", "-cpu", "host")
