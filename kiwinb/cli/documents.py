@@ -14,6 +14,7 @@ from pathlib import Path
 DOCUMENTS: Mapping[str, str] = {
     "checks.md": "kiwinb.checks.reference",
     "cli.md": "kiwinb.cli.reference",
+    "plugins.md": "kiwinb.cli.plugins",
     "schema.md": "kiwinb.description.reference",
 }
 """Files in ``docs/``, each with the module whose ``markdown()`` returns its text."""
