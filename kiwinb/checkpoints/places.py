@@ -1,0 +1,171 @@
+"""The places of a root tree and their state, as far as somebody read it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+MOUNTED: Final = frozenset({b"proc", b"sys", b"dev", b"run", b"tmp"})
+"""Directories at the top of a tree whose content is not the tree's when a command runs."""
+
+_KINDS: Final = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "char",
+    stat.S_IFBLK: "block",
+}
+_NOT_SEEN = ("trusted.overlay.", "user.overlay.", "security.selinux")
+NODE, METADATA, CONTENT, NAMES = 0, 1, 2, 4
+Digest = Callable[[Path], str]
+
+
+@dataclass(frozen=True)
+class State:
+    """One place of a tree; what was not read of it is ``None``.
+
+    Attributes:
+        kind: ``"file"``, ``"directory"``, ``"symlink"``..., or ``"absent"``.
+        mode: Permission bits.
+        uid: Owner.
+        gid: Group.
+        size: Of a file, in bytes.
+        target: Of a symbolic link.
+        xattrs: Digest of the extended attributes; empty when there are none.
+        digest: SHA-256 of a file's content, or of the sorted names in a directory.
+        mtime: Modification time in nanoseconds; compared only when asked for.
+    """
+
+    kind: str
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size: int | None = None
+    target: bytes | None = None
+    xattrs: str | None = None
+    digest: str | None = None
+    mtime: int | None = None
+
+
+ABSENT: Final = State("absent")
+
+
+class Tree:
+    """A root tree; paths are relative to it, with no links in their directories."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = os.fsencode(root).rstrip(b"/") + b"/"
+        self._statuses: dict[bytes, os.stat_result | None] = {}
+
+    def status(self, path: bytes) -> os.stat_result | None:
+        """Its metadata; ``None`` if it is absent."""
+        try:
+            return self._statuses[path]
+        except KeyError:
+            pass
+        status = None
+        with suppress(FileNotFoundError, NotADirectoryError):
+            status = os.lstat(self._root + path)
+        self._statuses[path] = status
+        return status
+
+    def link(self, path: bytes) -> bytes:
+        """Target of a symbolic link."""
+        return os.readlink(self._root + path)  # noqa: PTH115 - bytes
+
+    def names(self, path: bytes) -> list[bytes]:
+        """What is in a directory."""
+        return os.listdir(self._root + path)  # noqa: PTH208 - bytes
+
+    def state(self, path: bytes, wanted: int, digest: Digest | None) -> State:
+        """As much of its state as is wanted."""
+        status = self.status(path)
+        if status is None:
+            return ABSENT
+        kind = _KINDS[stat.S_IFMT(status.st_mode)]
+        if kind == "symlink":  # without a target it says nothing
+            wanted |= METADATA
+        state = State(kind)
+        if wanted & METADATA:
+            state = State(
+                kind,
+                stat.S_IMODE(status.st_mode),
+                status.st_uid,
+                status.st_gid,
+                status.st_size if kind == "file" else None,
+                self.link(path) if kind == "symlink" else None,
+                _xattrs(self._root + path),
+                None,
+                status.st_mtime_ns,
+            )
+        if wanted & CONTENT and kind == "file":
+            place = Path(os.fsdecode(self._root + path))
+            return replace(state, digest=(digest or _digest)(place))
+        if wanted & (NAMES | CONTENT) and kind == "directory":
+            return replace(state, digest=self._names(path))
+        return state
+
+    def _names(self, path: bytes) -> str:
+        names = self.names(path)
+        if not path:
+            names = [name for name in names if name not in MOUNTED]
+        return _short(hashlib.sha256(b"\0".join(sorted(names))))
+
+
+def _xattrs(path: bytes) -> str:
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+    except OSError:
+        return ""
+    names = sorted(name for name in names if not name.startswith(_NOT_SEEN))
+    if not names:
+        return ""
+    total = hashlib.sha256()
+    for name in names:
+        value = os.getxattr(path, name, follow_symlinks=False)
+        total.update(b"%d:%b%d:%b" % (len(name), os.fsencode(name), len(value), value))
+    return _short(total)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb", buffering=0) as file:
+        return _short(hashlib.file_digest(file, "sha256"))
+
+
+def _short(total: Any) -> str:
+    return base64.urlsafe_b64encode(total.digest()).decode().rstrip("=")
+
+
+def to_row(path: bytes, state: State) -> list[Any]:
+    """A place and its state as JSON values, without those at the end that are not known."""
+    row = [
+        os.fsdecode(path),
+        state.kind,
+        state.mode,
+        state.uid,
+        state.gid,
+        state.mtime,
+        state.size,
+        None if state.target is None else os.fsdecode(state.target),
+        state.xattrs,
+        state.digest,
+    ]
+    while row[-1] is None:
+        row.pop()
+    return row
+
+
+def from_row(row: list[Any]) -> tuple[bytes, State]:
+    """The place and the state that :func:`to_row` wrote."""
+    path, kind, mode, uid, gid, mtime, size, target, xattrs, digest = row + [None] * (10 - len(row))
+    link = None if target is None else os.fsencode(target)
+    return os.fsencode(path), State(kind, mode, uid, gid, size, link, xattrs, digest, mtime)

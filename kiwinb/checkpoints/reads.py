@@ -1,0 +1,297 @@
+"""What a command read of a root tree, and whether another tree is the same in all of these places.
+
+The accesses of :mod:`kiwinb.sandbox.observe` are resolved inside the tree that the command started
+from, every symbolic link on the way being a read of its own, and the state of each place is noted.
+Neither the content of the tree's mounts nor what the command made by itself is part of it: the
+latter is absent in the tree, and has to be in another one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from kiwinb.checkpoints.places import (
+    ABSENT,
+    CONTENT,
+    METADATA,
+    MOUNTED,
+    NAMES,
+    NODE,
+    Digest,
+    State,
+    Tree,
+    from_row,
+    to_row,
+)
+from kiwinb.sandbox.observation import Access, Kind, Link
+
+_FORMAT = 1
+_MAXIMUM_LINKS = 40  # as in path_resolution(7)
+_WANTED: Final = {
+    Kind.LOOKUP: METADATA,
+    Kind.CONTENT: METADATA | CONTENT,
+    Kind.LISTING: METADATA | NAMES,
+    Kind.ENTRY: METADATA,
+    Kind.TREE: METADATA | CONTENT,
+}
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What was read of a tree.
+
+    Attributes:
+        states: By path, relative to the root and without links in it; ``b""`` is the root.
+    """
+
+    states: Mapping[bytes, State] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """As text, a short row for each path."""
+        rows = [to_row(path, state) for path, state in sorted(self.states.items())]
+        return json.dumps({"format": _FORMAT, "reads": rows}, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Reads:
+        """The reads that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        data = json.loads(text)
+        if not isinstance(data, dict) or data.get("format") != _FORMAT:
+            raise ValueError("not a list of reads")
+        return cls(dict(map(from_row, data["reads"])))
+
+
+def record(
+    tree_root: Path,
+    accesses: Iterable[Access],
+    links: Iterable[Link] = (),
+    *,
+    digest: Digest | None = None,
+) -> Reads:
+    """Note the state of everything that was read, in the tree as it was before.
+
+    Args:
+        tree_root: The tree that the command started from.
+        accesses: What it read.
+        links: What it made for other ways to the same: what it read there, it read in the tree.
+        digest: Gives the SHA-256 of a file, if the caller knows a faster way than reading it.
+    """
+    walk = _Walk(Tree(tree_root))
+    for link in links:
+        walk.add_link(link)
+    for access in accesses:
+        walk.add(access)
+    states: dict[bytes, State] = {}
+    for path, wanted in sorted(walk.wanted.items()):
+        if not any(states.get(directory) == ABSENT for directory in _above(path)):
+            states[path] = walk.tree.state(path, wanted, digest)
+    return Reads(states)
+
+
+def same(
+    tree_root: Path,
+    reads: Reads,
+    *,
+    changed: Iterable[bytes] | None = None,
+    mtimes: bool = False,
+    digest: Digest | None = None,
+) -> str | None:
+    """Whether a tree is the same in all places that were read.
+
+    Args:
+        tree_root: The other tree.
+        reads: What was read of the first one.
+        changed: All paths that may differ between the two, those below a directory that is only
+            in one of them too, relative to the root; all others are taken to be the same.
+        mtimes: Compare modification times, too.
+        digest: As for :func:`record`.
+
+    Returns:
+        The first path that differs, as ``/etc/fstab``; ``None`` if there is none.
+    """
+    tree = Tree(tree_root)
+    hint = None if changed is None else _Changed.of(changed)
+    for path in sorted(reads.states):  # a directory comes before what is in it
+        state = reads.states[path]
+        if hint is not None and not hint.concerns(path, state):
+            continue
+        if not _is_same(tree, path, state, mtimes, digest):
+            return "/" + os.fsdecode(path)
+    return None
+
+
+def _is_same(tree: Tree, path: bytes, before: State, mtimes: bool, digest: Digest | None) -> bool:
+    if before.kind == "absent":
+        return _is_absent(tree, path)
+    wanted = NODE if before.mode is None else METADATA
+    now = tree.state(path, wanted, digest)
+    expected = replace(before, digest=None)
+    if not mtimes:
+        now, expected = replace(now, mtime=None), replace(expected, mtime=None)
+    if now != expected:
+        return False
+    if before.digest is None:
+        return True
+    kind = NAMES if before.kind == "directory" else CONTENT
+    return tree.state(path, kind, digest).digest == before.digest
+
+
+def _is_absent(tree: Tree, path: bytes) -> bool:
+    """Whether a path leads nowhere, links inside of the tree followed."""
+    parts = path.split(b"/")
+    for count in range(1, len(parts) + 1):
+        status = tree.status(b"/".join(parts[:count]))
+        if status is None:
+            return True
+        if not stat.S_ISDIR(status.st_mode):
+            break
+    walk = _Walk(tree)
+    found = walk.resolve(Access(b"/" + path, Kind.LOOKUP, follow=False))
+    return found is not None and tree.status(found) is None
+
+
+@dataclass(frozen=True)
+class _Changed:
+    paths: frozenset[bytes]
+    directories: frozenset[bytes]
+
+    @classmethod
+    def of(cls, changed: Iterable[bytes]) -> _Changed:
+        paths = frozenset(path.strip(b"/") for path in changed)
+        return cls(paths, frozenset(path.rpartition(b"/")[0] for path in paths))
+
+    def concerns(self, path: bytes, state: State) -> bool:
+        """Whether the place may differ."""
+        if path in self.paths:
+            return True
+        if state.kind == "directory":
+            return state.digest is not None and path in self.directories
+        if state.kind != "absent":
+            return False
+        while path:  # it may be there now by way of a new link
+            path = path.rpartition(b"/")[0]
+            if path in self.paths:
+                return True
+        return False
+
+
+class _Walk:
+    """Finds the places that accesses lead to."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.wanted: dict[bytes, int] = {}
+        self._made: dict[bytes, dict[bytes, None]] = {}
+        self._other_ways: dict[bytes, None] = {}
+
+    def add_link(self, link: Link) -> None:
+        """Know another way to a place, which is not in the tree."""
+        place = self.resolve(Access(link.path, Kind.LOOKUP, False, link.root))
+        if place is None:
+            return
+        targets = {link.target: None}
+        if link.target.startswith(b"/"):  # of a link that was moved, its own target counts, too
+            old = self.resolve(Access(link.target, Kind.LOOKUP, False, link.root))
+            targets.update(self._made.get(old, {}) if old is not None else {})
+        self._made.setdefault(place, {}).update(targets)
+
+    def add(self, access: Access) -> None:
+        """Want what an access read, whichever way it led."""
+        self._other_ways = {}
+        self._add(access)
+        done = {access.path}
+        while self._other_ways:
+            path = self._other_ways.popitem()[0]
+            if path not in done and len(done) < _MAXIMUM_LINKS:
+                done.add(path)
+                self._add(replace(access, path=path))
+
+    def _add(self, access: Access) -> None:
+        place = self.resolve(access)
+        if place is None:
+            return
+        self._want(place, _WANTED[access.kind])
+        if access.kind is Kind.ENTRY:
+            for directory in _above(place):
+                if self.tree.status(directory) is not None:
+                    self._want(directory, METADATA)
+        elif access.kind is Kind.TREE:
+            self._want_all(place)
+
+    def resolve(self, access: Access) -> bytes | None:
+        """The place an access leads to, what is on the way being wanted; ``None`` if outside."""
+        start = _split(access.root)
+        at = start[::-1]
+        parts = _split(access.path)
+        follow = access.follow or access.path.endswith((b"/", b"/."))
+        links, gone = 0, False
+        while parts:
+            part = parts.pop()
+            if part == b"..":
+                if len(at) > len(start):
+                    at.pop()
+                gone = False
+                continue
+            at.append(part)
+            if at[0] in MOUNTED:
+                return None
+            here = b"/".join(at)
+            if here in self._made and (parts or follow):
+                self._branch(at, parts, len(start))
+            status = None if gone else self.tree.status(here)
+            if status is None:  # made by the command, perhaps: what is in it may lead back
+                if b".." in parts and not gone:
+                    self._want(here, METADATA)
+                gone = True
+                continue
+            if stat.S_ISLNK(status.st_mode) and (parts or follow):
+                self._want(here, METADATA)
+                links += 1
+                if links > _MAXIMUM_LINKS:
+                    return here
+                target = self.tree.link(here)
+                at = start[::-1] if target.startswith(b"/") else at[:-1]
+                parts += _split(target)
+            elif parts:
+                self._want(here, NODE)
+                if not stat.S_ISDIR(status.st_mode):
+                    return here
+        return b"/".join(at)
+
+    def _branch(self, at: list[bytes], parts: list[bytes], depth: int) -> None:
+        rest = b"/".join(parts[::-1])
+        for target in self._made[b"/".join(at)]:
+            start = b"" if target.startswith(b"/") else b"/" + b"/".join(at[depth:-1]) + b"/"
+            self._other_ways[start + target + b"/" * bool(rest) + rest] = None
+
+    def _want(self, place: bytes, what: int) -> None:
+        self.wanted[place] = self.wanted.get(place, 0) | what
+
+    def _want_all(self, top: bytes) -> None:
+        status = self.tree.status(top)
+        if status is None or not stat.S_ISDIR(status.st_mode):
+            return
+        for name in self.tree.names(top):
+            place = top + b"/" + name
+            self._want(place, METADATA | CONTENT)
+            self._want_all(place)
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    while path:
+        path = path.rpartition(b"/")[0]
+        yield path
+
+
+def _split(path: bytes) -> list[bytes]:
+    """The parts of a path, the first one last."""
+    return [part for part in path.split(b"/") if part not in (b"", b".")][::-1]

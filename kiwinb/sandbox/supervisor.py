@@ -1,0 +1,332 @@
+"""Takes the notifications of a filter, notes the paths in them and lets the calls go on."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fcntl import ioctl
+
+from kiwinb.sandbox.memory import Memory, interpreter_of
+from kiwinb.sandbox.notify import (
+    ANSWER,
+    CONTINUE,
+    FIRST_ARGUMENT,
+    NOTE,
+    SEND,
+    SET_FLAGS,
+    SYNC_WAKE_UP,
+    Channel,
+)
+from kiwinb.sandbox.observation import Link
+from kiwinb.sandbox.syscalls import (
+    AF_UNIX,
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    CALLS,
+    MACHINES,
+    OPEN_MASK,
+    UNOBSERVED,
+    Call,
+)
+
+_MOST = 2_000_000
+_ODD = (b"/proc", b"/dev/")
+MAGIC = re.compile(
+    rb"/+(?:proc/+(?:self|thread-self|\d+)(?:/+task/+\d+)?/+(?:fd/+\d+|cwd|root)|dev/+fd/+\d+)(/.*)?",
+    re.DOTALL,
+)
+_DELETED = b" (deleted)"
+
+Key = tuple[bytes, bytes, str, int]  # root, path, what, flags
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A call as the loop needs it: indices in a notification, 0 for none."""
+
+    path: int
+    directory: int
+    flags: int
+    mask: int
+    what: str
+
+
+class Supervisor:
+    """Takes the notifications of one filter until all its processes have ended."""
+
+    def __init__(self, listener: int, pid: int) -> None:
+        _arch, self._column, _seccomp = MACHINES[platform.machine()]
+        self._channel = Channel(listener)
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._memory = Memory(self._libc)
+        self._root = _readlink(f"/proc/{pid}/root".encode()).rstrip(b"/")
+        self._root_descriptor = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY)
+        self._roots_differ = False
+        self._images: dict[tuple[int, ...], bytes] = {}
+        self.seen: set[Key] = set()
+        self.links: dict[Link, None] = {}
+        self.incomplete: set[str] = set()
+        self.notifications = 0
+
+    @property
+    def interrupted(self) -> int:
+        """How many calls a signal interrupted before they were seen."""
+        return self._channel.interrupted
+
+    def run(self) -> None:
+        """Answer until the end, whatever happens."""
+        with suppress(OSError):
+            ioctl(self._channel.listener, SET_FLAGS, SYNC_WAKE_UP)
+        current = [0]
+        try:
+            self._follow(current)
+        except Exception as error:
+            self.incomplete.add(f"{type(error).__name__}: {error}")
+            with suppress(OSError):
+                self._channel.answer(current[0])
+            self._channel.wave_through()
+
+    def close(self) -> None:
+        """Give up the descriptors, once nothing is left to answer."""
+        os.close(self._channel.listener)
+        os.close(self._root_descriptor)
+
+    def _follow(self, current: list[int]) -> None:
+        """The loop: everything in it happens a hundred thousand times."""
+        arch, column, _seccomp = MACHINES[platform.machine()]
+        fast, slow = _plans(arch, column)
+        listener, receive = self._channel.listener, self._channel.receive
+        unpack, pack = NOTE.unpack, ANSWER.pack
+        memory, seen = self._memory, self.seen
+        buffer, remote, readv = memory.buffer, memory.remote, memory.readv
+        local, one, other, _one, zero = memory.arguments
+        send, go_on = SEND, CONTINUE
+        while (data := receive()) is not None:
+            self.notifications += 1
+            note = unpack(data)
+            current[0] = note[0]
+            if len(seen) > _MOST:
+                raise OverflowError("too many paths")
+            plan = fast.get(note[3])
+            if plan is None:
+                keys = self._look_closer(note, slow.get(note[3]))
+            else:
+                remote.base = note[plan.path]
+                got = readv(note[1], local, one, other, one, zero)
+                path: bytes | None = buffer.value
+                if len(path) >= got:  # type: ignore[arg-type]
+                    path = memory.string(note[1], note[plan.path])
+                flags = note[plan.flags] & plan.mask if plan.flags else 0
+                if path and path[0] == 47 and path[:5] not in _ODD and not self._roots_differ:
+                    try:
+                        ioctl(listener, send, pack(note[0], 0, 0, go_on))
+                    except OSError:
+                        continue  # it ended, or a signal came first: then it asks again
+                    seen.add((b"/", path, plan.what, flags))
+                    continue
+                directory = note[plan.directory] & 0xFFFFFFFF if plan.directory else AT_FDCWD
+                keys = self._keys(note[1], directory, path, plan.what, flags)
+            with suppress(OSError):
+                self._channel.answer(note[0])
+                seen.update(keys)
+
+    # --- the less frequent cases ---
+
+    def _look_closer(self, note: tuple[int, ...], call: Call | str | None) -> list[Key]:
+        if not isinstance(call, Call):
+            self.incomplete.add(call or "a system call of another architecture")
+            return []
+        pid, arguments = note[1], note[FIRST_ARGUMENT:]
+        keys: list[Key] = []
+        for place, what in zip(call.paths, call.what, strict=True):
+            directory = AT_FDCWD
+            if place.directory is not None:
+                directory = arguments[place.directory] & 0xFFFFFFFF
+            flags = arguments[call.flags] & call.mask if call.flags is not None else 0
+            root = None
+            if what == "entry" and call.x86_64 == 316 and flags:
+                what = "move"
+            if what.startswith("socket"):
+                path = self._socket_path(pid, arguments)
+            else:
+                path = self._memory.string(pid, arguments[place.argument])
+            if what == "open2":
+                what, (flags, root) = "open", self._how(pid, directory, arguments)
+            if what == "chroot":
+                self._roots_differ = True
+            keys += self._keys(pid, directory, path, what, flags, root)
+            if what == "execute":
+                keys += [key for name in keys[-1:] for key in self._interpreters(name)]
+        if call.what == ("symlink",) and keys:
+            self._add_link(keys[0], self._memory.string(pid, arguments[0]))
+        elif len(call.paths) == len(keys) == 2 and keys[0][0] == keys[1][0]:
+            self._add_link(keys[1], keys[0][1])
+            if keys[1][2] == "move":
+                self._add_link(keys[0], keys[1][1])
+        return keys
+
+    def _add_link(self, key: Key, target: bytes | None) -> None:
+        root, path, _what, _flags = key
+        if target:
+            self.links[Link(path, target, root)] = None
+
+    def _socket_path(self, pid: int, arguments: tuple[int, ...]) -> bytes | None:
+        size = min(arguments[2] & 0xFFFFFFFF, 110)
+        if size < 3 or not arguments[1]:
+            return None
+        data = self._memory.read(pid, arguments[1], size)
+        if struct.unpack_from("=H", data)[0] != AF_UNIX:
+            return None
+        return data[2:].partition(b"\0")[0] or None  # an abstract one begins with a zero byte
+
+    def _how(
+        self, pid: int, directory: int, arguments: tuple[int, ...]
+    ) -> tuple[int, bytes | None]:
+        """Flags of ``openat2``, and its directory if that is to be the root."""
+        flags, _mode, resolve = struct.unpack("=QQQ", self._memory.read(pid, arguments[2], 24))
+        root = self._directory(pid, directory) if resolve & 0x10 else None
+        return flags & OPEN_MASK, root
+
+    def _keys(
+        self,
+        pid: int,
+        directory: int,
+        path: bytes | None,
+        what: str,
+        flags: int,
+        root: bytes | None = None,
+    ) -> list[Key]:
+        """The place of a path in the tree, relative to nothing but a root."""
+        if path is None or (not path and not flags & AT_EMPTY_PATH):
+            return []  # the call will fail
+        if root is None:
+            root = self._root_of(pid) if self._roots_differ else b"/"
+        if not path.startswith(b"/"):
+            start = self._directory(pid, directory)
+            if start is None:
+                return []  # a pipe or socket, or no directory
+            inside = _inside(root, start)
+            if inside is None:
+                self.incomplete.add(f"a directory outside of its root: {os.fsdecode(start)}")
+                return []
+            path = inside.rstrip(b"/") + b"/" + path if path else inside
+        if magic := MAGIC.match(path):
+            return self._through_descriptor(pid, path, magic[1], what, flags)
+        return [(root, path, what, flags)]
+
+    def _through_descriptor(
+        self, pid: int, path: bytes, rest: bytes | None, what: str, flags: int
+    ) -> list[Key]:
+        """What a path like /proc/self/fd/3 stands for at this time."""
+        link = path[: len(path) - len(rest or b"")]
+        owner = f"/proc/{pid}".encode()
+        link = re.sub(rb"^/+dev/+fd", owner + b"/fd", link)
+        link = re.sub(rb"^/+proc/+(self|thread-self)(?=/)", owner, link)
+        try:
+            target = _readlink(link)
+        except OSError:
+            return []
+        inside = _inside(self._root, target) if target.startswith(b"/") else None
+        if inside is None:
+            if target.startswith(b"/") and rest:
+                self.incomplete.add(f"a path through {os.fsdecode(path)}")
+            return []
+        return [(b"/", inside.rstrip(b"/") + rest if rest else inside, what, flags)]
+
+    def _root_of(self, pid: int) -> bytes:
+        root = _inside(self._root, _readlink(f"/proc/{pid}/root".encode()))
+        if root is None:
+            raise OSError("a process has left its root directory")
+        return root
+
+    def _directory(self, pid: int, descriptor: int) -> bytes | None:
+        """A directory of a process, in the tree."""
+        name = "cwd" if descriptor == AT_FDCWD else f"fd/{descriptor}"
+        try:
+            path = _readlink(f"/proc/{pid}/{name}".encode())
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ESRCH):
+                return None
+            raise
+        if not path.startswith(b"/"):
+            return None
+        inside = _inside(self._root, path.removesuffix(_DELETED))
+        if inside is None:
+            self.incomplete.add(f"a directory outside of the tree: {os.fsdecode(path)}")
+        return inside
+
+    def _interpreters(self, key: Key) -> Iterator[Key]:
+        """What the kernel reads by itself to execute a file: interpreters, and theirs."""
+        root, path, _what, _flags = key
+        for _depth in range(6):
+            path = self._interpreter(root, path)
+            if not path:
+                return
+            if not path.startswith(b"/"):
+                self.incomplete.add(f"a relative interpreter: {os.fsdecode(path)}")
+                return
+            yield root, path, "content", 0
+
+    def _interpreter(self, root: bytes, path: bytes) -> bytes:
+        descriptor = self._open_inside(root, path)
+        if descriptor is None:
+            return b""
+        try:
+            status = os.fstat(descriptor)
+            identity = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+            if identity not in self._images:
+                self._images[identity] = interpreter_of(descriptor)
+            return self._images[identity]
+        finally:
+            os.close(descriptor)
+
+    def _open_inside(self, root: bytes, path: bytes) -> int | None:
+        """Open a file as a process with this root would; ``None`` where it could not."""
+        how = struct.pack("=QQQ", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, 0, 0x10)
+        full = root.rstrip(b"/") + path if root != b"/" else path
+        descriptor = int(self._libc.syscall(437, self._root_descriptor, full, how, len(how)))
+        return descriptor if descriptor >= 0 else None
+
+
+def _plans(arch: int, column: int) -> tuple[dict[int, _Plan], dict[int, Call | str]]:
+    """By number and architecture: the simple calls for the loop, and all others."""
+    fast: dict[int, _Plan] = {}
+    slow: dict[int, Call | str] = {}
+    for call in CALLS:
+        number = (call.x86_64, call.generic)[column]
+        if number is None:
+            continue
+        key = number | arch << 32
+        (place, *more), what = call.paths, call.what[0]
+        if more or what in ("open2", "execute", "chroot", "symlink") or what.startswith("socket"):
+            slow[key] = call
+        else:
+            fast[key] = _Plan(
+                FIRST_ARGUMENT + place.argument,
+                0 if place.directory is None else FIRST_ARGUMENT + place.directory,
+                0 if call.flags is None else FIRST_ARGUMENT + call.flags,
+                call.mask,
+                what,
+            )
+    for reason, pairs in UNOBSERVED.items():
+        slow.update((pair[column] | arch << 32, reason) for pair in pairs)
+    return fast, slow
+
+
+def _readlink(path: bytes) -> bytes:
+    return os.readlink(path)  # noqa: PTH115 - bytes
+
+
+def _inside(root: bytes, path: bytes) -> bytes | None:
+    """A path in a root directory as seen from there; ``None`` if it is not in it."""
+    root = root.rstrip(b"/")
+    if path == root:
+        return b"/"
+    return path[len(root) :] if path.startswith(root + b"/") else None
