@@ -43,6 +43,7 @@ class State:
         xattrs: Digest of the extended attributes; empty when there are none.
         digest: SHA-256 of a file's content, or of the sorted names in a directory.
         mtime: Modification time in nanoseconds; compared only when asked for.
+        links: Of a file, how many hard links it has.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class State:
     xattrs: str | None = None
     digest: str | None = None
     mtime: int | None = None
+    links: int | None = None
 
 
 ABSENT: Final = State("absent")
@@ -106,6 +108,7 @@ class Tree:
                 _xattrs(self._root + path),
                 None,
                 status.st_mtime_ns,
+                status.st_nlink if kind == "file" else None,
             )
         if wanted & CONTENT and kind == "file":
             place = Path(os.fsdecode(self._root + path))
@@ -158,6 +161,7 @@ def to_row(path: bytes, state: State) -> list[Any]:
         None if state.target is None else os.fsdecode(state.target),
         state.xattrs,
         state.digest,
+        state.links,
     ]
     while row[-1] is None:
         row.pop()
@@ -166,6 +170,8 @@ def to_row(path: bytes, state: State) -> list[Any]:
 
 def from_row(row: list[Any]) -> tuple[bytes, State]:
     """The place and the state that :func:`to_row` wrote."""
-    path, kind, mode, uid, gid, mtime, size, target, xattrs, digest = row + [None] * (10 - len(row))
+    path, kind, mode, uid, gid, mtime, size, target, xattrs, digest, links = row + [None] * (
+        11 - len(row)
+    )
     link = None if target is None else os.fsencode(target)
-    return os.fsencode(path), State(kind, mode, uid, gid, size, link, xattrs, digest, mtime)
+    return os.fsencode(path), State(kind, mode, uid, gid, size, link, xattrs, digest, mtime, links)

@@ -80,6 +80,7 @@ def replaced(path: Path, target: str) -> None:
         (lambda t: (t / "usr/bin/mawk").chmod(0o700), "/usr/bin/mawk"),
         (lambda t: os.setxattr(t / "usr/bin/mawk", "user.x", b"1"), "/usr/bin/mawk"),
         (lambda t: os.chown(t / "usr/bin/mawk", 1, 0), "/usr/bin/mawk"),
+        (lambda t: os.link(t / "usr/bin/mawk", t / "usr/bin/second"), "/usr/bin/mawk"),
         (lambda t: replaced(t / "etc/alternatives/awk", "/usr/bin/gawk"), "/etc/alternatives/awk"),
         (lambda t: (t / "usr/lib/more").write_text("x"), "/usr/lib"),
         (lambda t: (t / "usr/lib/empty/new").write_text("x"), "/usr/lib/empty/new"),
