@@ -1,5 +1,6 @@
 #!/bin/bash
 # Runs in the root tree once all packages, overlay files and users are there.
+# shellcheck disable=SC1091,SC2154 # functions and variables come from files of the root tree
 set -eu
 
 test -f /.kconfig && . /.kconfig
