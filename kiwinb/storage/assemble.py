@@ -12,9 +12,9 @@ from typing import BinaryIO, ClassVar
 from kiwinb.errors import ImageError
 from kiwinb.prepare.scripts import Script, run_on_host
 from kiwinb.sandbox.command import run
+from kiwinb.sizes import MIB
 from kiwinb.steps.step import Output, StepContext
 from kiwinb.storage.disk import DiskLayout
-from kiwinb.storage.filesystem.spec import MIB
 from kiwinb.storage.fill import image_file
 from kiwinb.storage.patches import apply_patches, read_patches
 from kiwinb.storage.sparse import copy_changed, copy_data

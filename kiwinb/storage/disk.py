@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from kiwinb.storage.filesystem.spec import MIB, Filesystem
+from kiwinb.sizes import MIB
+from kiwinb.storage.filesystem.spec import Filesystem
 from kiwinb.storage.node import FilesystemNode, Node, innermost
 
 Table = Literal["gpt", "msdos"]

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 from kiwinb.description.model import BuildType, ImageDescription, Partition
 from kiwinb.errors import ImageError
+from kiwinb.sizes import MIB
 from kiwinb.storage.disk import PRIMARY, DiskLayout, DiskPartition, DiskSize, Role, Table
 from kiwinb.storage.filesystem import DEFAULT_ROOT, FILESYSTEMS
-from kiwinb.storage.filesystem.spec import MIB, Filesystem, FilesystemMaker
+from kiwinb.storage.filesystem.spec import Filesystem, FilesystemMaker
 from kiwinb.storage.filesystem.swap import SWAP
 from kiwinb.storage.filesystem.vfat import FAT16, FAT32
 from kiwinb.storage.firmware import uses_bios, uses_efi

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from kiwinb.sizes import MIB
 from kiwinb.storage.disk import PRIMARY, DiskLayout
-from kiwinb.storage.filesystem.spec import MIB
 
 
 def sfdisk_script(

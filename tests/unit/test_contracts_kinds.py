@@ -26,13 +26,14 @@ from kiwinb.images.kind import ImagePlan
 from kiwinb.packages import MANAGERS
 from kiwinb.prepare.cleanup import CleanUp
 from kiwinb.sandbox.tools import TOOLS
+from kiwinb.sizes import MIB
 from kiwinb.steps.keys import Source
 from kiwinb.steps.registry import Registry
 from kiwinb.steps.step import DraftStep, Output, StepContext, digest_fields, seal
 from kiwinb.storage.assemble import AssembleDisk
 from kiwinb.storage.disk import DiskLayout
 from kiwinb.storage.filesystem import FILESYSTEMS
-from kiwinb.storage.filesystem.spec import MIB, Growth
+from kiwinb.storage.filesystem.spec import Growth
 from kiwinb.storage.fill import image_file
 from kiwinb.storage.fstab import crypttab, fstab
 from kiwinb.storage.layout import lay_out

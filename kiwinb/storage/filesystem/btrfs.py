@@ -16,6 +16,7 @@ from pathlib import Path
 
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import ImageError
+from kiwinb.sizes import MIB
 from kiwinb.storage.filesystem.btrfs_space import Item, Space
 from kiwinb.storage.filesystem.btrfs_tree import (
     DIR_INDEX,
@@ -48,7 +49,7 @@ from kiwinb.storage.filesystem.content import (
     parent_of,
     shown,
 )
-from kiwinb.storage.filesystem.spec import MIB, Filesystem, Growth, Watch
+from kiwinb.storage.filesystem.spec import Filesystem, Growth, Watch
 
 _SMALLEST = 256 * MIB
 _LONGEST_LABEL = 255

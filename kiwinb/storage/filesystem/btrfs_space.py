@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from kiwinb.sizes import MIB
 from kiwinb.storage.filesystem.btrfs_tree import (
     BLOCK_GROUP_ITEM,
     CHECKSUM_TREE,
@@ -56,7 +57,7 @@ from kiwinb.storage.filesystem.btrfs_tree import (
     root_item,
     superblock,
 )
-from kiwinb.storage.filesystem.spec import MIB, FilesystemFull
+from kiwinb.storage.filesystem.spec import FilesystemFull
 
 _SUPERBLOCKS = (64 << 10, 64 << 20, 256 << 30)
 _SUPERBLOCK_ROOM = 64 << 10

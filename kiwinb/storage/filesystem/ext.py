@@ -11,6 +11,7 @@ from pathlib import Path
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import CommandError, ImageError
 from kiwinb.sandbox.command import run
+from kiwinb.sizes import MIB
 from kiwinb.storage.filesystem.content import (
     TYPES,
     Content,
@@ -21,7 +22,7 @@ from kiwinb.storage.filesystem.content import (
     shown,
 )
 from kiwinb.storage.filesystem.libext2fs import Ext2Error, OpenFilesystem
-from kiwinb.storage.filesystem.spec import MIB, Filesystem, FilesystemFull, Growth, Watch
+from kiwinb.storage.filesystem.spec import Filesystem, FilesystemFull, Growth, Watch
 
 _ROOT = 2
 _EXTENTS = 0x80000

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from kiwinb.errors import ImageError
+from kiwinb.sizes import MIB
 from kiwinb.storage.filesystem import FILESYSTEMS
 from kiwinb.storage.filesystem.content import Content
-from kiwinb.storage.filesystem.spec import MIB, Filesystem, FilesystemFull, Watch
+from kiwinb.storage.filesystem.spec import Filesystem, FilesystemFull, Watch
 
 _ATTEMPTS = 6
 

@@ -11,8 +11,6 @@ from kiwinb.errors import ImageError
 from kiwinb.steps.registry import Used
 from kiwinb.storage.filesystem.content import Content, Need
 
-MIB = 1 << 20
-
 
 @dataclass(frozen=True)
 class Filesystem:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kiwinb.sandbox.command import run
+from kiwinb.sizes import MIB
 from kiwinb.storage.filesystem.content import Content, Need
-from kiwinb.storage.filesystem.spec import MIB, Filesystem, Growth, Watch
+from kiwinb.storage.filesystem.spec import Filesystem, Growth, Watch
 
 
 @dataclass(frozen=True)

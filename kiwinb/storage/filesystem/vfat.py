@@ -11,8 +11,9 @@ from pathlib import Path
 
 from kiwinb.errors import CommandError, ImageError
 from kiwinb.sandbox.command import run
+from kiwinb.sizes import MIB
 from kiwinb.storage.filesystem.content import Content, Need, shown
-from kiwinb.storage.filesystem.spec import MIB, Filesystem, FilesystemFull, Growth, Watch
+from kiwinb.storage.filesystem.spec import Filesystem, FilesystemFull, Growth, Watch
 
 _LABEL_LENGTH = 11
 

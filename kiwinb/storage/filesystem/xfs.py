@@ -17,6 +17,7 @@ from pathlib import Path
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.command import run
+from kiwinb.sizes import MIB
 from kiwinb.storage.filesystem.content import (
     TYPES,
     Content,
@@ -26,7 +27,7 @@ from kiwinb.storage.filesystem.content import (
     parent_of,
     shown,
 )
-from kiwinb.storage.filesystem.spec import MIB, Filesystem, FilesystemFull, Growth, Watch
+from kiwinb.storage.filesystem.spec import Filesystem, FilesystemFull, Growth, Watch
 from kiwinb.storage.filesystem.xfs_directory import (
     Name,
     directory_parts,
