@@ -12,18 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from kiwinb.checkpoints.treescan import KIND_OF
+
 MOUNTED: Final = frozenset({b"proc", b"sys", b"dev", b"run", b"tmp"})
 """Directories at the top of a tree whose content is not the tree's when a command runs."""
 
-_KINDS: Final = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFCHR: "char",
-    stat.S_IFBLK: "block",
-}
 _NOT_SEEN = ("trusted.overlay.", "user.overlay.", "security.selinux")
 NODE, METADATA, CONTENT, NAMES = 0, 1, 2, 4
 Digest = Callable[[Path], str]
@@ -93,7 +86,7 @@ class Tree:
         status = self.status(path)
         if status is None:
             return ABSENT
-        kind = _KINDS[stat.S_IFMT(status.st_mode)]
+        kind = KIND_OF[stat.S_IFMT(status.st_mode)]
         if kind == "symlink":  # without a target it says nothing
             wanted |= METADATA
         state = State(kind)

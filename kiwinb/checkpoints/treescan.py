@@ -22,7 +22,7 @@ from kiwinb.sandbox.holes import extents
 
 Kind = Literal["file", "directory", "symlink", "fifo", "socket", "char", "block"]
 
-_KINDS: dict[int, Kind] = {
+KIND_OF: Mapping[int, Kind] = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
     stat.S_IFLNK: "symlink",
@@ -31,6 +31,8 @@ _KINDS: dict[int, Kind] = {
     stat.S_IFCHR: "char",
     stat.S_IFBLK: "block",
 }
+"""What an entry is, by the file type bits of its mode."""
+
 _LARGE = 1 << 20
 _ZEROS = memoryview(bytes(1 << 20))
 _Inode = tuple[int, int]
@@ -112,7 +114,7 @@ def survey(root: Path, *, contents: bool = True) -> Survey:
         linked = not stat.S_ISDIR(status.st_mode) and len(groups[inode]) > 1
         full = os.path.join(top, path)  # noqa: PTH118 - bytes
         device = read_device(full, status)
-        kind = _KINDS[stat.S_IFMT(status.st_mode)]
+        kind = KIND_OF[stat.S_IFMT(status.st_mode)]
         if device is not None:
             kind = "char" if device.kind == "c" else "block"
         entries.append(

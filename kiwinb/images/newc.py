@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,15 +11,8 @@ from pathlib import Path
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import ImageError
 from kiwinb.images.tarball import CHUNK, Sink
+from kiwinb.storage.filesystem.content import TYPES
 
-_TYPES = {
-    "file": stat.S_IFREG,
-    "directory": stat.S_IFDIR,
-    "symlink": stat.S_IFLNK,
-    "fifo": stat.S_IFIFO,
-    "char": stat.S_IFCHR,
-    "block": stat.S_IFBLK,
-}
 _BLOCK = 512
 _LARGEST = 0xFFFFFFFF
 
@@ -72,7 +64,7 @@ def write_cpio(
             _header(
                 entry.path,
                 inode=inodes.setdefault(entry.link or entry.path, number),
-                mode=_TYPES[entry.kind] | entry.mode,
+                mode=TYPES[entry.kind] | entry.mode,
                 uid=entry.uid,
                 gid=entry.gid,
                 links=links[entry.link] if entry.link else 1,

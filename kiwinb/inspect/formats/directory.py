@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kiwinb.checkpoints.treescan import KIND_OF
 from kiwinb.errors import InspectError
-from kiwinb.inspect.formats.indexed import KIND_OF
 from kiwinb.inspect.formats.window import PIECE
 from kiwinb.inspect.tree import KINDS, Hole, Tree, digest, joined, table
 from kiwinb.sandbox.devices import read_device
@@ -229,8 +229,8 @@ def _table(
     facts = facts.reshape(len(paths), -1)
     modes = facts[:, stat.ST_MODE]
     kinds = np.zeros(len(paths), np.int8)
-    for mode, kind in KIND_OF.items():
-        kinds[(modes & _TYPE) == mode] = KINDS.index(kind)
+    for mode, name in KIND_OF.items():
+        kinds[(modes & _TYPE) == mode] = KINDS.index(name)
     for number, kind in devices.items():
         kinds[number] = KINDS.index(kind)
     target = [""] * len(paths)

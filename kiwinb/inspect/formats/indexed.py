@@ -11,19 +11,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import pandas as pd
 
+from kiwinb.checkpoints.treescan import KIND_OF
 from kiwinb.errors import InspectError
 from kiwinb.inspect.formats.window import DamagedError, reading
 from kiwinb.inspect.tree import Hole, Tree, digest, joined, table
 
-KIND_OF = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFCHR: "char",
-    stat.S_IFBLK: "block",
-}
 _MOST_ENTRIES = 8_000_000
 _DEEPEST = 4096  # bytes of a path, as in PATH_MAX
 
