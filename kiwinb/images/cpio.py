@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, ClassVar
 
-from kiwinb.bootloader.host import HostDirectory
 from kiwinb.description.model import ImageDescription
 from kiwinb.images.compress import xz_writer
 from kiwinb.images.inputs import BuildInputs
-from kiwinb.images.kind import Form, ImagePlan, Refusal, ResultFile
+from kiwinb.images.kind import Form, ImagePlan, Plain, ResultFile
 from kiwinb.images.newc import write_cpio
 from kiwinb.images.tarball import counted
 from kiwinb.steps.step import DraftStep, Output, StepContext
@@ -54,7 +53,7 @@ class PackCpio:
 
 
 @dataclass(frozen=True)
-class CpioKind:
+class CpioKind(Plain):
     """``image="cpio"``: ``NAME.ARCH-VERSION.cpio``, with ``.xz`` when it is ``compressed``.
 
     Device nodes in ``/dev`` stay: an initramfs needs its console before anything is mounted.
@@ -70,21 +69,9 @@ class CpioKind:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         return {"xz": "compressed archives"} if image.type.compressed else {}
 
-    def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
-        """See :class:`~kiwinb.images.kind.ImageKind`."""
-        yield from ()
-
     def variables(self, image: ImageDescription) -> Mapping[str, object]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         return {"kiwi_cpio_name": image.name}
-
-    def lacks(self, image: ImageDescription) -> Iterator[str]:
-        """See :class:`~kiwinb.images.kind.ImageKind`."""
-        yield from ()
-
-    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
-        """See :class:`~kiwinb.images.kind.ImageKind`."""
-        return {}
 
     def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the cpio archive."""

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from kiwinb.bootloader.host import HostDirectory
 from kiwinb.description.model import ImageDescription
 from kiwinb.images.inputs import BuildInputs
-from kiwinb.images.kind import Form, ImagePlan, Refusal, ResultFile
+from kiwinb.images.kind import Form, ImagePlan, Plain, ResultFile
 from kiwinb.steps.step import DraftStep, Output, StepContext
 from kiwinb.storage.disk import DiskSize
 from kiwinb.storage.filesystem import FILESYSTEMS
@@ -63,7 +62,7 @@ class MakeFilesystem:
 
 
 @dataclass(frozen=True)
-class FilesystemKind:
+class FilesystemKind(Plain):
     """``image="ext4"`` and the like: ``NAME.ARCH-VERSION.ext4``.
 
     Attributes:
@@ -88,22 +87,10 @@ class FilesystemKind:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         return dict.fromkeys(FILESYSTEMS[self.name].tools, f"images of type {self.name}")
 
-    def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
-        """See :class:`~kiwinb.images.kind.ImageKind`."""
-        yield from ()
-
-    def variables(self, image: ImageDescription) -> Mapping[str, object]:
-        """See :class:`~kiwinb.images.kind.ImageKind`."""
-        return {}
-
     def lacks(self, image: ImageDescription) -> Iterator[str]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         if lack := FILESYSTEMS[self.name].lacks(self._compression(image)):
             yield lack
-
-    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
-        """See :class:`~kiwinb.images.kind.ImageKind`."""
-        return {}
 
     def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the image."""

@@ -127,3 +127,23 @@ class ImageKind(Protocol):
             ImageError: The description asks for what this kind cannot be.
         """
         ...
+
+
+class Plain:
+    """What most image kinds answer: they refuse nothing and need nothing special of the host."""
+
+    def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
+        """See :class:`ImageKind`."""
+        yield from ()
+
+    def variables(self, image: ImageDescription) -> Mapping[str, object]:
+        """See :class:`ImageKind`."""
+        return {}
+
+    def lacks(self, image: ImageDescription) -> Iterator[str]:
+        """See :class:`ImageKind`."""
+        yield from ()
+
+    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
+        """See :class:`ImageKind`."""
+        return {}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from kiwinb.bootloader.host import HostDirectory
 from kiwinb.description.model import ImageDescription
 from kiwinb.images.compress import xz_writer
 from kiwinb.images.inputs import BuildInputs
-from kiwinb.images.kind import Form, ImagePlan, Refusal, ResultFile
+from kiwinb.images.kind import Form, ImagePlan, Plain, ResultFile
 from kiwinb.images.tarball import TarWriter, counted
 from kiwinb.steps.step import DraftStep, Output, StepContext
 from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL, select
@@ -45,7 +44,7 @@ class PackTarball:
 
 
 @dataclass(frozen=True)
-class TarballKind:
+class TarballKind(Plain):
     """``image="tbz"``: ``NAME.ARCH-VERSION.tar.xz``."""
 
     name: str = "tbz"
@@ -57,22 +56,6 @@ class TarballKind:
     def tools(self, image: ImageDescription) -> Mapping[str, str]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         return {"xz": f"images of type {self.name}"}
-
-    def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
-        """See :class:`~kiwinb.images.kind.ImageKind`."""
-        yield from ()
-
-    def variables(self, image: ImageDescription) -> Mapping[str, object]:
-        """See :class:`~kiwinb.images.kind.ImageKind`."""
-        return {}
-
-    def lacks(self, image: ImageDescription) -> Iterator[str]:
-        """See :class:`~kiwinb.images.kind.ImageKind`."""
-        yield from ()
-
-    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
-        """See :class:`~kiwinb.images.kind.ImageKind`."""
-        return {}
 
     def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the tarball."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar, Literal
 
-from kiwinb.bootloader.host import HostDirectory
 from kiwinb.description.model import ContainerConfig, ImageDescription
 from kiwinb.images.compress import xz_writer
 from kiwinb.images.container.base import (
@@ -29,7 +28,7 @@ from kiwinb.images.container.oci import (
     write_oci_archive,
 )
 from kiwinb.images.inputs import BuildInputs
-from kiwinb.images.kind import Form, ImagePlan, Refusal, ResultFile
+from kiwinb.images.kind import Form, ImagePlan, Plain, ResultFile
 from kiwinb.images.tarball import CHUNK, TarWriter, counted
 from kiwinb.steps.step import DraftStep, Output, StepContext
 from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL, select
@@ -125,7 +124,7 @@ def _plain(layer: Layer, scratch: Path) -> Layer:
 
 
 @dataclass(frozen=True)
-class ContainerKind:
+class ContainerKind(Plain):
     """``image="docker"`` or ``"oci"``: ``NAME.ARCH-VERSION.docker.tar.xz`` or ``….oci.tar.xz``."""
 
     format: Format
@@ -145,22 +144,6 @@ class ContainerKind:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         needed = {"xz": f"images of type {self.name}"}
         return {**needed, "zstd": "base containers"} if image.type.derived_from else needed
-
-    def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
-        """See :class:`~kiwinb.images.kind.ImageKind`."""
-        yield from ()
-
-    def variables(self, image: ImageDescription) -> Mapping[str, object]:
-        """See :class:`~kiwinb.images.kind.ImageKind`."""
-        return {}
-
-    def lacks(self, image: ImageDescription) -> Iterator[str]:
-        """See :class:`~kiwinb.images.kind.ImageKind`."""
-        yield from ()
-
-    def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
-        """See :class:`~kiwinb.images.kind.ImageKind`."""
-        return {}
 
     def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the container image.
