@@ -27,6 +27,7 @@ class FillFilesystem:
 
     Attributes:
         spec: What is asked for.
+        name: What messages call it: ``the partition root``.
         filename: Of the file.
         directory: Whose content is in it, an absolute path; ``None`` for an empty one.
         source: Name of the step that has the directory; ``None`` for the tree.
@@ -37,9 +38,10 @@ class FillFilesystem:
     """
 
     output: ClassVar[Output] = "files"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     spec: Filesystem
+    name: str
     filename: str
     directory: str | None
     source: str | None
@@ -60,7 +62,7 @@ class FillFilesystem:
                 self.spec,
                 Content(root, self.exclude, self.epoch),
                 Watch(context.log, context.progress),
-                name=f"the partition {Path(self.filename).stem}",
+                name=self.name,
                 size=self.size,
                 extra=self.extra,
             )

@@ -131,6 +131,7 @@ class FilesystemNode:
         """See :class:`Node`."""
         action = FillFilesystem(
             self.spec,
+            f"the partition {self.key}",
             image_file(self.key),
             self.directory,
             self.source,
