@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kiwinb.bootloader import BOOTLOADERS
@@ -99,7 +99,7 @@ class OemKind:
                 f'firmware="{kind.firmware}" is not something kiwinb makes',
                 f"take one of {', '.join((*BIOS_FIRMWARE, *EFI_FIRMWARE))}",
             )
-        settings = kind.bootloader or Bootloader()
+        settings = _settings(image)
         if settings.name not in BOOTLOADERS:
             yield Refusal(
                 f"the bootloader {settings.name} is not something kiwinb sets up",
@@ -131,37 +131,24 @@ class OemKind:
 
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
-        name = (image.type.bootloader or Bootloader()).name
+        name = _settings(image).name
         return BOOTLOADERS[name].host_directories(image) if name in BOOTLOADERS else {}
 
     def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the disk: its configuration, each file system, the loader, the disk, its format."""
         for refusal in self.refusals(image):
             raise ImageError(refusal.what, remedy=refusal.remedy)
-        loader = BOOTLOADERS[(image.type.bootloader or Bootloader()).name]
+        loader = BOOTLOADERS[_settings(image).name]
         layout = lay_out(image, esp_size=loader.esp_size(image), bios=loader.boots_bios)
         config = _boot_config(image, layout, inputs)
         filled = [p for p in layout.partitions if p.content is not None]
-        fills = {p.key: _fill(layout, p, inputs.epoch) for p in filled}
-        final = DraftStep(
-            LOADER_STEP,
-            "Make the bootloader",
-            FinaliseBoot(
-                config.bootloader,
-                config.target,
-                tuple(
-                    (p.key, p.content.step, image_file(p.content.key))
-                    for p in filled
-                    if p.content is not None and p.role != "efi"
-                )
-                if loader.needs_filesystems
-                else (),
-            ),
-            base=_CONFIG,
-            needs=tuple(fills[p.key][-1].name for p in filled if p.role != "efi")
-            if loader.needs_filesystems
-            else (),
+        esp = [p for p in filled if p.role == "efi"]  # has what the bootloader leaves
+        others = [p for p in filled if p.role != "efi"]
+        early, late = (
+            [step for p in group for step in _fill(layout, p, inputs.epoch)]
+            for group in (others, esp)
         )
+        final = _finalise(config, others if loader.needs_filesystems else ())
         filename = f"{image.result_name}.raw"
         disk = DraftStep(
             _DISK,
@@ -174,14 +161,12 @@ class OemKind:
                 inputs.script(image, EDIT_INSTALL),
             ),
             base=_CONFIG,
-            needs=(LOADER_STEP, *(steps[-1].name for steps in fills.values())),
+            needs=(LOADER_STEP, *(p.content.step for p in filled if p.content is not None)),
         )
         formatted = plan_format(image, _DISK, filename)
         raw = ResultFile(
             "disk_image", _DISK, filename, use_for_bundle=not formatted.results, compress=True
         )
-        early = [step for p in filled if p.role != "efi" for step in fills[p.key]]
-        late = [step for p in filled if p.role == "efi" for step in fills[p.key]]
         return ImagePlan(
             (
                 DraftStep(_CONFIG, "Configure how it boots", config, base=tree),
@@ -193,6 +178,29 @@ class OemKind:
             ),
             (raw, *formatted.results),
         )
+
+
+def _settings(image: ImageDescription) -> Bootloader:
+    """The bootloader's settings; a disk has one even if the description says nothing of it."""
+    return image.type.bootloader or Bootloader()
+
+
+def _finalise(config: BootConfig, known: Sequence[DiskPartition]) -> DraftStep:
+    """The second act of the bootloader.
+
+    Args:
+        config: The first one.
+        known: The partitions whose images it has to know.
+    """
+    nodes = [partition.content for partition in known if partition.content is not None]
+    images = tuple((node.key, node.step, image_file(node.key)) for node in nodes)
+    return DraftStep(
+        LOADER_STEP,
+        "Make the bootloader",
+        FinaliseBoot(config.bootloader, config.target, images),
+        base=_CONFIG,
+        needs=tuple(node.step for node in nodes),
+    )
 
 
 def _fill(layout: DiskLayout, partition: DiskPartition, epoch: int) -> tuple[DraftStep, ...]:
@@ -214,9 +222,7 @@ def _fill(layout: DiskLayout, partition: DiskPartition, epoch: int) -> tuple[Dra
 
 def _boot_config(image: ImageDescription, layout: DiskLayout, inputs: BuildInputs) -> BootConfig:
     kind = image.type
-    settings = kind.bootloader or Bootloader()
     oem = kind.oemconfig
-    target = _target(image, layout, inputs, settings)
     resizable = layout.partitions[-1].role == "root" and not layout.extended
     resize = Resize(
         wanted=oem.resize if resizable else False,
@@ -226,8 +232,8 @@ def _boot_config(image: ImageDescription, layout: DiskLayout, inputs: BuildInput
     )
     last = (inputs.script(image, name) for name in ("pre_disk_sync.sh", "disk.sh"))
     return BootConfig(
-        bootloader=BOOTLOADERS.use(settings.name),
-        target=target,
+        bootloader=BOOTLOADERS.use(_settings(image).name),
+        target=_target(image, layout, inputs),
         layout=layout,
         persistency=kind.devicepersistency,
         resize=resize,
@@ -236,10 +242,8 @@ def _boot_config(image: ImageDescription, layout: DiskLayout, inputs: BuildInput
     )
 
 
-def _target(
-    image: ImageDescription, layout: DiskLayout, inputs: BuildInputs, settings: Bootloader
-) -> BootTarget:
-    kind = image.type
+def _target(image: ImageDescription, layout: DiskLayout, inputs: BuildInputs) -> BootTarget:
+    kind, settings = image.type, _settings(image)
     initrd = kind.initrd_system != "none"
     # The kernel itself, without an initrd, finds no file system by UUID or label.
     root = device_name(layout, layout.root, kind.devicepersistency if initrd else "by-partuuid")
