@@ -156,7 +156,7 @@ def seal(drafts: tuple[DraftStep, ...], before: tuple[Step, ...] = ()) -> tuple[
         action = type(draft.action)
         inputs = digest_fields(draft.action)
         if draft.made_by is not None:
-            inputs["made_by"] = digest(draft.made_by)
+            inputs["plug-in"] = digest(draft.made_by)  # no field of an action is called so
         key = digest(
             {
                 "action": f"{action.__module__}.{action.__qualname__}",
