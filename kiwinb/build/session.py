@@ -176,11 +176,12 @@ class BuildSession:
     def explain(self) -> Explanation:
         """For each step, whether it will run, and which inputs changed since its last run."""
         history, steps = self.store.history, self.steps
+        held = {step.key for step in steps if self.store.holds(step.key)}
         return Explanation(
             StepForecast(
                 step,
-                self.store.holds(step.key),
-                history.changes(self.identity, step, steps, held=self.store.holds(step.key)),
+                step.key in held,
+                history.changes(self.identity, step, steps, held=step.key in held),
             )
             for step in steps
         )
