@@ -19,13 +19,12 @@ from kiwinb.steps.registry import Used
 from kiwinb.steps.step import Output, StepContext
 from kiwinb.storage.disk import DiskLayout
 from kiwinb.storage.fstab import crypttab, fstab
-from kiwinb.storage.layout import EFI_DIRECTORY
+from kiwinb.storage.layout import EFI_DIRECTORY, LOADER_FILES
 from kiwinb.storage.patches import write_patches
 from kiwinb.storage.resize import Resize, install_resize
 
 _FSTAB = "/etc/fstab"
 _CRYPTTAB = "/etc/crypttab"
-_ESP = "esp"
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class FinaliseBoot:
         Raises:
             ImageError: The loader does not fit, or the tree lacks what it is made of.
         """
-        esp = context.output() / _ESP
+        esp = context.output() / LOADER_FILES
         esp.mkdir()
         present = resolve_in(context.root, EFI_DIRECTORY)
         if present.is_dir():

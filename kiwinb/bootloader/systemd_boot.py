@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kiwinb.bootloader.host import HostDirectory
 from kiwinb.bootloader.kernel import Kernel, find_kernel
-from kiwinb.bootloader.target import BootFacts, BootTarget
+from kiwinb.bootloader.target import DEFAULT_TIMEOUT, BootFacts, BootTarget
 from kiwinb.bootloader.uki import unify
 from kiwinb.description.model import ImageDescription
 from kiwinb.distributions import find_in_tree, release, release_text
@@ -23,7 +23,6 @@ from kiwinb.sandbox.paths import resolve_in
 from kiwinb.steps.step import StepContext
 from kiwinb.storage.patches import Patch
 
-DEFAULT_TIMEOUT = 10
 ESP_SIZE = 256
 """MiB: an update writes the new kernel and initrd before it removes the old ones."""
 

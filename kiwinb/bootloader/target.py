@@ -12,6 +12,9 @@ from kiwinb.description.model import Bootloader, ImageDescription
 from kiwinb.steps.step import StepContext
 from kiwinb.storage.patches import Patch
 
+DEFAULT_TIMEOUT = 10
+"""Seconds that a menu is shown where the description does not say."""
+
 Medium = Literal["disk", "iso", "network"]
 
 

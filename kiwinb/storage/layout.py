@@ -28,7 +28,10 @@ EFI_DIRECTORY = "/boot/efi"
 """Where the running system has the EFI system partition."""
 
 LOADER_STEP = "bootloader"
-"""Name of the step that has the files of the EFI system partition, in ``/esp``."""
+"""Name of the step that has the files of the EFI system partition."""
+
+LOADER_FILES = "esp"
+"""The directory of that step's output which has them."""
 
 _RESERVED = ("root", "readonly", "boot", "prep", "spare", "swap", "efi_csm", "efi")
 _WRITTEN = ("root", "boot")
@@ -185,7 +188,7 @@ class _Planner:
             self._filesystem(fat.name, "efi", "EFI"),
             "Fill the EFI system partition",
             mountpoint=EFI_DIRECTORY,
-            directory="/esp",
+            directory=f"/{LOADER_FILES}",
             source=LOADER_STEP,
             options=("umask=0077",),
         )

@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 from kiwinb.bootloader.kernel import Kernel
-from kiwinb.bootloader.target import BootPlace, BootTarget
+from kiwinb.bootloader.target import DEFAULT_TIMEOUT, BootPlace, BootTarget
 from kiwinb.description.model import Bootloader, ConfigOption
 
-DEFAULT_TIMEOUT = 10
 _SERIAL_LINE = "serial --unit=0 --speed=115200 --word=8 --parity=no --stop=1"
 _ENVIRONMENT_SIZE = 1024
 
