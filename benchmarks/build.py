@@ -210,7 +210,9 @@ def make_kiwi_tree(places: Places) -> None:
     shutil.rmtree(store)
     for name in ("resolv.conf", "hosts"):
         shutil.copy(Path("/etc", name), places.tree / "etc" / name)
-    shutil.copytree("/etc/ssl/certs", places.tree / "etc/ssl/certs", dirs_exist_ok=True)
+    certificates = places.tree / "etc/ssl/certs"
+    shutil.rmtree(certificates)  # its links would lead to the host's files
+    shutil.copytree("/etc/ssl/certs", certificates)
     (places.tree / "etc/kiwi.yml").write_text(KIWI_SETTINGS)
     for name in ("work", "var/tmp"):
         (places.tree / name).mkdir(exist_ok=True)
