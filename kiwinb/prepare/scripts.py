@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from kiwinb.prepare.profile import profile_text, profile_variables
 from kiwinb.prepare.shell import functions_text
 from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
 from kiwinb.sandbox.command import Log, execute
+from kiwinb.sandbox.namespaces import CLONE_NEWNS, unshare
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.sandbox.shield import shield_host
 from kiwinb.sandbox.tools import search_path
@@ -33,8 +33,6 @@ LINE = ".kiwinb-line"
 
 _SHELLS = ("sh", "bash", "dash")
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
-_CLONE_NEWNS = 0x00020000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -192,8 +190,7 @@ def run_on_host(
 
 def _protect_host(writable: Sequence[Path]) -> None:
     """In a mount namespace of its own, make all read-only but these and temporary directories."""
-    if _libc.unshare(_CLONE_NEWNS):
-        raise OSError(ctypes.get_errno(), "no mount namespace")
+    unshare(CLONE_NEWNS)
     shield_host((*_TEMPORARY, *writable))
 
 

@@ -9,7 +9,6 @@ with the namespace.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import platform
@@ -24,6 +23,7 @@ from typing import NoReturn
 from kiwinb.errors import HostError
 from kiwinb.sandbox.machines import MACHINES, Machine, matches, needs_libraries
 from kiwinb.sandbox.mounts import MS_PRIVATE, MS_REC, is_denied, mount
+from kiwinb.sandbox.namespaces import CLONE_NEWNS, CLONE_NEWUSER, join, unshare
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.sandbox.privilege import namespaces_denied
 from kiwinb.sandbox.tools import TOOLS, search_path
@@ -32,8 +32,6 @@ from kiwinb.sandbox.worker import Report, call
 BINFMT_MISC = Path("/proc/sys/fs/binfmt_misc")
 """Where systemd and others mount the host's registrations."""
 
-_CLONE_NEWNS = 0x00020000
-_CLONE_NEWUSER = 0x10000000
 _FLAGS = "FPC"
 """Open the emulator now (F), pass on ``argv[0]`` (P), heed set-user-ID bits of programs (C)."""
 
@@ -174,8 +172,8 @@ class Emulation:
         Raises:
             OSError: As the kernel says.
         """
-        _call("setns", self._user, _CLONE_NEWUSER)
-        _call("unshare", _CLONE_NEWNS)
+        join(self._user, CLONE_NEWUSER)
+        unshare(CLONE_NEWNS)
 
     def close(self) -> None:
         """Let the namespace end with the last process in it."""
@@ -293,7 +291,7 @@ def _run_child(rule: bytes, told: int, heard: int) -> NoReturn:
     """Make the namespaces, and register the emulator once the ids are mapped."""
     what = b"namespace"
     try:
-        _call("unshare", _CLONE_NEWUSER | _CLONE_NEWNS)
+        unshare(CLONE_NEWUSER | CLONE_NEWNS)
         os.write(told, b"\n")
         if os.read(heard, 1):
             what = b"mount"
@@ -382,12 +380,6 @@ def _own_map(name: str) -> str:
     """The lines that map every id of this user namespace to itself, in one below it."""
     lines = [line.split() for line in Path("/proc/self", name).read_text().splitlines()]
     return "".join(f"{inside} {inside} {count}\n" for inside, _outside, count in lines)
-
-
-def _call(name: str, *arguments: int) -> None:
-    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
 
 
 def _read(path: Path) -> str:
