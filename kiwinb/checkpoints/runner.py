@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -18,7 +18,7 @@ from kiwinb.checkpoints.schedule import Graph, Slots, core_count, ranks
 from kiwinb.checkpoints.space import Place, SpaceWatch, build_places, explained_space
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import KiwinbError, StoreError
-from kiwinb.sandbox.worker import Cancellation, Cancelled, call, exit_on_termination
+from kiwinb.sandbox.worker import Cancellation, Cancelled, Launcher, call, exit_on_termination
 from kiwinb.steps.progress import Observer, StepEvent, ignore
 from kiwinb.steps.step import HostPaths, Step
 
@@ -47,6 +47,7 @@ class _Run:
         slots: Limits how many steps run at the same time.
         places: Directories that may be full.
         cancellation: Ends all workers.
+        launcher: Launches them.
         tell: Passes an event to the thread that called :func:`run_steps`.
     """
 
@@ -58,6 +59,7 @@ class _Run:
     slots: Slots
     places: Sequence[Place]
     cancellation: Cancellation
+    launcher: Launcher
     tell: Callable[[StepEvent | _Ended], None]
 
 
@@ -98,7 +100,7 @@ def run_steps(
     by_name = {step.name: step for step in steps}
     wanted = _final(steps) if targets is None else targets
     places = build_places(store.path, host.cache)
-    with exit_on_termination(), explained_space(places), store.in_use():
+    with exit_on_termination(), explained_space(places), store.in_use(), ExitStack() as stack:
         names = _due(store, by_name, wanted)
         due = tuple(step for step in steps if step.name in names)
         found = {
@@ -118,6 +120,7 @@ def run_steps(
             Slots(count),
             places,
             Cancellation(),
+            stack.enter_context(Launcher(_modules(due))),
             messages.put,
         )
         found |= _run_all(run, due, messages, observer)
@@ -143,6 +146,12 @@ def due_steps(
 def _final(steps: Sequence[Step]) -> tuple[str, ...]:
     named = {name for step in steps for name in step.before}
     return tuple(step.name for step in steps if step.name not in named)
+
+
+def _modules(steps: Sequence[Step]) -> list[str]:
+    """The modules of kiwinb that the workers of steps need."""
+    names = {jobs.__name__, *(type(step.action).__module__ for step in steps)}
+    return sorted(name for name in names if name.startswith("kiwinb."))
 
 
 def _due(store: Store, by_name: Mapping[str, Step], wanted: Sequence[str]) -> set[str]:
@@ -288,6 +297,7 @@ def _run_action(run: _Run, step: Step, began: float) -> Checkpoint:
                     on_progress=lambda fraction: tell(fraction=fraction),
                     privilege=store.privilege,
                     cancellation=run.cancellation,
+                    launcher=run.launcher,
                 )
             except Exception as error:
                 _explain(run, step, error, draft.directory)

@@ -1,0 +1,254 @@
+"""Launch workers: the caller's side of :mod:`kiwinb.sandbox.forkserver`."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from kiwinb.sandbox.cancellation import close_input
+from kiwinb.sandbox.events import frame
+from kiwinb.sandbox.forkserver import ENDED, STARTED
+from kiwinb.sandbox.keeper import Setup
+from kiwinb.sandbox.privilege import Privilege
+from kiwinb.sandbox.tools import search_path
+
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from kiwinb.sandbox.forkserver import main; main()"
+)
+_END_SECONDS = 30.0
+_OUTPUT_TAIL = 4000
+
+
+class Launcher:
+    """Launches workers from one process, which imports once what they have in common.
+
+    A context manager; several threads may use it at the same time. The process starts with the
+    first worker, and ends with the context.
+
+    Args:
+        modules: Names of modules that workers need. They must start no threads.
+    """
+
+    def __init__(self, modules: Iterable[str] = ()) -> None:
+        self._modules = tuple(modules)
+        self._lock = threading.Lock()
+        self._server: _Server | None = None
+
+    def __enter__(self) -> Launcher:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            if self._server is not None:
+                self._server.close()
+                self._server = None
+
+    @contextmanager
+    def launch(self, privilege: Privilege) -> Iterator[Worker]:
+        """Launch a worker, which ends with the context."""
+        server = self._running()
+        with ExitStack() as ours:
+            with ExitStack() as theirs:
+                given, input = _pipe(theirs, ours)
+                events, told = _pipe(ours, theirs)
+                output = ours.enter_context(tempfile.TemporaryFile())
+                directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                theirs.callback(os.close, directory)
+                answers, answering = socket.socketpair(type=socket.SOCK_SEQPACKET)
+                theirs.enter_context(answering)
+                ours.enter_context(answers)
+                parts = (given.fileno(), told.fileno(), output.fileno(), directory)
+                server.request((*parts, answering.fileno()))
+            worker = Worker(server, input, events, output, answers)
+            ours.callback(worker.close)
+            worker.say(frame(_setup(privilege)))
+            yield worker
+
+    def _running(self) -> _Server:
+        with self._lock:
+            if self._server is not None and self._server.is_dead():
+                self._server.close()
+                self._server = None
+            if self._server is None:
+                self._server = _Server(self._modules)
+            return self._server
+
+
+class Worker:
+    """A worker that runs.
+
+    Attributes:
+        input: Its standard input; when this is closed, the worker ends.
+        events: What it tells, see :mod:`kiwinb.sandbox.events`.
+    """
+
+    def __init__(
+        self,
+        server: _Server,
+        input: IO[bytes],
+        events: IO[bytes],
+        output: IO[bytes],
+        answers: socket.socket,
+    ) -> None:
+        self.input = input
+        self.events = events
+        self._server = server
+        self._output = output
+        self._answers = answers
+        self._pid = 0
+        self._process = -1
+        self._status: int | None = None
+
+    def say(self, data: bytes) -> None:
+        """Write to its standard input, unless it ended, or another thread closed that."""
+        with suppress(BrokenPipeError, ValueError):
+            self.input.write(data)
+            self.input.flush()
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 if it was never started."""
+        if not self._pid:
+            self._answers.settimeout(_END_SECONDS)
+            try:
+                data, descriptors, *_ = socket.recv_fds(self._answers, STARTED.size, 1)
+            except TimeoutError:
+                self._server.kill()
+                data = b""
+            except ConnectionResetError:
+                data = b""
+            if data:
+                (self._pid,) = STARTED.unpack(data)
+                (self._process,) = descriptors
+        return self._pid
+
+    def ending(self) -> tuple[int, str]:
+        """How it ended, once it has.
+
+        Returns:
+            Its exit status, or the negative number of the signal that killed it, and the end of
+            what it wrote to standard output and standard error.
+        """
+        self._wait()
+        if self._status is None:
+            return self._server.ending()
+        return self._status, _tail(self._output)
+
+    def close(self) -> None:
+        """End it, and wait until everything that it started has ended, too."""
+        close_input(self.input)
+        self._wait()
+        if self._process >= 0:
+            os.close(self._process)
+            self._process = -1
+
+    def _wait(self) -> None:
+        if self._status is not None or not self.pid:
+            return
+        answer = self._answer(_END_SECONDS)
+        if answer is None:
+            signal.pidfd_send_signal(self._process, signal.SIGKILL)
+            answer = self._answer(None)
+        if answer:
+            (self._status,) = ENDED.unpack(answer)
+        else:  # the process that forked it was killed: the kernel kills it as well
+            select.select([self._process], [], [], _END_SECONDS)
+
+    def _answer(self, timeout: float | None) -> bytes | None:
+        """The last answer; empty if none will come, ``None`` if none came in time."""
+        self._answers.settimeout(timeout)
+        try:
+            return self._answers.recv(ENDED.size)
+        except TimeoutError:
+            return None
+        except ConnectionResetError:
+            return b""
+
+
+class _Server:
+    """A process that forks workers."""
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - close() closes it
+        self._requests, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-c", _BOOT, json.dumps(_module_path())),
+                    *(str(os.getpid()), *modules),
+                ],
+                stdin=theirs.fileno(),
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=_environment(),
+            )
+
+    def is_dead(self) -> bool:
+        return self._process.poll() is not None
+
+    def request(self, descriptors: Sequence[int]) -> None:
+        """Ask for a worker; if the process has died, the worker's pipes tell so."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            socket.send_fds(self._requests, [b"+"], descriptors)
+
+    def ending(self) -> tuple[int, str]:
+        """As :meth:`Worker.ending`, of this process."""
+        return self._process.wait(_END_SECONDS), _tail(self._output)
+
+    def kill(self) -> None:
+        """End it by force, and all its workers."""
+        self._process.kill()
+
+    def close(self) -> None:
+        self._requests.close()
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+        self._output.close()
+
+
+def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[IO[bytes], IO[bytes]]:
+    reading, writing = os.pipe()
+    return (
+        reader.enter_context(os.fdopen(reading, "rb")),
+        writer.enter_context(os.fdopen(writing, "wb")),
+    )
+
+
+def _setup(privilege: Privilege) -> Setup:
+    return Setup(privilege.rootless, bool(privilege.uids), _module_path(), _environment())
+
+
+def _module_path() -> tuple[str, ...]:
+    return tuple(entry or str(Path.cwd()) for entry in sys.path)
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC0", "PATH": search_path()}
+
+
+def _tail(file: IO[bytes]) -> str:
+    size = os.fstat(file.fileno()).st_size
+    data = os.pread(file.fileno(), _OUTPUT_TAIL, max(0, size - _OUTPUT_TAIL))
+    return data.decode("utf-8", "replace").strip()
