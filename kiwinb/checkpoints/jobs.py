@@ -14,7 +14,6 @@ import stat
 import tempfile
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,9 +25,10 @@ from kiwinb.checkpoints import logs
 from kiwinb.checkpoints.backend import Backend, BackendName, copy_tree, make_place
 from kiwinb.checkpoints.checkpoint import FILE, Checkpoint, read_checkpoint, write_checkpoint
 from kiwinb.checkpoints.copies import Copies
+from kiwinb.checkpoints.manifest import MANIFEST, pack, unpack
 from kiwinb.checkpoints.overlay import Overlay, try_overlay
 from kiwinb.checkpoints.space import build_places, explained_space
-from kiwinb.checkpoints.treescan import Entry, compare, from_json, scan, survey, to_json
+from kiwinb.checkpoints.treescan import Entry, compare, scan, survey
 from kiwinb.errors import StoreError
 from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE
 from kiwinb.sandbox.shield import shield_host
@@ -39,8 +39,6 @@ from kiwinb.version import __version__
 
 BACKENDS: Mapping[BackendName, Backend] = {"overlay": Overlay(), "copy": Copies()}
 """All backends, by name."""
-
-MANIFEST = "manifest.json.z"
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -158,7 +156,7 @@ def commit(draft: Draft, seconds: float) -> Checkpoint:
     logs.pack_log(directory)
     with _syncing(directory):  # the disk writes while we hash
         found = survey(directory / "data")
-        manifest = zlib.compress(to_json(found.entries).encode(), 1)
+        manifest = pack(found.entries)
     (directory / MANIFEST).write_bytes(manifest)
     checkpoint = Checkpoint(
         key=draft.key,
@@ -281,7 +279,7 @@ def verify(directory: Path, _report: Report) -> tuple[str, ...]:
         now = scan(directory / "data")
     except OSError as error:
         return (str(error),)
-    return compare(from_json(zlib.decompress(manifest).decode()), now)
+    return compare(unpack(manifest), now)
 
 
 def scan_tree(root: Path, contents: bool, _report: Report) -> tuple[Entry, ...]:

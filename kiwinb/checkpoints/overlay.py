@@ -21,16 +21,21 @@ import os
 import shutil
 import stat
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from kiwinb.checkpoints.backend import Place
+from kiwinb.checkpoints.manifest import linked_paths
+from kiwinb.checkpoints.treescan import scan
 from kiwinb.sandbox.mounts import bind, mount, unmount, unmount_now
 
 _PRIVATE = ("trusted.overlay.", "user.overlay.")
-_CLOCK_TICK_SECONDS = 0.02  # time stamps of files may be as coarse as the kernel's timer
+_CLOCK_OF_FILES = 5  # CLOCK_REALTIME_COARSE: what the kernel's timer last said, see time(7)
+_PART_OF_A_TICK = 0.0005
 
 
 class Overlay:
@@ -43,7 +48,7 @@ class Overlay:
         """See :class:`~kiwinb.checkpoints.backend.Backend`."""
         upper = draft / "data"
         with _mounted(layers, upper, draft / "work", place) as tree:
-            groups = _copy_up_hard_links(tree, upper) if layers else ()
+            groups = _copy_up_hard_links(tree, layers, upper)
             yield tree
         _drop_untouched(groups, upper)
         if layers:
@@ -150,9 +155,9 @@ class _Group:
     changed: int
 
 
-def _copy_up_hard_links(tree: Path, upper: Path) -> tuple[_Group, ...]:
+def _copy_up_hard_links(tree: Path, layers: Sequence[Path], upper: Path) -> tuple[_Group, ...]:
     by_inode: dict[tuple[int, int], list[str]] = {}
-    for path, status in _linked_files(tree):
+    for path, status in _linked_files(tree, layers):
         by_inode.setdefault((status.st_dev, status.st_ino), []).append(path)
     groups = []
     for names in by_inode.values():
@@ -169,23 +174,42 @@ def _copy_up_hard_links(tree: Path, upper: Path) -> tuple[_Group, ...]:
         copied = (upper / paths[0]).lstat()
         groups.append(_Group(tuple(paths), copied.st_ino, copied.st_ctime_ns))
     if groups:
-        time.sleep(_CLOCK_TICK_SECONDS)
+        _await_tick()
     return tuple(groups)
 
 
-def _linked_files(tree: Path) -> Iterator[tuple[str, os.stat_result]]:
-    pending = [""]
-    while pending:
-        directory = pending.pop()
-        with os.scandir(tree / directory) as entries:
-            for entry in entries:
-                path = f"{directory}/{entry.name}".lstrip("/")
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(path)
-                else:
-                    status = entry.stat(follow_symlinks=False)
-                    if status.st_nlink > 1:
-                        yield path, status
+def _await_tick() -> None:
+    """Wait until a change of a file gives it another time than it can have now."""
+    before = time.clock_gettime_ns(_CLOCK_OF_FILES)
+    while time.clock_gettime_ns(_CLOCK_OF_FILES) == before:
+        time.sleep(_PART_OF_A_TICK)
+
+
+def _linked_files(tree: Path, layers: Sequence[Path]) -> Iterator[tuple[str, os.stat_result]]:
+    """The files with several names that the tree still has from its layers."""
+
+    @cache
+    def is_directory(path: Path) -> bool:
+        return path == tree or (
+            is_directory(path.parent) and path.exists() and stat.S_ISDIR(path.lstat().st_mode)
+        )
+
+    for name in sorted({name for layer in layers for name in _linked_in(layer)}):
+        path = tree / name
+        if is_directory(path.parent):  # no symbolic link leads elsewhere
+            with suppress(FileNotFoundError):
+                status = path.lstat()
+                if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+                    yield name, status
+
+
+def _linked_in(layer: Path) -> Iterable[str]:
+    """The files of a layer with several names; where no manifest tells of them, look for them."""
+    try:
+        return linked_paths(layer.parent)
+    except (OSError, zlib.error):
+        entries = scan(layer, contents=False)
+        return [os.fsdecode(entry.path) for entry in entries if entry.link]
 
 
 def _drop_untouched(groups: Iterable[_Group], upper: Path) -> None:

@@ -13,7 +13,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,7 +162,8 @@ def _differences(one: Entry, other: Entry) -> Iterator[str]:
 
 def to_json(entries: Sequence[Entry]) -> str:
     """Entries as text, one JSON object on a line."""
-    return "".join(json.dumps(asdict(entry), default=_from_bytes) + "\n" for entry in entries)
+    encode = json.JSONEncoder(default=_from_bytes).encode
+    return "".join(f"{encode(vars(entry))}\n" for entry in entries)
 
 
 def from_json(text: str) -> tuple[Entry, ...]:

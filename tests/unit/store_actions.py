@@ -6,6 +6,7 @@ Without pytest in it, that takes half the time.
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,3 +84,15 @@ def read(root: Path, name: str, _report: Report) -> str:
 def spoil(root: Path, name: str, _report: Report) -> str:
     (root / name).write_text("spoilt")
     return (root / name).read_text()
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Change the tree by commands of sh, in its root directory."""
+
+    commands: str
+    output: ClassVar[Output] = "tree"
+    revision: ClassVar[int] = 1
+
+    def run(self, context: StepContext) -> None:
+        subprocess.run(["sh", "-euc", self.commands], cwd=context.root, check=True)
