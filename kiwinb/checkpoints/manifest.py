@@ -1,4 +1,9 @@
-"""Manifests: what a checkpoint holds, in a compressed file next to its data."""
+"""Manifests: what a checkpoint holds, in a compressed file next to its data.
+
+The first line lists the files that have several names, because each step on top of the checkpoint
+asks for these; earlier versions did not write it. The others are those of
+:func:`~kiwinb.checkpoints.treescan.to_json`.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +18,13 @@ from kiwinb.checkpoints.treescan import Entry, from_json, to_json
 MANIFEST = "manifest.json.z"
 """Its name in the directory of a checkpoint."""
 
-_NOT_LINKED = '"link": ""}'
-"""The end of the line of a file with one name."""
+_PIECE = 1 << 14
 
 
 def pack(entries: Sequence[Entry]) -> bytes:
     """The content of a manifest."""
-    return zlib.compress(to_json(entries).encode(), 1)
+    linked = [entry.path.decode("latin-1") for entry in entries if entry.link]
+    return zlib.compress(f"{json.dumps(linked)}\n{to_json(entries)}".encode(), 1)
 
 
 def unpack(manifest: bytes) -> tuple[Entry, ...]:
@@ -29,11 +34,12 @@ def unpack(manifest: bytes) -> tuple[Entry, ...]:
         zlib.error: It is damaged.
         ValueError: It is none.
     """
-    return from_json(zlib.decompress(manifest).decode())
+    text = zlib.decompress(manifest).decode()
+    return from_json(text.partition("\n")[2] if text.startswith("[") else text)
 
 
 def linked_paths(directory: Path) -> tuple[str, ...]:
-    """The names of the files of a checkpoint that have more than one, relative to its data.
+    """The files of a checkpoint that have several names: all these names, relative to its data.
 
     Args:
         directory: Of the checkpoint.
@@ -41,7 +47,13 @@ def linked_paths(directory: Path) -> tuple[str, ...]:
     Raises:
         OSError: It has no manifest, or that cannot be read.
         zlib.error: The manifest is damaged.
+        ValueError: It does not list them.
     """
-    text = zlib.decompress((directory / MANIFEST).read_bytes()).decode()
-    lines = [line for line in text.splitlines() if not line.endswith(_NOT_LINKED)]
-    return tuple(os.fsdecode(json.loads(line)["path"].encode("latin-1")) for line in lines)
+    with (directory / MANIFEST).open("rb") as file:
+        stream, line = zlib.decompressobj(), b""
+        while b"\n" not in line and (piece := file.read(_PIECE)):
+            line += stream.decompress(piece)
+    linked = json.loads(line.partition(b"\n")[0])
+    if not isinstance(linked, list):
+        raise ValueError("the manifest of an earlier version lists no such files")
+    return tuple(os.fsdecode(path.encode("latin-1")) for path in linked)

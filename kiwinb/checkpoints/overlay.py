@@ -207,7 +207,7 @@ def _linked_in(layer: Path) -> Iterable[str]:
     """The files of a layer with several names; where no manifest tells of them, look for them."""
     try:
         return linked_paths(layer.parent)
-    except (OSError, zlib.error):
+    except (OSError, zlib.error, ValueError):
         entries = scan(layer, contents=False)
         return [os.fsdecode(entry.path) for entry in entries if entry.link]
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 
 import pytest
 from store_actions import Shell
 
-from kiwinb.checkpoints.manifest import MANIFEST, linked_paths
+from kiwinb.checkpoints.manifest import MANIFEST, linked_paths, unpack
 from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.store import Store
-from kiwinb.checkpoints.treescan import Entry
+from kiwinb.checkpoints.treescan import Entry, to_json
 from kiwinb.steps.step import DraftStep, HostPaths, Step, seal
 
 BASE = """
@@ -57,15 +58,20 @@ def _scan(store: Store, steps: tuple[Step, ...]) -> dict[str, Entry]:
     return {os.fsdecode(entry.path): entry for entry in store.scan(steps[-1].key)}
 
 
-@pytest.mark.parametrize("manifests", [True, False], ids=["manifests", "none"])
-def test_names_of_one_file_stay_together(store: Store, outside: Path, manifests: bool) -> None:
-    """Also where layers have no manifest that could tell of them."""
+@pytest.mark.parametrize("manifests", ["present", "old", "missing"])
+def test_names_of_one_file_stay_together(store: Store, outside: Path, manifests: str) -> None:
+    """Also where the manifests of layers do not tell of them."""
     steps = _steps(outside, "echo more >>kept/two; touch -h -d @1 kept/link")
     made = run_steps(store, steps[:2], HostPaths(cache=outside))
     before = {path: path.lstat() for path in outside.iterdir()}
-    if not manifests:
-        for checkpoint in made.values():
-            (store.path / "objects" / checkpoint.key / MANIFEST).unlink()
+    for checkpoint in made.values():
+        manifest = store.path / "objects" / checkpoint.key / MANIFEST
+        if manifests == "old":
+            entries = unpack(manifest.read_bytes())
+            manifest.write_bytes(zlib.compress(to_json(entries).encode()))
+            assert unpack(manifest.read_bytes()) == entries
+        elif manifests == "missing":
+            manifest.unlink()
     run_steps(store, steps, HostPaths(cache=outside))
     found = _scan(store, steps)
     assert found["kept/one"].sha256 == found["kept/two"].sha256
