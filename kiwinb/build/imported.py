@@ -44,7 +44,7 @@ class LeaveOutDescription:
 
 def imported(key: Digest) -> Step:
     """The step that stands for a tree that the store imported from a directory."""
-    return Step("import", "Take the root tree", Imported(key), None, (), {"tree": key}, key)
+    return Step("import", "Take the root tree", Imported(key), None, (), {"tree": key}, key, key)
 
 
 def leave_out_description(taken: Step) -> DraftStep:

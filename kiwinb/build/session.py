@@ -50,7 +50,7 @@ from kiwinb.settings import Settings, load_settings
 from kiwinb.steps.forecast import StepForecast
 from kiwinb.steps.keys import digest
 from kiwinb.steps.progress import Observer, ignore
-from kiwinb.steps.step import HostPaths
+from kiwinb.steps.step import HostPaths, Step
 
 log = logging.getLogger(__name__)
 
@@ -177,14 +177,23 @@ class BuildSession:
         """For each step, whether it will run, and which inputs changed since its last run."""
         history, steps = self.store.history, self.steps
         held = {step.key for step in steps if self.store.holds(step.key)}
+        observed = {item.action_key for item in self.store.list() if item.reads}
         return Explanation(
             StepForecast(
                 step,
                 step.key in held,
                 history.changes(self.identity, step, steps, held=step.key in held),
+                self._note(step, held=step.key in held, observed=step.action_key in observed),
             )
             for step in steps
         )
+
+    def _note(self, step: Step, *, held: bool, observed: bool) -> str:
+        """Why a step did not run, or may not have to."""
+        if held:
+            reused = self.store.get(step.key).reused
+            return "not run: nothing that it read has changed" if reused else ""
+        return "runs only if anything that it read has changed" if observed else ""
 
     def run(self, targets: Sequence[str]) -> Mapping[str, Checkpoint]:
         """Run the named steps and those that they need, as far as they have to run.

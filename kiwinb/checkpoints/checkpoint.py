@@ -32,6 +32,11 @@ class Checkpoint:
         version: Version of kiwinb that made the checkpoint.
         manifest: SHA-256 of the list of its contents.
         files: SHA-256 of each file of a ``files`` step, by its path.
+        action_key: Digest of what the key covers but for the tree; equal for steps that do the
+            same with different trees.
+        reads: SHA-256 of the list of what the step read of the tree; empty if not observed.
+        reused: Key of the checkpoint whose result this is, because nothing that the step had read
+            differs in its own tree; empty if the step ran.
     """
 
     key: Digest
@@ -47,6 +52,9 @@ class Checkpoint:
     version: str
     manifest: Digest
     files: Mapping[str, Digest]
+    action_key: Digest = ""
+    reads: Digest = ""
+    reused: Digest = ""
 
 
 def write_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:

@@ -33,10 +33,19 @@ def recorded(log: Callable[[str], None], directory: Path) -> Iterator[Callable[[
 
 
 def pack_log(directory: Path) -> None:
-    """Compress the log of a draft, as the checkpoint keeps it."""
+    """Compress the log of a draft, as the checkpoint keeps it; nothing if that is done."""
     draft = directory / _DRAFT
+    if not draft.exists():
+        return
     (directory / LOG).write_bytes(gzip.compress(draft.read_bytes(), 6, mtime=0))
     draft.unlink()
+
+
+def copy_log(source: Path, directory: Path) -> None:
+    """Give a draft the log of a checkpoint in place of its own."""
+    (directory / _DRAFT).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        (directory / LOG).write_bytes((source / LOG).read_bytes())
 
 
 def read_log(directory: Path) -> str:

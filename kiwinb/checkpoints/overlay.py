@@ -33,7 +33,9 @@ from kiwinb.checkpoints.manifest import linked_paths
 from kiwinb.checkpoints.treescan import scan
 from kiwinb.sandbox.mounts import bind, mount, unmount, unmount_now
 
-_PRIVATE = ("trusted.overlay.", "user.overlay.")
+PRIVATE = ("trusted.overlay.", "user.overlay.")
+"""What the names of attributes start with that overlayfs itself makes."""
+
 _CLOCK_OF_FILES = 5  # CLOCK_REALTIME_COARSE: what the kernel's timer last said, see time(7)
 _PART_OF_A_TICK = 0.0005
 
@@ -78,7 +80,7 @@ def _mounted(layers: Sequence[Path], upper: Path, work: Path, place: Place) -> I
     upper.mkdir(0o755)
     if layers:
         work.mkdir()
-        _copy_attributes(layers[-1], upper)
+        copy_attributes(layers[-1], upper)
         for name, target in (("upper", upper), ("work", work)):
             (place.layers / name).symlink_to(target)
         lower = _lower(layers, place)
@@ -129,13 +131,16 @@ def _unmount_quietly(tree: Path) -> None:
     unmount(tree)
 
 
-def _copy_attributes(source: Path, destination: Path) -> None:
+def copy_attributes(source: Path, destination: Path) -> None:
     """Give a directory the owner, mode, attributes and times of another one."""
     status = source.stat()
     os.chown(destination, status.st_uid, status.st_gid)
     destination.chmod(stat.S_IMODE(status.st_mode))
+    for name in os.listxattr(destination):
+        if not name.startswith(PRIVATE):
+            os.removexattr(destination, name)
     for name in os.listxattr(source):
-        if not name.startswith(_PRIVATE):
+        if not name.startswith(PRIVATE):
             os.setxattr(destination, name, os.getxattr(source, name))
     os.utime(destination, ns=(status.st_atime_ns, status.st_mtime_ns))
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from kiwinb.checkpoints.treescan import KIND_OF
 
-MOUNTED: Final = frozenset({b"proc", b"sys", b"dev", b"run", b"tmp"})
+MOUNTED: Final = frozenset({b"proc", b"sys", b"dev", b"run"})
 """Directories at the top of a tree whose content is not the tree's when a command runs."""
 
 _NOT_SEEN = ("trusted.overlay.", "user.overlay.", "security.selinux")
@@ -105,7 +105,7 @@ class Tree:
             )
         if wanted & CONTENT and kind == "file":
             place = Path(os.fsdecode(self._root + path))
-            return replace(state, digest=(digest or _digest)(place))
+            return replace(state, digest=(digest or hash_file)(place))
         if wanted & (NAMES | CONTENT) and kind == "directory":
             return replace(state, digest=self._names(path))
         return state
@@ -132,13 +132,26 @@ def _xattrs(path: bytes) -> str:
     return _short(total)
 
 
-def _digest(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, in the form of :attr:`State.digest`."""
     with path.open("rb", buffering=0) as file:
         return _short(hashlib.file_digest(file, "sha256"))
 
 
 def _short(total: Any) -> str:
-    return base64.urlsafe_b64encode(total.digest()).decode().rstrip("=")
+    return short_digest(total.digest())
+
+
+def short_digest(digest: bytes) -> str:
+    """A digest as text, in the form of :attr:`State.digest`."""
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def above(path: bytes) -> Iterator[bytes]:
+    """The directories that a path is in, up to the root."""
+    while path:
+        path = path.rpartition(b"/")[0]
+        yield path
 
 
 def to_row(path: bytes, state: State) -> list[Any]:

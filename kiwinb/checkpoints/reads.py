@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -26,12 +26,13 @@ from kiwinb.checkpoints.places import (
     Digest,
     State,
     Tree,
+    above,
     from_row,
     to_row,
 )
 from kiwinb.sandbox.observation import Access, Kind, Link
 
-_FORMAT = 1
+_FORMAT = 2
 _MAXIMUM_LINKS = 40  # as in path_resolution(7)
 _WANTED: Final = {
     Kind.LOOKUP: METADATA,
@@ -48,14 +49,19 @@ class Reads:
 
     Attributes:
         states: By path, relative to the root and without links in it; ``b""`` is the root.
+        twins: Of the files with several hard links, those paths that lead to one and the same
+            file.
     """
 
     states: Mapping[bytes, State] = field(default_factory=dict)
+    twins: tuple[tuple[bytes, ...], ...] = ()
 
     def to_json(self) -> str:
         """As text, a short row for each path."""
         rows = [to_row(path, state) for path, state in sorted(self.states.items())]
-        return json.dumps({"format": _FORMAT, "reads": rows}, separators=(",", ":"))
+        twins = [[os.fsdecode(path) for path in paths] for paths in self.twins]
+        data = {"format": _FORMAT, "reads": rows, "twins": twins}
+        return json.dumps(data, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Reads:
@@ -67,7 +73,8 @@ class Reads:
         data = json.loads(text)
         if not isinstance(data, dict) or data.get("format") != _FORMAT:
             raise ValueError("not a list of reads")
-        return cls(dict(map(from_row, data["reads"])))
+        twins = (tuple(map(os.fsencode, paths)) for paths in data["twins"])
+        return cls(dict(map(from_row, data["reads"])), tuple(twins))
 
 
 def record(
@@ -92,16 +99,47 @@ def record(
         walk.add(access)
     states: dict[bytes, State] = {}
     for path, wanted in sorted(walk.wanted.items()):
-        if not any(states.get(directory) == ABSENT for directory in _above(path)):
+        if not any(states.get(directory) == ABSENT for directory in above(path)):
             states[path] = walk.tree.state(path, wanted, digest)
-    return Reads(states)
+    linked = [path for path, state in states.items() if (state.links or 0) > 1]
+    return Reads(states, _twins(walk.tree, linked))
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The places that may differ between two trees; all others are the same.
+
+    Attributes:
+        paths: Places that may differ themselves, relative to the root.
+        below: Directories below which everything may differ.
+        directories: The directories of ``paths``: the names in them may differ.
+    """
+
+    paths: frozenset[bytes]
+    below: frozenset[bytes] = frozenset()
+    directories: frozenset[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        directories = frozenset(path.rpartition(b"/")[0] for path in self.paths)
+        object.__setattr__(self, "directories", directories | self.below)
+
+    def concerns(self, path: bytes, state: State) -> bool:
+        """Whether a place may differ."""
+        if path in self.paths:
+            return True
+        if self.below and any(directory in self.below for directory in above(path)):
+            return True
+        if state.kind == "directory":
+            return state.digest is not None and path in self.directories
+        # what is absent may be there now by way of a new link
+        return state.kind == "absent" and any(directory in self.paths for directory in above(path))
 
 
 def same(
     tree_root: Path,
     reads: Reads,
     *,
-    changed: Iterable[bytes] | None = None,
+    changed: Changed | None = None,
     mtimes: bool = False,
     digest: Digest | None = None,
 ) -> str | None:
@@ -110,8 +148,7 @@ def same(
     Args:
         tree_root: The other tree.
         reads: What was read of the first one.
-        changed: All paths that may differ between the two, those below a directory that is only
-            in one of them too, relative to the root; all others are taken to be the same.
+        changed: Where the two may differ; ``None`` if that is not known.
         mtimes: Compare modification times, too.
         digest: As for :func:`record`.
 
@@ -119,14 +156,25 @@ def same(
         The first path that differs, as ``/etc/fstab``; ``None`` if there is none.
     """
     tree = Tree(tree_root)
-    hint = None if changed is None else _Changed.of(changed)
     for path in sorted(reads.states):  # a directory comes before what is in it
         state = reads.states[path]
-        if hint is not None and not hint.concerns(path, state):
+        if changed is not None and not changed.concerns(path, state):
             continue
         if not _is_same(tree, path, state, mtimes, digest):
             return "/" + os.fsdecode(path)
+    linked = [path for paths in reads.twins for path in paths]
+    if linked and set(_twins(tree, linked)) != set(reads.twins):
+        return "/" + os.fsdecode(linked[0])
     return None
+
+
+def _twins(tree: Tree, paths: Iterable[bytes]) -> tuple[tuple[bytes, ...], ...]:
+    """The paths by the file that they lead to."""
+    by_file: dict[tuple[int, int], list[bytes]] = {}
+    for path in paths:
+        if (status := tree.status(path)) is not None:
+            by_file.setdefault((status.st_dev, status.st_ino), []).append(path)
+    return tuple(sorted(tuple(sorted(found)) for found in by_file.values()))
 
 
 def _is_same(tree: Tree, path: bytes, before: State, mtimes: bool, digest: Digest | None) -> bool:
@@ -157,31 +205,6 @@ def _is_absent(tree: Tree, path: bytes) -> bool:
     walk = _Walk(tree)
     found = walk.resolve(Access(b"/" + path, Kind.LOOKUP, follow=False))
     return found is not None and tree.status(found) is None
-
-
-@dataclass(frozen=True)
-class _Changed:
-    paths: frozenset[bytes]
-    directories: frozenset[bytes]
-
-    @classmethod
-    def of(cls, changed: Iterable[bytes]) -> _Changed:
-        paths = frozenset(path.strip(b"/") for path in changed)
-        return cls(paths, frozenset(path.rpartition(b"/")[0] for path in paths))
-
-    def concerns(self, path: bytes, state: State) -> bool:
-        """Whether the place may differ."""
-        if path in self.paths:
-            return True
-        if state.kind == "directory":
-            return state.digest is not None and path in self.directories
-        if state.kind != "absent":
-            return False
-        while path:  # it may be there now by way of a new link
-            path = path.rpartition(b"/")[0]
-            if path in self.paths:
-                return True
-        return False
 
 
 class _Walk:
@@ -221,7 +244,7 @@ class _Walk:
             return
         self._want(place, _WANTED[access.kind])
         if access.kind is Kind.ENTRY:
-            for directory in _above(place):
+            for directory in above(place):
                 if self.tree.status(directory) is not None:
                     self._want(directory, METADATA)
         elif access.kind is Kind.TREE:
@@ -284,12 +307,6 @@ class _Walk:
             place = top + b"/" + name
             self._want(place, METADATA | CONTENT)
             self._want_all(place)
-
-
-def _above(path: bytes) -> Iterator[bytes]:
-    while path:
-        path = path.rpartition(b"/")[0]
-        yield path
 
 
 def _split(path: bytes) -> list[bytes]:

@@ -7,20 +7,25 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 from typing import NoReturn
 
-from kiwinb.checkpoints import jobs
 from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.logs import keep_failed
+from kiwinb.checkpoints.reuse import Earlier
 from kiwinb.checkpoints.schedule import Graph, Slots, core_count, ranks
 from kiwinb.checkpoints.space import Place, SpaceWatch, build_places, explained_space
+from kiwinb.checkpoints.step_job import StepJob, run_step
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import KiwinbError, StoreError
 from kiwinb.sandbox.worker import Cancellation, Cancelled, Launcher, call, exit_on_termination
-from kiwinb.steps.progress import Observer, StepEvent, ignore
+from kiwinb.steps.progress import Observer, State, StepEvent, ignore
 from kiwinb.steps.step import HostPaths, Step
+
+_CANDIDATES = 5
+"""How many earlier results of an action are compared with a new tree."""
 
 _STOP_SECONDS = 40.0
 """How long an interrupted run waits for its workers to end after it has killed them."""
@@ -43,6 +48,7 @@ class _Run:
         by_name: All steps.
         host: Places on the host.
         before: By step name, the most recently used checkpoint of any build.
+        observed: The checkpoints whose step's reads are known, the most recently used one first.
         ranks: The rank of each step by name; the lowest goes first.
         slots: Limits how many steps run at the same time.
         places: Directories that may be full.
@@ -55,6 +61,7 @@ class _Run:
     by_name: Mapping[str, Step]
     host: HostPaths
     before: Mapping[str, Checkpoint]
+    observed: Sequence[Checkpoint]
     ranks: Mapping[str, int]
     slots: Slots
     places: Sequence[Place]
@@ -109,13 +116,15 @@ def run_steps(
             if step.name not in names and store.holds(step.key)
         }
         count = parallel or core_count()
-        before = {item.name: item for item in store.list()} if due else {}
+        present = store.list() if due else ()
+        before = {item.name: item for item in present}
         messages: SimpleQueue[StepEvent | _Ended] = SimpleQueue()
         run = _Run(
             store,
             by_name,
             host,
             before,
+            tuple(item for item in reversed(present) if item.reads),
             ranks(due, {name: item.seconds for name, item in before.items()} if count > 1 else {}),
             Slots(count),
             places,
@@ -150,7 +159,7 @@ def _final(steps: Sequence[Step]) -> tuple[str, ...]:
 
 def _modules(steps: Sequence[Step]) -> list[str]:
     """The modules of kiwinb that the workers of steps need."""
-    names = {jobs.__name__, *(type(step.action).__module__ for step in steps)}
+    names = {run_step.__module__, *(type(step.action).__module__ for step in steps)}
     return sorted(name for name in names if name.startswith("kiwinb."))
 
 
@@ -256,7 +265,8 @@ def _make(run: _Run, step: Step) -> Checkpoint:
                 seconds = time.monotonic() - began
                 run.tell(StepEvent(step, "failed", seconds=seconds, error=error))
                 raise
-            run.tell(StepEvent(step, "done", seconds=checkpoint.seconds))
+            state: State = "reused" if checkpoint.reused else "done"
+            run.tell(StepEvent(step, state, seconds=checkpoint.seconds))
             return checkpoint
 
 
@@ -279,8 +289,9 @@ def _run_action(run: _Run, step: Step, began: float) -> Checkpoint:
             base=base,
             needs=needs,
             inputs=step.inputs,
+            action_key=step.action_key,
         ) as draft:
-            job = jobs.StepJob(
+            job = StepJob(
                 action=step.action,
                 tree=store.tree(base),
                 draft=draft,
@@ -288,10 +299,11 @@ def _run_action(run: _Run, step: Step, began: float) -> Checkpoint:
                 host=run.host,
                 rootless=store.rootless,
                 needed=None if last is None else last.bytes,
+                earlier=_earlier(run, step),
             )
             try:
                 return call(
-                    jobs.run_step,
+                    run_step,
                     job,
                     on_log=lambda line: tell(line=line),
                     on_progress=lambda fraction: tell(fraction=fraction),
@@ -303,6 +315,14 @@ def _run_action(run: _Run, step: Step, began: float) -> Checkpoint:
                 _explain(run, step, error, draft.directory)
     except OSError as error:  # of the draft itself
         _explain(run, step, error, None)
+
+
+def _earlier(run: _Run, step: Step) -> tuple[Earlier, ...]:
+    """The results of the same action with other trees that may be reused."""
+    if not run.store.can_lay_over(step.output):
+        return ()
+    found = (item for item in run.observed if item.action_key == step.action_key)
+    return tuple(run.store.earlier(item) for item in islice(found, _CANDIDATES))
 
 
 def _explain(run: _Run, step: Step, error: Exception, directory: Path | None) -> NoReturn:

@@ -33,9 +33,12 @@ from typing import TypeVar
 from kiwinb.checkpoints import jobs, logs
 from kiwinb.checkpoints.backend import BackendName
 from kiwinb.checkpoints.checkpoint import FILE, Checkpoint, read_checkpoint
+from kiwinb.checkpoints.drafts import Draft
 from kiwinb.checkpoints.history import History
 from kiwinb.checkpoints.locks import locked, try_lock
+from kiwinb.checkpoints.reuse import Earlier
 from kiwinb.checkpoints.space import explained_space, store_place, target_place
+from kiwinb.checkpoints.trees import BACKENDS, TreeRef
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import StoreError
 from kiwinb.sandbox.privilege import Privilege, detect
@@ -204,15 +207,27 @@ class Store:
             StoreError: A directory is missing.
         """
         chain = [checkpoint]
-        if checkpoint.output == "tree" and jobs.BACKENDS[self.backend].stacked:
+        if checkpoint.output == "tree" and BACKENDS[self.backend].stacked:
             while chain[-1].base is not None:
                 chain.append(self.get(chain[-1].base))
         return tuple(self._object(item.key) / "data" for item in reversed(chain))
 
-    def tree(self, key: Digest | None) -> jobs.TreeRef:
+    def tree(self, key: Digest | None) -> TreeRef:
         """The tree of a key, or the empty tree, for a worker."""
         layers = () if key is None else self.layers(self.get(key))
-        return jobs.TreeRef(self.backend, layers, self.path / "mnt")
+        return TreeRef(self.backend, layers, (self.path / "mnt").resolve())
+
+    def can_lay_over(self, output: Output) -> bool:
+        """Whether the result of a step can be reused with another tree."""
+        return output == "files" or BACKENDS[self.backend].stacked
+
+    def earlier(self, checkpoint: Checkpoint) -> Earlier:
+        """A result, for a worker that may reuse it."""
+        try:
+            layers = None if checkpoint.base is None else self.layers(self.get(checkpoint.base))
+        except StoreError:
+            layers = None
+        return Earlier(checkpoint, self._object(checkpoint.key), layers)
 
     def _object(self, key: Digest) -> Path:
         return self.path / "objects" / key
@@ -253,12 +268,13 @@ class Store:
         base: Digest | None = None,
         needs: Mapping[str, Digest] | None = None,
         inputs: Mapping[str, Digest] | None = None,
-    ) -> Iterator[jobs.Draft]:
+        action_key: Digest = "",
+    ) -> Iterator[Draft]:
         """A directory to make a checkpoint in; it is removed at the end unless committed."""
         with self._draft_directory() as directory:
             if self._object(key).exists():
                 self._discard([self._object(key)])  # damaged, or part of a damaged chain
-            yield jobs.Draft(
+            yield Draft(
                 directory=directory,
                 destination=self._object(key),
                 key=key,
@@ -268,6 +284,7 @@ class Store:
                 base=base,
                 needs=dict(needs or {}),
                 inputs=dict(inputs or {}),
+                action_key=action_key,
             )
 
     @contextmanager
@@ -462,7 +479,7 @@ class Store:
 
     def _stands_on(self, checkpoint: Checkpoint) -> set[Digest]:
         """The checkpoints that this one needs."""
-        stacked = checkpoint.output == "tree" and jobs.BACKENDS[self.backend].stacked
+        stacked = checkpoint.output == "tree" and BACKENDS[self.backend].stacked
         return {checkpoint.base} if stacked and checkpoint.base is not None else set()
 
     def verify(self, key: Digest) -> tuple[str, ...]:
@@ -521,12 +538,12 @@ def _forced_backend() -> BackendName | None:
     value = os.environ.get(BACKEND_VARIABLE)
     if not value:
         return None
-    for name in jobs.BACKENDS:
+    for name in BACKENDS:
         if name == value:
             return name
     raise StoreError(
         f"{BACKEND_VARIABLE}={value} names no backend",
-        remedy=f"Use one of: {', '.join(jobs.BACKENDS)}.",
+        remedy=f"Use one of: {', '.join(BACKENDS)}.",
     )
 
 

@@ -18,7 +18,8 @@ from kiwinb.steps.progress import Observer, StepEvent
 
 log = logging.getLogger(STEPS)
 
-_MARKS = {"held": "=", "done": "+", "failed": "!"}
+_MARKS = {"held": "=", "reused": "=", "done": "+", "failed": "!"}
+_WORDS = {"reused": "not run: nothing that it read has changed"}
 
 
 @contextmanager
@@ -101,9 +102,11 @@ def _print(console: Console, event: StepEvent, *, verbose: bool, several: bool =
         elif event.fraction is None and not console.is_terminal:
             console.print(f"> {event.step.title}", markup=False, highlight=False)
         return
-    took = f" ({event.seconds:.1f} s)" if event.seconds is not None else ""
+    took = ""
+    if event.seconds is not None and event.state != "reused":
+        took = f" ({event.seconds:.1f} s)"
     console.print(
-        f"{_MARKS[event.state]} {event.step.title}: {event.state}{took}",
+        f"{_MARKS[event.state]} {event.step.title}: {_WORDS.get(event.state, event.state)}{took}",
         markup=False,
         highlight=False,
     )

@@ -27,6 +27,8 @@ class BuildInitrd:
 
     output: ClassVar[Output] = "tree"
     revision: ClassVar[int] = 2
+    observed: ClassVar[bool] = True
+    reads_mtimes: ClassVar[bool] = True
 
     tools: tuple[Used, ...]
     epoch: int
@@ -47,7 +49,7 @@ class BuildInitrd:
         kernels = [version for version in versions if _has_kernel(root, distribution, version)]
         candidates = [INITRD_TOOLS.get_used(used) for used in self.tools]
         tool = next((item for item in candidates if item.find(root)), None)
-        with Chroot(root, log=context.log) as chroot:
+        with Chroot(root, log=context.log, name_resolution=False) as chroot:
             for kernel in kernels:
                 if tool is None:
                     raise ImageError(

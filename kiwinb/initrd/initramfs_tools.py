@@ -13,7 +13,7 @@ class InitramfsTools:
     """initramfs-tools; see :class:`kiwinb.initrd.tool.InitrdTool`."""
 
     name = "initramfs-tools"
-    revision = 1
+    revision = 2
     systems = frozenset({None, "kiwi"})
     honours: frozenset[str] = frozenset()
 
@@ -28,5 +28,6 @@ class InitramfsTools:
     def build(self, chroot: Chroot, root: Path, kernel: str, initrd: str, epoch: int) -> None:
         """Make the initrd; update-initramfs knows its name."""
         resolve_in(root, initrd).unlink(missing_ok=True)
-        env = {"SOURCE_DATE_EPOCH": str(epoch)}
+        # In another locale, its shells would look for their messages at each of their starts
+        env = {"SOURCE_DATE_EPOCH": str(epoch), "LC_ALL": "C"}
         chroot.run(["update-initramfs", "-c", "-k", kernel], env=env)

@@ -30,7 +30,7 @@ TAIL = 30
 KEPT = 200
 """Lines of output that it shows when the run is over."""
 
-State = Literal["waiting", "unneeded", "held", "running", "done", "failed", "stopped"]
+State = Literal["waiting", "unneeded", "held", "reused", "running", "done", "failed", "stopped"]
 _WORDS = {"unneeded": "not needed"}
 
 
@@ -117,7 +117,7 @@ class Panel:
             row.add([event.line])
         if row.state == "running" and before != "running":
             row.began = time.monotonic()
-        if row.state in ("held", "done"):
+        if row.state in ("held", "reused", "done"):
             with suppress(StoreError):
                 checkpoint = self._store.get(row.step.key)
                 row.bytes = checkpoint.bytes
@@ -141,7 +141,7 @@ class Panel:
                 row.state = "unneeded"
             return
         self._bad = True
-        kept = self.count("held", "done")
+        kept = self.count("held", "reused", "done")
         if isinstance(error, KeyboardInterrupt):
             names = ", ".join(row.step.name for row in running)
             where = f" in the step{'s' if len(running) > 1 else ''} {names}" if running else ""
@@ -175,17 +175,19 @@ class Panel:
     @property
     def fraction(self) -> float:
         """How much of the run is done, 0.0 to 1.0."""
-        done = float(self.count("held", "done", "unneeded"))
+        done = float(self.count("held", "reused", "done", "unneeded"))
         done += sum(row.fraction or 0.0 for row in self._in("running"))
         return done / len(self.rows) if self.rows else 1.0
 
     @property
     def summary(self) -> str:
         """One line on where the run is."""
-        kept = self.count("held", "done", "unneeded")
+        kept = self.count("held", "reused", "done", "unneeded")
         parts = [f"{kept} of {len(self.rows)} steps"]
         if held := self.count("held"):
             parts.append(f"{held} held")
+        if reused := self.count("reused"):
+            parts.append(f"{reused} reused")
         parts += [state for state in ("failed", "stopped") if self.count(state)]
         return ", ".join(parts)
 

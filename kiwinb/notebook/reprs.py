@@ -32,7 +32,7 @@ class Explanation(tuple[StepForecast, ...]):
 
     def __repr__(self) -> str:
         lines = [
-            f"  {_plan(item):<7} {item.step.name:<16} {'; '.join(item.changed)}".rstrip()
+            f"  {_plan(item):<7} {item.step.name:<16} {'; '.join(item.reasons)}".rstrip()
             for item in self
         ]
         return "\n".join([self._summary, *lines])
@@ -44,7 +44,7 @@ class Explanation(tuple[StepForecast, ...]):
                        f"{_plan(item)}</span>"),
                 code(item.step.name),
                 item.step.title,
-                "; ".join(item.changed),
+                "; ".join(item.reasons),
             )
             for item in self
         ]  # fmt: skip

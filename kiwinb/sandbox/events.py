@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import pickle
 import struct
+import traceback
 from typing import IO, Any
+
+from kiwinb.errors import KiwinbError
 
 _LENGTH = struct.Struct("=Q")
 
@@ -63,3 +66,15 @@ def _read(descriptor: int, size: int) -> bytes:
             raise EOFError
         data += piece
     return bytes(data)
+
+
+def portable(error: BaseException) -> BaseException:
+    """The error, or one that says the same, if it does not survive the way to the caller."""
+    text = "".join(traceback.format_exception(error))
+    if not isinstance(error, KiwinbError):
+        error.add_note(f"In the worker:\n{text}")
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(text)
+    return error

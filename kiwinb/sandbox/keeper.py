@@ -25,8 +25,7 @@ from dataclasses import dataclass
 from fcntl import F_DUPFD, fcntl
 from typing import NoReturn
 
-from kiwinb.errors import KiwinbError
-from kiwinb.sandbox.events import Report, read_frame
+from kiwinb.sandbox.events import Report, portable, read_frame
 from kiwinb.sandbox.mounts import (
     MS_NODEV,
     MS_NOEXEC,
@@ -181,20 +180,8 @@ def _run_callee(report: Report) -> NoReturn:
         function, argument = pickle.loads(job)
         report.send("result", function(argument, report))
     except BaseException as error:
-        report.send("error", _portable(error))
+        report.send("error", portable(error))
     os._exit(0)
-
-
-def _portable(error: BaseException) -> BaseException:
-    """The error, or one that says the same, if it does not survive the way to the caller."""
-    text = "".join(traceback.format_exception(error))
-    if not isinstance(error, KiwinbError):
-        error.add_note(f"In the worker:\n{text}")
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(text)
-    return error
 
 
 def _exit_status(status: int) -> int:

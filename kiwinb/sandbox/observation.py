@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import posixpath
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 
 
 class Kind(StrEnum):
@@ -82,3 +85,42 @@ class Observation:
             self.notifications + other.notifications,
             tuple(sorted({*self.incomplete, *other.incomplete})),
         )
+
+    def inside(self, tree: Path) -> Observation:
+        """What was read of a tree, by programs inside of it and by those outside.
+
+        Args:
+            tree: The tree, without symbolic links in its path, in the root directory of the
+                command.
+
+        Returns:
+            The observation with paths as programs in the tree see them; everything outside of the
+            tree is left out.
+        """
+        top = os.fsencode(tree)
+        accesses, links = set(), dict[Link, None]()
+        for access in self.accesses:
+            if (place := _inside(top, access.root, access.path)) is not None:
+                accesses.add(replace(access, root=place[0], path=place[1]))
+        for link in self.links:
+            if (place := _inside(top, link.root, link.path)) is not None:
+                target = link.target
+                if link.root == b"/" and (found := _inside(top, b"/", target)):
+                    target = found[1]
+                links[Link(place[1], target, place[0])] = None
+        return replace(self, accesses=tuple(sorted(accesses)), links=tuple(links))
+
+
+def _inside(tree: bytes, root: bytes, path: bytes) -> tuple[bytes, bytes] | None:
+    """Root and path as seen in a tree; ``None`` if the place is not in it."""
+    if root == tree:
+        return b"/", path
+    if root.startswith(tree + b"/"):
+        return root[len(tree) :], path
+    if root != b"/":
+        return None
+    if b".." in path.split(b"/") or b"//" in path or b"/./" in path:
+        path = posixpath.normpath(path)
+    if path == tree:
+        return b"/", b"/"
+    return (b"/", path[len(tree) :]) if path.startswith(tree + b"/") else None

@@ -25,6 +25,7 @@ import struct
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 
 from kiwinb.sandbox.notify import Channel, install
@@ -39,11 +40,17 @@ class Observer:
     """Observes one command; a context manager.
 
     The process that calls :meth:`enter` and all that it starts from then on is observed.
+
+    Args:
+        mounts: Directories in which the process may mount and unmount file systems, but programs
+            that it starts in another root directory may not. Any other mount makes the
+            observation incomplete.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mounts: Iterable[Path] = ()) -> None:
         self._ours, self._theirs = socket.socketpair()
         self._libc = ctypes.CDLL(None, use_errno=True)
+        self._mounts = tuple(os.fsencode(path) for path in mounts)
         self._supervisor: Supervisor | None = None
         self._problem: str | None = None
         self._thread = threading.Thread(target=self._supervise, name="observer", daemon=True)
@@ -116,7 +123,7 @@ class Observer:
                     self._problem = data.decode() or None
                     return
                 (listener,) = descriptors
-                self._supervisor = Supervisor(listener, struct.unpack("=I", data)[0])
+                self._supervisor = Supervisor(listener, struct.unpack("=I", data)[0], self._mounts)
             except Exception as error:
                 self._problem = f"{type(error).__name__}: {error}"
                 if listener >= 0:

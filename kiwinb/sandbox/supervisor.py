@@ -8,10 +8,12 @@ import os
 import platform
 import re
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fcntl import ioctl
+from pathlib import Path
 
 from kiwinb.sandbox.memory import Memory, interpreter_of
 from kiwinb.sandbox.notify import (
@@ -43,6 +45,8 @@ MAGIC = re.compile(
     re.DOTALL,
 )
 _DELETED = b" (deleted)"
+_SPECIAL = ("open2", "execute", "chroot", "symlink", "mount")
+_ROOTS_SECONDS = 0.2  # no process number is used again so soon
 
 Key = tuple[bytes, bytes, str, int]  # root, path, what, flags
 
@@ -59,16 +63,27 @@ class _Plan:
 
 
 class Supervisor:
-    """Takes the notifications of one filter until all its processes have ended."""
+    """Takes the notifications of one filter until all its processes have ended.
 
-    def __init__(self, listener: int, pid: int) -> None:
+    Args:
+        listener: Descriptor of the filter.
+        pid: The process that installed it.
+        mounts: Directories in which processes with the same root as that one may mount and
+            unmount; any other mount makes the observation incomplete.
+    """
+
+    def __init__(self, listener: int, pid: int, mounts: Sequence[bytes] = ()) -> None:
         _arch, self._column, _seccomp = MACHINES[platform.machine()]
         self._channel = Channel(listener)
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._memory = Memory(self._libc)
         self._root = _readlink(f"/proc/{pid}/root".encode()).rstrip(b"/")
         self._root_descriptor = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY)
+        self._root_descriptors = {b"/": self._root_descriptor}
+        self._mounts = tuple(mounts)
         self._roots_differ = False
+        self._roots: dict[int, bytes] = {}
+        self._roots_until = 0.0
         self._images: dict[tuple[int, ...], bytes] = {}
         self.seen: set[Key] = set()
         self.links: dict[Link, None] = {}
@@ -96,7 +111,8 @@ class Supervisor:
     def close(self) -> None:
         """Give up the descriptors, once nothing is left to answer."""
         os.close(self._channel.listener)
-        os.close(self._root_descriptor)
+        for descriptor in self._root_descriptors.values():
+            os.close(descriptor)
 
     def _follow(self, current: list[int]) -> None:
         """The loop: everything in it happens a hundred thousand times."""
@@ -124,12 +140,13 @@ class Supervisor:
                 if len(path) >= got:  # type: ignore[arg-type]
                     path = memory.string(note[1], note[plan.path])
                 flags = note[plan.flags] & plan.mask if plan.flags else 0
-                if path and path[0] == 47 and path[:5] not in _ODD and not self._roots_differ:
+                if path and path[0] == 47 and path[:5] not in _ODD:
+                    root = self._root_of(note[1]) if self._roots_differ else b"/"
                     try:
                         ioctl(listener, send, pack(note[0], 0, 0, go_on))
                     except OSError:
                         continue  # it ended, or a signal came first: then it asks again
-                    seen.add((b"/", path, plan.what, flags))
+                    seen.add((root, path, plan.what, flags))
                     continue
                 directory = note[plan.directory] & 0xFFFFFFFF if plan.directory else AT_FDCWD
                 keys = self._keys(note[1], directory, path, plan.what, flags)
@@ -159,9 +176,12 @@ class Supervisor:
                 path = self._memory.string(pid, arguments[place.argument])
             if what == "open2":
                 what, (flags, root) = "open", self._how(pid, directory, arguments)
+            found = self._keys(pid, directory, path, what, flags, root)
             if what == "chroot":
-                self._roots_differ = True
-            keys += self._keys(pid, directory, path, what, flags, root)
+                self._leave_root(pid)
+            elif what == "mount":
+                self._see_mount(found)
+            keys += found
             if what == "execute":
                 keys += [key for name in keys[-1:] for key in self._interpreters(name)]
         if call.what == ("symlink",) and keys:
@@ -171,6 +191,21 @@ class Supervisor:
             if keys[1][2] == "move":
                 self._add_link(keys[0], keys[1][1])
         return keys
+
+    def _leave_root(self, pid: int) -> None:
+        self._roots_differ = True
+        self._roots.clear()
+        self._roots_until = 0.0  # this process still has its old one
+        if len([*Path(f"/proc/{pid}/task").iterdir()]) > 1:
+            self.incomplete.add("a program with several threads changed its root")
+
+    def _see_mount(self, keys: Sequence[Key]) -> None:
+        if not keys:
+            self.incomplete.add("a mount")
+        for root, path, _what, _flags in keys:
+            known = any(path == place or path.startswith(place + b"/") for place in self._mounts)
+            if root != b"/" or not known or b".." in path.split(b"/"):
+                self.incomplete.add("a mount")
 
     def _add_link(self, key: Key, target: bytes | None) -> None:
         root, path, _what, _flags = key
@@ -241,9 +276,20 @@ class Supervisor:
         return [(b"/", inside.rstrip(b"/") + rest if rest else inside, what, flags)]
 
     def _root_of(self, pid: int) -> bytes:
-        root = _inside(self._root, _readlink(f"/proc/{pid}/root".encode()))
+        """The root directory of a process, relative to that of the first one."""
+        now = time.monotonic()
+        if now > self._roots_until:
+            self._roots.clear()
+            self._roots_until = now + _ROOTS_SECONDS
+        elif (known := self._roots.get(pid)) is not None:
+            return known
+        try:
+            root = _inside(self._root, _readlink(f"/proc/{pid}/root".encode()))
+        except (FileNotFoundError, ProcessLookupError):
+            return b"/"  # it has been killed, and the call does not go on
         if root is None:
             raise OSError("a process has left its root directory")
+        self._roots[pid] = root
         return root
 
     def _directory(self, pid: int, descriptor: int) -> bytes | None:
@@ -290,8 +336,13 @@ class Supervisor:
     def _open_inside(self, root: bytes, path: bytes) -> int | None:
         """Open a file as a process with this root would; ``None`` where it could not."""
         how = struct.pack("=QQQ", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, 0, 0x10)
-        full = root.rstrip(b"/") + path if root != b"/" else path
-        descriptor = int(self._libc.syscall(437, self._root_descriptor, full, how, len(how)))
+        top = self._root_descriptors.get(root)
+        if top is None:
+            top = os.open(
+                b"." + root, os.O_PATH | os.O_DIRECTORY, dir_fd=self._root_descriptors[b"/"]
+            )
+            self._root_descriptors[root] = top
+        descriptor = int(self._libc.syscall(437, top, path, how, len(how)))
         return descriptor if descriptor >= 0 else None
 
 
@@ -305,7 +356,7 @@ def _plans(arch: int, column: int) -> tuple[dict[int, _Plan], dict[int, Call | s
             continue
         key = number | arch << 32
         (place, *more), what = call.paths, call.what[0]
-        if more or what in ("open2", "execute", "chroot", "symlink") or what.startswith("socket"):
+        if more or what in _SPECIAL or what.startswith("socket"):
             slow[key] = call
         else:
             fast[key] = _Plan(

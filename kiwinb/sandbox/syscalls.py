@@ -134,10 +134,12 @@ CALLS: Final = (
     Call(254, 27, (CallPath(1),), ("content",)),  # inotify_add_watch
     Call(49, 200, (CallPath(1),), ("socket-entry",)),  # bind
     Call(42, 203, (CallPath(1),), ("socket",)),  # connect
+    Call(165, 40, (CallPath(1),), ("mount",)),
+    Call(166, 39, (CallPath(0),), ("mount",)),  # umount2
 )
 
 UNOBSERVED: Final = {
-    "a mount": ((165, 40), (166, 39), (155, 41), (429, 429), (428, 428), (430, 430), (433, 433)),
+    "a mount": ((155, 41), (429, 429), (428, 428), (430, 430), (433, 433)),
     "another namespace": ((308, 268),),
     "a file handle": ((304, 265),),
     "a watch": ((301, 263),),
@@ -176,6 +178,7 @@ def meaning(what: str, flags: int) -> _Meaning:
         "content": ((Kind.CONTENT, True),),
         "execute": ((Kind.CONTENT, follow),),
         "chroot": ((Kind.LOOKUP, True),),
+        "mount": ((Kind.LOOKUP, True),),
         "alter": ((Kind.CONTENT, follow), (Kind.ENTRY, follow)),
         "alter-link": ((Kind.CONTENT, False), (Kind.ENTRY, False)),
         "entry": ((Kind.ENTRY, False),),

@@ -15,8 +15,15 @@ class StepForecast:
         step: The step.
         held: Whether the store holds its result.
         changed: The inputs that changed since it last ran; empty if it never ran.
+        note: Why it did or may not run although they changed.
     """
 
     step: Step
     held: bool
     changed: tuple[str, ...]
+    note: str = ""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Everything that there is to say, in the order in which to say it."""
+        return (*self.changed, *((self.note,) if self.note else ()))

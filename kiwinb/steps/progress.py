@@ -8,7 +8,7 @@ from typing import Literal
 
 from kiwinb.steps.step import Step
 
-State = Literal["held", "running", "done", "failed"]
+State = Literal["held", "reused", "running", "done", "failed"]
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,12 @@ class StepEvent:
 
     Attributes:
         step: The step.
-        state: ``held`` (the store has its result), ``running``, ``done`` or ``failed``.
+        state: ``held`` (the store has its result), ``running``, ``done``, ``reused`` (it did not
+            run, because nothing that it had read has changed) or ``failed``.
         line: A line of output, if the event is about one.
         fraction: How much of the step is done, 0.0 to 1.0, if the event is about progress.
-        seconds: Run time so far; for ``held``, the time that the step took when it ran.
+        seconds: Run time so far; for ``held`` and ``reused``, the time that the step took when
+            it ran.
         error: Why the step failed.
     """
 

@@ -72,6 +72,11 @@ class Action(Protocol):
     ``field(metadata=NOT_IN_KEY)``, which must not change the result. Raise ``revision`` when
     ``run`` makes a different result from the same fields.
 
+    The class attribute ``observed`` of an action is true if its result depends on nothing but its
+    fields and what it reads of the tree. What it reads is then recorded, and when a later tree is
+    the same in all these places, its result is reused. If modification times may change the
+    result, ``reads_mtimes`` is true, too.
+
     An action that needs more or less memory than :data:`DEFAULT_MEMORY` has a class attribute
     ``memory``, in bytes. Steps that together need more memory than the host has available do not
     run at the same time.
@@ -89,6 +94,16 @@ class Action(Protocol):
         ...
 
 
+def is_observed(action: Action) -> bool:
+    """Whether what the action reads is recorded, to reuse its result with other trees."""
+    return bool(getattr(action, "observed", False))
+
+
+def reads_mtimes(action: Action) -> bool:
+    """Whether modification times of what the action reads may change its result."""
+    return bool(getattr(action, "reads_mtimes", False))
+
+
 @dataclass(frozen=True)
 class Step:
     """One resumable step of a build.
@@ -101,6 +116,8 @@ class Step:
         needs: Names of the ``files`` steps whose output it reads.
         inputs: Digest of each input by label, to tell *which* input changed.
         key: Content key, 64 hexadecimal digits.
+        action_key: As the key, but without the base: equal for steps that do the same with
+            different trees.
     """
 
     name: str
@@ -110,6 +127,7 @@ class Step:
     needs: tuple[str, ...]
     inputs: Mapping[str, Digest]
     key: Digest
+    action_key: Digest
 
     @property
     def output(self) -> Output:
@@ -157,19 +175,17 @@ def seal(drafts: tuple[DraftStep, ...], before: tuple[Step, ...] = ()) -> tuple[
         inputs = digest_fields(draft.action)
         if draft.made_by is not None:
             inputs["plug-in"] = digest(draft.made_by)  # no field of an action is called so
-        key = digest(
-            {
-                "action": f"{action.__module__}.{action.__qualname__}",
-                "revision": draft.action.revision,
-                "inputs": inputs,
-                "base": keys[draft.base] if draft.base is not None else None,
-                "needs": {name: keys[name] for name in draft.needs},
-            }
-        )
+        covered = {
+            "action": f"{action.__module__}.{action.__qualname__}",
+            "revision": draft.action.revision,
+            "inputs": inputs,
+            "needs": {name: keys[name] for name in draft.needs},
+        }
+        base = None if draft.base is None else keys[draft.base]
+        key = digest({**covered, "base": base})
         keys[draft.name] = key
-        steps.append(
-            Step(draft.name, draft.title, draft.action, draft.base, draft.needs, inputs, key)
-        )
+        named = (draft.name, draft.title, draft.action, draft.base, draft.needs)
+        steps.append(Step(*named, inputs, key, digest(covered)))
     return tuple(steps)
 
 

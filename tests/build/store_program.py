@@ -75,7 +75,7 @@ def _python(user: str, mark: str) -> Sequence[str]:
     return (
         "env",
         home,
-        f"PYTHONPATH={HERE}:{HERE.parents[1]}",
+        f"PYTHONPATH={HERE}:{HERE.parent / 'unit'}:{HERE.parents[1]}",
         f"KIWINB_TEST_MARK={mark}",
         sys.executable,
     )

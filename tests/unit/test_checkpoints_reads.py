@@ -104,13 +104,13 @@ def test_same(
     change(other)
     assert reads.same(other, noted) == differs
     after = {path: path.lstat().st_ctime_ns for path in other.rglob("*")}
-    changed = [
+    changed = frozenset(
         os.fsencode(path.relative_to(other))
         for path in before.keys() | after.keys()
         if before.get(path) != after.get(path)
-    ]
-    assert reads.same(other, noted, changed=changed) == differs
-    assert reads.same(other, noted, changed=[]) is None
+    )
+    assert reads.same(other, noted, changed=reads.Changed(changed)) == differs
+    assert reads.same(other, noted, changed=reads.Changed(frozenset())) is None
 
 
 def test_modification_times_are_the_callers_business(tree: Path) -> None:

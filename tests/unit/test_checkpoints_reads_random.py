@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from random_edits import SCRIPT, edit_tree, make_tree
 
 from kiwinb.checkpoints import reads
 from kiwinb.sandbox.observation import Observation
@@ -22,37 +23,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning"),
 ]
 
-_SCRIPT = """
-set -e
-busybox mkdir -p /out/deep
-busybox cat /etc/a0 /etc/way/a1 > /out/deep/content
-for name in /lib/d0/*; do echo "$name" >> /out/names; done
-busybox find /lib/d1 -type f > /out/found || echo none > /out/found
-busybox ls -ln /etc/a2 | busybox cut -d' ' -f1 > /out/mode || true
-busybox cp -a /lib/d2/a3 /out/copy || true
-if test -e /etc/wanted; then echo yes > /out/wanted; fi
-test -x /lib/d0/a0 && echo runs > /out/runs || true
-busybox rm -f /var/d0/a0
-busybox ln /out/names /out/linked
-busybox ln -s deep /out/link
-busybox ls /out/link > /out/through
-"""
 _Node = tuple[object, ...]
-
-
-def _make(root: Path) -> None:
-    busybox = shutil.which("busybox")
-    assert busybox
-    for top in ("etc", "lib", "var"):
-        for name in ("d0", "d1", "d2"):
-            (root / top / name).mkdir(parents=True)
-            for number in range(5):
-                (root / top / name / f"a{number}").write_text(f"{top} {name} {number}")
-    for number in range(5):
-        (root / "etc" / f"a{number}").write_text(f"etc {number}")
-    (root / "etc/way").symlink_to("/etc/d1")
-    (root / "bin").mkdir()
-    shutil.copy(busybox, root / "bin/busybox")
 
 
 def _run(root: Path) -> Observation:
@@ -64,7 +35,7 @@ def _run(root: Path) -> Observation:
             observer.enter()
 
         subprocess.run(
-            ["/bin/busybox", "sh", "-c", _SCRIPT],
+            ["/bin/busybox", "sh", "-c", SCRIPT],
             preexec_fn=enter,
             check=False,
             env={"PATH": "/bin"},
@@ -104,56 +75,9 @@ def _effect(before: dict[str, _Node], after: dict[str, _Node]) -> dict[str, _Nod
     }
 
 
-def _edit(root: Path, chance: random.Random) -> str:
-    """One edit of a file or directory that is not the shell's own."""
-    places = [path for path in sorted(root.rglob("*")) if path.relative_to(root).parts[0] != "bin"]
-    files = [path for path in places if path.is_file() and not path.is_symlink()]
-    directories = [path for path in places if path.is_dir() and not path.is_symlink()]
-    path, directory = chance.choice(files), chance.choice(directories)
-    what = chance.choice(
-        [
-            "content",
-            "mode",
-            "owner",
-            "xattr",
-            "add",
-            "delete",
-            "rename",
-            "link",
-            "directory",
-            "hard",
-            "gone",
-        ]
-    )
-    if what == "content":
-        path.write_text(f"new {chance.random()}")
-    elif what == "mode":
-        chance.choice((path, directory)).chmod(chance.choice((0o700, 0o711, 0o750)))
-    elif what == "owner":
-        os.chown(chance.choice((path, directory)), 1, 2)
-    elif what == "xattr":
-        os.setxattr(chance.choice((path, directory)), "user.edited", b"1")
-    elif what == "add":
-        (directory / chance.choice(("wanted", "new", "zz"))).write_text("added")
-    elif what == "delete":
-        path.unlink()
-    elif what == "rename":
-        path.rename(directory / "renamed")
-    elif what == "link":
-        (root / "etc/way").unlink()
-        (root / "etc/way").symlink_to(chance.choice(("d2", "/lib/d1", "nowhere")))
-    elif what == "directory":
-        (directory / chance.choice(("empty", "wanted"))).mkdir()
-    elif what == "hard":
-        os.link(path, directory / "second")
-    else:
-        shutil.rmtree(chance.choice([d for d in directories if d.parent != root]))
-    return what
-
-
 def test_same_reads_mean_the_same_effect(tmp_path: Path) -> None:
     base, first = tmp_path / "base", tmp_path / "first"
-    _make(base)
+    make_tree(base)
     shutil.copytree(base, first, symlinks=True)
     seen = _run(first)
     assert seen.complete
@@ -165,11 +89,11 @@ def test_same_reads_mean_the_same_effect(tmp_path: Path) -> None:
     for number in range(200):
         other = tmp_path / "other"
         shutil.copytree(base, other, symlinks=True)
-        what = _edit(other, chance)
+        what = edit_tree(other, chance)
         before = _nodes(other)
         differs = reads.same(other, noted)
         original = _nodes(base)
-        changed = [os.fsencode(path) for path in _effect(original, before)]
+        changed = reads.Changed(frozenset(map(os.fsencode, _effect(original, before))))
         assert reads.same(other, noted, changed=changed) == differs, (number, what)
         _run(other)
         if differs is None:

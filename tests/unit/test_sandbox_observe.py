@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -11,12 +12,14 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from kiwinb.checkpoints import reads
 from kiwinb.sandbox import notify, observe, supervisor
+from kiwinb.sandbox.mounts import MS_PRIVATE, MS_REC, mount
 from kiwinb.sandbox.observation import Access, Kind, Link, Observation
 from kiwinb.sandbox.observe import Observer
 
@@ -234,7 +237,7 @@ def test_a_failing_supervisor_lets_everything_go_on(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_supervisor_that_cannot_begin(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_listener: int, _pid: int) -> None:
+    def fail(_listener: int, _pid: int, _mounts: Sequence[bytes]) -> None:
         raise OSError("no")
 
     monkeypatch.setattr(observe, "Supervisor", fail)
@@ -363,3 +366,64 @@ def test_version_of_the_kernel(
 ) -> None:
     monkeypatch.setattr("platform.release", lambda: release)
     assert notify.kernel() == version
+
+
+def _enter_with_own_mounts(observer: Observer) -> None:
+    assert ctypes.CDLL(None).unshare(0x00020000) == 0  # CLONE_NEWNS
+    mount("none", "/", None, MS_REC | MS_PRIVATE)
+    observer.enter()
+
+
+def test_a_program_that_works_on_a_tree_from_outside_and_inside(tmp_path: Path) -> None:
+    busybox = shutil.which("busybox")
+    assert busybox
+    tree = tmp_path / "tree"
+    for place in ("bin", "etc", "dev", "usr/bin"):
+        (tree / place).mkdir(parents=True)
+    shutil.copy(busybox, tree / "usr/bin/busybox")
+    (tree / "bin/sh").symlink_to("/usr/bin/busybox")  # the host has no such file, perhaps
+    (tree / "run.sh").write_text("#!/bin/sh\nread line < /etc/inside\n")
+    (tree / "run.sh").chmod(0o755)
+    code = f"""
+        import os, subprocess
+        from pathlib import Path
+        from kiwinb.sandbox.mounts import mount, unmount
+        tree = Path({str(tree)!r})
+        (tree / "etc/outside").exists()
+        mount("tmpfs", tree / "dev", "tmpfs")
+        def enter():
+            os.chroot(tree)
+            os.chdir("/")
+        subprocess.run(["/run.sh"], preexec_fn=enter, check=True)
+        (tree / "etc/later").exists()
+        unmount(tree / "dev")
+    """
+    (tree / "etc/inside").write_text("line\n")
+    with Observer(mounts=[tree / "dev"]) as observer:
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            preexec_fn=partial(_enter_with_own_mounts, observer),
+            check=True,
+        )
+    seen = observer.finish()
+    assert seen.complete
+    inside = seen.inside(tree)
+    found = {access.path for access in inside.accesses if access.root == b"/"}
+    assert {b"/etc/outside", b"/etc/inside", b"/etc/later", b"/bin/sh", b"/dev"} <= found
+    assert not any(b"site-packages" in path for path in found)
+    assert b"usr/bin/busybox" in reads.record(tree, inside.accesses, inside.links).states
+
+
+def test_a_mount_elsewhere_is_not_observed(tmp_path: Path) -> None:
+    for place in ("allowed", "other"):
+        (tmp_path / place).mkdir()
+    code = (
+        "import ctypes, sys; c = ctypes.CDLL(None); "
+        "c.mount(b'tmpfs', sys.argv[1].encode(), b'tmpfs', 0, None)"
+    )
+    for place, incomplete in (("allowed", ()), ("other", ("a mount",))):
+        with Observer(mounts=[tmp_path / "allowed"]) as observer:
+            command = [sys.executable, "-S", "-E", "-c", code, str(tmp_path / place)]
+            enter = partial(_enter_with_own_mounts, observer)
+            subprocess.run(command, preexec_fn=enter, check=True)
+        assert observer.finish().incomplete == incomplete

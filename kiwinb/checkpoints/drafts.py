@@ -1,0 +1,154 @@
+"""Drafts: checkpoints in the making, and how one becomes a checkpoint."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kiwinb.checkpoints import logs
+from kiwinb.checkpoints.checkpoint import FILE, Checkpoint, write_checkpoint
+from kiwinb.checkpoints.manifest import MANIFEST, pack
+from kiwinb.checkpoints.treescan import Entry, survey
+from kiwinb.steps.keys import Digest
+from kiwinb.steps.step import Output
+from kiwinb.version import __version__
+
+READS = "reads.json.z"
+"""The list of what its step read of the tree, if that was observed."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A checkpoint in the making.
+
+    Attributes:
+        directory: Its directory, on the file system of the store.
+        destination: Where it moves when it is complete.
+        key: See :class:`~kiwinb.checkpoints.checkpoint.Checkpoint` for this and the following.
+    """
+
+    directory: Path
+    destination: Path
+    key: Digest
+    name: str
+    title: str
+    output: Output
+    base: Digest | None
+    needs: Mapping[str, Digest]
+    inputs: Mapping[str, Digest]
+    action_key: Digest = ""
+
+
+def commit(draft: Draft, seconds: float, *, reused: Digest = "") -> Checkpoint:
+    """Record the contents of the draft, and move it to its destination in one step.
+
+    Args:
+        draft: With everything that the checkpoint keeps, its log unless there is none, and the
+            list of its reads if they were observed.
+        seconds: Run time of the action.
+        reused: Key of the checkpoint that the result was taken from, if the action did not run.
+    """
+    directory = draft.directory
+    logs.pack_log(directory)
+    with _syncing(directory):  # the disk writes while we hash
+        found = survey(directory / "data")
+        manifest = pack(found.entries)
+    (directory / MANIFEST).write_bytes(manifest)
+    checkpoint = Checkpoint(
+        key=draft.key,
+        name=draft.name,
+        title=draft.title,
+        output=draft.output,
+        base=draft.base,
+        needs=draft.needs,
+        inputs=draft.inputs,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(seconds, 3),
+        bytes=found.bytes,
+        version=__version__,
+        manifest=hashlib.sha256(manifest).hexdigest(),
+        files=_digests(found.entries) if draft.output == "files" else {},
+        action_key=draft.action_key,
+        reads=_digest_of(directory / READS),
+        reused=reused,
+    )
+    write_checkpoint(checkpoint, directory)
+    for written in (directory / MANIFEST, directory / FILE, directory):
+        _sync(written)
+    directory.rename(draft.destination)
+    for parent in (draft.destination.parent, directory.parent):
+        _sync(parent)
+    return checkpoint
+
+
+def _digest_of(file: Path) -> Digest:
+    """SHA-256 of a file; empty if it does not exist."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def _digests(entries: Sequence[Entry]) -> dict[str, Digest]:
+    """SHA-256 of each file, by path; leaves out paths that are not text."""
+    found = {}
+    for entry in entries:
+        if entry.kind == "file":
+            with suppress(UnicodeDecodeError):
+                found[entry.path.decode()] = entry.sha256
+    return found
+
+
+@contextmanager
+def _syncing(path: Path) -> Iterator[None]:
+    """Sync a file system in the background; the sync is complete when the context ends.
+
+    Raises:
+        OSError: It cannot be synced.
+    """
+    failed: list[OSError] = []
+
+    def sync() -> None:
+        try:
+            sync_file_system(path)
+        except OSError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=sync)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    if failed:
+        raise failed[0]
+
+
+def sync_file_system(path: Path) -> None:
+    """Write everything to the disk that the file system of a path has in memory.
+
+    Raises:
+        OSError: That failed.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(path))
+    finally:
+        os.close(descriptor)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

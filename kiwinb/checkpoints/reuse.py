@@ -1,0 +1,253 @@
+"""Reuse the result of an action for another tree that is the same in all that the action read.
+
+A layer that is laid over another tree fits there: the action looked up every place that it changed,
+so both trees are the same in these places. Only directories that are part of the layer because of
+what is in them are not its own: they get the metadata that they have in the new tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.checkpoints import logs
+from kiwinb.checkpoints.backend import copy_tree, make_place
+from kiwinb.checkpoints.checkpoint import Checkpoint
+from kiwinb.checkpoints.drafts import READS, Draft, commit
+from kiwinb.checkpoints.manifest import read_rows
+from kiwinb.checkpoints.overlay import PRIVATE, copy_attributes
+from kiwinb.checkpoints.places import ABSENT, above, hash_file, short_digest
+from kiwinb.checkpoints.reads import Changed, Reads, record, same
+from kiwinb.checkpoints.trees import BACKENDS, TreeRef
+from kiwinb.sandbox.observation import Observation
+
+_ORIGIN = tuple(f"{prefix}origin" for prefix in PRIVATE)
+_OPAQUE = tuple(f"{prefix}opaque" for prefix in PRIVATE)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The result of the same action with another tree.
+
+    Attributes:
+        checkpoint: Its metadata.
+        directory: Its directory in the store.
+        layers: The layers of the other tree; ``None`` if the store does not have it any more.
+    """
+
+    checkpoint: Checkpoint
+    directory: Path
+    layers: tuple[Path, ...] | None
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is kept of an observation.
+
+    Attributes:
+        reads: What was read of the tree.
+        carried: Directories of the layer that the action did not change itself.
+    """
+
+    reads: Reads
+    carried: tuple[bytes, ...]
+
+
+def keep_reads(
+    tree: TreeRef, draft: Draft, observation: Observation, log: Callable[[str], None]
+) -> None:
+    """Write down what an action read of the tree, with its result; in a worker.
+
+    If that is not known for certain, it is not written, and the log says why.
+
+    Args:
+        tree: The tree before the action.
+        draft: Its result.
+        observation: What it read, as seen from inside of the tree.
+        log: Takes the reason.
+    """
+    reasons = observation.incomplete
+    if not reasons:
+        place = make_place(tree.mnt)
+        with BACKENDS[tree.backend].view(tree.layers, place) as root:
+            reads = record(root, observation.accesses, observation.links)
+            carried: list[bytes] = []
+            if draft.output == "tree":
+                reasons = tuple(_unexplained(draft.directory / "data", root, reads, carried))
+    if reasons:
+        log(f"What this step read is not known for certain: {', '.join(reasons)}.")
+        return
+    data = {"reads": reads.to_json(), "carried": [os.fsdecode(path) for path in carried]}
+    (draft.directory / READS).write_bytes(zlib.compress(json.dumps(data).encode(), 1))
+
+
+def _unexplained(layer: Path, root: Path, reads: Reads, carried: list[bytes]) -> Iterator[str]:
+    """Why the changes in a layer do not follow from what was read; collects carried directories."""
+    for path in _walk(os.fsencode(layer), b""):
+        own = os.path.join(os.fsencode(layer), path)  # noqa: PTH118 - bytes
+        place = os.path.join(os.fsencode(root), path)  # noqa: PTH118 - bytes
+        state = reads.states.get(path)
+        if _is_carried(own, place):
+            carried.append(path)
+        elif state is None:
+            if not any(reads.states.get(directory) == ABSENT for directory in above(path)):
+                yield f"/{os.fsdecode(path)} changed, and was not looked up"
+        elif (state.links or 1) > 1 and os.lstat(own).st_nlink > 1:
+            yield f"/{os.fsdecode(path)} has hard links, and changed"
+
+
+def _is_carried(own: bytes, place: bytes) -> bool:
+    """Whether a directory of a layer is as in the tree below, but for what is in it."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        one, other = os.lstat(own), os.lstat(place)
+        return (
+            stat.S_ISDIR(one.st_mode)
+            and _metadata(one) == _metadata(other)
+            and not any(name in _OPAQUE for name in os.listxattr(own))
+            and _attributes(own) == _attributes(place)
+        )
+    return False
+
+
+def _metadata(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns
+
+
+def _attributes(path: bytes) -> dict[str, bytes]:
+    names = [name for name in os.listxattr(path) if not name.startswith(PRIVATE)]
+    return {name: os.getxattr(path, name) for name in names}
+
+
+def find(
+    tree: TreeRef,
+    candidates: Sequence[Earlier],
+    *,
+    mtimes: bool,
+    log: Callable[[str], None],
+) -> Earlier | None:
+    """Find an earlier result that holds for a tree as well; in a worker.
+
+    Args:
+        tree: The tree.
+        candidates: Earlier results of the same action, the most promising one first.
+        mtimes: Modification times count.
+        log: Takes a line that says why the most promising one does not hold.
+    """
+    if not candidates:
+        return None
+    backend = BACKENDS[tree.backend]
+    place = make_place(tree.mnt)
+    with backend.view(tree.layers, place) as root:
+        for candidate in candidates:
+            kept = _read_kept(candidate)
+            if kept is None:
+                continue
+            changed, digests = None, dict[bytes, str]()
+            if backend.stacked and candidate.layers is not None:
+                changed, digests = _compare_layers(candidate.layers, tree.layers)
+
+            def digest(path: Path, digests: dict[bytes, str] = digests) -> str:
+                return digests.get(os.fsencode(path.relative_to(root))) or hash_file(path)
+
+            differs = same(root, kept.reads, changed=changed, mtimes=mtimes, digest=digest)
+            if differs is None:
+                return candidate
+            if candidate is candidates[0]:
+                log(f"{differs} has changed, which this step read when it ran before.")
+    return None
+
+
+def _read_kept(earlier: Earlier) -> _Kept | None:
+    """What an earlier run read; ``None`` if that is damaged."""
+    try:
+        data = (earlier.directory / READS).read_bytes()
+        if hashlib.sha256(data).hexdigest() != earlier.checkpoint.reads:
+            return None
+        kept = json.loads(zlib.decompress(data))
+        carried = tuple(os.fsencode(path) for path in kept["carried"])
+        return _Kept(Reads.from_json(kept["reads"]), carried)
+    except (OSError, ValueError, KeyError, zlib.error):
+        return None
+
+
+def _compare_layers(
+    one: Sequence[Path], other: Sequence[Path]
+) -> tuple[Changed | None, dict[bytes, str]]:
+    """Where two trees may differ, and the digests of the other one's files there."""
+    shared = 0
+    while shared < min(len(one), len(other)) and one[shared] == other[shared]:
+        shared += 1
+    paths: set[bytes] = set()
+    below: set[bytes] = set()
+    digests: dict[bytes, str] = {}
+    try:
+        for layer in (*one[shared:], *other[shared:]):
+            for entry in read_rows(layer.parent):
+                path = entry["path"].encode("latin-1")
+                path = b"" if path == b"." else path
+                paths.add(path)
+                if any(name in _OPAQUE for name, _value in entry["xattrs"]):
+                    below.add(path)
+        for layer in other[shared:]:
+            for entry in read_rows(layer.parent):
+                if entry["sha256"]:
+                    digest = short_digest(bytes.fromhex(entry["sha256"]))
+                    digests[entry["path"].encode("latin-1")] = digest
+    except (OSError, ValueError, KeyError, zlib.error):
+        return None, {}
+    return Changed(frozenset(paths), frozenset(below)), digests
+
+
+def take_over(earlier: Earlier, tree: TreeRef, draft: Draft) -> Checkpoint:
+    """Commit an earlier result as that for another tree; in a worker.
+
+    Args:
+        earlier: What :func:`find` found.
+        tree: The other tree.
+        draft: The draft for its result.
+    """
+    data = draft.directory / "data"
+    copy_tree(earlier.directory / "data", data)
+    if draft.output == "tree":
+        kept = _read_kept(earlier)
+        assert kept is not None, "it was read before"
+        place = make_place(tree.mnt)
+        with BACKENDS[tree.backend].view(tree.layers, place) as root:
+            _fit(data, root, kept.carried)
+    shutil.copyfile(earlier.directory / READS, draft.directory / READS)
+    logs.copy_log(earlier.directory, draft.directory)
+    return commit(draft, earlier.checkpoint.seconds, reused=earlier.checkpoint.key)
+
+
+def _fit(layer: Path, root: Path, carried: Sequence[bytes]) -> None:
+    """Give a layer's carried directories the metadata that they have in the tree below."""
+    for path in _walk(os.fsencode(layer), b""):
+        own = os.path.join(os.fsencode(layer), path)  # noqa: PTH118 - bytes
+        for name in os.listxattr(own, follow_symlinks=False):
+            if name in _ORIGIN:  # of a file in a layer that is not below this one
+                os.removexattr(own, name, follow_symlinks=False)
+    for path in sorted(carried, reverse=True):  # what is in a directory, before the directory
+        directory = layer / os.fsdecode(path)
+        if not directory.is_dir():  # an empty one, left out when the result was reused before
+            continue
+        if path and not any(directory.iterdir()):
+            directory.rmdir()
+        else:
+            copy_attributes(root / os.fsdecode(path), directory)
+
+
+def _walk(top: bytes, relative: bytes) -> Iterator[bytes]:
+    """All paths of a layer, relative to its top; a directory comes before what is in it."""
+    yield relative
+    directory = os.path.join(top, relative)  # noqa: PTH118 - bytes
+    if stat.S_ISDIR(os.lstat(directory).st_mode):
+        for name in sorted(os.listdir(directory)):  # noqa: PTH208 - bytes
+            yield from _walk(top, os.path.join(relative, name))  # noqa: PTH118 - bytes

@@ -1,0 +1,107 @@
+"""The job of a worker that makes the result of one step."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.checkpoints import logs, reuse
+from kiwinb.checkpoints.backend import make_place
+from kiwinb.checkpoints.checkpoint import Checkpoint
+from kiwinb.checkpoints.drafts import Draft, commit
+from kiwinb.checkpoints.places import MOUNTED
+from kiwinb.checkpoints.space import build_places, explained_space
+from kiwinb.checkpoints.trees import BACKENDS, TreeRef
+from kiwinb.sandbox.observation import Observation
+from kiwinb.sandbox.observed import run_observed
+from kiwinb.sandbox.others import end_other_processes
+from kiwinb.sandbox.shield import shield_host
+from kiwinb.sandbox.worker import Report
+from kiwinb.steps.step import Action, HostPaths, StepContext, is_observed, reads_mtimes
+
+Log = Callable[[str], None]
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class StepJob:
+    """Run an action and keep its result.
+
+    Attributes:
+        action: The action.
+        tree: The tree that the action continues or reads.
+        draft: The draft for its result.
+        inputs: The files that it reads, by step name.
+        host: Places on the host.
+        rootless: Whether it runs in a user namespace.
+        needed: The approximate size of its result in bytes, if known.
+        earlier: Results of the same action with other trees, the most promising one first.
+    """
+
+    action: Action
+    tree: TreeRef
+    draft: Draft
+    inputs: Mapping[str, Path]
+    host: HostPaths
+    rootless: bool
+    needed: int | None = None
+    earlier: tuple[reuse.Earlier, ...] = ()
+
+
+def run_step(job: StepJob, report: Report) -> Checkpoint:
+    """Reuse an earlier result of the action or run it, and commit the result."""
+    began = time.monotonic()
+    store = job.tree.mnt.parent
+    shield_host((store, job.host.cache, Path(tempfile.gettempdir())))
+    with explained_space(build_places(store, job.host.cache), needed=job.needed) as watch:
+        with logs.recorded(report.log, job.draft.directory) as log:
+
+            def take(line: str) -> None:
+                watch.see(line)
+                log(line)
+
+            mtimes = reads_mtimes(job.action)
+            earlier = reuse.find(job.tree, job.earlier, mtimes=mtimes, log=log)
+            if earlier is None:
+                _make(job, take, report.progress)
+        if earlier is not None:
+            return reuse.take_over(earlier, job.tree, job.draft)
+        return commit(job.draft, time.monotonic() - began)
+
+
+def _make(job: StepJob, log: Log, progress: Progress) -> None:
+    """Run the action in a tree, or with a directory for its files."""
+    backend = BACKENDS[job.tree.backend]
+    place = make_place(job.tree.mnt)
+    directory = job.draft.directory
+    out: Path | None = None
+    if job.draft.output == "files":
+        out = directory / "data"
+        out.mkdir(0o755)
+        shown = backend.scratch(job.tree.layers, directory, place)
+    else:
+        shown = backend.work(job.tree.layers, directory, place)
+    observation: Observation | None = None
+    with shown as root:
+
+        def act(log: Log, progress: Progress) -> None:
+            host, rootless = job.host, job.rootless
+            job.action.run(StepContext(root, out, job.inputs, host, log, progress, rootless))
+
+        if job.tree.layers and is_observed(job.action):
+            mounts = [root / os.fsdecode(name) for name in MOUNTED]
+            observation = run_observed(act, log, progress, mounts).inside(root)
+        else:
+            act(log, progress)
+            end_other_processes()
+    for name in ("scratch", "work"):
+        with suppress(FileNotFoundError):
+            shutil.rmtree(directory / name)
+    if observation is not None:
+        reuse.keep_reads(job.tree, job.draft, observation, log)

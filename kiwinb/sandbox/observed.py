@@ -1,0 +1,85 @@
+"""Run a function in a process of its own, and observe everything that it and its programs read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NoReturn
+
+from kiwinb.errors import HostError
+from kiwinb.sandbox.events import Report, portable, read_event
+from kiwinb.sandbox.observation import Observation
+from kiwinb.sandbox.observe import Observer
+from kiwinb.sandbox.others import end_other_processes
+
+Log = Callable[[str], None]
+Progress = Callable[[float], None]
+
+
+def run_observed(
+    function: Callable[[Log, Progress], None],
+    log: Log,
+    progress: Progress,
+    mounts: Iterable[Path] = (),
+) -> Observation:
+    """Call ``function(log, progress)`` in a child process; in a worker.
+
+    When it has returned, all processes that it left behind are killed.
+
+    Args:
+        function: What to run; it may change nothing but files.
+        log: Takes its lines of output.
+        progress: Takes how much is done.
+        mounts: Directories in which it may mount file systems; see :class:`Observer`.
+
+    Raises:
+        HostError: The child process died.
+        Exception: What the function raised.
+    """
+    observer = Observer(mounts)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        _run_child(function, Report(writing), observer)
+    os.close(writing)
+    with observer:
+        try:
+            ended, error = _follow(reading, log, progress)
+        finally:
+            os.close(reading)
+        _pid, status = os.waitpid(child, 0)
+        end_other_processes()
+    observation = observer.finish()
+    if error is not None:
+        raise error
+    if not ended:
+        raise HostError(f"the process of the step ended early (status {status})")
+    return observation
+
+
+def _run_child(
+    function: Callable[[Log, Progress], None], report: Report, observer: Observer
+) -> NoReturn:
+    try:
+        observer.enter()
+        function(report.log, report.progress)
+        report.send("result", None)
+    except BaseException as error:
+        report.send("error", portable(error))
+    os._exit(0)
+
+
+def _follow(descriptor: int, log: Log, progress: Progress) -> tuple[bool, BaseException | None]:
+    """Pass on what the child reports; whether it came to its end, and the error that it had."""
+    with os.fdopen(descriptor, "rb", closefd=False) as events:
+        while (event := read_event(events)) is not None:
+            kind, value = event
+            if kind == "log":
+                log(value)
+            elif kind == "progress":
+                progress(value)
+            else:
+                return True, value
+    return False, None
