@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,9 @@ PROFILE = ".profile"
 FOLDER = "image"
 WATCH = ".kiwinb-watch"
 LINE = ".kiwinb-line"
+
+OBSERVED = re.compile(rb"^#[ \t]*kiwinb:[ \t]*observed[ \t]*$", re.MULTILINE)
+"""The comment by which a script asks to run only if anything that it read has changed."""
 
 _SHELLS = ("sh", "bash", "dash")
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
@@ -68,6 +72,15 @@ class Script:
     def content(self) -> bytes:
         """Its text."""
         return self.source.path.read_bytes()
+
+    @property
+    def observed(self) -> bool:
+        """Whether it has the comment ``# kiwinb: observed``.
+
+        The author says so that its effect depends on nothing but its text, its variables and the
+        files of the tree: neither on the time nor on chance.
+        """
+        return OBSERVED.search(self.content) is not None
 
     def interpreter(self) -> str | None:
         """What the first line names; ``None`` when it is bash that runs the script.
@@ -110,6 +123,11 @@ class RunScript:
 
     script: Script
     on_host: bool = False
+
+    @property
+    def observed(self) -> bool:
+        """Whether its result is reused while all that it read is the same."""
+        return self.script.observed and not self.on_host
 
     def run(self, context: StepContext) -> None:
         """Run it.

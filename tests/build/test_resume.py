@@ -55,3 +55,26 @@ def test_what_changed_is_told(tmp_path: Path) -> None:
     assert forecast["overlay"].changed == ()
     assert not forecast["config.sh"].held
     assert any("script" in reason for reason in forecast["config.sh"].changed)
+
+
+def test_a_script_runs_only_if_what_it_reads_changed(tmp_path: Path) -> None:
+    description = write_description(tmp_path)
+    script = description / "config.sh"
+    script.write_text(f"# kiwinb: observed\n{script.read_text()}cat /etc/hostname > /srv/name\n")
+    assert "config.sh" in _ran(tmp_path)
+
+    (description / "root/etc/motd").write_text("good morning\n")
+    appliance = Appliance(description, settings=settings(tmp_path))
+    forecast = {item.step.name: item for item in appliance.explain()}
+    assert "runs only if anything that it read has changed" in forecast["config.sh"].reasons
+    events: list[StepEvent] = []
+    build(tmp_path, events)
+    states = {event.step.name: event.state for event in events}
+    assert states["overlay"] == "done" and states["config.sh"] == "reused"
+    forecast = {item.step.name: item for item in appliance.explain()}
+    assert forecast["config.sh"].held
+    assert forecast["config.sh"].note == "not run: nothing that it read has changed"
+
+    (description / "root/etc/hostname").write_text("other\n")
+    ran = _ran(tmp_path)
+    assert "config.sh" in ran

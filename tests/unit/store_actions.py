@@ -6,6 +6,7 @@ Without pytest in it, that takes half the time.
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -96,3 +97,49 @@ class Shell:
 
     def run(self, context: StepContext) -> None:
         subprocess.run(["sh", "-euc", self.commands], cwd=context.root, check=True)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Read a file of the tree, and write what is in it into another one; observed."""
+
+    name: str
+    how: str = ""
+    output: ClassVar[Output] = "tree"
+    revision: ClassVar[int] = 1
+    observed: ClassVar[bool] = True
+
+    def run(self, context: StepContext) -> None:
+        context.log(f"looking at {self.name}")
+        context.progress(0.5)
+        found = (context.root / self.name).read_text()
+        if self.how == "command":
+            raise CommandError(["tool"], 4)
+        if self.how == "die":
+            os._exit(9)
+        if self.how == "network":
+            socket.socket().close()
+        (context.root / "sub").mkdir(exist_ok=True)
+        (context.root / "sub" / "seen").write_text(found)
+
+
+@dataclass(frozen=True)
+class LookFiles(Look):
+    """The same, as files."""
+
+    output: ClassVar[Output] = "files"
+
+    def run(self, context: StepContext) -> None:
+        (context.output() / "seen").write_text((context.root / self.name).read_text())
+
+
+@dataclass(frozen=True)
+class SetMode:
+    """Give the top directory a mode."""
+
+    mode: int
+    output: ClassVar[Output] = "tree"
+    revision: ClassVar[int] = 1
+
+    def run(self, context: StepContext) -> None:
+        context.root.chmod(self.mode)
