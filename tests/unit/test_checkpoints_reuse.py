@@ -148,6 +148,6 @@ def test_errors_come_through(store: Store) -> None:
         _run(store, _steps(Look("a", "command")))
     with pytest.raises(HostError, match="step look: the process of the step ended early"):
         _run(store, _steps(Look("a", "die")))
-    with pytest.raises(KiwinbError, match="step look: .*No such file"):
+    with pytest.raises(KiwinbError, match=r"step look: .*No such file"):
         _run(store, _steps(Look("missing")))
     assert not any((store.path / "drafts").iterdir())
