@@ -1,4 +1,4 @@
-"""Images: one module per kind turns a root tree into an image; all are registered here."""
+"""Turn a root tree into an image: one module for each image kind, all registered here."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ IMAGE_KINDS: Registry[ImageKind] = Registry(
     ),
     error=ImageError,
 )
-"""Image kinds by what the ``image`` attribute of a ``<type>`` calls them."""
+"""Image kinds, by the value of the ``image`` attribute of a ``<type>``."""

@@ -1,4 +1,4 @@
-"""Compressed files whose bytes do not depend on the number of processors."""
+"""Write compressed files whose bytes do not depend on the number of processors."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from typing import IO
 from kiwinb.errors import CommandError
 from kiwinb.sandbox.tools import find_tool
 
-_BLOCK_SIZE = "24MiB"  # what several threads use at the default preset; the bytes depend on it
+_BLOCK_SIZE = "24MiB"  # xz's own choice for threads at the default preset; it affects the bytes
 
 
 @contextmanager
 def xz_writer(path: Path, *, preset: int = 6, check: str = "crc64") -> Iterator[IO[bytes]]:
-    """Write a file compressed with xz, on all processors.
+    """Write a file that xz compresses on all processors.
 
     Args:
-        path: The file; it is not there afterwards when writing failed.
-        preset: 0 (fast) to 9 (small).
+        path: The file; it is removed if writing fails.
+        preset: Compression preset, from 0 (fast) to 9 (small).
         check: Integrity check; the Linux kernel reads ``crc32`` only.
 
     Raises:
         CommandError: ``xz`` failed.
-        HostError: There is no ``xz``.
+        HostError: ``xz`` is not installed.
     """
     threads = len(os.sched_getaffinity(0))
     argv = [
         *("xz", "--compress", "--stdout", f"-{preset}", f"--check={check}"),
         f"--block-size={_BLOCK_SIZE}",
-        f"--threads={threads if threads > 1 else '+1'}",  # +1: the multi-threaded format too
+        f"--threads={threads if threads > 1 else '+1'}",  # +1: multi-threaded format, one thread
     ]
     with tempfile.TemporaryFile() as said:
         try:
@@ -50,7 +50,7 @@ def xz_writer(path: Path, *, preset: int = 6, check: str = "crc64") -> Iterator[
                 yield process.stdin
                 process.stdin.close()
             except BrokenPipeError:
-                pass  # its exit status says why
+                pass  # xz ended early; its exit status says why
             except BaseException:
                 process.kill()
                 raise

@@ -25,10 +25,10 @@ class PackCpio:
     """Pack the tree into a cpio archive.
 
     Attributes:
-        filename: Of the archive.
-        compressed: Compress it with xz, in the way the Linux kernel reads.
-        epoch: No entry is newer, in seconds since 1970-01-01 UTC.
-        exclude: What is left out; see :func:`kiwinb.storage.treewalk.select`.
+        filename: File name of the archive.
+        compressed: Whether to compress it with xz, in a form that the Linux kernel reads.
+        epoch: Latest time of an entry, in seconds since 1970-01-01 UTC; later ones become this.
+        exclude: Paths to leave out; see :func:`kiwinb.storage.treewalk.select`.
     """
 
     output: ClassVar[Output] = "files"
@@ -40,7 +40,7 @@ class PackCpio:
     exclude: tuple[str, ...]
 
     def run(self, context: StepContext) -> None:
-        """Write it to the output directory."""
+        """Write the archive to the output directory."""
         entries = select(context.root, self.exclude)
         if any(entry.xattrs for entry in entries):
             context.log("cpio archives have no extended attributes: file capabilities are lost")
@@ -54,9 +54,10 @@ class PackCpio:
 
 @dataclass(frozen=True)
 class CpioKind(Plain):
-    """``image="cpio"``: ``NAME.ARCH-VERSION.cpio``, with ``.xz`` when it is ``compressed``.
+    """``image="cpio"``: ``NAME.ARCH-VERSION.cpio``, or ``….cpio.xz`` with ``compressed="true"``.
 
-    Device nodes in ``/dev`` stay: an initramfs needs its console before anything is mounted.
+    The archive keeps device nodes in ``/dev``: an initramfs needs its console before anything is
+    mounted.
     """
 
     name: str = "cpio"

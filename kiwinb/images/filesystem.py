@@ -1,4 +1,4 @@
-"""An image that is a file system and nothing else: no partitions, no bootloader."""
+"""Images that are a single file system, without partitions or a bootloader."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _EXCLUDE = (*MACHINERY, *VIRTUAL, *TEMPORARY)
 
 @dataclass(frozen=True)
 class FilesystemKind(Plain):
-    """``image="ext4"`` and the like: ``NAME.ARCH-VERSION.ext4``.
+    """``image="ext4"`` and others: ``NAME.ARCH-VERSION.ext4``.
 
     Attributes:
-        name: Of the file system, as ``FILESYSTEMS`` names it.
+        name: Name of the file system in ``FILESYSTEMS``.
     """
 
     name: str
@@ -39,7 +39,7 @@ class FilesystemKind(Plain):
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         maker = FILESYSTEMS[self.name]
         named = frozenset({maker.compression} if maker.compression else ())
-        if maker.read_only:  # made to measure
+        if maker.read_only:  # it is as large as its content, and has no label
             return named | {"fscreateoptions"}
         return named | {"fscreateoptions", "rootfs_label", "size"}
 

@@ -1,4 +1,4 @@
-"""What a build reads besides its description, found and fingerprinted before it is planned."""
+"""Inputs of a build besides its description, found and fingerprinted before planning."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from kiwinb.prepare.scripts import Script, script_environment
 
 @dataclass(frozen=True)
 class BuildInputs:
-    """Everything outside of the description that the steps of a build read.
+    """Everything outside the description that the steps of a build read.
 
     Attributes:
-        sources: Overlays, scripts and archives of the description directory.
-        epoch: Time of all that a build stamps with one, in seconds since 1970-01-01 UTC.
+        sources: Overlays, scripts and archives in the description directory.
+        epoch: Time that the build uses for timestamps, in seconds since 1970-01-01 UTC.
         repositories: The repositories, resolved.
-        state: What the repositories hold; ``None`` when the root tree is there already.
-        base: The container that the root tree starts from, if it does.
-        host_files: Files of the build host that a bootloader may take, by their purpose.
-        variables: Variables of scripts that only the kind of the image has.
+        state: Content of the repositories; ``None`` if the root tree exists already.
+        base: The container that the root tree starts from, if any.
+        host_files: Files of the build host that a bootloader may use, by purpose.
+        variables: Additional script variables, which this image kind sets.
     """
 
     sources: Sources
@@ -36,11 +36,11 @@ class BuildInputs:
     variables: Mapping[str, object] = field(default_factory=dict)
 
     def script(self, image: ImageDescription, name: str) -> Script | None:
-        """A script of the description, with what it finds; ``None`` when there is none.
+        """Return a script of the description with its environment; ``None`` if there is none.
 
         Args:
             image: The effective description.
-            name: KIWI NG's name for it: ``config.sh`` and so on.
+            name: KIWI NG's name for the script, such as ``config.sh``.
         """
         if name not in self.sources.scripts:
             return None

@@ -1,4 +1,4 @@
-"""What every image kind offers to a build."""
+"""The protocol that every image kind implements, and the plan that it returns."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class ResultFile:
     """A file that a build delivers into the target directory.
 
     Attributes:
-        tag: KIWI NG's name for it in the result file: ``disk_image``, ``image_packages`` …
-        step: Name of the ``files`` step whose output directory holds it.
-        filename: Its name there and in the target directory.
-        use_for_bundle: ``kiwinb result bundle`` takes it along.
-        compress: ``kiwinb result bundle`` compresses it.
-        shasum: ``kiwinb result bundle`` writes a checksum for it.
+        tag: KIWI NG's name for the file in the result file, such as ``disk_image``.
+        step: Name of the ``files`` step whose output directory holds the file.
+        filename: File name, both there and in the target directory.
+        use_for_bundle: Whether ``kiwinb result bundle`` includes the file.
+        compress: Whether ``kiwinb result bundle`` compresses the file.
+        shasum: Whether the file gets a checksum file.
     """
 
     tag: str
@@ -35,25 +35,30 @@ class ResultFile:
 
 @dataclass(frozen=True)
 class ImagePlan:
-    """The steps that make an image from a root tree, and which of their files are the result."""
+    """Steps that make an image from a root tree.
+
+    Attributes:
+        steps: The steps.
+        results: Files of these steps that the build delivers.
+    """
 
     steps: tuple[DraftStep, ...]
     results: tuple[ResultFile, ...]
 
 
 Form = Literal["disk", "medium", "container", "files", "archive"]
-"""A disk with partitions, a medium such as an ISO image, a container, one file system, or a
-packed tree."""
+"""A disk with partitions, a medium such as an ISO image, a container, a single file system, or an
+archive of the tree."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a description asks for what a plug-in does not make.
+    """Something that a description asks for and a plug-in does not support.
 
     Attributes:
         what: What is wrong, in one sentence.
-        remedy: What to do about it.
-        path: The element that says so, below ``<image>``: ``preferences/type/oemconfig``.
+        remedy: What the user can do about it.
+        path: Path of the element below ``<image>``, such as ``preferences/type/oemconfig``.
     """
 
     what: str
@@ -62,9 +67,9 @@ class Refusal:
 
 
 class ImageKind(Protocol):
-    """One kind of image: what the ``image`` attribute of a ``<type>`` names.
+    """A kind of image, selected by the ``image`` attribute of a ``<type>``.
 
-    Each is one module, registered in ``kiwinb.images``.
+    Each kind is one module, registered in ``kiwinb.images``.
     """
 
     @property
@@ -79,58 +84,63 @@ class ImageKind(Protocol):
 
     @property
     def form(self) -> Form:
-        """What the image is, whatever it is called."""
+        """General form of the image, such as a disk or an archive."""
         ...
 
     @property
     def boots(self) -> bool:
-        """Whether it starts a kernel of its own, and so needs an initrd."""
+        """Whether the image starts its own kernel, and so needs an initrd."""
         ...
 
     @property
     def honours(self) -> frozenset[str]:
-        """The attributes of ``<type>``, and its child elements, that change what is made."""
+        """The attributes and child elements of ``<type>`` that affect the image."""
         ...
 
     def tools(self, image: ImageDescription) -> Mapping[str, str]:
-        """The tools of the host that making the image calls, and what for."""
+        """Programs of the host that making the image needs, each with its purpose."""
         ...
 
     def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
-        """What the description asks of this kind that is not made; pure."""
+        """Yield what the description asks for and this kind does not support.
+
+        This function is pure.
+        """
         ...
 
     def variables(self, image: ImageDescription) -> Mapping[str, object]:
-        """Variables of scripts that only this kind has, by KIWI NG's names."""
+        """Script variables that only this kind sets, by KIWI NG's names for them."""
         ...
 
     def lacks(self, image: ImageDescription) -> Iterator[str]:
-        """What the tools of this host cannot do for the image, one sentence each.
+        """Yield what the programs of this host cannot do for the image, one sentence each.
 
-        They are all installed, and are asked what they know.
+        It may run the programs to find out; all of them have to be installed.
         """
         ...
 
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
-        """Directories of the host that files of the image may come from, by their purpose."""
+        """Directories of the host that the image may take files from, by purpose."""
         ...
 
     def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
-        """Plan the image; pure.
+        """Plan the steps that make the image.
+
+        This function is pure.
 
         Args:
             image: The effective description.
-            inputs: What the build reads besides.
-            tree: Name of the step that leaves the prepared root tree; steps name it as ``base``.
+            inputs: Everything else that the build reads.
+            tree: Name of the step whose result is the prepared root tree, the ``base`` of steps.
 
         Raises:
-            ImageError: The description asks for what this kind cannot be.
+            ImageError: This kind does not support what the description asks for.
         """
         ...
 
 
 class Plain:
-    """What most image kinds answer: they refuse nothing and need nothing special of the host."""
+    """Defaults for image kinds that refuse nothing and need nothing special of the host."""
 
     def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
         """See :class:`ImageKind`."""

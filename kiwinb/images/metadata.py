@@ -1,4 +1,4 @@
-"""The files beside an image: what packages are in it, their changes, and their verification."""
+"""The files beside an image that list its packages, their changes, and their verification."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ METADATA = "metadata"
 
 
 def package_line(package: Package, *, split: bool) -> str:
-    """A line of the ``.packages`` file, as KIWI NG documents it.
+    """Format a line of the ``.packages`` file, as KIWI NG documents it.
 
-    It is ``name|epoch|version|release|arch|disturl|license``, with ``None`` for what the
-    package manager does not know.
+    The line is ``name|epoch|version|release|arch|disturl|license``, with ``None`` for each value
+    that the package manager does not know.
 
     Args:
         package: The package.
-        split: The version is ``epoch:version-release``, in fields of their own (RPM). Otherwise
-            it is one field (dpkg).
+        split: Whether to split the version ``epoch:version-release`` into its three fields, as
+            for RPM. Otherwise the whole version is in the version field, as for dpkg.
     """
     epoch, version, release = "", package.version, ""
     if split:
@@ -41,8 +41,8 @@ class WriteMetadata:
     """Write the ``.packages``, ``.changes`` and ``.verified`` files of a tree.
 
     Attributes:
-        manager: The package manager whose database the tree has.
-        name: What the file names start with.
+        manager: The package manager whose database is in the tree.
+        name: Start of the file names.
     """
 
     output: ClassVar[Output] = "files"
@@ -52,7 +52,7 @@ class WriteMetadata:
     name: str
 
     def run(self, context: StepContext) -> None:
-        """Write them to the output directory."""
+        """Write the files to the output directory."""
         manager = MANAGERS.get_used(self.manager)
         split = manager.splits_versions
         lines = sorted(
@@ -69,11 +69,11 @@ class WriteMetadata:
 
 
 def plan_metadata(image: ImageDescription, tree: str) -> ImagePlan:
-    """Plan the step ``metadata``, which every image kind shares.
+    """Plan the step ``metadata``, which is the same for every image kind.
 
     Args:
         image: The effective description.
-        tree: Name of the step that leaves the prepared root tree.
+        tree: Name of the step whose result is the prepared root tree.
     """
     name = image.result_name
     action = WriteMetadata(MANAGERS.use(image.preferences.packagemanager), name)

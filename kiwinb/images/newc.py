@@ -24,20 +24,20 @@ def write_cpio(
     epoch: int,
     progress: Callable[[int], None] = lambda count: None,
 ) -> None:
-    """Write a tree as a ``newc`` archive; inode numbers are those of the order in it.
+    """Write a tree as a ``newc`` archive, with inode numbers in the order of its entries.
 
-    The format has no extended attributes, and hard links between symbolic links come out as
-    single ones. Of other hard links, the last one carries the content, as with GNU cpio.
+    The format cannot hold extended attributes. Hard links between symbolic links become separate
+    symbolic links. Of other hard links, the last one carries the content, as with GNU cpio.
 
     Args:
-        stream: What the archive is written to.
+        stream: The stream to write the archive to.
         root: The tree.
-        entries: What of it, in order.
-        epoch: No entry is newer, in seconds since 1970-01-01 UTC.
-        progress: Takes the number of content bytes after each piece that was written.
+        entries: The entries of the tree to write, in order.
+        epoch: Latest time of an entry, in seconds since 1970-01-01 UTC; later ones become this.
+        progress: Called after each piece of content with its number of bytes.
 
     Raises:
-        ImageError: A file is 4 GiB or larger, or changed while it was read.
+        ImageError: A file is 4 GiB or larger, or became shorter while it was read.
     """
     written = 0
 
@@ -58,7 +58,7 @@ def write_cpio(
         if size > _LARGEST:
             raise ImageError(
                 f"{os.fsdecode(entry.path)} is too large for a cpio archive",
-                remedy="A file in it is smaller than 4 GiB.",
+                remedy="A file in a cpio archive has to be smaller than 4 GiB.",
             )
         put(
             _header(

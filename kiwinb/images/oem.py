@@ -1,4 +1,4 @@
-"""``image="oem"``: a disk that boots, ``NAME.ARCH-VERSION.raw`` and what ``format`` asks for."""
+"""``image="oem"``: a disk that boots, as ``NAME.ARCH-VERSION.raw`` and in a disk format."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _NOT_MADE = {
     "installpxe": "an installation archive for PXE",
     "installstick": "an installation stick",
 }
-"""Attributes that are refused, and what they ask for."""
+"""Attributes that kiwinb does not support, with what each of them asks for."""
 
 
 @dataclass(frozen=True)
@@ -85,24 +85,24 @@ class OemKind:
         for attribute, what in _NOT_MADE.items():
             if kind.attributes.get(attribute, "false") != "false":
                 yield Refusal(
-                    f"{what} ({attribute}) is not something kiwinb makes",
+                    f"kiwinb does not support {what} ({attribute})",
                     "remove the attribute, or build this image with KIWI NG",
                 )
         if kind.systemdisk is not None:
             yield Refusal(
-                "a volume setup (<systemdisk>) is not something kiwinb makes",
+                "kiwinb does not support a volume setup (<systemdisk>)",
                 "use <partitions> instead, or build this image with KIWI NG",
                 "preferences/type/systemdisk",
             )
         if kind.firmware not in (None, *BIOS_FIRMWARE, *EFI_FIRMWARE):
             yield Refusal(
-                f'firmware="{kind.firmware}" is not something kiwinb makes',
+                f'kiwinb does not support firmware="{kind.firmware}"',
                 f"take one of {', '.join((*BIOS_FIRMWARE, *EFI_FIRMWARE))}",
             )
         settings = _settings(image)
         if settings.name not in BOOTLOADERS:
             yield Refusal(
-                f"the bootloader {settings.name} is not something kiwinb sets up",
+                f"kiwinb does not support the bootloader {settings.name}",
                 f"take one of {', '.join(BOOTLOADERS)}",
                 "preferences/type/bootloader",
             )
@@ -135,14 +135,18 @@ class OemKind:
         return BOOTLOADERS[name].host_directories(image) if name in BOOTLOADERS else {}
 
     def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
-        """Plan the disk: its configuration, each file system, the loader, the disk, its format."""
+        """Plan the steps of the disk.
+
+        They configure how it boots, make each file system and the bootloader, put the disk
+        together, and convert it into the disk format.
+        """
         for refusal in self.refusals(image):
             raise ImageError(refusal.what, remedy=refusal.remedy)
         loader = BOOTLOADERS[_settings(image).name]
         layout = lay_out(image, esp_size=loader.esp_size(image), bios=loader.boots_bios)
         config = _boot_config(image, layout, inputs)
         filled = [p for p in layout.partitions if p.content is not None]
-        esp = [p for p in filled if p.role == "efi"]  # has what the bootloader leaves
+        esp = [p for p in filled if p.role == "efi"]  # it holds files of the bootloader
         others = [p for p in filled if p.role != "efi"]
         early, late = (
             [step for p in group for step in _fill(layout, p, inputs.epoch)]
@@ -181,16 +185,16 @@ class OemKind:
 
 
 def _settings(image: ImageDescription) -> Bootloader:
-    """The bootloader's settings; a disk has one even if the description says nothing of it."""
+    """Settings of the bootloader; the defaults if the description has no ``<bootloader>``."""
     return image.type.bootloader or Bootloader()
 
 
 def _finalise(config: BootConfig, known: Sequence[DiskPartition]) -> DraftStep:
-    """The second act of the bootloader.
+    """Plan the step that makes the bootloader.
 
     Args:
-        config: The first one.
-        known: The partitions whose images it has to know.
+        config: The step that configured the boot.
+        known: The partitions whose images the step reads.
     """
     nodes = [partition.content for partition in known if partition.content is not None]
     images = tuple((node.key, node.step, image_file(node.key)) for node in nodes)
@@ -204,7 +208,7 @@ def _finalise(config: BootConfig, known: Sequence[DiskPartition]) -> DraftStep:
 
 
 def _fill(layout: DiskLayout, partition: DiskPartition, epoch: int) -> tuple[DraftStep, ...]:
-    """The steps that make what is in a partition."""
+    """Plan the steps that make the content of a partition."""
     assert partition.content is not None
     root = partition.role == "root"
     site = Site(
@@ -245,7 +249,7 @@ def _boot_config(image: ImageDescription, layout: DiskLayout, inputs: BuildInput
 def _target(image: ImageDescription, layout: DiskLayout, inputs: BuildInputs) -> BootTarget:
     kind, settings = image.type, _settings(image)
     initrd = kind.initrd_system != "none"
-    # The kernel itself, without an initrd, finds no file system by UUID or label.
+    # Without an initrd, the kernel cannot find a file system by its UUID or label.
     root = device_name(layout, layout.root, kind.devicepersistency if initrd else "by-partuuid")
     words = (kind.kernelcmdline or "").split()
     mode = () if {"ro", "rw"} & set(words) else ("ro",)
@@ -270,7 +274,7 @@ def _target(image: ImageDescription, layout: DiskLayout, inputs: BuildInputs) ->
 
 
 def boot_place(layout: DiskLayout) -> BootPlace:
-    """How a bootloader finds ``/boot`` on a disk."""
+    """Describe how a bootloader finds ``/boot`` on a disk."""
     spec = layout.boot.filesystem
     assert spec is not None
     table = "part_gpt" if layout.table == "gpt" else "part_msdos"
@@ -280,7 +284,10 @@ def boot_place(layout: DiskLayout) -> BootPlace:
 
 
 def core_room(layout: DiskLayout) -> CoreRoom:
-    """Where a disk has room for the code that a BIOS loads."""
+    """Find the room that a disk has for the bootloader's code for BIOS firmware.
+
+    It is the BIOS boot partition if there is one, otherwise the gap before the first partition.
+    """
     bios = layout.one("bios")
     if bios is not None:
         assert bios.size is not None and layout.partitions[0] is bios

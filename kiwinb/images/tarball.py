@@ -1,9 +1,9 @@
-"""Write tar archives whose bytes follow from what is in them alone.
+"""Write tar archives whose bytes depend on their content alone.
 
-The format is POSIX pax: ``ustar`` headers, and an extended header where a value does not fit
-one or there are extended attributes, these as ``SCHILY.xattr.NAME`` with the raw value (as GNU
-tar, libarchive and the container engines read them). Owners are numbers without names. Times are
-whole seconds. Names are bytes, whatever their encoding.
+The format is POSIX pax: ``ustar`` headers, with an extended header before an entry that has
+extended attributes or a value that does not fit in ``ustar``. Extended attributes are
+``SCHILY.xattr.NAME`` with the raw value, as GNU tar, libarchive and container engines read them.
+Owners are numbers without names. Times are whole seconds. Names are bytes in any encoding.
 """
 
 from __future__ import annotations
@@ -29,15 +29,20 @@ _LARGEST_SIZE = 0o77777777777
 
 
 class Sink(Protocol):
-    """What bytes are written to."""
+    """A destination for bytes."""
 
     def write(self, data: bytes, /) -> object:
-        """Take all of the data."""
+        """Write all of the data."""
         ...
 
 
 def counted(entries: Sequence[Entry], report: Callable[[float], None]) -> Callable[[int], None]:
-    """Turn counts of bytes into the fraction of all content bytes of the entries."""
+    """Return a function that counts content bytes and reports progress.
+
+    Args:
+        entries: The entries whose content is to be written.
+        report: Called with the fraction of their content bytes counted so far.
+    """
     total = sum(entry.size for entry in entries if entry.link in (b"", entry.path))
     done = 0
 
@@ -50,12 +55,12 @@ def counted(entries: Sequence[Entry], report: Callable[[float], None]) -> Callab
 
 
 class TarWriter:
-    """Writes the members of one archive; :meth:`close` ends it, not the stream.
+    """Writer of one archive; :meth:`close` ends the archive, but does not close the stream.
 
     Args:
-        stream: What the archive is written to.
-        epoch: No member is newer, in seconds since 1970-01-01 UTC.
-        progress: Takes the number of content bytes after each piece that was written.
+        stream: The stream to write the archive to.
+        epoch: Latest time of a member, in seconds since 1970-01-01 UTC; later ones become this.
+        progress: Called after each piece of content with its number of bytes.
     """
 
     def __init__(
@@ -70,13 +75,17 @@ class TarWriter:
         """Add entries of a tree.
 
         Raises:
-            ImageError: A file changed while it was read.
+            ImageError: A file became shorter while it was read.
         """
         for entry in entries:
             self.add_entry(root, entry)
 
     def add_entry(self, root: Path, entry: Entry) -> None:
-        """Add an entry of a tree, under its path there; the root itself is ``./``."""
+        """Add an entry of a tree under its path in the tree; the root itself is ``./``.
+
+        Raises:
+            ImageError: The file became shorter while it was read.
+        """
         source = os.path.join(os.fsencode(root), entry.path)  # noqa: PTH118 - bytes
         slash = b"/" if entry.kind == "directory" else b""
         header = partial(
@@ -102,7 +111,7 @@ class TarWriter:
                 self._content(file, entry.size, entry.path)
 
     def add_file(self, name: str, content: Path | bytes) -> None:
-        """Add a plain file that belongs to root and carries the epoch."""
+        """Add a regular file that belongs to root and has the epoch as its time."""
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         self._header(name=os.fsencode(name), mode=0o644, mtime=self._epoch, size=size)
         if isinstance(content, bytes):
@@ -113,7 +122,7 @@ class TarWriter:
                 self._content(file, size, os.fsencode(name))
 
     def add_directory(self, name: str) -> None:
-        """Add a directory that belongs to root and carries the epoch."""
+        """Add a directory that belongs to root and has the epoch as its time."""
         self._header(name=os.fsencode(name) + b"/", mode=0o755, mtime=self._epoch, kind=b"5")
 
     def close(self) -> None:
@@ -173,7 +182,7 @@ class TarWriter:
 
 
 def _record(key: bytes, value: bytes) -> bytes:
-    """One pax record; its length counts the digits of the length too."""
+    """Format a pax record; its length includes the digits of the length itself."""
     rest = b" " + key + b"=" + value + b"\n"
     length = len(rest) + len(str(len(rest)))
     length = len(rest) + len(str(length))

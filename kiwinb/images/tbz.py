@@ -22,9 +22,9 @@ class PackTarball:
     """Pack the tree into a tarball compressed with xz.
 
     Attributes:
-        filename: Of the tarball.
-        epoch: No member is newer, in seconds since 1970-01-01 UTC.
-        exclude: What is left out; see :func:`kiwinb.storage.treewalk.select`.
+        filename: File name of the tarball.
+        epoch: Latest time of a member, in seconds since 1970-01-01 UTC; later ones become this.
+        exclude: Paths to leave out; see :func:`kiwinb.storage.treewalk.select`.
     """
 
     output: ClassVar[Output] = "files"
@@ -35,7 +35,7 @@ class PackTarball:
     exclude: tuple[str, ...]
 
     def run(self, context: StepContext) -> None:
-        """Write it to the output directory."""
+        """Write the tarball to the output directory."""
         entries = select(context.root, self.exclude)
         with xz_writer(context.output() / self.filename) as stream:
             archive = TarWriter(stream, self.epoch, counted(entries, context.progress))

@@ -82,7 +82,7 @@ def test_options_of_a_format(tmp_path: Path, disk: Path) -> None:
 
 def test_what_is_no_format(tmp_path: Path) -> None:
     assert planned(tmp_path, "") is None
-    with pytest.raises(ImageError, match="the disk format ova is not something"):
+    with pytest.raises(ImageError, match="does not support the disk format ova"):
         planned(tmp_path, 'format="ova"')
 
 

@@ -378,5 +378,5 @@ def test_the_plan(tmp_path: Path, kind: str) -> None:
 
 def test_an_unknown_bootloader(tmp_path: Path) -> None:
     described = image(tmp_path, "", '<bootloader name="zipl"/>')
-    with pytest.raises(KiwinbError, match="zipl is not something kiwinb sets up"):
+    with pytest.raises(KiwinbError, match="kiwinb does not support the bootloader zipl"):
         OemKind().plan(described, BuildInputs(Sources(), 0), "tree")

@@ -1,7 +1,7 @@
-"""Base containers: what ``derived_from`` names, brought into one form and unpacked.
+"""Import and unpack base containers, which ``derived_from`` names.
 
-The base is a local OCI image layout (a directory or an archive) or an archive of ``docker save``;
-both also compressed.
+A base container is a local OCI image layout (a directory or an archive) or an archive of
+``docker save``. Archives may be compressed.
 """
 
 from __future__ import annotations
@@ -64,21 +64,21 @@ class BaseContainer:
 
 
 def local_archive(derived_from: str, directory: Path) -> tuple[Path, str | None]:
-    """The file that a ``derived_from`` names, and the reference in it after ``#``.
+    """Return the path that a ``derived_from`` names, and the reference after its ``#``.
 
     Args:
-        derived_from: ``file:///path#reference``, ``dir:///path``, or a path; a relative one is
-            relative to the description directory.
+        derived_from: ``file:///path#reference``, ``dir:///path``, ``this://path``, or a path.
+            ``this://`` and relative paths start at the description directory.
         directory: The description directory.
 
     Raises:
-        RepositoryError: It is not a local file, or not there.
+        RepositoryError: The base container is not a local file, or does not exist.
     """
     url = urlsplit(derived_from)
     if url.scheme not in ("", "file", "dir", "this"):
         raise RepositoryError(
             f"the base container {derived_from} is not a local file",
-            remedy="Fetch it (skopeo copy docker://IMAGE oci-archive:base.tar) and say"
+            remedy="Fetch it (skopeo copy docker://IMAGE oci-archive:base.tar) and set"
             ' derived_from="file:///…/base.tar".',
         )
     name = unquote(url.path)
@@ -89,16 +89,17 @@ def local_archive(derived_from: str, directory: Path) -> tuple[Path, str | None]
 
 
 def import_base(source: Path, reference: str | None, arch: str, out: Path) -> None:
-    """Bring a base container into the form that :func:`read_base` reads.
+    """Convert a base container to the form that :func:`read_base` reads.
 
     Args:
         source: The archive, or the directory of an OCI image layout.
-        reference: Which image, where it holds several: a tag, or ``name:tag``.
+        reference: Tag or ``name:tag`` of the image, if the source holds several images.
         arch: Architecture of the image, as ``uname -m`` prints it.
         out: Empty directory to write to.
 
     Raises:
-        ImageError: It is none, is damaged, or has no such image for that architecture.
+        ImageError: The source is not a container image, is damaged, or has no such image for the
+            architecture.
     """
     scratch = out / "archive"
     if source.is_dir():
@@ -128,7 +129,7 @@ def import_base(source: Path, reference: str | None, arch: str, out: Path) -> No
 
 
 def read_base(directory: Path) -> BaseContainer:
-    """Read what :func:`import_base` wrote."""
+    """Read a base container that :func:`import_base` wrote."""
     config = json.loads((directory / _CONFIG).read_bytes())
     layers = json.loads((directory / _LAYERS).read_bytes())
     return BaseContainer(
@@ -154,7 +155,7 @@ def unpack_base(base: BaseContainer, root: Path, progress: Callable[[float], Non
 
 @contextmanager
 def open_unpacked(path: Path) -> Iterator[BinaryIO]:
-    """Read a file that may be compressed, whatever its name says.
+    """Read a file, decompressing it if its first bytes show that it is compressed.
 
     Raises:
         CommandError: ``zstd`` failed.
@@ -203,7 +204,7 @@ def _compression(path: Path) -> str:
 
 
 def _checked(path: Path, diff_id: str, source: Path) -> dict[str, str]:
-    """Check a layer against its digest; pack it in a way that image layouts know."""
+    """Check a layer against its digest; decompress it if image layouts do not know the format."""
     try:
         with open_unpacked(path) as stream:
             found = _sha256(stream)
@@ -224,7 +225,7 @@ def _checked(path: Path, diff_id: str, source: Path) -> dict[str, str]:
 
 
 def _extract(source: Path, directory: Path) -> dict[str, str]:
-    """Extract the files of an archive; returns what its links name."""
+    """Extract the files of an archive; return the targets of its links, by name."""
     aliases = {}
     try:
         with open_unpacked(source) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
@@ -257,9 +258,9 @@ class _Archive:
     """An archive of container images, extracted.
 
     Attributes:
-        source: What it was extracted from, for messages.
-        directory: Its files.
-        aliases: What its links name.
+        source: The file that it was extracted from, for messages.
+        directory: The directory that holds its files.
+        aliases: Targets of its links, by name.
     """
 
     source: Path
@@ -267,10 +268,10 @@ class _Archive:
     aliases: Mapping[str, str]
 
     def read_image(self, reference: str | None, arch: str) -> tuple[dict[str, Any], list[Path]]:
-        """The configuration of an image, and the files of its layers.
+        """Return the configuration of an image, and the files of its layers.
 
         Raises:
-            ImageError: It is damaged, or there is no such image for the architecture.
+            ImageError: The archive is damaged, or has no such image for the architecture.
         """
         found = []
         for config, layers in self._images(reference):
@@ -281,12 +282,12 @@ class _Archive:
         raise ImageError(
             f"{self.source} has no image for the architecture {wanted}, only for: "
             f"{', '.join(dict.fromkeys(found)) or 'none'}",
-            remedy=f"Fetch the one of the image's architecture (skopeo --override-arch {wanted} "
-            "copy docker://IMAGE oci-archive:base.tar), or build for another --target-arch.",
+            remedy=f"Fetch it for that architecture (skopeo --override-arch {wanted} copy "
+            "docker://IMAGE oci-archive:base.tar), or build for another --target-arch.",
         )
 
     def _images(self, reference: str | None) -> Iterator[tuple[dict[str, Any], list[Any]]]:
-        """The images that a reference means, all of them without one, and their layers."""
+        """Yield the configuration and layers of each image with a reference, or of all images."""
         if (self.directory / "index.json").is_file():
             items = self._member(self._load(self._file("index.json")), "manifests")
             names = [(item.get("annotations") or {}).get(REFERENCE, "") for item in items]
@@ -302,18 +303,18 @@ class _Archive:
             yield config, self._member(item, "Layers")
 
     def _manifests(self, descriptor: Any) -> Iterator[Any]:
-        """The manifests that a descriptor leads to: one, or those of an index of platforms."""
+        """Yield the manifests of a descriptor: one, or all in an index of platforms."""
         manifest = self._load(self._blob(descriptor))
         if "manifests" not in manifest:
             yield manifest
             return
         for item in manifest["manifests"]:
             platform = item.get("platform") or {}
-            if platform.get("os") != "unknown":  # that is no image but an attestation of one
+            if platform.get("os") != "unknown":  # an attestation, not an image
                 yield from self._manifests(item)
 
     def _named(self, items: list[Any], names: list[str], reference: str | None) -> list[Any]:
-        """The items of a reference; all of them without one."""
+        """Return the items with a reference; all items if it is ``None``."""
         found = [
             item
             for item, text in zip(items, names, strict=True)
@@ -355,7 +356,7 @@ class _Archive:
 
 
 def _is_for(config: Mapping[str, Any], arch: str) -> bool:
-    """Whether an image is for an architecture, and for its variant if both name one."""
+    """Tell whether an image is for an architecture, and for its variant if both name one."""
     wanted, variant = PLATFORMS.get(arch, (arch, ""))
     given = config.get("variant") or variant
     return (config.get("architecture"), given) == (wanted, variant or given)

@@ -1,4 +1,4 @@
-"""What a ``<containerconfig>`` becomes in the configuration of a container image.
+"""Turn a ``<containerconfig>`` into the configuration of a container image.
 
 Source of the format: the OCI Image Format Specification 1.0, "Image Configuration".
 """
@@ -35,9 +35,9 @@ PLATFORMS: Mapping[str, tuple[str, str]] = {
     "riscv64": ("riscv64", ""),
     "s390x": ("s390x", ""),
 }
-"""Architecture and variant in images, by what ``uname -m`` prints."""
+"""Architecture and variant, as container images name them, by the output of ``uname -m``."""
 
-# The grammar of references is that of the Docker distribution.
+# The Docker distribution defines the grammar of references.
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?"
 _NAME = re.compile(rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*")
@@ -47,12 +47,13 @@ _SIGNAL = re.compile(r"SIG[A-Z0-9]+(?:[+-][0-9]+)?|[0-9]{1,3}")
 
 
 def references(config: ContainerConfig) -> tuple[str, ...]:
-    """All names of the image as ``name:tag``, the main one first.
+    """Return all names of the image as ``name:tag``, the main one first.
 
-    An additional name is ``name:tag``, ``name`` (with the main tag) or ``:tag`` (of the main name).
+    An additional name is ``name:tag``, ``name`` (with the main tag) or ``:tag`` (with the main
+    name).
 
     Raises:
-        ImageError: A name or a tag is not one that a container engine takes.
+        ImageError: Container engines do not accept a name or a tag.
     """
     main_name, main_tag = config.name or DEFAULT_NAME, config.tag or DEFAULT_TAG
     found = {f"{main_name}:{main_tag}": None}
@@ -66,24 +67,25 @@ def references(config: ContainerConfig) -> tuple[str, ...]:
         if not _NAME.fullmatch(name):
             raise ImageError(
                 f"{name!r} is not a name for a container image",
-                remedy="It has lower-case letters, digits, and between them one of . _ - or /.",
+                remedy="A name has lower-case letters and digits, and . _ - or / between them.",
             )
         if not _TAG.fullmatch(tag):
             raise ImageError(
                 f"{tag!r} is not a tag of a container image",
-                remedy="It has at most 128 letters, digits and _ . -, the first no . or -.",
+                remedy="A tag has at most 128 letters, digits and _ . -; it does not start with"
+                " . or -.",
             )
     return tuple(found)
 
 
 def platform(arch: str) -> dict[str, str]:
-    """The names that container images have for an architecture.
+    """Return the platform members of an image configuration.
 
     Args:
-        arch: As ``uname -m`` prints it.
+        arch: Architecture, as ``uname -m`` prints it.
 
     Raises:
-        ImageError: There are none.
+        ImageError: Container images have no name for the architecture.
     """
     if arch not in PLATFORMS:
         raise ImageError(f"container images have no name for the architecture {arch}")
@@ -92,7 +94,7 @@ def platform(arch: str) -> dict[str, str]:
 
 
 def timestamp(epoch: int) -> str:
-    """A time in RFC 3339 form."""
+    """Format a time, in seconds since 1970-01-01 UTC, as RFC 3339 says."""
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -105,18 +107,18 @@ def image_config(
     diff_ids: Sequence[str],
     base: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The image configuration.
+    """Build the image configuration.
 
     Args:
-        container: What the description says; what it does not say is as in the base image.
-        arch: As ``uname -m`` prints it.
-        author: Who made the image, when ``container`` names nobody.
-        epoch: When, in seconds since 1970-01-01 UTC.
-        diff_ids: SHA-256 of each layer's tar archive, lowest first; the last one is the new one.
+        container: The ``<containerconfig>``; values that it does not set come from the base image.
+        arch: Architecture, as ``uname -m`` prints it.
+        author: Author of the image if ``container`` does not name a maintainer.
+        epoch: Creation time, in seconds since 1970-01-01 UTC.
+        diff_ids: SHA-256 of each layer's tar archive, lowest first; the last one is the new layer.
         base: Configuration of the base image.
 
     Raises:
-        ImageError: A value is none that a container engine takes.
+        ImageError: Container engines do not accept a value.
     """
     base = base or {}
     history = container.history
@@ -152,7 +154,7 @@ def _runtime_config(container: ContainerConfig, base: Mapping[str, Any]) -> dict
     if container.stopsignal and not _SIGNAL.fullmatch(container.stopsignal):
         raise ImageError(
             f"{container.stopsignal!r} is not a signal that stops a container",
-            remedy="It is a name such as SIGTERM, or a number.",
+            remedy="Give a name such as SIGTERM, or a number.",
         )
     ports = {**(base.get("ExposedPorts") or {}), **{_port(text): {} for text in container.expose}}
     volumes = {**(base.get("Volumes") or {}), **{path: {} for path in container.volumes}}
@@ -186,11 +188,11 @@ def _port(text: str) -> str:
     if not found or not 0 < int(found[1]) < 65536:
         raise ImageError(
             f"{text!r} is not a port that a container exposes",
-            remedy="It is a number from 1 to 65535; /tcp, /udp or /sctp may follow.",
+            remedy="A port is a number from 1 to 65535; /tcp, /udp or /sctp may follow.",
         )
     return f"{int(found[1])}/{found[2] or 'tcp'}"
 
 
 def _said(**values: Any) -> dict[str, Any]:
-    """The values that say something."""
+    """Return the values that are not empty."""
     return {name: value for name, value in values.items() if value}

@@ -25,8 +25,8 @@ class ImportBaseContainer:
 
     Attributes:
         source: The archive or image layout.
-        arch: Architecture of the image in it that is taken, as ``uname -m`` prints it.
-        reference: Which image in it.
+        arch: Architecture of the image to take from it, as ``uname -m`` prints it.
+        reference: Reference of the image to take from it.
     """
 
     output: ClassVar[Output] = "files"
@@ -37,7 +37,7 @@ class ImportBaseContainer:
     reference: str | None = None
 
     def run(self, context: StepContext) -> None:
-        """Check it and bring it into one form."""
+        """Check the base container and convert it to the form that :func:`read_base` reads."""
         import_base(self.source.path, self.reference, self.arch, context.output())
 
 
@@ -49,7 +49,7 @@ class UnpackBaseContainer:
     revision: ClassVar[int] = 1
 
     def run(self, context: StepContext) -> None:
-        """Unpack them."""
+        """Unpack the layers."""
         base = read_base(context.inputs[BASE_CONTAINER])
         unpack_base(base, context.root, context.progress)
 
@@ -57,15 +57,15 @@ class UnpackBaseContainer:
 def find_base_container(
     image: ImageDescription, cache_dir: Path | None = None
 ) -> ImportBaseContainer | None:
-    """Find and digest the base container that a description names; ``None`` if it names none.
+    """Find and fingerprint the base container that a description names; ``None`` if there is none.
 
     Args:
         image: The effective description.
-        cache_dir: Keeps digests of files that do not change between builds.
+        cache_dir: Directory for a cache of the digests of unchanged files.
 
     Raises:
-        RepositoryError: It is not a local file, or not there.
-        DescriptionError: It cannot be read.
+        RepositoryError: The base container is not a local file, or does not exist.
+        DescriptionError: The base container cannot be read.
     """
     if image.type.derived_from is None:
         return None
@@ -76,11 +76,11 @@ def find_base_container(
 
 
 def plan_base_container(base: ImportBaseContainer, tree: str = "base") -> tuple[DraftStep, ...]:
-    """The steps that start a root tree from a base container.
+    """Plan the steps that start a root tree from a base container.
 
     Args:
-        base: The first of them.
-        tree: Name for the step that leaves the tree.
+        base: Action of the first step.
+        tree: Name for the step that unpacks the tree.
     """
     return (
         plan_import(base),
@@ -91,5 +91,5 @@ def plan_base_container(base: ImportBaseContainer, tree: str = "base") -> tuple[
 
 
 def plan_import(base: ImportBaseContainer) -> DraftStep:
-    """The step that others read the base container from."""
+    """Plan the step that imports the base container for other steps."""
     return DraftStep(BASE_CONTAINER, "Import the base container", base)

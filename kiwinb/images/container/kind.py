@@ -41,20 +41,22 @@ Format = Literal["docker", "oci"]
 
 @dataclass(frozen=True)
 class PackContainer:
-    """Make a container image of the tree.
+    """Make a container image from the tree.
 
-    With a base container the image has the base's layers and one with what differs from them.
+    With a base container, the image has the layers of the base, and one layer with the
+    differences from them.
 
     Attributes:
-        format: ``docker`` for what ``docker load`` reads, ``oci`` for an OCI image layout.
-        filename: Of the archive.
-        arch: As ``uname -m`` prints it.
+        format: ``docker`` for an archive that ``docker load`` reads, ``oci`` for an OCI image
+            layout.
+        filename: File name of the archive.
+        arch: Architecture, as ``uname -m`` prints it.
         config: The ``<containerconfig>``.
-        author: Who made it, when ``config`` does not say.
-        epoch: Nothing in it is newer, in seconds since 1970-01-01 UTC.
-        exclude: What is left out; see :func:`kiwinb.storage.treewalk.select`.
-        derived: There is a base container, from the step ``base-container``.
-        delta: Leave the layers of the base container out.
+        author: Author of the image if ``config`` does not name a maintainer.
+        epoch: Latest time in the image, in seconds since 1970-01-01 UTC; later ones become this.
+        exclude: Paths to leave out; see :func:`kiwinb.storage.treewalk.select`.
+        derived: Whether there is a base container, from the step ``base-container``.
+        delta: Whether to leave out the layers of the base container.
     """
 
     output: ClassVar[Output] = "files"
@@ -71,7 +73,7 @@ class PackContainer:
     delta: bool = False
 
     def run(self, context: StepContext) -> None:
-        """Write it to the output directory."""
+        """Write the image to the output directory."""
         base = read_base(context.inputs[BASE_CONTAINER]) if self.derived else None
         with TemporaryDirectory(dir=context.output(), prefix=".layers-") as scratch:
             layers = self._layers(context, base, Path(scratch))
@@ -114,7 +116,7 @@ class PackContainer:
 
 
 def _plain(layer: Layer, scratch: Path) -> Layer:
-    """The layer, not compressed."""
+    """Return the layer uncompressed."""
     if layer.media_type == LAYER_TYPE:
         return layer
     path = scratch / f"{layer.diff_id}.tar"
@@ -149,7 +151,7 @@ class ContainerKind(Plain):
         """Plan the container image.
 
         Raises:
-            ImageError: A value of ``<containerconfig>`` is none that a container engine takes.
+            ImageError: Container engines do not accept a value of ``<containerconfig>``.
         """
         config = image.type.containerconfig or ContainerConfig()
         author = ", ".join(image.information.author) or None

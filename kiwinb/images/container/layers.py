@@ -1,4 +1,4 @@
-"""The difference between two trees as a container layer, and layers applied to a tree.
+"""Write the difference between two trees as a container layer, and apply layers to a tree.
 
 Source of the format: the OCI Image Format Specification 1.0, "Image Layer Filesystem Changeset".
 """
@@ -30,13 +30,14 @@ def add_layer(archive: TarWriter, root: Path, entries: Sequence[Entry]) -> None:
     """Write a tree as a layer.
 
     Raises:
-        ImageError: A name starts with ``.wh.``, which layers give a meaning of its own.
+        ImageError: A name starts with ``.wh.``, which has a special meaning in layers, or a file
+            became shorter while it was read.
     """
     for entry in entries:
         if posixpath.basename(entry.path).startswith(_WHITEOUT.encode()):
             raise ImageError(
                 f"/{os.fsdecode(entry.path)} cannot be in a container image",
-                remedy="Rename it: a name that starts with .wh. marks a removed file there.",
+                remedy="Rename it: in a layer, a name that starts with .wh. marks a removed file.",
             )
     archive.add_tree(root, entries)
 
@@ -44,13 +45,18 @@ def add_layer(archive: TarWriter, root: Path, entries: Sequence[Entry]) -> None:
 def add_difference(
     archive: TarWriter, root: Path, entries: Sequence[Entry], base: Iterable[Entry]
 ) -> None:
-    """Write what makes a tree of a base tree, modification times aside, as a layer.
+    """Write the difference between a base tree and a tree as a layer.
+
+    Modification times are not compared.
 
     Args:
-        archive: The layer.
+        archive: The archive to write the layer to.
         root: The tree.
-        entries: What is in it, files hashed.
-        base: What is in the base tree, files hashed.
+        entries: Entries of the tree, with hashes of the files.
+        base: Entries of the base tree, with hashes of the files.
+
+    Raises:
+        ImageError: As :func:`add_layer` raises it.
     """
     before = {entry.path: entry for entry in base}
     now = {entry.path for entry in entries}
@@ -73,10 +79,10 @@ def add_difference(
 
 
 def apply_layer(stream: IO[bytes], root: Path) -> None:
-    """Apply a layer to a tree; nothing outside of the tree is touched.
+    """Apply a layer to a tree without touching anything outside the tree.
 
     Args:
-        stream: Its tar archive, not compressed.
+        stream: The tar archive of the layer, uncompressed.
         root: The tree.
 
     Raises:
@@ -127,7 +133,7 @@ def _apply(
     os.chown(path, member.uid, member.gid, follow_symlinks=False)
     if not member.issym():
         path.chmod(member.mode & 0o7777)
-    _clear_xattrs(path)  # an ACL comes from the directory, anything else from a lower layer
+    _clear_xattrs(path)  # ACLs inherited from the directory, others from a lower layer
     for key, value in member.pax_headers.items():
         if key.startswith(_XATTR):
             data = value.encode("utf-8", "surrogateescape")
@@ -165,7 +171,7 @@ def _clear_xattrs(path: Path) -> None:
 
 
 def _remove_stale(path: Path, fresh: set[Path]) -> None:
-    """Remove what is of a lower layer; a whiteout hides nothing of its own layer."""
+    """Remove what lower layers put there; a whiteout does not hide files of its own layer."""
     if path not in fresh and not any(path in other.parents for other in fresh):
         _remove(path)
     elif path.is_dir() and not path.is_symlink():

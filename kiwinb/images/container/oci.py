@@ -33,9 +33,9 @@ class Layer:
 
     Attributes:
         path: The file that holds it.
-        media_type: How it is packed.
-        digest: SHA-256 of the file, hexadecimal.
-        diff_id: SHA-256 of the tar archive in it, hexadecimal.
+        media_type: Media type of the file, which says how it is compressed.
+        digest: SHA-256 of the file, in hexadecimal.
+        diff_id: SHA-256 of the uncompressed tar archive, in hexadecimal.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class Layer:
 
 
 class _Hashed:
-    """Passes on what is written, and hashes it."""
+    """A stream that hashes bytes and passes them on."""
 
     def __init__(self, sink: Sink) -> None:
         self.sha256 = hashlib.sha256()
@@ -57,16 +57,16 @@ class _Hashed:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no bytes are buffered."""
 
 
 @contextmanager
 def layer_writer(path: Path, *, compress: bool) -> Iterator[tuple[Sink, list[Layer]]]:
-    """Write a layer; when the context ends, the list holds it.
+    """Write a layer; when the context ends, the layer is in the list.
 
     Args:
         path: The file to write.
-        compress: Pack it with gzip.
+        compress: Whether to compress it with gzip.
     """
     made: list[Layer] = []
     with path.open("wb") as file:
@@ -83,7 +83,7 @@ def layer_writer(path: Path, *, compress: bool) -> Iterator[tuple[Sink, list[Lay
 
 
 def to_json(value: object) -> bytes:
-    """The one JSON text of a value."""
+    """Format a value as JSON; equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -99,7 +99,7 @@ def write_oci_archive(
         archive: The archive.
         config: The image configuration; its ``rootfs`` names the layers.
         layers: The layers, lowest first.
-        references: Names of the image, ``name:tag``.
+        references: Names of the image, each as ``name:tag``.
     """
     config_text = to_json(config)
     manifest = to_json(
@@ -140,13 +140,13 @@ def write_docker_archive(
     layers: Sequence[Layer],
     references: Sequence[str],
 ) -> None:
-    """Write what ``docker load`` reads.
+    """Write an archive that ``docker load`` reads.
 
     Args:
         archive: The archive.
         config: The image configuration; its ``rootfs`` names the layers.
-        layers: The layers, lowest first, not compressed.
-        references: Names of the image, ``name:tag``.
+        layers: The layers, lowest first, uncompressed.
+        references: Names of the image, each as ``name:tag``.
     """
     text = to_json(config)
     config_name = f"{hashlib.sha256(text).hexdigest()}.json"

@@ -1,4 +1,4 @@
-"""Disk formats besides raw; registered here."""
+"""Disk formats other than raw, all registered here."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from kiwinb.images.kind import ImagePlan
 from kiwinb.steps.registry import Registry
 
 FORMATS: Registry[DiskFormat] = Registry("disk format", QEMU_FORMATS, error=ImageError)
-"""By the name that a description gives it."""
+"""Disk formats, by the value of the ``format`` attribute of a ``<type>``."""
 
 RAW = "raw"
-"""What a description may call a disk that no format is made of."""
+"""Value of the ``format`` attribute that asks for the raw disk only."""
 
 
 def plan_format(image: ImageDescription, step: str, filename: str) -> ImagePlan:
-    """Plan the format that a description asks for; nothing for a disk that stays raw.
+    """Plan the disk format that a description asks for; the plan is empty for a raw disk.
 
     Args:
         image: The effective description.
-        step: Name of the step that leaves the raw disk.
-        filename: Of the raw disk.
+        step: Name of the step that writes the raw disk.
+        filename: File name of the raw disk.
 
     Raises:
         ImageError: The format is unknown.
@@ -32,7 +32,7 @@ def plan_format(image: ImageDescription, step: str, filename: str) -> ImagePlan:
         return ImagePlan((), ())
     if wanted not in FORMATS:
         raise ImageError(
-            f"the disk format {wanted} is not something kiwinb makes",
+            f"kiwinb does not support the disk format {wanted}",
             remedy=f"take one of {', '.join(FORMATS)}",
         )
     return FORMATS[wanted].plan(image, FORMATS.use(wanted), step, filename)

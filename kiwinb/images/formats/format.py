@@ -1,4 +1,4 @@
-"""What every format of a virtual disk offers."""
+"""The protocol that every disk format implements."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from kiwinb.steps.registry import Used
 
 
 class DiskFormat(Protocol):
-    """One format, as the ``format`` attribute of a ``<type>`` names it."""
+    """A disk format, selected by the ``format`` attribute of a ``<type>``."""
 
     @property
     def name(self) -> str:
-        """What a description calls it."""
+        """The value of the ``format`` attribute."""
         ...
 
     @property
@@ -27,37 +27,39 @@ class DiskFormat(Protocol):
 
     @property
     def suffix(self) -> str:
-        """Of the file that holds the disk."""
+        """Suffix of the file that holds the disk, without a dot."""
         ...
 
     @property
     def honours(self) -> frozenset[str]:
-        """The attributes of ``<type>`` that change what it makes."""
+        """The attributes of ``<type>`` that affect the result."""
         ...
 
     @property
     def tools(self) -> tuple[str, ...]:
-        """Tools of the host that make it."""
+        """Programs of the host that make the format."""
         ...
 
     def plan(self, image: ImageDescription, used: Used, step: str, filename: str) -> ImagePlan:
-        """Plan the steps that make it of a raw disk; pure.
+        """Plan the steps that convert a raw disk into this format.
+
+        This function is pure.
 
         Args:
             image: The effective description.
-            used: The format as its steps name it.
-            step: Name of the step that leaves the raw disk.
-            filename: Of the raw disk there.
+            used: This format as a plug-in in use, for the actions of the steps.
+            step: Name of the step that writes the raw disk.
+            filename: File name of the raw disk.
         """
         ...
 
     def remake(self, raw: Path, target: Path, options: Sequence[str], log: Log | None) -> None:
-        """Make it anew of a raw disk that was resized.
+        """Convert a raw disk again after it was resized.
 
         Args:
             raw: The raw disk.
             target: The file to write.
-            options: In place of those of the description.
-            log: Takes each line of output.
+            options: Options that replace those of the description.
+            log: Called with each line of output.
         """
         ...

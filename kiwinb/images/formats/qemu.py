@@ -1,4 +1,4 @@
-"""Virtual disk formats that qemu-img makes of a raw disk."""
+"""Virtual disk formats that qemu-img makes from a raw disk."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class ConvertDisk:
 
     Attributes:
         disk_format: The format.
-        source_step: Name of the step that leaves the raw disk.
-        source: Its file name there.
+        source_step: Name of the step that writes the raw disk.
+        source: File name of the raw disk.
         target: File name of the result.
-        driver: What qemu-img calls the format.
-        options: ``name=value`` each.
+        driver: qemu-img's name for the format.
+        options: Options of the format, each as ``name=value``.
     """
 
     output: ClassVar[Output] = "files"
@@ -41,7 +41,7 @@ class ConvertDisk:
     options: tuple[str, ...]
 
     def run(self, context: StepContext) -> None:
-        """Write it to the output directory."""
+        """Write the converted disk to the output directory."""
         convert(
             context.inputs[self.source_step] / self.source,
             context.output() / self.target,
@@ -59,9 +59,12 @@ def convert(
     Args:
         source: The raw disk.
         target: The file to write.
-        driver: What qemu-img calls the format.
-        options: ``name=value`` each.
-        log: Takes each line of output.
+        driver: qemu-img's name for the format.
+        options: Options of the format, each as ``name=value``.
+        log: Called with each line of output.
+
+    Raises:
+        CommandError: ``qemu-img`` failed.
     """
     given = ("-o", ",".join(options)) if options else ()
     run(["qemu-img", "convert", "-f", "raw", "-O", driver, *given, source, target], log=log)
@@ -69,12 +72,12 @@ def convert(
 
 @dataclass(frozen=True)
 class QemuFormat:
-    """One format; see :class:`~kiwinb.images.formats.format.DiskFormat`.
+    """A format that qemu-img writes; see :class:`~kiwinb.images.formats.format.DiskFormat`.
 
     Attributes:
-        driver: What qemu-img calls it.
-        options: Given unless the description says otherwise, ``name=value``.
-        compress: ``kiwinb result bundle`` compresses it.
+        driver: qemu-img's name for the format.
+        options: Default options, each as ``name=value``; the description may override them.
+        compress: Whether ``kiwinb result bundle`` compresses the file.
     """
 
     name: str
@@ -102,7 +105,7 @@ class QemuFormat:
 
 
 def merged_options(ours: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, ...]:
-    """Options with those of the description in place of ours of the same name."""
+    """Merge options by name; a given option replaces ours."""
     merged = {option.partition("=")[0]: option for option in (*ours, *given)}
     return tuple(merged.values())
 
