@@ -1,4 +1,4 @@
-"""Bootloaders: each is one module of two acts, before and after file systems are filled."""
+"""Bootloaders, one module for each, all registered here."""
 
 from kiwinb.bootloader.custom import Custom
 from kiwinb.bootloader.grub2.loader import Grub2
@@ -10,4 +10,4 @@ from kiwinb.steps.registry import Registry
 BOOTLOADERS: Registry[BootloaderMaker] = Registry(
     "bootloader", (Custom(), Grub2(), SystemdBoot()), error=ImageError
 )
-"""By the name that a description gives it."""
+"""Bootloaders, by the value of the ``name`` attribute of a ``<bootloader>``."""

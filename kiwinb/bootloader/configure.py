@@ -1,4 +1,4 @@
-"""The two steps of a bootloader, and what else of the tree depends on the disk it goes to."""
+"""The two steps of a bootloader, and the files of the tree that depend on the disk."""
 
 from __future__ import annotations
 
@@ -29,16 +29,18 @@ _CRYPTTAB = "/etc/crypttab"
 
 @dataclass(frozen=True)
 class BootConfig:
-    """Write fstab, bootloader and first-boot service into the tree: the first act.
+    """Write fstab, the bootloader's configuration and the resize service into the tree.
+
+    This is the first of the two steps.
 
     Attributes:
         bootloader: The bootloader.
-        target: What it is told.
+        target: Description of the boot for the bootloader.
         layout: The disk.
         persistency: How fstab names devices: ``by-uuid``, ``by-label`` or ``by-partuuid``.
-        resize: What the system does to the size of its root partition.
-        edit_config: Runs when the bootloader is configured.
-        last: Run after that, in this order.
+        resize: How the running system resizes its root partition.
+        edit_config: Script to run once the bootloader is configured.
+        last: Scripts to run after that, in this order.
     """
 
     output: ClassVar[Output] = "tree"
@@ -53,10 +55,10 @@ class BootConfig:
     last: tuple[Script, ...] = ()
 
     def run(self, context: StepContext) -> None:
-        """Do it.
+        """Write the files and run the scripts.
 
         Raises:
-            ImageError: The tree lacks a kernel, an initrd, or what its bootloader takes.
+            ImageError: The tree lacks a kernel, an initrd, or files that the bootloader needs.
             CommandError: A script of the description failed.
         """
         layout = self.layout
@@ -81,12 +83,14 @@ class BootConfig:
 
 @dataclass(frozen=True)
 class FinaliseBoot:
-    """Make the files of the EFI system partition and what goes beside the partitions: the second.
+    """Make the files of the EFI system partition, and the boot code outside the partitions.
+
+    This is the second of the two steps.
 
     Attributes:
         bootloader: The bootloader.
-        target: What it is told.
-        images: For each file system that it has to know, its key, its step and its file there.
+        target: Description of the boot for the bootloader.
+        images: Key, step and file name of each file system image that the bootloader needs.
     """
 
     output: ClassVar[Output] = "files"
@@ -100,7 +104,8 @@ class FinaliseBoot:
         """Write ``esp`` and the patches to the output directory.
 
         Raises:
-            ImageError: The loader does not fit, or the tree lacks what it is made of.
+            ImageError: The boot code does not fit, the tree lacks files that the bootloader needs,
+                or its EFI directory has a symbolic link.
         """
         esp = context.output() / LOADER_FILES
         esp.mkdir()
@@ -114,7 +119,7 @@ class FinaliseBoot:
 
 
 def _refuse_links(esp: Path) -> None:
-    """Raise an error if there is a symbolic link: FAT has none, and nothing is to follow it."""
+    """Refuse symbolic links: FAT cannot hold them, and they must not be followed."""
     for path in sorted(esp.rglob("*")):
         if path.is_symlink():
             name = Path(EFI_DIRECTORY, path.relative_to(esp))
@@ -125,10 +130,13 @@ def _refuse_links(esp: Path) -> None:
 
 
 def write_fstab(context: StepContext, layout: DiskLayout, persistency: str | None) -> None:
-    """Write ``/etc/fstab`` with the changes that the tree's own files ask for.
+    """Write ``/etc/fstab``, with changes from three optional files in the tree.
 
-    ``fstab.append`` is appended, ``fstab.patch`` applied and ``fstab.script`` run in the tree;
-    each is removed then.
+    ``fstab.append`` is appended, then ``fstab.patch`` is applied, then ``fstab.script`` runs in the
+    tree. Each of them is then removed.
+
+    Raises:
+        CommandError: ``patch`` or the script failed.
     """
     place = resolve_in(context.root, _FSTAB)
     place.parent.mkdir(exist_ok=True)
@@ -151,7 +159,7 @@ def write_fstab(context: StepContext, layout: DiskLayout, persistency: str | Non
 
 
 def partition_ids(layout: DiskLayout) -> Mapping[str, int]:
-    """What ``/config.partids`` says: the number of each partition, by KIWI NG's names."""
+    """Return the content of ``/config.partids``: partition numbers, by KIWI NG's names."""
     names = {"bios": "BiosGrub", "efi": "EfiPart"}
     ids = {}
     for partition in layout.partitions:

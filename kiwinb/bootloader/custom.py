@@ -1,4 +1,4 @@
-"""No bootloader of ours: the description's own scripts set one up."""
+"""``name="custom"``: the scripts of the description set up a bootloader."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Custom:
         return DEFAULT_EFI_SIZE
 
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
-        """There are none."""
+        """Return nothing: kiwinb needs no files for it."""
         return {}
 
     def configure(self, context: StepContext, target: BootTarget) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def finalise(
         self, context: StepContext, target: BootTarget, facts: BootFacts, esp: Path
     ) -> tuple[Patch, ...]:
-        """Nothing: the partition has what is in the tree."""
+        """Do nothing: the EFI system partition has only the files that are in the tree."""
         return ()

@@ -1,4 +1,4 @@
-"""Files of the build host that a bootloader takes where the root tree has none of its own."""
+"""Files of the build host that a bootloader uses if the root tree does not have them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class HostDirectory:
 
     Attributes:
         path: The directory.
-        package: The Debian package that brings it.
+        package: The Debian package that contains it.
     """
 
     path: Path
@@ -28,11 +28,11 @@ class HostDirectory:
 
 @dataclass(frozen=True)
 class HostFiles:
-    """What a directory of the host held when the build was planned.
+    """A directory of the host, as it was when the build was planned.
 
     Attributes:
-        package: The package of the host that brings it.
-        version: Of that package; empty when the host does not say.
+        package: The Debian package that contains it.
+        version: Version of that package on the host; empty if it is not known.
         source: The directory, and the digest of its content.
     """
 
@@ -44,11 +44,11 @@ class HostFiles:
 def find_host_files(
     directories: Mapping[str, HostDirectory], cache_dir: Path | None = None
 ) -> tuple[tuple[str, HostFiles], ...]:
-    """Look at directories of the host; those that are not there are left out.
+    """Fingerprint directories of the host, leaving out those that do not exist.
 
     Args:
-        directories: By what they are for.
-        cache_dir: Keeps digests of files that do not change between builds.
+        directories: The directories, by purpose.
+        cache_dir: Directory for a cache of the digests of unchanged files.
     """
     found = []
     with FingerprintCache(cache_dir / "fingerprints.sqlite" if cache_dir else None) as cache:

@@ -1,4 +1,4 @@
-"""Find the kernel of a root tree and the initrd that belongs to it."""
+"""Find the kernel of a root tree and its initrd."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Kernel:
     """A kernel in ``/boot``.
 
     Attributes:
-        version: As ``uname -r`` prints it.
-        file: Name in ``/boot``.
-        initrd: Name in ``/boot``, ``None`` for none.
+        version: Version, as ``uname -r`` prints it.
+        file: File name in ``/boot``.
+        initrd: File name of the initrd in ``/boot``; ``None`` if the kernel starts without one.
     """
 
     version: str
@@ -27,15 +27,15 @@ class Kernel:
 
 
 def find_kernel(root: Path, *, initrd: bool) -> Kernel:
-    """The kernel of the newest version.
+    """Find the newest kernel.
 
     Args:
         root: The tree.
-        initrd: It needs an initrd.
+        initrd: Whether the kernel needs an initrd.
 
     Raises:
-        ImageError: There is no kernel, or no initrd for it, or the tree's distribution, which
-            names them, is not known.
+        ImageError: There is no kernel, or no initrd for it, or kiwinb does not know the
+            distribution of the tree and so the names of these files.
     """
     distribution = find_in_tree(root)
     boot = resolve_in(root, "/boot")
@@ -59,6 +59,6 @@ def find_kernel(root: Path, *, initrd: bool) -> Kernel:
 
 
 def _order(version: str) -> list[tuple[int, int, str]]:
-    """A sort key in which 6.10 comes after 6.9."""
+    """Return a sort key that places 6.10 after 6.9."""
     parts = re.findall(r"\d+|[^\d.\-_+]+", version)
     return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts]

@@ -1,8 +1,8 @@
-"""systemd-boot: its loader, its configuration, and what it boots, on the EFI system partition.
+"""systemd-boot: its EFI program, its configuration and the kernel on the EFI system partition.
 
-It makes what ``bootctl install`` and ``kernel-install`` leave on a mounted partition: the tree's
-own loader, and the kernel as one Unified Kernel Image or as files with an entry (types 2 and 1 of
-the UAPI group's *Boot Loader Specification*).
+The result is the same as from ``bootctl install`` and ``kernel-install`` on a mounted partition:
+the EFI program from the tree, and the kernel either as a Unified Kernel Image or as files with an
+entry (type 2 or 1 of the UAPI group's *Boot Loader Specification*).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kiwinb.steps.step import StepContext
 from kiwinb.storage.patches import Patch
 
 ESP_SIZE = 256
-"""MiB: an update writes the new kernel and initrd before it removes the old ones."""
+"""In MiB, with room for two kernels: an update adds the new one before it removes the old one."""
 
 _SUFFIXES: Mapping[str, str] = {"x86_64": "x64", "aarch64": "aa64"}
 _PROGRAMS = "/usr/lib/systemd/boot/efi"
@@ -51,17 +51,17 @@ class SystemdBoot:
         return ESP_SIZE
 
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
-        """There are none: loader and stub are the tree's."""
+        """Return nothing: the tree has all files that are needed."""
         return {}
 
     def configure(self, context: StepContext, target: BootTarget) -> None:
-        """Write what ``kernel-install`` needs for the kernels to come."""
+        """Configure ``kernel-install`` for later kernels."""
         root = context.root
         _suffix(target)
         find_kernel(root, initrd=target.initrd)
         _write(resolve_in(root, "/etc/kernel/cmdline"), f"{target.kernel_options}\n")
         _write(resolve_in(root, "/etc/kernel/entry-token"), f"{_token(root)}\n")
-        # A tree that cannot make unified images later on gets files with an entry instead.
+        # If the tree lacks ukify's hooks, later kernels are installed as files with an entry.
         if target.unified and all(resolve_in(root, path).exists() for path in _MAKES_IMAGES):
             layout = "layout=uki\nuki_generator=ukify\n"
             _write(resolve_in(root, "/etc/kernel/install.conf"), layout)
@@ -69,7 +69,7 @@ class SystemdBoot:
     def finalise(
         self, context: StepContext, target: BootTarget, facts: BootFacts, esp: Path
     ) -> tuple[Patch, ...]:
-        """Put the loader, its settings and the kernel onto the EFI system partition."""
+        """Write the EFI program, its settings and the kernel to the EFI system partition."""
         root, suffix = context.root, _suffix(target)
         loader = _program(root, f"systemd-boot{suffix}.efi", signed=target.secure)
         for name in (f"systemd/systemd-boot{suffix}.efi", f"BOOT/BOOT{suffix.upper()}.EFI"):
@@ -123,29 +123,29 @@ class SystemdBoot:
 
 
 def _suffix(target: BootTarget) -> str:
-    """What the names of EFI programs of an architecture end in."""
+    """Return the suffix of the names of EFI programs for the target's architecture."""
     if target.arch not in _SUFFIXES or not target.efi:
         raise ImageError(
-            f"systemd-boot is for EFI firmware on {' and '.join(_SUFFIXES)}",
+            f"systemd-boot needs EFI firmware on {' or '.join(_SUFFIXES)}",
             remedy='set firmware="efi", or take another bootloader',
         )
     return _SUFFIXES[target.arch]
 
 
 def _program(root: Path, name: str, *, signed: bool = False) -> Path:
-    """An EFI program of the tree's systemd."""
+    """Find an EFI program of systemd in the tree, preferably signed if ``signed`` is true."""
     for candidate in (f"{name}.signed", name) if signed else (name,):
         path = resolve_in(root, f"{_PROGRAMS}/{candidate}")
         if path.is_file():
             return path
     raise ImageError(
         f"the root tree lacks {_PROGRAMS}/{name}",
-        remedy="add the package that brings it to <packages>: systemd-boot-efi, or systemd-boot",
+        remedy="add the package that contains it to <packages>: systemd-boot-efi or systemd-boot",
     )
 
 
 def _token(root: Path) -> str:
-    """What names of entries start with: the ID of the distribution."""
+    """Return the first part of the names of entries, which is the ID of the distribution."""
     return release(root).get("ID", find_in_tree(root).name)
 
 

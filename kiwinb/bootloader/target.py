@@ -1,4 +1,4 @@
-"""What a bootloader is told, what it gives back, and what each of them offers."""
+"""The protocol that every bootloader implements, and the data that it works with."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from kiwinb.steps.step import StepContext
 from kiwinb.storage.patches import Patch
 
 DEFAULT_TIMEOUT = 10
-"""Seconds that a menu is shown where the description does not say."""
+"""Seconds that the boot menu is shown if the description gives no timeout."""
 
 Medium = Literal["disk", "iso", "network"]
 
 
 @dataclass(frozen=True)
 class BootPlace:
-    """How a bootloader finds ``/boot`` when the firmware has started it.
+    """How a bootloader finds ``/boot`` once the firmware has started it.
 
     Attributes:
-        uuid: What ``UUID=`` calls the file system that has it.
-        own: It is a file system of its own, so that paths in it lack ``/boot``.
-        modules: GRUB's modules that read it, the partition table first.
+        uuid: UUID of the file system that holds ``/boot``, as in ``UUID=``.
+        own: Whether ``/boot`` is a separate file system, whose paths do not start with ``/boot``.
+        modules: GRUB's modules that read it, starting with that for the partition table.
     """
 
     uuid: str
@@ -33,17 +33,17 @@ class BootPlace:
     modules: tuple[str, ...]
 
     def path(self, path: str) -> str:
-        """A path of the tree, below ``/boot``, as the bootloader sees it."""
+        """Return the bootloader's path for a path of the tree below ``/boot``."""
         return path.removeprefix("/boot") if self.own else path
 
 
 @dataclass(frozen=True)
 class CoreRoom:
-    """Where a disk has room for the code that a BIOS loads.
+    """The sectors of a disk that have room for the bootloader's code for BIOS firmware.
 
     Attributes:
-        sector: The first one, of 512 bytes.
-        count: How many there are.
+        sector: The first sector; sectors have 512 bytes.
+        count: The number of sectors.
     """
 
     sector: int
@@ -52,22 +52,22 @@ class CoreRoom:
 
 @dataclass(frozen=True)
 class BootTarget:
-    """What is to be started, and from where.
+    """Description of a boot for the bootloader.
 
     Attributes:
         medium: A disk, an ISO image, or the network.
-        settings: Of the description.
-        title: Of the menu entry.
+        settings: Settings from the description.
+        title: Title of the menu entry.
         kernel_options: The kernel command line.
-        arch: As ``uname -m`` prints it.
-        efi: EFI firmware boots it.
-        secure: With the distribution's signed loaders, where the tree has them.
-        initrd: The kernel needs an initrd.
-        unified: Kernel, initrd and command line are to be one file.
+        arch: Architecture, as ``uname -m`` prints it.
+        efi: Whether EFI firmware boots the image.
+        secure: Whether to use the distribution's signed EFI programs, if the tree has them.
+        initrd: Whether the kernel needs an initrd.
+        unified: Whether kernel, initrd and command line are to be a single file.
         epoch: Time of the build, in seconds since 1970-01-01 UTC.
-        boot: Where ``/boot`` is.
-        core: Where the code for a BIOS goes; ``None`` when no BIOS boots it.
-        host_files: Files of the host that may be taken, by their purpose.
+        boot: Location of ``/boot``.
+        core: Sectors for the code for BIOS firmware; ``None`` if there is none to write.
+        host_files: Files of the host that may be used, by purpose.
     """
 
     medium: Medium
@@ -85,31 +85,31 @@ class BootTarget:
     host_files: tuple[tuple[str, HostFiles], ...] = ()
 
     def host(self, purpose: str) -> Path | None:
-        """The directory of the host for a purpose, if the host has it."""
+        """Return the directory of the host for a purpose; ``None`` if the host does not have it."""
         return next((files.source.path for name, files in self.host_files if name == purpose), None)
 
 
 @dataclass(frozen=True)
 class BootFacts:
-    """What is known once the file systems are filled.
+    """Facts that are known once the file systems are filled.
 
     Attributes:
-        images: The images of the file systems by key, for a loader that asks for them.
+        images: Images of the file systems, by key; empty unless the bootloader needs them.
     """
 
     images: Mapping[str, Path]
 
 
 class BootloaderMaker(Protocol):
-    """One bootloader; each is one module, registered in ``BOOTLOADERS``.
+    """A bootloader; each is one module, registered in ``BOOTLOADERS``.
 
-    It has two acts: it configures the tree before the file systems are filled, and it finalises
-    the image afterwards.
+    It works in two steps: :meth:`configure` changes the tree before the file systems are filled,
+    and :meth:`finalise` makes files of the EFI system partition and boot code afterwards.
     """
 
     @property
     def name(self) -> str:
-        """What a description calls it."""
+        """The value of the ``name`` attribute of ``<bootloader>``."""
         ...
 
     @property
@@ -119,60 +119,61 @@ class BootloaderMaker(Protocol):
 
     @property
     def honours(self) -> frozenset[str]:
-        """The attributes and children of ``<bootloader>`` that change what it makes."""
+        """The attributes and child elements of ``<bootloader>`` that affect the result."""
         ...
 
     @property
     def boots_bios(self) -> bool:
-        """Whether a BIOS can boot what it sets up."""
+        """Whether BIOS firmware can start the bootloader."""
         ...
 
     @property
     def embeds_code(self) -> bool:
-        """Whether it puts code for a BIOS beside the partitions."""
+        """Whether the bootloader writes code for BIOS firmware outside the partitions."""
         ...
 
     @property
     def keeps_environment(self) -> bool:
-        """Whether it has variables of its own that survive a reboot."""
+        """Whether the bootloader has its own variables, which survive a reboot."""
         ...
 
     @property
     def needs_filesystems(self) -> bool:
-        """Whether the second act has to know the images of the file systems."""
+        """Whether :meth:`finalise` reads the images of the file systems."""
         ...
 
     def esp_size(self, image: ImageDescription) -> int:
-        """MiB of the EFI system partition where the description does not say."""
+        """Size in MiB of the EFI system partition if the description does not give one."""
         ...
 
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
-        """Directories of the host that it may take files from, by their purpose."""
+        """Directories of the host that the bootloader may take files from, by purpose."""
         ...
 
     def configure(self, context: StepContext, target: BootTarget) -> None:
-        """The first act: write into the tree what belongs there.
+        """Write the bootloader's files into the tree, before the file systems are filled.
 
         Raises:
-            ImageError: The tree lacks a kernel, an initrd, or what the loader is made of.
+            ImageError: The tree lacks a kernel, an initrd, or files that the bootloader needs.
         """
         ...
 
     def finalise(
         self, context: StepContext, target: BootTarget, facts: BootFacts, esp: Path
     ) -> tuple[Patch, ...]:
-        """The second act: write the files of the EFI system partition.
+        """Write the files of the EFI system partition, after the file systems are filled.
 
         Args:
-            context: Of the step; its root is the configured tree.
-            target: As for :meth:`configure`.
-            facts: What is known now.
-            esp: Directory that becomes the EFI system partition.
+            context: Context of the step; its root is the configured tree.
+            target: The same as for :meth:`configure`.
+            facts: Facts that are known once the file systems are filled.
+            esp: Directory whose content becomes the EFI system partition.
 
         Returns:
-            Bytes that go to places of the disk.
+            Bytes to write to the disk outside the partitions.
 
         Raises:
-            ImageError: The loader does not fit, or the tree lacks what it is made of.
+            ImageError: The boot code does not fit, or the tree lacks files that the bootloader
+                needs.
         """
         ...

@@ -1,11 +1,11 @@
-"""Unified Kernel Images: kernel, initrd and command line in one EFI program.
+"""Make Unified Kernel Images: kernel, initrd and command line in one EFI program.
 
-A stub, one of systemd's, is the program; what it hands to the kernel are sections that are added
-to it. The result is what ``ukify`` of systemd 257 makes of its own stub and the same sections, byte
-by byte, and it takes neither ukify nor Python in the tree.
+The program is one of systemd's stubs, with added sections for the kernel and the data that the
+stub passes to it. The result is byte-for-byte equal to that of ``ukify`` of systemd 257 for its own
+stub and the same sections, but the tree needs neither ukify nor Python.
 
-The formats are documented by Microsoft's *PE Format* and by the UAPI group's *Unified Kernel
-Image* (UAPI.5).
+Sources of the formats: Microsoft's *PE Format*, and the UAPI group's *Unified Kernel Image*
+(UAPI.5).
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from kiwinb.errors import ImageError
 
 MACHINES: Mapping[str, int] = {"x86_64": 0x8664, "aarch64": 0xAA64}
-"""What a PE file calls an architecture, by what ``uname -m`` prints."""
+"""Machine types in PE files, by the output of ``uname -m``."""
 
 _ORDER = (".osrel", ".cmdline", ".dtb", ".uname", ".splash", ".initrd", ".ucode", ".linux")
-"""The kernel is the last: one before 5.8 is started in place, and unpacks itself beyond its end."""
+"""Order of sections. The kernel is last because kernels before 5.8 are started in place and unpack
+themselves beyond their end."""
 
 _PAGE = 4096
 _LARGEST = 2 << 30
@@ -30,13 +31,13 @@ _SECTION = struct.Struct("<8sIIII12xI")
 _SYMBOL_SIZE = 18
 _GZIP = b"\x1f\x8b"
 
-# Flags of the file, and of sections: code or initialized data, which is read.
+# Flags of the file, and of sections that hold code or initialised data.
 _SYMBOLS_STRIPPED = 0x0008
 _NX_COMPATIBLE = 0x0100
 _CODE = 0x40000020
 _DATA = 0x40000040
 
-# Offsets in the COFF header and in the optional header, of 64 bits.
+# Offsets in the COFF header and in the optional header of a 64-bit program.
 _SECTIONS, _SYMBOLS, _SYMBOL_COUNT, _OPTIONAL_SIZE, _FLAGS = 2, 8, 12, 16, 18
 _OPTIONAL = 20
 _DATA_SIZE, _ALIGNMENTS, _IMAGE_SIZE, _CHECKSUM, _DLL_FLAGS = 8, 32, 56, 64, 70
@@ -48,8 +49,8 @@ class Section:
     """A section of a PE file.
 
     Attributes:
-        name: At most 8 characters, for example ``.cmdline``.
-        data: What is in it.
+        name: Name of at most 8 bytes, for example ``.cmdline``.
+        data: Content of the section.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Section:
 
 @dataclass(frozen=True)
 class _Placed:
-    """A section that a PE file has: where it is in memory, and in the file."""
+    """Location of a section of a PE file, in memory and in the file."""
 
     name: str
     size: int
@@ -69,19 +70,19 @@ class _Placed:
 
 @dataclass(frozen=True)
 class _Program:
-    """What the headers of a PE file say.
+    """The headers of a PE file.
 
     Attributes:
         coff: Offset of the COFF header.
-        machine: The architecture it is for.
+        machine: Machine type, which identifies the architecture.
         table: Offset of the section table.
-        sections: The sections, as the table has them.
-        symbols: Offset and number of the symbols, 0 and 0 for none.
-        alignment: Of sections in memory.
-        file_alignment: Of sections in the file.
-        headers_size: How many bytes at the start of the file are for headers.
-        dll_flags: What the program says about itself to a loader.
-        signed: It has certificates.
+        sections: The sections, in the order of the table.
+        symbols: Offset and number of the symbols; both are 0 if there are none.
+        alignment: Alignment of sections in memory, in bytes.
+        file_alignment: Alignment of sections in the file, in bytes.
+        headers_size: Number of bytes at the start of the file that are for headers.
+        dll_flags: The program's DLL characteristics.
+        signed: Whether the file has certificates.
     """
 
     coff: int
@@ -111,17 +112,17 @@ def unify(
 
     Args:
         stub: The EFI stub.
-        kernel: As it is in ``/boot``; one that is packed by gzip is unpacked.
-        initrd: All of it, or ``None``.
-        command_line: Of the kernel.
-        os_release: The text of ``/etc/os-release``: boot menus take title and version from it.
-        version: Of the kernel, as ``uname -r`` prints it.
-        arch: As ``uname -m`` prints it.
+        kernel: The kernel file from ``/boot``; a kernel compressed with gzip is decompressed.
+        initrd: The initrd file, or ``None``.
+        command_line: Kernel command line.
+        os_release: Text of ``/etc/os-release``, from which boot menus take title and version.
+        version: Kernel version, as ``uname -r`` prints it.
+        arch: Architecture, as ``uname -m`` prints it.
         others: More sections: ``.splash``, ``.dtb``, ``.ucode``.
 
     Raises:
-        ImageError: Stub or kernel are no EFI programs for this architecture, or the stub has no
-            room for what is added.
+        ImageError: The stub or the kernel is not an EFI program for this architecture, a section
+            is not one that stubs use, or :func:`assemble` refuses the stub.
     """
     image = gzip.decompress(kernel) if kernel.startswith(_GZIP) else kernel
     for what, data in (("stub", stub), ("kernel", image)):
@@ -144,16 +145,16 @@ def unify(
 def assemble(stub: bytes, sections: Sequence[Section]) -> bytes:
     """Add sections to an EFI program.
 
-    Its own sections stay as they are, ``.sbat`` among them. Its symbols are dropped, and the
-    checksum is 0, which no firmware minds and tools that sign write anew.
+    The program keeps its own sections, including ``.sbat``, but not its symbols. The checksum
+    becomes 0: firmware does not check it, and signing tools write a new one.
 
     Args:
         stub: The program, for example ``linuxx64.efi.stub``.
-        sections: In the order that they get in memory and in the file.
+        sections: The sections, in their order in memory and in the file.
 
     Raises:
-        ImageError: It is no EFI program, is signed, has something after its sections, has a
-            section of the same name, or its headers have no room for more.
+        ImageError: The program is not an EFI program, is signed, has unknown data after its
+            sections, has a section of the same name, or its headers have no room for more.
     """
     program = _parse(stub, "stub")
     _check(program, sections)
@@ -186,10 +187,10 @@ def assemble(stub: bytes, sections: Sequence[Section]) -> bytes:
 
 
 def read_sections(image: bytes) -> tuple[Section, ...]:
-    """The sections of an EFI program, without what fills them up.
+    """Return the sections of an EFI program without their padding.
 
     Raises:
-        ImageError: It is no EFI program.
+        ImageError: The file is not an EFI program.
     """
     return tuple(
         Section(placed.name, image[placed.offset :][: min(placed.size, placed.file_size)])
@@ -202,7 +203,7 @@ def _parse(data: bytes, what: str) -> _Program:
 
     Args:
         data: The file.
-        what: What an error calls it.
+        what: Name of the file in errors.
     """
     try:
         coff = _uint(data, 0x3C) + 4
@@ -242,7 +243,7 @@ def _placed(data: bytes, offset: int) -> _Placed:
 
 
 def _check(program: _Program, sections: Sequence[Section]) -> None:
-    """See to it that the sections can be added."""
+    """Check that the sections can be added."""
     if program.signed:
         raise ImageError("the EFI stub is signed, which a change would break")
     names = [placed.name for placed in program.sections]
@@ -265,18 +266,18 @@ def _check(program: _Program, sections: Sequence[Section]) -> None:
 
 
 def _end(program: _Program, size: int) -> int:
-    """Where the sections end in the file; after it there may be symbols, and nothing else."""
+    """Return the offset at which the sections end in the file; only symbols may follow."""
     end = max(placed.offset + placed.file_size for placed in program.sections)
     symbols, count = program.symbols
     if size > end and not (symbols == end and size >= end + count * _SYMBOL_SIZE):
-        raise ImageError("the EFI stub has something after its sections that is not known")
+        raise ImageError("the EFI stub has unknown data after its sections")
     if size < end:
         raise ImageError("the EFI stub is cut off")
     return end
 
 
 def _dll_flags(program: _Program, sections: Sequence[Section]) -> int:
-    """A program must not promise to keep data from being run when its kernel does not."""
+    """Return the program's flags, with NX compatibility only if its kernel declares it, too."""
     kernel = next((section.data for section in sections if section.name == ".linux"), None)
     if kernel is None or _parse(kernel, "kernel").dll_flags & _NX_COMPATIBLE:
         return program.dll_flags

@@ -159,7 +159,7 @@ def test_boot_code_that_does_not_fit() -> None:
     boot = bytearray(510) + b"\x55\xaa"
     core = bytearray(1024)
     struct.pack_into("<QHH", core, 500, 0, 0, 0x820)
-    with pytest.raises(ImageError, match="core has 2 sectors, and there are 1"):
+    with pytest.raises(ImageError, match="core has 2 sectors, but there is room for only 1"):
         patches(boot=bytes(boot), core=bytes(core), room=CoreRoom(1, 1))
     with pytest.raises(ImageError, match="not a boot sector"):
         master_boot_record(bytes(512), bytes(512), 1)

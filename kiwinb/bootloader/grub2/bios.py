@@ -1,9 +1,8 @@
-"""Install GRUB for a BIOS into a disk image, as ``grub-install`` does to a disk.
+"""Install GRUB for BIOS firmware into a disk image, as ``grub-install`` does on a disk.
 
-The places in the two images are those that GRUB's own sources document in
-``include/grub/i386/pc/boot.h``: the master boot record carries ``boot.img`` and
-says in which sector ``core.img`` starts; the first sector of ``core.img`` says
-where the rest of it is.
+The master boot record holds ``boot.img`` and the number of the sector where ``core.img`` starts.
+The first sector of ``core.img`` says where its other sectors are. GRUB's source file
+``include/grub/i386/pc/boot.h`` documents the offsets in both images.
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ _REST_SEGMENT = 0x820
 
 
 def patches(*, boot: bytes, core: bytes, room: CoreRoom) -> tuple[Patch, ...]:
-    """GRUB's boot code as bytes for places of a disk; what the table and others have there stays.
+    """Return GRUB's boot code as patches, which leave the partition table untouched.
 
     Args:
         boot: GRUB's ``boot.img``.
         core: GRUB's ``core.img``.
-        room: Where the core goes.
+        room: Sectors for the core.
 
     Raises:
-        ImageError: The core does not fit, or one of the two is not what it should be.
+        ImageError: The core does not fit, or one of the two files is not a valid image.
     """
     needed = -(-len(core) // SECTOR)
     if needed > room.count:
         raise ImageError(
-            f"GRUB's core has {needed} sectors, and there are {room.count} for it",
+            f"GRUB's core has {needed} sectors, but there is room for only {room.count}",
             remedy="start the first partition later: disk_start_sector",
         )
     record = master_boot_record(bytes(SECTOR), boot, room.sector)
@@ -53,20 +52,33 @@ def patches(*, boot: bytes, core: bytes, room: CoreRoom) -> tuple[Patch, ...]:
 
 
 def master_boot_record(record: bytes, boot: bytes, sector: int) -> bytes:
-    """``boot.img`` with the partition table of a record, starting the core at a sector."""
+    """Build a master boot record from ``boot.img`` and the partition table of another record.
+
+    Args:
+        record: The record that the partition table is taken from.
+        boot: GRUB's ``boot.img``.
+        sector: First sector of the core.
+
+    Raises:
+        ImageError: ``boot`` is not a boot sector.
+    """
     if len(boot) != SECTOR or boot[-2:] != _SIGNATURE:
         raise ImageError("GRUB's boot.img is not a boot sector")
     made = bytearray(boot)
     made[_BIOS_PARAMETERS] = record[_BIOS_PARAMETERS]
     made[_TABLE] = record[_TABLE]
     struct.pack_into("<Q", made, _CORE_SECTOR, sector)
-    # The drive that the BIOS names is right for a hard disk.
+    # For a hard disk, the drive number that the BIOS passes is right: skip GRUB's check of it.
     made[_DRIVE_CHECK : _DRIVE_CHECK + 2] = _NO_OPERATIONS
     return bytes(made)
 
 
 def placed_core(core: bytes, sector: int) -> bytes:
-    """``core.img`` whose block list says that all of it lies from a sector on."""
+    """Set the block list of ``core.img`` for a core that lies in one piece from a sector on.
+
+    Raises:
+        ImageError: ``core`` does not start with a block list.
+    """
     made = bytearray(core + bytes(-len(core) % SECTOR))
     rest = len(made) // SECTOR - 1
     _start, _length, segment = struct.unpack_from("<QHH", made, _BLOCK_LIST)

@@ -1,4 +1,4 @@
-"""The texts that configure GRUB 2."""
+"""Configuration files of GRUB 2."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _ENVIRONMENT_SIZE = 1024
 
 
 def early_config(boot: BootPlace, directory: str) -> str:
-    """What is embedded in GRUB's core: how it finds its directory."""
+    """Return the commands embedded in GRUB's core, which find its directory."""
     return f"search.fs_uuid {boot.uuid} root\nset prefix=($root){boot.path(directory)}\n"
 
 
 def signed_config(boot: BootPlace, directory: str) -> str:
-    """What a signed GRUB reads on the EFI system partition: how it finds its directory."""
+    """Return the ``grub.cfg`` with which a signed GRUB on the EFI system partition starts."""
     return early_config(boot, directory) + "configfile $prefix/grub.cfg\n"
 
 
 def menu(target: BootTarget, kernel: Kernel) -> str:
-    """``grub.cfg``."""
+    """Return ``grub.cfg``, which defines the boot menu."""
     settings, boot = target.settings, target.boot
     find = f"search --no-floppy --fs-uuid --set=root {boot.uuid}"
     lines = [
@@ -49,7 +49,7 @@ def menu(target: BootTarget, kernel: Kernel) -> str:
 
 
 def terminal_commands(settings: Bootloader) -> list[str]:
-    """The commands that set up the consoles."""
+    """Return the commands that set up the consoles."""
     output = (settings.output_console or "console").split()
     given = (settings.input_console or settings.output_console or "console").split()
     known = ("none", "console", "serial", "at_keyboard", "usb_keyboard")
@@ -72,17 +72,17 @@ def terminal_commands(settings: Bootloader) -> list[str]:
 
 
 def serial_command(settings: Bootloader) -> str:
-    """GRUB's command that sets up the serial line."""
+    """Return GRUB's command that sets up the serial line."""
     line = (settings.serial_line or _SERIAL_LINE).strip()
     return line if line.startswith("serial") else f"serial {line}"
 
 
 def defaults(target: BootTarget, present: str = "") -> str:
-    """``/etc/default/grub``, with which the system's own ``update-grub`` says the same.
+    """Return ``/etc/default/grub``, with which ``update-grub`` later writes an equivalent menu.
 
     Args:
-        target: What is started.
-        present: The text that is there; its other settings stay.
+        target: Description of the boot.
+        present: The present text of the file; its other settings are kept.
     """
     settings = target.settings
     timeout = DEFAULT_TIMEOUT if settings.timeout is None else settings.timeout
@@ -109,14 +109,14 @@ def defaults(target: BootTarget, present: str = "") -> str:
 
 
 def environment_block(variables: Sequence[ConfigOption]) -> bytes:
-    """``grubenv``: GRUB's environment block of 1024 bytes."""
+    """Return ``grubenv``, GRUB's environment block of 1024 bytes."""
     text = "# GRUB Environment Block\n"
     text += "".join(f"{variable.name}={variable.value or ''}\n" for variable in variables)
     return text.encode().ljust(_ENVIRONMENT_SIZE, b"#")[:_ENVIRONMENT_SIZE]
 
 
 def _assigned(present: str, values: Mapping[str, str]) -> str:
-    """A shell file with these variables set, in place where it sets them already."""
+    """Set variables in the text of a shell file; existing assignments are replaced in place."""
     left = dict(values)
     lines = []
     for line in present.splitlines():
@@ -136,5 +136,5 @@ def _shell(value: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """In single quotes, as GRUB's script language reads them."""
+    """Put a text in single quotes, as GRUB's script language reads them."""
     return "'" + text.replace("'", "'\\''") + "'"

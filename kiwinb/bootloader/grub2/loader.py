@@ -1,8 +1,8 @@
-"""GRUB 2: its modules, its configuration and its loaders for BIOS and EFI, without a disk.
+"""GRUB 2 for BIOS and EFI firmware, installed into a tree instead of onto a disk.
 
-What ``grub-install`` does to devices is done to the tree: modules and BIOS boot code go to
-GRUB's directory in ``/boot``, loaders for EFI to the files of the EFI system partition. Tools and
-modules are the tree's own where it has them, else the host's.
+Modules and boot code for BIOS firmware go to GRUB's directory in ``/boot``; EFI programs go to the
+files of the EFI system partition. ``grub-mkimage`` and the modules come from the tree if it has
+them, otherwise from the host.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ _EFI_PLATFORMS: Mapping[str, tuple[str, str, str]] = {
     "x86_64": ("x86_64-efi", "BOOTX64.EFI", "x64"),
     "aarch64": ("arm64-efi", "BOOTAA64.EFI", "aa64"),
 }
-"""By architecture: GRUB's platform, the name firmware looks for, the suffix of signed files."""
+"""GRUB's platform, the file that firmware starts, and the suffix of signed files, by architecture.
+"""
 
 _PACKAGES = {
     BIOS_PLATFORM: "grub-pc-bin",
@@ -76,14 +77,14 @@ class Grub2:
         return DEFAULT_EFI_SIZE
 
     def host_directories(self, image: ImageDescription) -> Mapping[str, HostDirectory]:
-        """GRUB's modules for the platforms that the image is for."""
+        """Return the directories of GRUB's modules, by platform of the image."""
         platforms = [BIOS_PLATFORM] if uses_bios(image) else []
         if uses_efi(image) and image.arch in _EFI_PLATFORMS:
             platforms.append(_EFI_PLATFORMS[image.arch][0])
         return {name: HostDirectory(_HOST_LIBRARY / name, _PACKAGES[name]) for name in platforms}
 
     def configure(self, context: StepContext, target: BootTarget) -> None:
-        """Write ``grub.cfg``, ``grubenv``, ``/etc/default/grub``, modules and the core."""
+        """Write ``grub.cfg``, ``grubenv``, ``/etc/default/grub``, the modules and the core."""
         root = context.root
         kernel = find_kernel(root, initrd=target.initrd)
         context.log(f"kernel {kernel.version}, command line: {target.kernel_options}")
@@ -110,7 +111,7 @@ class Grub2:
     def finalise(
         self, context: StepContext, target: BootTarget, facts: BootFacts, esp: Path
     ) -> tuple[Patch, ...]:
-        """Put the loaders for EFI onto their partition, and the boot code beside the others."""
+        """Write EFI programs to the EFI system partition; return boot code for BIOS firmware."""
         if target.efi:
             self._install_efi(context, target, esp)
         if target.core is None:
@@ -155,7 +156,7 @@ class Grub2:
     def _install_signed(
         self, context: StepContext, target: BootTarget, esp: Path, loaders: Mapping[str, Path]
     ) -> None:
-        """Take shim and GRUB as the distribution signed them."""
+        """Install the distribution's signed shim and GRUB."""
         root = context.root
         for name, source in loaders.items():
             shutil.copyfile(source, esp / "EFI/BOOT" / name)
@@ -165,7 +166,7 @@ class Grub2:
         (vendor / "grub.cfg").write_text(signed_config(target.boot, _directory(root)))
 
     def _modules(self, context: StepContext, target: BootTarget, platform: str) -> Path:
-        """Where a platform's modules are: in the tree, or else on the host."""
+        """Find the directory of a platform's modules, in the tree or else on the host."""
         source = _platform_directory(context.root, platform) or target.host(platform)
         if source is None:
             raise ImageError(
@@ -175,10 +176,10 @@ class Grub2:
         return source
 
     def _install_modules(self, context: StepContext, target: BootTarget, platform: str) -> Path:
-        """Copy a platform's modules to GRUB's directory in the tree; where they are from."""
+        """Copy a platform's modules to GRUB's directory in the tree; return their source."""
         source = self._modules(context, target, platform)
         if not source.is_relative_to(context.root):
-            context.log(f"the root tree has no GRUB for {platform}: taking this host's")
+            context.log(f"the root tree has no GRUB for {platform}: using this host's")
         place = resolve_in(context.root, f"{_directory(context.root)}/{platform}")
         self._copy_modules(source, place)
         return source
@@ -198,7 +199,7 @@ class Grub2:
         result: Path,
         more: list[str],
     ) -> None:
-        """Link GRUB's kernel and the modules it needs to find its directory."""
+        """Make a core from GRUB's kernel and the modules with which it finds its directory."""
         boot, directory = target.boot, _directory(context.root)
         names = [*more, *boot.modules, "search_fs_uuid"]
         prefix = boot.path(directory)
@@ -238,7 +239,7 @@ class Grub2:
 
 
 def _platform_directory(root: Path, platform: str) -> Path | None:
-    """Where a tree has GRUB's modules for a platform."""
+    """Find the directory of GRUB's modules for a platform in a tree; ``None`` if there is none."""
     for library in _LIBRARIES:
         directory = resolve_in(root, f"{library}/{platform}")
         if (directory / "moddep.lst").exists():
@@ -255,18 +256,18 @@ def _tree_tool(root: Path) -> str | None:
 
 
 def _directory(root: Path) -> str:
-    """Where the distribution of a tree has GRUB's configuration and modules."""
+    """Return GRUB's directory, in which the distribution of a tree keeps ``grub.cfg``."""
     return find_in_tree(root).grub_directory
 
 
 def _efi_platform(arch: str) -> tuple[str, str, str]:
     if arch not in _EFI_PLATFORMS:
-        raise ImageError(f"GRUB for EFI on {arch} is not something kiwinb makes")
+        raise ImageError(f"kiwinb does not support GRUB for EFI on {arch}")
     return _EFI_PLATFORMS[arch]
 
 
 def _signed(root: Path, arch: str) -> Mapping[str, Path]:
-    """Signed loaders of a tree, by their names beside the one that firmware looks for."""
+    """Find the signed programs of a tree, by file name in ``EFI/BOOT``; none if any is missing."""
     platform, name, suffix = _efi_platform(arch)
     found = {
         name: resolve_in(root, f"/usr/lib/shim/shim{suffix}.efi.signed"),
