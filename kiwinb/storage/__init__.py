@@ -1,1 +1,1 @@
-"""Storage: what a disk is made of, nested; made and filled without mounts and loop devices."""
+"""Make disks and their nested contents without mounts or loop devices."""

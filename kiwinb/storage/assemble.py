@@ -23,16 +23,15 @@ from kiwinb.storage.table import sfdisk_script
 
 @dataclass(frozen=True)
 class AssembleDisk:
-    """Write a raw disk: partition table, partitions, and what a bootloader puts beside them.
+    """Write a raw disk: partition table, partitions, and boot code outside the partitions.
 
     Attributes:
         layout: The disk.
-        filename: Of the result.
-        patches: Name of the step that leaves bytes to write at places of the disk; see
-            :mod:`kiwinb.storage.patches`.
-        active: An MBR flags the partition with ``/boot`` as active: a BIOS boots the disk.
-        edit_install: Runs on the host when all is done, with two arguments: the disk, and a file
-            with the partition that the kernel is on. What it writes to either is in the disk.
+        filename: File name of the result.
+        patches: Name of the step that writes the boot code; see :mod:`kiwinb.storage.patches`.
+        active: Whether an MBR marks the partition with ``/boot`` as active, for BIOS firmware.
+        edit_install: Script to run on the host at the end, with two arguments: the disk, and a
+            copy of the partition that holds ``/boot``. Changes to either file go into the disk.
     """
 
     output: ClassVar[Output] = "files"
@@ -48,7 +47,8 @@ class AssembleDisk:
         """Write the disk to the output directory.
 
         Raises:
-            ImageError: It is too small.
+            ImageError: The disk is too small.
+            CommandError: A command or the script failed.
         """
         layout = self.layout
         images = {
@@ -83,7 +83,7 @@ class AssembleDisk:
     def _edit(
         self, context: StepContext, script: Script, disk: BinaryIO, start: int, size: int
     ) -> None:
-        """Run ``edit_boot_install.sh``: where KIWI NG has a block device, this has a file."""
+        """Run ``edit_boot_install.sh`` with a file in place of KIWI NG's block device."""
         disk.flush()
         path = context.output() / self.filename
         with tempfile.TemporaryDirectory(dir=context.output()) as directory:
@@ -105,7 +105,7 @@ class AssembleDisk:
             return needed
         if total < needed:
             raise ImageError(
-                f"the disk is to have {total // MIB} MiB, and needs {needed // MIB} MiB",
+                f"the disk needs {needed // MIB} MiB, but its size is {total // MIB} MiB",
                 remedy="raise <size>, or leave it out",
             )
         return total
@@ -116,14 +116,17 @@ def write_table(disk: Path, script: str, sector_size: int, log: Callable[[str], 
 
     Args:
         disk: A raw disk.
-        script: For sfdisk.
-        sector_size: Bytes of a sector.
-        log: Takes each line of output.
+        script: Script for sfdisk.
+        sector_size: Size of a sector in bytes.
+        log: Called with each line of output.
+
+    Raises:
+        CommandError: ``sfdisk`` or ``fdisk`` failed.
     """
     if sector_size == 512:
         run(["sfdisk", "--quiet", str(disk)], log=log, input=script)
         return
-    # sfdisk takes a file for a disk with sectors of 512 bytes; fdisk reads the same scripts.
+    # sfdisk assumes sectors of 512 bytes in a file; fdisk takes their size, and reads such scripts.
     with tempfile.NamedTemporaryFile("w", suffix=".sfdisk") as file:
         file.write(script)
         file.flush()

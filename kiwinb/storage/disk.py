@@ -1,4 +1,4 @@
-"""The disk of an image, as frozen data: its table, its partitions, and where they are."""
+"""The disk of an image as frozen data: its partition table, and the places of its partitions."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ Table = Literal["gpt", "msdos"]
 Role = Literal["bios", "efi", "boot", "swap", "data", "spare", "root"]
 
 PRIMARY = 3
-"""Primary partitions of an MBR that has an extended one, which is the fourth."""
+"""Number of primary partitions in an MBR whose fourth partition is an extended one."""
 
 
 @dataclass(frozen=True)
 class DiskPartition:
-    """One partition.
+    """A partition.
 
     Attributes:
-        key: Unique on the disk: ``root``, ``homeclone1``.
-        role: What it is for.
-        number: In the partition table.
-        name: In the partition table (GPT).
-        type: Partition type, a GUID or, in an MBR, two hexadecimal digits.
-        uuid: Of the partition (GPT).
-        size: In bytes; ``None`` when its content decides.
-        content: What is in it.
-        clone: It is a copy that the system does not use.
+        key: Name that is unique on the disk, such as ``root`` or ``homeclone1``.
+        role: Purpose of the partition.
+        number: Number in the partition table.
+        name: Name in the partition table (GPT).
+        type: Partition type: a GUID or, in an MBR, two hexadecimal digits.
+        uuid: UUID of the partition (GPT).
+        size: Size in bytes; ``None`` if it depends on the content.
+        content: Content of the partition.
+        clone: Whether this is a copy that the system does not use.
     """
 
     key: str
@@ -44,28 +44,28 @@ class DiskPartition:
 
     @property
     def files(self) -> FilesystemNode | None:
-        """The file system in it, at whatever depth."""
+        """The file system in the partition, at any depth."""
         return innermost(self.content)
 
     @property
     def filesystem(self) -> Filesystem | None:
-        """What is asked of that file system."""
+        """Specification of that file system."""
         return self.files.spec if self.files else None
 
     @property
     def mountpoint(self) -> str | None:
-        """Where the running system has that file system."""
+        """Mount point of that file system in the running system."""
         return self.files.mountpoint if self.files else None
 
 
 @dataclass(frozen=True)
 class DiskSize:
-    """How large the disk becomes, beyond what the partitions need.
+    """Requested size of a disk.
 
     Attributes:
-        total: Size of the disk in bytes; ``None`` when the content decides.
-        extra: Bytes that the root partition gets beyond its need.
-        unpartitioned: Bytes at the end that no partition has.
+        total: Size of the disk in bytes; ``None`` if it depends on the content.
+        extra: Number of bytes that the root partition gets in addition to its content.
+        unpartitioned: Number of bytes to leave unpartitioned at the end.
     """
 
     total: int | None = None
@@ -78,11 +78,14 @@ class DiskLayout:
     """The disk of an image.
 
     Attributes:
-        uuid: Of the disk; an MBR has its first 32 bits as disk signature.
-        start: First sector of the first partition.
-        sector_size: In bytes.
-        partitions: In the order of their place.
-        extended: The fourth MBR partition is an extended one and holds all after the third.
+        table: Type of the partition table.
+        uuid: UUID of the disk; its first 32 bits are the disk signature of an MBR.
+        start: First sector of the first partition, in sectors of ``sector_size``.
+        sector_size: Size of a sector in bytes.
+        partitions: The partitions, in their order on the disk.
+        size: Requested size of the disk.
+        extended: Whether the fourth partition of an MBR is an extended one, which holds all
+            partitions after the third.
     """
 
     table: Table
@@ -95,11 +98,11 @@ class DiskLayout:
 
     @property
     def signature(self) -> str:
-        """The disk signature of an MBR: 8 hexadecimal digits."""
+        """Disk signature of an MBR, 8 hexadecimal digits."""
         return self.uuid[:8]
 
     def one(self, role: Role) -> DiskPartition | None:
-        """The partition of a role, which the system uses; ``None`` if there is none."""
+        """Return the partition with a role, ignoring clones; ``None`` if there is none."""
         return next((p for p in self.partitions if p.role == role and not p.clone), None)
 
     @property
@@ -111,27 +114,30 @@ class DiskLayout:
 
     @property
     def boot(self) -> DiskPartition:
-        """The partition that has ``/boot``."""
+        """The partition that holds ``/boot``."""
         return self.one("boot") or self.root
 
     def partuuid(self, partition: DiskPartition) -> str:
-        """What ``PARTUUID=`` calls a partition."""
+        """Return the value of ``PARTUUID=`` for a partition."""
         if self.table == "gpt":
             return partition.uuid
         return f"{self.signature}-{partition.number:02x}"
 
     @property
     def end_reserve(self) -> int:
-        """Bytes at the end of the disk that are not for partitions."""
+        """Number of bytes at the end of the disk that partitions may not use."""
         return (MIB if self.table == "gpt" else 0) + self.size.unpartitioned
 
     @property
     def first_sector(self) -> int:
-        """Where the first partition starts, in sectors of 512 bytes."""
+        """First sector of the first partition, in sectors of 512 bytes."""
         return self.start * self.sector_size // 512
 
     def excluded(self, partition: DiskPartition) -> tuple[str, ...]:
-        """What of a partition's directory is in the file systems of others, relative to it."""
+        """Return paths that a partition leaves out because other file systems hold them.
+
+        The paths are relative to the directory that the partition is filled from.
+        """
         files = partition.files
         if files is None or files.directory is None or files.source is not None:
             return ()
@@ -141,23 +147,23 @@ class DiskLayout:
         return tuple(f"{path.removeprefix(here)}/*" for path in below)
 
     def offsets(self, sizes: dict[str, int]) -> tuple[dict[str, int], int]:
-        """Where each partition starts, and where the last one ends, in bytes.
+        """Compute where each partition starts, by key, and where the last one ends, in bytes.
 
         Args:
-            sizes: Of each partition by key, in bytes.
+            sizes: Sizes of the partitions in bytes, by key.
         """
         at = self.start * self.sector_size
         starts = {}
         for index, partition in enumerate(self.partitions):
             if self.extended and index >= PRIMARY:
-                at += MIB  # for its extended boot record
+                at += MIB  # room for its extended boot record
             at = -(-at // MIB) * MIB if index else at
             starts[partition.key] = at
             at += sizes[partition.key]
         return starts, at
 
     def root_size(self) -> int | None:
-        """Bytes of the root partition when the disk's size is given; ``None`` otherwise."""
+        """Compute the root partition's size in bytes; ``None`` if it depends on the content."""
         if self.root.size is not None or self.size.total is None:
             return self.root.size
         sizes = {p.key: p.size or 0 for p in self.partitions}

@@ -17,7 +17,7 @@ from kiwinb.storage.filesystem.spec import Filesystem, Watch
 
 
 def image_file(key: str) -> str:
-    """Name of the file that the step of a node leaves."""
+    """Return the name of the file that the step of a node writes."""
     return f"{key}.img"
 
 
@@ -26,15 +26,16 @@ class FillFilesystem:
     """Make a file system in a file, and fill it.
 
     Attributes:
-        spec: What is asked for.
-        name: What messages call it: ``the partition root``.
-        filename: Of the file.
-        directory: Whose content is in it, an absolute path; ``None`` for an empty one.
-        source: Name of the step that has the directory; ``None`` for the tree.
-        size: In bytes; ``None`` when the content decides.
-        extra: Bytes beyond what the content needs, when it decides.
-        exclude: What is left out, relative to the directory.
-        epoch: Nothing in it is newer, in seconds since 1970-01-01 UTC.
+        spec: Specification of the file system.
+        name: Name in messages, such as ``the partition root``.
+        filename: Name of the file.
+        directory: Absolute path of the directory to fill it from; ``None`` to leave it empty.
+        source: Name of the step whose output has the directory; ``None`` for the tree.
+        size: Size in bytes; ``None`` if it depends on the content.
+        extra: Number of bytes to add if the size depends on the content.
+        exclude: Paths to leave out, relative to the directory.
+        epoch: Latest time in the file system, in seconds since 1970-01-01 UTC; later ones become
+            this.
     """
 
     output: ClassVar[Output] = "files"
@@ -69,7 +70,7 @@ class FillFilesystem:
 
     @contextmanager
     def _content(self, context: StepContext) -> Iterator[Path]:
-        """The directory whose content goes into the file system."""
+        """Yield the directory to fill the file system from."""
         if self.directory is not None:
             top = context.root if self.source is None else context.inputs[self.source]
             yield resolve_in(top, self.directory)

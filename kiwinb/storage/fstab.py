@@ -1,4 +1,4 @@
-"""The texts of ``/etc/fstab`` and ``/etc/crypttab``, and how devices are named in them."""
+"""Write the texts of ``/etc/fstab`` and ``/etc/crypttab``, and the names of devices in them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from kiwinb.storage.node import chain
 
 
 def device_name(layout: DiskLayout, partition: DiskPartition, persistency: str | None) -> str:
-    """How fstab and the kernel command line name the file system of a partition.
+    """Return the name by which fstab and the kernel find the file system of a partition.
 
-    A file system that is not directly in its partition has no PARTUUID; its UUID is taken. One that
-    has no UUID or label of its own is found by PARTUUID.
+    PARTUUID identifies only a file system that is directly in its partition; others are found by
+    UUID instead. A file system without the requested UUID or label is found by PARTUUID.
 
     Args:
         layout: The disk.
-        partition: One of its partitions.
-        persistency: ``by-uuid`` (also when ``None``), ``by-label`` or ``by-partuuid``.
+        partition: The partition.
+        persistency: ``by-uuid``, ``by-label`` or ``by-partuuid``; ``None`` means ``by-uuid``.
+
+    Raises:
+        ImageError: ``persistency`` has another value.
     """
     spec = partition.filesystem
     assert spec is not None
@@ -35,12 +38,12 @@ def device_name(layout: DiskLayout, partition: DiskPartition, persistency: str |
 
 
 def fstab(layout: DiskLayout, persistency: str | None, present: str = "") -> str:
-    """The whole text of ``/etc/fstab``.
+    """Return the text of ``/etc/fstab``.
 
     Args:
         layout: The disk.
         persistency: See :func:`device_name`.
-        present: What the tree's fstab says already; its entries for other mount points stay.
+        present: Present text of fstab in the tree; entries for other mount points are kept.
     """
     ours = list(_entries(layout, persistency))
     taken = {entry[1] for entry in ours} - {"none"}
@@ -55,7 +58,7 @@ def fstab(layout: DiskLayout, persistency: str | None, present: str = "") -> str
 
 
 def crypttab(layout: DiskLayout) -> str:
-    """The whole text of ``/etc/crypttab``; empty when nothing has to be opened."""
+    """Return the text of ``/etc/crypttab``; empty if the system has no encrypted devices."""
     lines = (
         line
         for partition in layout.partitions
@@ -89,5 +92,5 @@ def _entries(layout: DiskLayout, persistency: str | None) -> Iterator[tuple[str,
 
 
 def _escaped(text: str) -> str:
-    """Blanks as ``fstab(5)`` has them."""
+    """Escape blanks as fstab(5) says."""
     return text.replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")

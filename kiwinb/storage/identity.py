@@ -1,4 +1,4 @@
-"""UUIDs that follow from the description, so that equal builds give equal bytes."""
+"""Derive UUIDs from the description, so that equal builds give equal bytes."""
 
 from __future__ import annotations
 
@@ -10,5 +10,10 @@ _NAMESPACE = uuid.UUID("5d0c3f1e-8f0e-4b0a-9c86-2f6f1f3a7b54")
 
 
 def identifier(image: ImageDescription, role: str) -> str:
-    """The UUID of a part of an image, for example of ``filesystem/root``."""
+    """Return the UUID of a part of an image.
+
+    Args:
+        image: The effective description.
+        role: Name of the part, such as ``filesystem/root``.
+    """
     return str(uuid.uuid5(_NAMESPACE, "\n".join((image.name, image.arch, image.version, role))))

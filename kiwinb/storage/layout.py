@@ -1,4 +1,7 @@
-"""Lay out the disk of an ``oem`` image: which partitions, where, how large; pure."""
+"""Lay out the disk of an ``oem`` image: its partitions, their order and their sizes.
+
+The functions of this module are pure.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +25,17 @@ BIOS_SIZE = 2 * MIB
 DEFAULT_EFI_SIZE = 20
 DEFAULT_BOOT_SIZE = 300
 DEFAULT_SWAP_SIZE = 1024
-"""In MiB; KIWI NG takes twice the memory of the machine that boots first, if not told."""
+"""In MiB. By default, KIWI NG makes the swap space twice as large as the memory of the machine that
+first boots the image."""
 
 EFI_DIRECTORY = "/boot/efi"
-"""Where the running system has the EFI system partition."""
+"""Mount point of the EFI system partition in the running system."""
 
 LOADER_STEP = "bootloader"
-"""Name of the step that has the files of the EFI system partition."""
+"""Name of the step that writes the files of the EFI system partition."""
 
 LOADER_FILES = "esp"
-"""The directory of that step's output which has them."""
+"""Directory in that step's output that holds these files."""
 
 _RESERVED = ("root", "readonly", "boot", "prep", "spare", "swap", "efi_csm", "efi")
 _WRITTEN = ("root", "boot")
@@ -54,11 +58,11 @@ def lay_out(
 
     Args:
         image: The effective description.
-        esp_size: MiB of the EFI system partition where the description does not say.
-        bios: The bootloader can be booted by a BIOS.
+        esp_size: Size in MiB of the EFI system partition if the description does not give one.
+        bios: Whether BIOS firmware can start the bootloader.
 
     Raises:
-        ImageError: It asks for what cannot be, or for what kiwinb does not do.
+        ImageError: The disk cannot be made, or kiwinb does not support it.
     """
     kind = image.type
     table = partition_table(image)
@@ -85,7 +89,7 @@ def lay_out(
 
 
 def filesystems_of(image: ImageDescription) -> tuple[str, ...]:
-    """The names of the file systems that a disk has, whether kiwinb makes them or not."""
+    """Return the names of all file systems of a disk, including those kiwinb does not support."""
     kind = image.type
     root = kind.filesystem or DEFAULT_ROOT.name
     names = [root, *(item.filesystem for item in kind.partitions)]
@@ -101,7 +105,7 @@ def filesystems_of(image: ImageDescription) -> tuple[str, ...]:
 
 
 def partition_table(image: ImageDescription) -> Table:
-    """Which partition table the disk has."""
+    """Return the type of the disk's partition table."""
     kind = image.type
     if kind.force_mbr:
         return "msdos"
@@ -112,7 +116,7 @@ def partition_table(image: ImageDescription) -> Table:
 
 @dataclass(frozen=True)
 class _Planner:
-    """Plans the partitions of one disk, not numbered yet."""
+    """Planner of the partitions of a disk, which are still without numbers."""
 
     image: ImageDescription
     table: Table
@@ -121,7 +125,7 @@ class _Planner:
     bios: bool
 
     def partitions(self) -> Iterator[DiskPartition]:
-        """All partitions in the order of their place."""
+        """Yield all partitions in their order on the disk."""
         kind = self.image.type
         bios = self.bios and uses_bios(self.image)
         if bios and self.table == "gpt" and self.sector == 512:
@@ -159,14 +163,14 @@ class _Planner:
     ) -> Filesystem:
         if name not in FILESYSTEMS:
             raise ImageError(
-                f"the file system {name} of the partition {key} is not something kiwinb makes",
+                f"kiwinb does not support the file system {name} of the partition {key}",
                 remedy=f"take one of {', '.join(FILESYSTEMS)}",
             )
         uuid = identifier(self.image, f"filesystem/{key}")
         maker = FILESYSTEMS[name]
         if maker.read_only and key in _WRITTEN:
             raise ImageError(
-                f"the file system {name} of the partition {key} can only be read",
+                f"the partition {key} needs a writable file system, but {name} is read-only",
                 remedy=f"take one of {', '.join(FILESYSTEMS.where(_is_for_systems))}",
             )
         label = None if maker.read_only else label
@@ -230,7 +234,7 @@ class _Planner:
             )
         if extra.filesystem is None and extra.mountpoint is not None:
             raise ImageError(
-                f"the partition {extra.name} has a mountpoint and no filesystem",
+                f"the partition {extra.name} has a mountpoint but no filesystem",
                 remedy="set its filesystem",
             )
         type = "raid" if extra.partition_type == "t.raid" else "linux"
@@ -318,13 +322,17 @@ def _mebibytes(text: str, name: str) -> int:
 
 
 def _root_size(kind: BuildType) -> int | None:
-    """With ``oem-resize`` on, ``oem-systemsize`` is the size it grows to at the first boot."""
+    """Return the size of the root partition in bytes; ``None`` if it depends on the content.
+
+    ``oem-systemsize`` gives the size only if ``oem-resize`` is false. Otherwise, it limits the size
+    to which the partition grows at the first boot.
+    """
     oem = kind.oemconfig
     return oem.systemsize * MIB if oem.systemsize and oem.resize is False else None
 
 
 def disk_size(kind: BuildType) -> DiskSize:
-    """What ``<size>`` says."""
+    """Return the size that ``<size>`` asks for."""
     if kind.size is None:
         return DiskSize()
     unit = MIB * (1024 if kind.size.unit == "G" else 1)
@@ -342,7 +350,7 @@ def _is_true(kind: BuildType, attribute: str) -> bool:
 def _numbered(
     partitions: tuple[DiskPartition, ...], kind: BuildType, table: Table
 ) -> tuple[DiskPartition, ...]:
-    """Number the partitions as the description says, the others in order."""
+    """Give partitions their numbers from the description, and the others free ones in order."""
     extended = _is_true(kind, "dosparttable_extended_layout") and table == "msdos"
     asked = {
         "bios": "eficsmpart_id",

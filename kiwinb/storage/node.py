@@ -1,9 +1,9 @@
-"""What a partition holds: nodes, each of which may hold another one.
+"""The content of a partition: nodes, each of which may hold another one.
 
-A file system is a node that holds files. A node that holds another node wraps it: encryption, a
-logical volume, a RAID, a verity target. Each node plans the steps that make its image, those of
-what it holds first, and says how the running system finds it and how it grows. So the root file
-system may be at any depth.
+A file system is a node that holds files. Other nodes wrap a node: encryption, a logical volume, a
+RAID, a verity target. Each node plans the steps that make its image, starting with those of the
+node inside it, and knows how the running system finds it and how it grows. So the root file system
+can be at any depth.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from kiwinb.storage.fill import FillFilesystem, image_file
 
 @dataclass(frozen=True)
 class Site:
-    """Where a node is made.
+    """Context in which a node plans its steps.
 
     Attributes:
-        tree: Name of the step that leaves the root tree.
-        epoch: Nothing in it is newer, in seconds since 1970-01-01 UTC.
-        size: Bytes that it has; ``None`` when its content decides.
-        extra: Bytes beyond what the content needs, when it decides.
-        exclude: What of the tree is left out, relative to the directory of the file system.
+        tree: Name of the step whose result is the root tree.
+        epoch: Latest time in the node, in seconds since 1970-01-01 UTC; later ones become this.
+        size: Size of the node in bytes; ``None`` if it depends on the content.
+        extra: Number of bytes to add if the size depends on the content.
+        exclude: Paths to leave out, relative to the directory that the file system is filled from.
     """
 
     tree: str
@@ -38,48 +38,48 @@ class Site:
 
 
 class Node(Protocol):
-    """Something that a partition holds, or that another node holds."""
+    """Content of a partition or of another node."""
 
     @property
     def key(self) -> str:
-        """Unique on the disk: ``root``, ``homeclone1``; names the image that is made of it."""
+        """Name that is unique on the disk, such as ``root`` or ``homeclone1``."""
         ...
 
     @property
     def step(self) -> str:
-        """Name of the step that leaves its image, ``KEY.img``."""
+        """Name of the step that writes the image of the node, ``KEY.img``."""
         ...
 
     @property
     def child(self) -> Node | None:
-        """The node that it holds; ``None`` when it holds files, or nothing."""
+        """The node inside this one; ``None`` if this one holds files or nothing."""
         ...
 
     @property
     def loader_modules(self) -> tuple[str, ...]:
-        """GRUB's modules that read it."""
+        """GRUB's modules that read the node."""
         ...
 
     @property
     def initrd_modules(self) -> tuple[str, ...]:
-        """Modules of dracut that the initrd needs to open it."""
+        """Modules of dracut that the initrd needs to open the node."""
         ...
 
     @property
     def growth(self) -> Growth | None:
-        """How the running system makes it as large as the device that it is in."""
+        """How the running system enlarges the node to its device; ``None`` if it cannot."""
         ...
 
     def plan(self, site: Site) -> tuple[DraftStep, ...]:
-        """The steps that make its image; the last one leaves it."""
+        """Plan the steps that make the image of the node; the last one writes it."""
         ...
 
     def crypttab(self) -> tuple[str, ...]:
-        """Its lines of ``/etc/crypttab``."""
+        """Return the lines of the node for ``/etc/crypttab``."""
         ...
 
     def kernel_words(self) -> tuple[str, ...]:
-        """Words of the kernel command line that have it opened."""
+        """Return the words of the kernel command line with which the initrd opens the node."""
         ...
 
 
@@ -88,15 +88,14 @@ class FilesystemNode:
     """A file system, or swap space.
 
     Attributes:
-        key: Unique on the disk.
-        spec: What is asked for.
-        title: What its step does, for people.
-        mountpoint: Where the running system has it, an absolute path.
-        directory: Directory of the tree whose content is in it, an absolute path; ``None`` for an
-            empty one.
-        source: Name of the ``files`` step that has the directory, in place of the tree.
+        key: Name that is unique on the disk.
+        spec: Specification of the file system.
+        title: Title of its step.
+        mountpoint: Mount point in the running system, an absolute path.
+        directory: Absolute path of the directory to fill it from; ``None`` to leave it empty.
+        source: Name of the ``files`` step whose output has the directory; ``None`` for the tree.
         options: Mount options.
-        step_name: Name of its step, where that is not ``filesystem-KEY``.
+        step_name: Name of its step, if that is not ``filesystem-KEY``.
     """
 
     key: str
@@ -153,12 +152,12 @@ class FilesystemNode:
 
 
 def chain(node: Node | None) -> Iterator[Node]:
-    """A node, what it holds, and so on, the outermost first."""
+    """Yield a node and all nodes inside it, starting with the outermost."""
     while node is not None:
         yield node
         node = node.child
 
 
 def innermost(node: Node | None) -> FilesystemNode | None:
-    """The file system that a node is or holds; ``None`` when there is none."""
+    """Return the file system that a node is or holds; ``None`` if there is none."""
     return next((item for item in chain(node) if isinstance(item, FilesystemNode)), None)

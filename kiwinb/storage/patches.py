@@ -1,7 +1,7 @@
-"""Bytes that a bootloader puts at places of a disk that no partition has, or into its first sector.
+"""Bytes that a bootloader writes to the first sector of a disk, or elsewhere outside partitions.
 
-A step leaves them as ``sectors.json``: a list of ``{"offset": BYTES, "file": NAME}``, the files
-beside it. Whoever writes the disk writes them last, over the partition table.
+A step writes ``sectors.json``, a list of ``{"offset": BYTES, "file": NAME}``, and the files that it
+names. The step that makes the disk writes these bytes after the partition table.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _INDEX = "sectors.json"
 
 @dataclass(frozen=True)
 class Patch:
-    """Bytes for one place of a disk.
+    """Bytes to write at a place of a disk.
 
     Attributes:
-        offset: Where the first one goes, in bytes from the start of the disk.
+        offset: Offset of the first byte, in bytes from the start of the disk.
         data: The bytes.
     """
 
@@ -29,7 +29,7 @@ class Patch:
 
 
 def write_patches(directory: Path, patches: Sequence[Patch]) -> None:
-    """Leave patches in the output directory of a step."""
+    """Write patches to the output directory of a step."""
     index = []
     for number, patch in enumerate(patches):
         name = f"sectors-{number}.bin"
@@ -39,7 +39,7 @@ def write_patches(directory: Path, patches: Sequence[Patch]) -> None:
 
 
 def read_patches(directory: Path) -> tuple[Patch, ...]:
-    """The patches that a step left; none when it left no index."""
+    """Read the patches from the output directory of a step; none if it has no index."""
     try:
         index = json.loads((directory / _INDEX).read_bytes())
     except FileNotFoundError:

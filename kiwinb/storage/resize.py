@@ -1,4 +1,4 @@
-"""The service that grows the root partition and its file system to the size of the disk."""
+"""Install a service that grows the root partition and its file system to the size of the disk."""
 
 from __future__ import annotations
 
@@ -73,14 +73,15 @@ _GROWFS = "/usr/lib/systemd/systemd-growfs"
 
 @dataclass(frozen=True)
 class Resize:
-    """What the first boot, or each boot, does to the size of the root partition.
+    """How the running system resizes its root partition when it boots.
 
     Attributes:
-        wanted: ``False`` for nothing; ``None`` when the description does not say.
-        once: Only at the first boot.
-        limit: Size in MiB that it does not grow beyond; ``None`` for all there is.
-        growths: How what is in the partition grows, the outermost first, the file system last;
-            ``None`` for what cannot grow.
+        wanted: Whether it resizes the partition; ``None`` if the description does not say, which
+            means yes if the tree has the tools.
+        once: Whether it does so only at the first boot.
+        limit: Largest size in MiB; ``None`` for the whole disk.
+        growths: How each node in the partition grows, from the outermost to the file system;
+            ``None`` for a node that cannot grow.
     """
 
     wanted: bool | None
@@ -90,10 +91,10 @@ class Resize:
 
 
 def install_resize(root: Path, resize: Resize, log: Callable[[str], None]) -> None:
-    """Put the service into a tree.
+    """Install the service into a tree.
 
     Raises:
-        ImageError: The description asks for it, and the tree lacks what it takes.
+        ImageError: The description asks for it, but the tree lacks programs that it needs.
     """
     if resize.wanted is False:
         return
@@ -113,7 +114,7 @@ def install_resize(root: Path, resize: Resize, log: Callable[[str], None]) -> No
         names = ", ".join(dict.fromkeys(lacks))
         if resize.wanted:
             raise ImageError(
-                "oem-resize is on, and the root tree lacks the tools to grow the root partition",
+                "oem-resize is on, but the root tree lacks the tools to grow the root partition",
                 remedy=f"add to <packages>: {names}; or set <oem-resize> to false",
             )
         log(f"WARNING: the image will not grow to its disk at the first boot: it lacks {names}")
@@ -133,7 +134,7 @@ def install_resize(root: Path, resize: Resize, log: Callable[[str], None]) -> No
 
 
 def _grow_commands(root: Path, growths: tuple[Growth | None, ...]) -> tuple[list[str], list[str]]:
-    """The commands that grow what is in the partition, and the packages that are missing."""
+    """Return the commands that grow the nodes in the partition, and the missing packages."""
     commands, missing = [], []
     *around, files = growths or (None,)
     for growth in around:

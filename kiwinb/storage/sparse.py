@@ -13,12 +13,12 @@ _COMPARED = 1 << 20
 
 
 def copy_data(source: Path, target: int, offset: int) -> None:
-    """Copy what a file holds into another one; its holes are passed over.
+    """Copy the data of a file into another file, skipping holes.
 
     Args:
-        source: The file.
-        target: Descriptor of the other one.
-        offset: Where in the other one it goes, in bytes.
+        source: The file to read.
+        target: Descriptor of the file to write.
+        offset: Offset in the target file, in bytes.
     """
     descriptor = os.open(source, os.O_RDONLY)
     try:
@@ -30,14 +30,14 @@ def copy_data(source: Path, target: int, offset: int) -> None:
 
 
 def copy_changed(source: int, start: int, target: int, offset: int, size: int) -> None:
-    """Copy a range of bytes, and write only the pieces that differ, so that holes stay holes.
+    """Copy a range of bytes, writing only the pieces that differ so that holes are kept.
 
     Args:
         source: Descriptor of the file to read.
-        start: Where in it the range begins, in bytes.
-        target: Descriptor of the other one; it has all of the range already.
-        offset: Where in the other one it goes, in bytes.
-        size: Bytes to copy.
+        start: Start of the range in the source file, in bytes.
+        target: Descriptor of the file to write; it must already be large enough.
+        offset: Start of the range in the target file, in bytes.
+        size: Number of bytes to copy.
     """
     for at in range(0, size, _COMPARED):
         count = min(_COMPARED, size - at)

@@ -1,4 +1,4 @@
-"""The partition table, as a script for sfdisk."""
+"""Write the partition table of a disk as a script for sfdisk."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from kiwinb.storage.disk import PRIMARY, DiskLayout
 def sfdisk_script(
     layout: DiskLayout, starts: dict[str, int], sizes: dict[str, int], active: str | None
 ) -> str:
-    """What sfdisk reads to write the partition table.
+    """Return the script from which sfdisk or fdisk writes the partition table.
 
     Args:
         layout: The disk.
         starts: Offset of each partition by key, in bytes.
         sizes: Size of each partition by key, in bytes.
-        active: Key of the partition that an MBR flags as active.
+        active: Key of the partition that an MBR marks as active; ``None`` for none.
     """
     sector = layout.sector_size
     lines = ["unit: sectors"]

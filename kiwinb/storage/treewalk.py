@@ -1,4 +1,4 @@
-"""What of a root tree goes into an archive."""
+"""Select the entries of a root tree that go into an image."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from pathlib import Path
 from kiwinb.checkpoints.treescan import Entry, scan
 
 MACHINERY = ("image", ".profile", ".kconfig", ".buildenv", "var/cache/kiwi")
-"""What a build leaves in the tree for itself."""
+"""Paths in the tree that only the build uses."""
 
 VIRTUAL = ("dev/*", "proc/*", "sys/*")
-"""What the kernel fills in a running system."""
+"""Content of directories that the kernel fills in a running system."""
 
 TEMPORARY = ("run/*", "tmp/*")
-"""What is empty when a system starts."""
+"""Content of directories that are empty when a system starts."""
 
 _HOST_ATTRIBUTES = ("trusted.", "user.overlay.")
 
 
 def select(root: Path, exclude: Sequence[str] = (), *, contents: bool = False) -> tuple[Entry, ...]:
-    """List a tree, sorted by path, the directory of an entry before the entry.
+    """List a tree, sorted by path, with each directory before its content.
 
-    Left out are sockets, and the extended attributes that belong to the file system of the host.
+    The list leaves out sockets, and extended attributes that belong to the host's file system.
 
     Args:
         root: The tree.
-        exclude: Paths relative to it, with what is below them; ``dir/*`` keeps ``dir`` itself.
-        contents: Hash what is in the files.
+        exclude: Paths to leave out with everything below them, relative to the tree. ``dir/*``
+            leaves out the content of ``dir``, but keeps ``dir`` itself.
+        contents: Whether to hash the content of files.
     """
     left_out = _matcher(exclude)
     entries = (entry for entry in scan(root, contents=contents) if not left_out(entry.path))
@@ -43,7 +44,7 @@ def _matcher(exclude: Sequence[str]) -> Callable[[bytes], bool]:
 
 
 def _relinked(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Hard links name the first path that is there."""
+    """Drop attributes of the host, and let hard links name the first path that is in the list."""
     first: dict[bytes, bytes] = {}
     for entry in entries:
         xattrs = tuple(item for item in entry.xattrs if not item[0].startswith(_HOST_ATTRIBUTES))

@@ -169,7 +169,7 @@ def test_layouts(
         (
             "",
             '<partitions><partition name="a" size="8" mountpoint="/a"/></partitions>',
-            "has a mountpoint and no filesystem",
+            "has a mountpoint but no filesystem",
         ),
         ('bootpartition="true" bootpart_id="2" rootpart_id="2"', "", "number 2 is given twice"),
         ('luks="secret"', "", r"encrypted partitions \(luks\)"),
@@ -177,7 +177,7 @@ def test_layouts(
         ('installiso="true"', "", "installation ISO"),
         ('overlayroot="true"', "", "overlay root"),
         ("", '<systemdisk><volume name="home"/></systemdisk>', "a volume setup"),
-        ('filesystem="squashfs"', "", "the file system squashfs of the partition root"),
+        ('filesystem="squashfs"', "", "the partition root needs a writable file system"),
         ('firmware="ofw"', "", 'firmware="ofw"'),
     ],
 )
@@ -355,7 +355,7 @@ def test_the_disk_has_the_layout(tmp_path: Path, attributes: str, inside: str) -
 
 def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
     layout = lay_out(image(tmp_path, 'firmware="bios"', '<size unit="M">20</size>'))
-    with pytest.raises(ImageError, match="the disk is to have 20 MiB, and needs 31 MiB"):
+    with pytest.raises(ImageError, match="the disk needs 31 MiB, but its size is 20 MiB"):
         put_together(tmp_path, layout)
 
 

@@ -1,4 +1,4 @@
-"""File systems: one module makes one kind, filled from a directory, without mounting."""
+"""Make file systems and fill them from directories without mounting, one module for each kind."""
 
 from kiwinb.errors import ImageError
 from kiwinb.steps.registry import Registry
@@ -16,7 +16,7 @@ FILESYSTEMS: Registry[FilesystemMaker] = Registry(
     (BTRFS, EROFS, EXT2, EXT3, EXT4, FAT16, FAT32, SQUASHFS, SWAP, XFS),
     error=ImageError,
 )
-"""By the name that a description gives it."""
+"""File systems, by their names in descriptions."""
 
 DEFAULT_ROOT = EXT4
-"""The file system of a root partition where the description names none."""
+"""File system of a root partition for which the description does not name one."""

@@ -1,9 +1,9 @@
-"""btrfs, written by kiwinb itself, with nothing of the host in it.
+"""btrfs, written by kiwinb itself so that its bytes do not depend on the host.
 
-``mkfs.btrfs --rootdir`` numbers inodes as the host does, takes names in the host's order and
-the time of day, and makes no device node of a stand-in. A new btrfs is a few sorted lists of
-items, so they are written here, each tree from left to right. Metadata is kept twice, as
-``mkfs.btrfs`` does it on one device; data once, with checksums.
+``mkfs.btrfs --rootdir`` uses the inode numbers and the order of names of the host and the current
+time, and does not turn a stand-in into a device node. A new btrfs consists of a few sorted lists of
+items, so this module writes them itself, each tree from left to right. There are two copies of
+metadata, as ``mkfs.btrfs`` makes them on one device, and one copy of data, with checksums.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from kiwinb.storage.filesystem.spec import Filesystem, Growth, Watch
 _SMALLEST = 256 * MIB
 _LONGEST_LABEL = 255
 _MOST_INLINE = 2048
-_MOST_REFERENCES = 8192  # bytes of the names that an inode has in one directory
+_MOST_REFERENCES = 8192  # bytes for the names of an inode in one directory
 _FIRST_INDEX = 2
 _NAME_TYPES = {"file": 1, "directory": 2, "char": 3, "block": 4, "fifo": 5, "symlink": 7}
 
@@ -68,7 +68,7 @@ class Btrfs:
 
     name: str = "btrfs"
     revision: int = 1
-    tools: tuple[str, ...] = ("mke2fs",)  # libext2fs, which comes with it, sums what is written
+    tools: tuple[str, ...] = ("mke2fs",)  # it brings libext2fs, for checksums
     makes_images: bool = True
     grub_module: str | None = "btrfs"
     growth: Growth | None = _GROWTH
@@ -113,7 +113,7 @@ class Btrfs:
 
 @dataclass(frozen=True)
 class _Name:
-    """A name of an inode: in which directory, and the how manieth there."""
+    """A name of an inode, with its directory and its index in that directory."""
 
     parent: int
     index: int
@@ -140,7 +140,7 @@ class _Filler:
         return self._inodes[entry.link or entry.path]
 
     def items(self, watch: Watch) -> Iterator[Item]:
-        """All items of the tree, in order; data is written on the way."""
+        """Yield all items of the tree in order, and write the data of files on the way."""
         for entry in counted(self._content.entries, watch.progress):
             if entry.path in self._inodes:
                 yield from self._inode(entry)
@@ -176,7 +176,7 @@ class _Filler:
         yield from content
 
     def _references(self, number: int) -> Iterator[Item]:
-        """The names of an inode."""
+        """Yield the items for the names of an inode."""
         near: dict[int, bytes] = defaultdict(bytes)
         far: dict[int, bytes] = defaultdict(bytes)
         for name in self._names[number]:
@@ -214,7 +214,7 @@ class _Filler:
         return [*hashed, *by_index]
 
     def _file(self, entry: Entry, number: int) -> tuple[list[Item], int]:
-        """Write what is in a file; its items, and how many bytes they stand for."""
+        """Write the content of a file; return its items, and the number of bytes they take."""
         if 0 < entry.size <= _MOST_INLINE and not self._content.sparse(entry):
             data = b"".join(piece for _, piece in self._content.pieces(entry))
             return [((number, EXTENT_DATA, 0), inline_extent(data))], len(data)

@@ -1,4 +1,4 @@
-"""The space of a new btrfs on one device: chunks, and who uses what of them."""
+"""Manage the space of a new btrfs on one device: chunks, and the use of their bytes."""
 
 from __future__ import annotations
 
@@ -66,20 +66,20 @@ _METADATA_SIZE = 32 * MIB
 _MOST_DATA = 1 << 30
 _LARGEST_EXTENT = 128 * MIB
 _CHECKSUMS_PER_ITEM = 2000
-_EXTENT_ITEM_SIZE = 78  # the largest there is in the tree of extents, with its head
+_EXTENT_ITEM_SIZE = 78  # bytes of the largest item in the extent tree, with its header
 
 Item = tuple[Key, bytes]
 
 
 @dataclass(frozen=True)
 class DataExtent:
-    """Bytes of a file.
+    """An extent of a file.
 
     Attributes:
-        address: Where they are.
-        size: How many, in whole sectors.
-        inode: Of the file.
-        offset: Where in the file they are.
+        address: Logical address of its first byte.
+        size: Size in bytes, in whole sectors.
+        inode: Inode of the file.
+        offset: Offset in the file, in bytes.
     """
 
     address: int
@@ -88,7 +88,7 @@ class DataExtent:
     offset: int
 
     def followed_by(self, other: DataExtent) -> DataExtent | None:
-        """Both as one extent of the same file; ``None`` when they are none."""
+        """Join this extent and the next one of the file; ``None`` if they are not contiguous."""
         size = self.size + other.size
         follows = (self.address + self.size, self.offset + self.size)
         if follows != (other.address, other.offset) or size > _LARGEST_EXTENT:
@@ -100,9 +100,12 @@ class Space:
     """The space of a file system that is being made.
 
     Args:
-        file: The image, open for reading and writing, nothing but a hole.
-        size: Of the device in bytes.
-        identity: Of the file system.
+        file: The image, open for reading and writing; it consists of one hole.
+        size: Size of the device in bytes.
+        identity: Identity of the file system.
+
+    Raises:
+        FilesystemFull: The device is too small; this holds for all methods that allocate space.
     """
 
     def __init__(self, file: BinaryIO, size: int, identity: Identity) -> None:
@@ -121,7 +124,7 @@ class Space:
     # Chunks
 
     def _allocate(self, kind: int, size: int) -> tuple[Chunk, int]:
-        """Bytes of a kind; the chunk they are in and their address."""
+        """Allocate bytes for a kind of data; return their chunk and their address."""
         chunk = self._current.get(kind)
         if chunk is None or chunk.used + size > chunk.size:
             wanted = _METADATA_SIZE if kind == METADATA else self._data_chunk_size()
@@ -134,7 +137,7 @@ class Space:
         return max(8 * MIB, min(_MOST_DATA, self._size // 10 // MIB * MIB))
 
     def _new_chunk(self, kind: int, wanted: int, least: int) -> Chunk:
-        """Make a chunk, smaller than wanted where there is no room for that."""
+        """Make a chunk; if there is no room for the wanted size, make it as small as allowed."""
         copies = 1 if kind == DATA else 2
         wanted = max(wanted, -(-least // MIB) * MIB)
         end, places = self._places(copies, wanted)
@@ -153,7 +156,11 @@ class Space:
         return chunk
 
     def _places(self, copies: int, size: int) -> tuple[int, tuple[int, ...]]:
-        """Where the next chunk is on the device, beside the superblocks; and where it ends."""
+        """Find places on the device for the copies of a chunk, avoiding the superblocks.
+
+        Returns:
+            The end of the last copy, and the start of each copy, in bytes.
+        """
         end, places = self._device_end, list[int]()
         for _ in range(copies):
             for mirror in _SUPERBLOCKS:
@@ -166,11 +173,11 @@ class Space:
     # Data
 
     def write_file(self, pieces: Iterable[tuple[int, bytes]], inode: int) -> list[DataExtent]:
-        """Write a file.
+        """Write the data of a file; return its extents.
 
         Args:
-            pieces: What is in it, as (offset, bytes), in order.
-            inode: Of the file.
+            pieces: Content as (offset in bytes, data), in order.
+            inode: Inode of the file.
         """
         found: list[DataExtent] = []
         for offset, data in pieces:
@@ -179,7 +186,7 @@ class Space:
             self._write(chunk.places[0] + address - chunk.address, data)
             self._note_checksums(address, data)
             extent = DataExtent(address, len(data), inode, offset)
-            # Bytes that follow on those before, here and in the file, are one extent.
+            # Data that directly follows the last extent, on disk and in the file, extends it.
             whole = found[-1].followed_by(extent) if found and address > chunk.address else None
             found[-1 if whole else len(found) :] = [whole or extent]
         self._data += found
@@ -200,7 +207,7 @@ class Space:
     # Trees
 
     def tree(self, number: int) -> TreeWriter:
-        """A tree that is to be written; :meth:`end_tree` ends it."""
+        """Start a tree; :meth:`end_tree` ends it."""
         kind = SYSTEM if number == CHUNK_TREE else METADATA
 
         def allocate(level: int) -> int:
@@ -211,7 +218,7 @@ class Space:
         return TreeWriter(number, self._identity, allocate, self._write_block)
 
     def end_tree(self, number: int, tree: TreeWriter) -> None:
-        """End a tree, and note its root."""
+        """End a tree, and record its root."""
         self._roots[number] = tree.finish()
 
     def _write_tree(self, number: int, items: list[Item]) -> None:
@@ -230,14 +237,14 @@ class Space:
         self._file.write(data)
 
     def finish(self, label: bytes, created_ns: int) -> None:
-        """Write what says what is in use, and the superblocks.
+        """Write the trees that record the used space, and the superblocks.
 
         Args:
-            label: Of the file system.
-            created_ns: In nanoseconds since 1970-01-01 UTC.
+            label: Label of the file system.
+            created_ns: Creation time, in nanoseconds since 1970-01-01 UTC.
 
         Raises:
-            FilesystemFull: There is no room for it.
+            FilesystemFull: There is not enough room for them.
         """
         self._write_tree(CHECKSUM_TREE, self._checksum_items())
         self._write_tree(RELOCATION_TREE, _empty_directory(created_ns))
@@ -247,7 +254,7 @@ class Space:
         self._make_room()
         self._write_tree(DEVICE_TREE, self._device_items())
         self._write_tree(CHUNK_TREE, self._chunk_items())
-        # What these two say depends on the tree of extents, how large they are does not.
+        # The content of the next two trees depends on the extent tree, but their size does not.
         _, roots = self._allocate(METADATA, NODE)
         self._blocks.append((roots, 0, ROOT_TREE))
         free = self._set_aside(FREE_SPACE_TREE, self._free_items())
@@ -257,7 +264,7 @@ class Space:
         self._write_superblocks(label)
 
     def _make_room(self) -> None:
-        """Have one chunk with room for all trees that are still to come."""
+        """Make sure that the current metadata chunk has room for all remaining trees."""
         items = len(self._data) + len(self._blocks) + len(self._chunks)
         blocks = items * _EXTENT_ITEM_SIZE // (NODE * 9 // 10) + 32
         chunk = self._current[METADATA]
@@ -265,7 +272,7 @@ class Space:
             self._new_chunk(METADATA, _METADATA_SIZE, (blocks + 1) * NODE)
 
     def _shape(self, items: list[Item]) -> list[int]:
-        """Levels of the blocks of a tree, in the order in which they are allocated."""
+        """Return the levels of a tree's blocks, in the order in which they are allocated."""
         levels: list[int] = []
 
         def allocate(level: int) -> int:
@@ -279,7 +286,7 @@ class Space:
         return levels
 
     def _set_aside(self, number: int, items: list[Item]) -> list[int]:
-        """Give out the blocks of a tree that is written later."""
+        """Allocate the blocks of a tree that is written later."""
         addresses = []
         for level in self._shape(items):
             _, address = self._allocate(METADATA, NODE)
@@ -295,7 +302,7 @@ class Space:
         self.end_tree(number, tree)
 
     def _write_extents(self) -> None:
-        """Write the tree of extents, which has the blocks that it consists of in it itself."""
+        """Write the extent tree, which also records its own blocks."""
         chunk, others, levels = self._current[METADATA], list(self._blocks), [0]
         first, used = chunk.address + chunk.used, chunk.used
         while True:

@@ -1,7 +1,7 @@
-"""B-trees of btrfs, the superblock, and the items that the trees of a file system are made of.
+"""Write B-trees of btrfs, their items, and superblocks.
 
-Structures and numbers are those of the on-disk format that btrfs documents for developers; all
-numbers are little endian.
+Source of the format: btrfs's developer documentation of its on-disk format. All numbers are little
+endian.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from kiwinb.storage.filesystem.libext2fs import crc32c
 
 NODE = 16384
-"""Bytes of a block of a tree."""
+"""Size of a block of a tree in bytes."""
 
 SECTOR = 4096
 GENERATION = 1
@@ -39,51 +39,51 @@ XATTR_TYPE = 8
 _HEADER = 101
 _ITEM = 25
 _POINTER = 33
-_WRITTEN = 1 | 1 << 56  # written, and with backward references
+_WRITTEN = 1 | 1 << 56  # flag "written", and the revision with back references
 _TREE_BLOCK_REF, _EXTENT_DATA_REF = 176, 178
 _EXTENT_DATA, _EXTENT_TREE_BLOCK = 1, 2
 _ROOT_ITEM_COMPLETE = 1 << 31
 _STRIPE = 65536
 _FEATURES = 0x1 | 0x20 | 0x40 | 0x100 | 0x200
-_READ_ONLY_FEATURES = 0x1 | 0x2  # a free space tree, which is valid
+_READ_ONLY_FEATURES = 0x1 | 0x2  # has a free space tree, and the tree is valid
 _SUPERBLOCK = 4096
 
 MOST_ITEM = NODE - _HEADER - _ITEM
-"""Bytes of an item."""
+"""Largest size of an item in bytes."""
 
 Key = tuple[int, int, int]
-"""Object, type of item, offset; items are sorted by it."""
+"""Object, item type and offset; items are sorted by their keys."""
 
 
 def checksum(data: bytes | bytearray | memoryview) -> int:
-    """CRC-32C of data and tree blocks."""
+    """Compute the CRC-32C of data or of a tree block."""
     return crc32c(data) ^ 0xFFFFFFFF
 
 
 def name_hash(name: bytes) -> int:
-    """Hash of a name in a directory or of an extended attribute."""
+    """Compute the hash of a name in a directory or of an extended attribute."""
     return crc32c(name, 0xFFFFFFFE)
 
 
 def reference_hash(parent: int, name: bytes) -> int:
-    """Hash of a name together with the directory that it is in."""
+    """Compute the hash of a name together with the inode of its directory."""
     return crc32c(name, parent & 0xFFFFFFFF)
 
 
 def packed_key(key: Key) -> bytes:
-    """A key as it is on disk."""
+    """Pack a key in its form on disk."""
     return struct.pack("<QBQ", *key)
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What all blocks of a file system carry.
+    """UUIDs of a file system and its parts, each 16 bytes.
 
     Attributes:
-        filesystem: Its UUID.
-        device: Of the device.
-        chunks: Of the tree of chunks.
-        top: Of the top-level subvolume.
+        filesystem: UUID of the file system.
+        device: UUID of the device.
+        chunks: UUID of the chunk tree.
+        top: UUID of the top-level subvolume.
     """
 
     filesystem: bytes
@@ -93,20 +93,20 @@ class Identity:
 
     @classmethod
     def of(cls, text: str) -> Identity:
-        """From the UUID of the file system; the others follow from it."""
+        """Derive all UUIDs from the UUID of the file system."""
         own = uuid.UUID(text)
         others = (uuid.uuid5(own, name).bytes for name in ("device", "chunks", "top"))
         return cls(own.bytes, *others)
 
 
 class TreeWriter:
-    """Writes a B-tree whose items come in order.
+    """Writer of a B-tree whose items are added in order.
 
     Args:
         owner: Number of the tree.
-        identity: Of the file system.
-        allocate: Gives out the address of a block of a level.
-        write: Writes a block to its address.
+        identity: Identity of the file system.
+        allocate: Called with a level; returns the address for a block of that level.
+        write: Called with an address and a block; writes the block.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class TreeWriter:
         self._above: list[list[tuple[Key, int]]] = []
 
     def add(self, key: Key, data: bytes) -> None:
-        """Add an item after all others."""
+        """Add an item; its key has to be greater than all earlier ones."""
         size = _ITEM + len(data)
         if self._used + size > NODE:
             self._end_leaf()
@@ -133,7 +133,7 @@ class TreeWriter:
         self._used += size
 
     def finish(self) -> tuple[int, int]:
-        """Write what is left; address and level of the root."""
+        """Write the remaining blocks; return the address and level of the root."""
         if self._items or not self._above:
             self._end_leaf()
         level = 0
@@ -157,7 +157,7 @@ class TreeWriter:
         self._point(0, first, place)
 
     def _point(self, level: int, key: Key, place: int) -> None:
-        """Note a block of a level."""
+        """Record a block of a level for the node above it."""
         if level == len(self._above):
             self._above.append([])
         if len(self._above[level]) == (NODE - _HEADER) // _POINTER:
@@ -165,7 +165,7 @@ class TreeWriter:
         self._above[level].append((key, place))
 
     def _end_node(self, level: int) -> None:
-        """Write the block above what was noted of a level."""
+        """Write the node above the recorded blocks of a level."""
         pointers = self._above[level]
         place = self._allocate(level + 1)
         block = self._header(place, level + 1, len(pointers))
@@ -200,19 +200,19 @@ def inode_item(
     created_ns: int = 0,
     flags: int = 0,
 ) -> bytes:
-    """An inode.
+    """Pack an inode.
 
     Args:
         mode: File type and permissions.
-        size: In bytes; of a directory, twice the length of all names.
-        stored: Bytes of its extents.
+        size: Size in bytes; for a directory, twice the length of all names.
+        stored: Size of its extents in bytes.
         links: Number of its names; 1 for a directory.
         uid: Owner.
         gid: Group.
-        device: Numbers of a device node.
-        modified_ns: In nanoseconds since 1970-01-01 UTC.
-        created_ns: Likewise.
-        flags: Of the inode.
+        device: Major and minor number of a device node.
+        modified_ns: Modification time, in nanoseconds since 1970-01-01 UTC.
+        created_ns: Creation time, in nanoseconds since 1970-01-01 UTC.
+        flags: Flags of the inode.
     """
     major, minor = device or (0, 0)
     modified, created = divmod(modified_ns, 10**9), divmod(created_ns, 10**9)
@@ -225,17 +225,17 @@ def inode_item(
 
 
 def name_item(inode: int, kind: int, name: bytes) -> bytes:
-    """An entry of a directory."""
+    """Pack an entry of a directory."""
     return _named((inode, INODE_ITEM, 0), kind, name, b"")
 
 
 def xattr_item(name: bytes, value: bytes) -> bytes:
-    """An extended attribute."""
+    """Pack an extended attribute."""
     return _named((0, 0, 0), XATTR_TYPE, name, value)
 
 
 def default_item() -> bytes:
-    """The entry ``default`` of the directory of roots."""
+    """Pack the entry ``default`` of the root tree's directory."""
     return _named((TOP_TREE, ROOT_ITEM, LARGEST), 2, b"default", b"")
 
 
@@ -245,33 +245,33 @@ def _named(key: Key, kind: int, name: bytes, value: bytes) -> bytes:
 
 
 def reference(index: int, name: bytes) -> bytes:
-    """A name of an inode, in the item of the directory that it is in."""
+    """Pack a name of an inode, for the item that holds its names in one directory."""
     return struct.pack("<QH", index, len(name)) + name
 
 
 def far_reference(parent: int, index: int, name: bytes) -> bytes:
-    """A name of an inode, in an item of its own."""
+    """Pack a name of an inode for which :func:`reference` has no room."""
     return struct.pack("<QQH", parent, index, len(name)) + name
 
 
 def inline_extent(data: bytes) -> bytes:
-    """A file that is in the tree itself."""
+    """Pack the content of a file that is stored in the tree itself."""
     return struct.pack("<QQIB", GENERATION, len(data), 0, 0) + data
 
 
 def file_extent(address: int, size: int) -> bytes:
-    """Bytes of a file that are at an address."""
+    """Pack a reference from a file to its data at an address."""
     return struct.pack("<QQIBQQQQ", GENERATION, size, 0, 1, address, size, 0, size)
 
 
 def metadata_extent(owner: int) -> bytes:
-    """A block of a tree is in use."""
+    """Pack the record that a block of a tree is in use."""
     head = struct.pack("<QQQ", 1, GENERATION, _EXTENT_TREE_BLOCK)
     return head + struct.pack("<BQ", _TREE_BLOCK_REF, owner)
 
 
 def data_extent(inode: int, offset: int) -> bytes:
-    """Bytes of a file are in use."""
+    """Pack the record that data of a file is in use."""
     head = struct.pack("<QQQ", 1, GENERATION, _EXTENT_DATA)
     return head + struct.pack("<BQQQI", _EXTENT_DATA_REF, TOP_TREE, inode, offset, 1)
 
@@ -285,15 +285,15 @@ def root_item(
     own: bytes = bytes(16),
     created_ns: int = 0,
 ) -> bytes:
-    """The root of a tree.
+    """Pack the root of a tree.
 
     Args:
-        address: Of its first block.
-        level: Of that.
-        used: Bytes of all of its blocks.
-        directory: Inode of its root directory, if it has one.
+        address: Address of its root block.
+        level: Level of its root block.
+        used: Size of all its blocks in bytes.
+        directory: Inode of its root directory; 0 if it has none.
         own: UUID of a subvolume.
-        created_ns: In nanoseconds since 1970-01-01 UTC.
+        created_ns: Creation time, in nanoseconds since 1970-01-01 UTC.
     """
     inode = inode_item(mode=0o40755, size=3, stored=NODE, flags=_ROOT_ITEM_COMPLETE)
     first = struct.pack("<QQQQQQQI", GENERATION, directory, address, 0, used, 0, 0, 1)
@@ -308,14 +308,14 @@ def root_item(
 
 @dataclass
 class Chunk:
-    """A range of addresses, and where on the device it is.
+    """A range of logical addresses, and its places on the device.
 
     Attributes:
-        address: Its first byte.
-        size: In bytes.
-        kind: ``DATA``, ``SYSTEM`` or ``METADATA``, with ``DUPLICATED``.
-        places: First byte of each copy on the device.
-        used: Bytes in use, from the first on.
+        address: Logical address of its first byte.
+        size: Size in bytes.
+        kind: ``DATA``, ``SYSTEM`` or ``METADATA``; the latter two also with ``DUPLICATED``.
+        places: Offset of each copy on the device, in bytes.
+        used: Number of bytes in use, from the start.
     """
 
     address: int
@@ -325,24 +325,30 @@ class Chunk:
     used: int = 0
 
     def item(self, identity: Identity) -> bytes:
-        """As it is in the tree of chunks."""
+        """Pack its item in the chunk tree."""
         head = struct.pack("<QQQQ", self.size, EXTENT_TREE, _STRIPE, self.kind)
         head += struct.pack("<IIIHH", _STRIPE, _STRIPE, SECTOR, len(self.places), 1)
         copies = (struct.pack("<QQ", 1, place) + identity.device for place in self.places)
         return head + b"".join(copies)
 
     def device_extent(self, identity: Identity) -> bytes:
-        """As it is in the tree of devices, the same for each copy."""
+        """Pack its item in the device tree, which is the same for each copy."""
         head = struct.pack("<QQQQ", CHUNK_TREE, FIRST_INODE, self.address, self.size)
         return head + identity.chunks
 
     def group_item(self) -> bytes:
-        """As it is in the tree of extents."""
+        """Pack its item in the extent tree."""
         return struct.pack("<QQQ", self.used, FIRST_INODE, self.kind)
 
 
 def device_item(identity: Identity, *, size: int, used: int) -> bytes:
-    """The device."""
+    """Pack the item of the device.
+
+    Args:
+        identity: Identity of the file system.
+        size: Size of the device in bytes.
+        used: Size of all chunks on the device in bytes.
+    """
     head = struct.pack("<QQQIIIQQQ", 1, size, used, SECTOR, SECTOR, SECTOR, 0, 0, 0)
     return head + bytes(6) + identity.device + identity.filesystem
 
@@ -359,18 +365,18 @@ def superblock(
     chunk_root: tuple[int, int],
     system: Sequence[Chunk],
 ) -> bytes:
-    """A superblock.
+    """Pack a superblock.
 
     Args:
-        identity: Of the file system.
-        place: Where it goes.
-        label: Of the file system.
-        size: Of the device.
-        used: Bytes in use.
-        device: The device's item.
-        root: Address and level of the tree of roots.
-        chunk_root: The same of the tree of chunks.
-        system: The chunks that it is in.
+        identity: Identity of the file system.
+        place: Offset of the superblock on the device, in bytes.
+        label: Label of the file system.
+        size: Size of the device in bytes.
+        used: Number of bytes in use.
+        device: Item of the device.
+        root: Address and level of the root tree.
+        chunk_root: Address and level of the chunk tree.
+        system: The chunks that hold the chunk tree.
     """
     block = bytearray(_SUPERBLOCK)
     struct.pack_into("<16sQQ8s", block, 32, identity.filesystem, place, 1, b"_BHRfS_M")

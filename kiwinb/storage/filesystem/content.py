@@ -1,4 +1,4 @@
-"""The part of a root tree that one file system holds."""
+"""The part of a root tree that goes into a file system."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kiwinb.checkpoints.treescan import Entry
 from kiwinb.storage.treewalk import select
 
 BLOCK = 4096
-"""Bytes; what sizes are rounded up to, and what holes are made of."""
+"""Block size in bytes; sizes and holes are multiples of it."""
 
 TYPES = {
     "file": stat.S_IFREG,
@@ -24,7 +24,7 @@ TYPES = {
     "char": stat.S_IFCHR,
     "block": stat.S_IFBLK,
 }
-"""File type bits of a mode by kind of entry."""
+"""File type bits of a mode, by kind of entry."""
 
 _PIECE = 1 << 20
 _NO_BLOCK = bytes(BLOCK)
@@ -32,12 +32,12 @@ _NO_BLOCK = bytes(BLOCK)
 
 @dataclass(frozen=True)
 class Content:
-    """What goes into a file system.
+    """Content of a file system.
 
     Attributes:
         root: The directory that becomes its root.
-        exclude: What is left out, as :func:`kiwinb.storage.treewalk.select` takes it.
-        epoch: Nothing in it is newer, in seconds since 1970-01-01 UTC.
+        exclude: Paths to leave out; see :func:`kiwinb.storage.treewalk.select`.
+        epoch: Latest time of an entry, in seconds since 1970-01-01 UTC; later ones become this.
     """
 
     root: Path
@@ -46,28 +46,28 @@ class Content:
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
-        """Sorted by path, a directory before what is in it; the root is the first."""
+        """All entries, sorted by path, with each directory before its content."""
         return select(self.root, self.exclude)
 
     @cached_property
     def links(self) -> Counter[bytes]:
-        """Number of names of each file that has several, by the first of them."""
+        """Number of names of each file with several names, by the first of them."""
         return Counter(entry.link for entry in self.entries if entry.link)
 
     def source(self, entry: Entry) -> bytes:
-        """Where an entry is on the host."""
+        """Return the path of an entry on the host."""
         return os.path.join(os.fsencode(self.root), entry.path)  # noqa: PTH118 - bytes
 
     def modified_ns(self, entry: Entry) -> int:
-        """When an entry was modified, in nanoseconds since 1970-01-01 UTC."""
+        """Return the modification time of an entry, in nanoseconds since 1970-01-01 UTC."""
         return max(0, min(os.lstat(self.source(entry)).st_mtime_ns, self.epoch * 10**9))
 
     def sparse(self, entry: Entry) -> bool:
-        """Whether blocks of zeros in a file are to be holes."""
+        """Tell whether blocks of zeros in a file become holes."""
         return os.lstat(self.source(entry)).st_blocks * 512 < entry.size
 
     def pieces(self, entry: Entry) -> Iterator[tuple[int, bytes]]:
-        """The content of a file as (offset, bytes), holes left out."""
+        """Yield the content of a file without its holes, as (offset in bytes, data)."""
         sparse = self.sparse(entry)
         with open(self.source(entry), "rb", buffering=0) as file:  # noqa: PTH123 - bytes
             for start, end in _extents(file.fileno()) if sparse else ((0, entry.size),):
@@ -79,7 +79,7 @@ class Content:
 
     @cached_property
     def need(self) -> Need:
-        """What it needs of a file system."""
+        """Space that the content needs in a file system."""
         names = Counter(os.path.dirname(entry.path) for entry in self.entries)  # noqa: PTH120
         size = inodes = 0
         for entry in self.entries:
@@ -99,11 +99,11 @@ class Content:
 
 @dataclass(frozen=True)
 class Need:
-    """What a tree needs of a file system.
+    """Space that a tree needs in a file system.
 
     Attributes:
-        size: Bytes of content, names and attributes, in whole blocks.
-        inodes: Number of files, directories and all else; hard links count once.
+        size: Size of content, names and attributes in bytes, in whole blocks.
+        inodes: Number of files, directories and other entries; hard links count once.
     """
 
     size: int
@@ -111,22 +111,22 @@ class Need:
 
 
 def name_of(entry: Entry) -> bytes:
-    """The last part of the path of an entry."""
+    """Return the last part of the path of an entry."""
     return os.path.basename(entry.path)  # noqa: PTH119 - bytes
 
 
 def parent_of(entry: Entry) -> bytes:
-    """The path of the directory that an entry is in."""
+    """Return the path of the directory that holds an entry."""
     return os.path.dirname(entry.path) or b"."  # noqa: PTH120 - bytes
 
 
 def shown(path: bytes) -> str:
-    """A path as a message names it."""
+    """Format a path for messages."""
     return path.decode("utf-8", "backslashreplace").replace("\n", "\\n")
 
 
 def counted(entries: Sequence[Entry], report: Callable[[float], None]) -> Iterator[Entry]:
-    """Go through entries, telling how far it is."""
+    """Yield entries, and report the completed fraction on the way."""
     total = sum(entry.size for entry in entries) + len(entries) * BLOCK
     done = 0
     for number, entry in enumerate(entries):
@@ -137,12 +137,12 @@ def counted(entries: Sequence[Entry], report: Callable[[float], None]) -> Iterat
 
 
 def _extents(descriptor: int) -> Iterator[tuple[int, int]]:
-    """Where a file has data, in whole blocks."""
+    """Yield (start, end) of the ranges in which a file has data, in bytes and whole blocks."""
     end, size = 0, os.fstat(descriptor).st_size
     while end < size:
         try:
             start = os.lseek(descriptor, end, os.SEEK_DATA) // BLOCK * BLOCK
-        except OSError:  # ENXIO: nothing but a hole follows
+        except OSError:  # ENXIO: only a hole follows
             return
         end = min(_rounded(os.lseek(descriptor, max(start, end), os.SEEK_HOLE)), size)
         yield start, end

@@ -1,4 +1,4 @@
-"""EROFS: a file system that can only be read, compressed or not, made by mkfs.erofs."""
+"""EROFS: a read-only file system with optional compression, made by mkfs.erofs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from kiwinb.storage.filesystem.presented import NODES, left_out, presented
 from kiwinb.storage.filesystem.spec import Filesystem, Growth, Watch
 
 _LONGEST_NAME = 254
-"""Bytes; erofs-utils before 1.6 take no longer one, though the format has 255."""
+"""In bytes; erofs-utils before 1.6 do not accept longer names, though the format allows 255."""
 
 _LEVEL = "level="
 
 
 @dataclass(frozen=True)
 class Erofs:
-    """EROFS, of blocks of 4096 bytes."""
+    """EROFS with blocks of 4096 bytes."""
 
     name: str = "erofs"
     revision: int = 1
-    tools: tuple[str, ...] = ("mkfs.erofs", "mke2fs")  # libext2fs sums what is changed
+    tools: tuple[str, ...] = ("mkfs.erofs", "mke2fs")  # mke2fs brings libext2fs
     makes_images: bool = True
     grub_module: str | None = None
     growth: Growth | None = None
@@ -72,7 +72,7 @@ class Erofs:
                         *(str(image), str(content.root)),
                     ],
                     log=watch.log,
-                    env={"SOURCE_DATE_EPOCH": str(content.epoch)},  # no time is later
+                    env={"SOURCE_DATE_EPOCH": str(content.epoch)},  # the latest time in the image
                 )
         except CommandError as error:
             for entry in content.entries:
@@ -87,12 +87,12 @@ class Erofs:
 
 
 def _compressors(compression: str) -> list[str]:
-    """The names in ``lz4hc,12:lz4``."""
+    """Return the names of compressors in a value such as ``lz4hc,12:lz4``."""
     return [part.split(",")[0] for part in compression.split(":")]
 
 
 def _compression(compression: str | None) -> tuple[str, ...]:
-    """Levels are written as this mkfs.erofs takes them: ``lz4hc,level=9`` or ``lz4hc,9``."""
+    """Return the option for a compression, with ``level=9`` or ``9`` as this mkfs.erofs expects."""
     if compression is None:
         return ()
     if _LEVEL not in _help():

@@ -1,8 +1,10 @@
-"""Make device nodes of fifos in an EROFS file system.
+"""Turn fifos into device nodes in an EROFS file system.
 
-Where the kernel lets nobody make device nodes, mkfs.erofs finds fifos in their places. Both have
-the same inodes and names but for the type and the numbers, so that these are all that is written,
-and the checksum of the superblock. Structures are those of the kernel's ``erofs_fs.h``.
+mkfs.erofs reads fifos in place of device nodes because an unprivileged build cannot make device
+nodes. Their inodes and directory entries differ only in the type and the device numbers, so only
+these are written, and a new checksum of the superblock.
+
+Source of the format: the kernel's ``erofs_fs.h``.
 """
 
 from __future__ import annotations
@@ -23,15 +25,15 @@ _TYPES = {"char": 3, "block": 4}
 """File types of directory entries."""
 
 _INLINE = 2
-"""Layout of an inode whose last block is behind it."""
+"""Layout of an inode that its last, partial block follows."""
 
 
 def write_nodes(image: Path, nodes: Mapping[bytes, Entry]) -> None:
-    """Give device nodes their type and numbers.
+    """Write the types and numbers of device nodes.
 
     Args:
         image: The file system.
-        nodes: The device nodes by path.
+        nodes: The device nodes, by path.
     """
     if not nodes:
         return
@@ -43,7 +45,7 @@ class _Nodes:
     """The inodes of a file system.
 
     Args:
-        data: All of it; it is written to.
+        data: The whole file system, writable.
     """
 
     def __init__(self, data: mmap.mmap) -> None:
@@ -74,7 +76,7 @@ class _Nodes:
         return self._meta + 32 * number
 
     def _names(self, path: bytes) -> dict[bytes, tuple[int, int]]:
-        """For each name in a directory, its inode and where its entry is."""
+        """Return the inode and the offset of the entry for each name in a directory."""
         number = self._root
         for name in path.split(b"/") if path else ():
             number = dict(self._entries(number))[name][0]
@@ -94,7 +96,7 @@ class _Nodes:
                 yield self._data[start + name : after].split(b"\0")[0], (inode, at)
 
     def _blocks(self, number: int) -> Iterator[tuple[int, int]]:
-        """Where the blocks of a directory start and end."""
+        """Yield the start and end of each block of a directory, as byte offsets."""
         inode = self._inode(number)
         form, attributes = struct.unpack_from("<HH", self._data, inode)
         (size,) = struct.unpack_from("<Q" if form & 1 else "<I", self._data, inode + 8)

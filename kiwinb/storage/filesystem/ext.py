@@ -28,7 +28,7 @@ _ROOT = 2
 _EXTENTS = 0x80000
 _EXTENTS_FEATURE = 0x40
 _NAME_TYPES = {"file": 1, "directory": 2, "char": 3, "block": 4, "fifo": 5, "symlink": 7}
-"""File type that a directory entry carries, by kind of entry."""
+"""File type in a directory entry, by kind of entry."""
 
 _CONFIGURATION = """\
 [defaults]
@@ -58,8 +58,8 @@ _CONFIGURATION = """\
   blocksize = 4096
  }
 """
-"""What mke2fs does by default, said here so that no configuration of the host comes in, and
-so that only features are used that GRUB 2.06 reads."""
+"""Configuration of mke2fs, which replaces the host's and uses only features that GRUB 2.06
+supports."""
 
 
 _GROWTH = Growth("resize2fs", "e2fsprogs", 'resize2fs "$device"')
@@ -194,7 +194,7 @@ class _Filler:
             filesystem.link(parent, name, self._inodes[entry.link], _NAME_TYPES[entry.kind])
             return
         if entry.kind == "directory":
-            # mke2fs has made lost+found.
+            # mke2fs has already made lost+found.
             found = filesystem.lookup(parent, name) if parent == _ROOT else None
             inode = found or filesystem.make_directory(parent, name)
         elif entry.kind == "symlink":

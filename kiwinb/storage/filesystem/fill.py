@@ -1,4 +1,4 @@
-"""Make a file system in a file of its own, as large as its content asks for."""
+"""Make a file system in a file, with a given size or as large as its content needs."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def fill(
     """Make a file system.
 
     Args:
-        path: The file; it is made.
-        spec: What is asked for.
-        content: What goes into it.
-        watch: Is told how it goes.
-        name: What messages call it: ``the partition root``.
-        size: In bytes; ``None`` when the content decides.
-        extra: Bytes beyond what the content needs, when it decides.
+        path: The file to create.
+        spec: Specification of the file system.
+        content: Content to fill it with.
+        watch: Callbacks that report progress.
+        name: Name in messages, such as ``the partition root``.
+        size: Size in bytes; ``None`` if it depends on the content.
+        extra: Number of bytes to add if the size depends on the content.
 
     Raises:
         ImageError: The content does not fit, or the file system cannot hold it.
@@ -60,7 +60,7 @@ def fill(
 
 
 def _pad(path: Path, name: str, size: int | None) -> None:
-    """Make a file system that was made to measure as large as is asked for."""
+    """Enlarge the file of a read-only file system to the requested size."""
     measured = path.stat().st_size
     if size is None:
         return
@@ -80,5 +80,5 @@ def _too_small(name: str, size: int, need: int) -> ImageError:
 
 
 def _whole(size: int) -> int:
-    """Rounded up to whole MiB."""
+    """Round a number of bytes up to whole MiB."""
     return -(-size // MIB) * MIB

@@ -1,9 +1,9 @@
-"""The part of libext2fs (of e2fsprogs) that filling a file system needs, through ctypes.
+"""Bindings for the functions of libext2fs (from e2fsprogs) that fill a file system.
 
-``mke2fs -d`` takes names in the order in which the host's file system lists them, and can make
-no device nodes without the right to make them on the host. The library itself does both well.
-Functions, structures and numbers are those of its public header ``ext2fs.h``; the library keeps
-its binary interface (``libext2fs.so.2``).
+``mke2fs -d`` adds names in the order in which the host's file system lists them, and copies only
+device nodes that exist on the host. The library has neither limitation. Functions, structures and
+numbers come from its public header ``ext2fs.h``; its binary interface (``libext2fs.so.2``) is
+stable.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Ext2Error(ImageError):
     """A function of libext2fs failed.
 
     Args:
-        number: Its error number.
-        what: What was being done.
+        number: The error number.
+        what: The function that failed.
     """
 
     def __init__(self, number: int, what: str) -> None:
@@ -49,16 +49,16 @@ class Ext2Error(ImageError):
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """The library.
+    """Load the library.
 
     Raises:
-        HostError: The host has none.
+        HostError: The host does not have it.
     """
     try:
         return ctypes.CDLL("libext2fs.so.2")
     except OSError as error:
         raise HostError(
-            "the library libext2fs.so.2 is not there", remedy="install the package e2fsprogs"
+            "the library libext2fs.so.2 is missing", remedy="install the package e2fsprogs"
         ) from error
 
 
@@ -72,7 +72,7 @@ def _messages() -> Callable[[int], bytes]:
 
 
 def crc32c(data: bytes | bytearray | memoryview, start: int = 0xFFFFFFFF) -> int:
-    """CRC-32C (Castagnoli) as it runs, neither inverted before nor after."""
+    """Compute a CRC-32C (Castagnoli) without inverting the start value or the result."""
     function = library().ext2fs_crc32c_le
     function.restype = ctypes.c_uint32
     function.argtypes = [ctypes.c_uint32, ctypes.c_char_p, ctypes.c_size_t]
@@ -84,7 +84,11 @@ class OpenFilesystem:
 
     Args:
         image: The file.
-        now: When it is written to, in seconds since 1970-01-01 UTC.
+        now: Time of the last write for the superblock, in seconds since 1970-01-01 UTC.
+
+    Raises:
+        Ext2Error: A function of the library failed; this holds for all methods.
+        HostError: The host does not have the library.
     """
 
     def __init__(self, image: Path, now: int) -> None:
@@ -121,7 +125,7 @@ class OpenFilesystem:
             self._library.ext2fs_free(self._handle)
 
     def _stamp_superblock(self) -> None:
-        """Put ``now`` in place of the time of the last write."""
+        """Set the time of the last write to ``now``."""
         with self._image.open("r+b") as file:
             file.seek(_SUPERBLOCK)
             data = bytearray(file.read(1024))
@@ -140,7 +144,7 @@ class OpenFilesystem:
             raise Ext2Error(number, name)
 
     def _growing(self, directory: int, name: str, *arguments: object) -> None:
-        """Call what adds a name to a directory, which gets another block when it is full."""
+        """Call a function that adds a name to a directory; enlarge the directory if it is full."""
         try:
             self._call(name, *arguments)
         except Ext2Error as error:
@@ -150,7 +154,7 @@ class OpenFilesystem:
             self._call(name, *arguments)
 
     def lookup(self, directory: int, name: bytes) -> int | None:
-        """The inode of a name, or ``None``."""
+        """Return the inode of a name; ``None`` if there is none."""
         found = ctypes.c_uint32()
         try:
             self._call(
@@ -166,7 +170,7 @@ class OpenFilesystem:
         return found.value
 
     def new_inode(self, directory: int, mode: int) -> int:
-        """Take a free inode near a directory."""
+        """Find a free inode near a directory."""
         inode = ctypes.c_uint32()
         self._call("ext2fs_new_inode", ctypes.c_uint32(directory), mode, None, ctypes.byref(inode))
         return inode.value
@@ -176,7 +180,7 @@ class OpenFilesystem:
         self._library.ext2fs_inode_alloc_stats2(self._handle, ctypes.c_uint32(inode), 1, 0)
 
     def make_directory(self, directory: int, name: bytes) -> int:
-        """Make an empty directory; its inode."""
+        """Make an empty directory; return its inode."""
         inode = self.new_inode(directory, 0o040755)
         self._growing(
             directory, "ext2fs_mkdir", ctypes.c_uint32(directory), ctypes.c_uint32(inode), name
@@ -184,7 +188,7 @@ class OpenFilesystem:
         return inode
 
     def make_symlink(self, directory: int, name: bytes, target: bytes) -> int:
-        """Make a symbolic link; its inode."""
+        """Make a symbolic link; return its inode."""
         inode = self.new_inode(directory, 0o120777)
         self._growing(
             directory,
@@ -208,7 +212,7 @@ class OpenFilesystem:
         )
 
     def read_inode(self, inode: int, size: int) -> bytearray:
-        """The inode as it is on disk, ``size`` bytes."""
+        """Read the ``size`` bytes of an inode."""
         buffer = ctypes.create_string_buffer(size)
         self._call("ext2fs_read_inode_full", ctypes.c_uint32(inode), buffer, size)
         return bytearray(buffer.raw)
@@ -222,9 +226,9 @@ class OpenFilesystem:
         """Write the content of a file.
 
         Args:
-            inode: An inode of a regular file without content.
-            pieces: Content by offset; what lies between is a hole.
-            size: Length in bytes.
+            inode: Inode of a regular file without content.
+            pieces: Content as (offset in bytes, data); gaps become holes.
+            size: Size of the file in bytes.
         """
         file = ctypes.c_void_p()
         self._call("ext2fs_file_open", ctypes.c_uint32(inode), _FILE_WRITE, ctypes.byref(file))
@@ -250,7 +254,7 @@ class OpenFilesystem:
             raise Ext2Error(number, "ext2fs_file_close")
 
     def set_attributes(self, inode: int, attributes: Iterable[tuple[str, bytes]]) -> None:
-        """Set extended attributes, names with their prefix."""
+        """Set extended attributes, given as (name with prefix, value)."""
         handle = ctypes.c_void_p()
         self._call("ext2fs_xattrs_open", ctypes.c_uint32(inode), ctypes.byref(handle))
         try:

@@ -1,4 +1,4 @@
-"""A tree shown to a tool that reads it itself, as what it is to become."""
+"""Change a tree temporarily for a tool that reads it directly."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from kiwinb.sandbox.devices import make_stand_in
 from kiwinb.storage.filesystem.content import Content
 
 NODES = {"char": stat.S_IFCHR, "block": stat.S_IFBLK}
-"""File type bits of device nodes by kind of entry."""
+"""File type bits of device nodes, by kind of entry."""
 
 
 @contextmanager
 def presented(content: Content, *, fifos: bool) -> Iterator[None]:
-    """Hide from the tree what only the host has in it, and put it back afterwards.
+    """Remove what must not get into an image from a tree, and restore it afterwards.
 
-    These are extended attributes that are left out of images. The tree of a step is its own: others
-    never see this.
+    This affects extended attributes that belong to the host. Other processes do not see the change,
+    because each step has its own tree.
 
     Args:
         content: The tree.
-        fifos: A fifo takes the place of each stand-in for a device node.
+        fifos: Whether to replace each stand-in for a device node by a fifo, too.
     """
     with ExitStack() as undo:
         for entry in content.entries:
@@ -37,7 +37,7 @@ def presented(content: Content, *, fifos: bool) -> Iterator[None]:
 
 
 def left_out(content: Content) -> tuple[bytes, ...]:
-    """Paths of the tree that are not in the content, but for those below others."""
+    """Return the paths of the tree that the content leaves out, without the paths below them."""
     kept = {entry.path for entry in content.entries}
     found: list[bytes] = []
     queue = [b"."]
@@ -63,7 +63,7 @@ def _hide_attributes(path: bytes, entry: Entry, undo: ExitStack) -> None:
 
 
 def _swap(path: bytes, entry: Entry, undo: ExitStack) -> None:
-    """Put a fifo where a stand-in is."""
+    """Replace a stand-in by a fifo."""
     parent = os.path.dirname(path)  # noqa: PTH120 - bytes
     times = os.lstat(path), os.lstat(parent)
     kinds = NODES[entry.kind] | entry.mode

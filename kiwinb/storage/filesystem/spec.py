@@ -1,4 +1,4 @@
-"""What is asked of a file system, and what each module that makes one offers."""
+"""The protocol that every kind of file system implements, and the data that it works with."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from kiwinb.storage.filesystem.content import Content, Need
 
 @dataclass(frozen=True)
 class Filesystem:
-    """A file system that is to be made.
+    """Specification of a file system to make.
 
     Attributes:
-        kind: What makes it, of ``FILESYSTEMS``.
-        uuid: Its UUID; the volume ID is made of it for FAT.
-        label: Its label, or ``None``.
-        options: Options handed to its mkfs as they are.
-        sector_size: Bytes of a logical sector of the disk it is for.
-        compression: How it compresses, as its attribute of ``<type>`` says; ``None`` when that is
-            not said.
+        kind: The plug-in from ``FILESYSTEMS`` that makes it.
+        uuid: UUID; FAT derives its volume ID from it.
+        label: Label, or ``None``.
+        options: Options that are passed to its mkfs unchanged.
+        sector_size: Size in bytes of a logical sector of the disk.
+        compression: Value of the attribute of ``<type>`` that sets the compression; ``None`` if the
+            attribute is not set.
     """
 
     kind: Used
@@ -36,12 +36,12 @@ class Filesystem:
 
 @dataclass(frozen=True)
 class Growth:
-    """How the running system makes something as large as the device that it is in.
+    """How the running system enlarges a file system or other node to the size of its device.
 
     Attributes:
         tool: The program that does it.
-        package: The package that brings the program.
-        command: A line of shell; ``$device`` is the device. ``/`` is mounted.
+        package: The package that contains the program.
+        command: Shell command, in which ``$device`` is the device of the mounted ``/``.
     """
 
     tool: str
@@ -55,11 +55,11 @@ class FilesystemFull(ImageError):
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told how the making of a file system goes.
+    """Callbacks that report progress while a file system is made.
 
     Attributes:
-        log: Takes one line.
-        progress: Takes how much is done, 0.0 to 1.0.
+        log: Called with each line of output.
+        progress: Called with the completed fraction, from 0.0 to 1.0.
     """
 
     log: Callable[[str], None]
@@ -67,11 +67,11 @@ class Watch:
 
 
 class FilesystemMaker(Protocol):
-    """One kind of file system; each is one module, registered in ``FILESYSTEMS``."""
+    """A kind of file system; each is one module, registered in ``FILESYSTEMS``."""
 
     @property
     def name(self) -> str:
-        """What a description calls it."""
+        """Name in descriptions."""
         ...
 
     @property
@@ -81,56 +81,56 @@ class FilesystemMaker(Protocol):
 
     @property
     def tools(self) -> tuple[str, ...]:
-        """Tools of the host that make it."""
+        """Programs of the host that make it."""
         ...
 
     @property
     def makes_images(self) -> bool:
-        """Whether an image may be this file system and nothing else."""
+        """Whether an image can consist of this file system alone."""
         ...
 
     @property
     def grub_module(self) -> str | None:
-        """GRUB's module that reads it; ``None`` when GRUB cannot."""
+        """GRUB's module that reads it; ``None`` if GRUB cannot read it."""
         ...
 
     @property
     def growth(self) -> Growth | None:
-        """How it grows while it is mounted; ``None`` when it does not."""
+        """How it grows while it is mounted; ``None`` if it cannot."""
         ...
 
     @property
     def subvolumes(self) -> bool:
-        """Whether it has volumes of its own, so that a volume setup needs no LVM."""
+        """Whether it has its own volumes, so that a volume setup does not need LVM."""
         ...
 
     @property
     def read_only(self) -> bool:
-        """Whether the running system can only read it: it is made to measure."""
+        """Whether it is read-only, and therefore exactly as large as its content."""
         ...
 
     @property
     def has_uuid(self) -> bool:
-        """Whether it has a UUID that a running system finds it by."""
+        """Whether it has a UUID by which a running system can find it."""
         ...
 
     @property
     def compression(self) -> str | None:
-        """The attribute of ``<type>`` that says how it compresses; ``None`` when it does not."""
+        """The attribute of ``<type>`` that sets its compression; ``None`` if there is none."""
         ...
 
     @property
     def fstab_type(self) -> str:
-        """What ``/etc/fstab`` calls it."""
+        """Type in ``/etc/fstab``."""
         ...
 
     @property
     def checked(self) -> bool:
-        """Whether ``fsck`` is to check it at boot."""
+        """Whether ``fsck`` should check it at boot."""
         ...
 
     def lacks(self, compression: str | None) -> str | None:
-        """What the tools of this host cannot do of a compression, in one sentence; or ``None``.
+        """Say in one sentence why this host cannot use a compression; ``None`` if it can.
 
         Args:
             compression: See :class:`Filesystem`.
@@ -138,25 +138,25 @@ class FilesystemMaker(Protocol):
         ...
 
     def size(self, need: Need) -> int:
-        """Bytes of a file system that this surely fits into; more when it turns out not to."""
+        """Estimate the size in bytes of a file system for this content, which may be too small."""
         ...
 
     def make(self, image: Path, spec: Filesystem, content: Content, watch: Watch) -> None:
         """Make the file system and fill it.
 
         Args:
-            image: The file, of its final size and nothing but a hole. One that is
-                :attr:`read_only` is made to measure, and gives the file its size.
-            spec: What is asked for.
-            content: What goes into it.
-            watch: Is told how it goes.
+            image: The file, which has its final size and consists of one hole. A file system that
+                is :attr:`read_only` creates the file or changes its size.
+            spec: Specification of the file system.
+            content: Content to fill it with.
+            watch: Callbacks that report progress.
 
         Raises:
-            FilesystemFull: It is too small.
-            ImageError: Something in the tree cannot be kept in this kind of file system.
+            FilesystemFull: The file is too small for the content.
+            ImageError: This kind of file system cannot hold something in the tree.
         """
         ...
 
     def identifier(self, uuid: str) -> str:
-        """What ``UUID=`` and GRUB's ``search --fs-uuid`` call a file system of this UUID."""
+        """Return the form of a UUID for ``UUID=`` and GRUB's ``search --fs-uuid``."""
         ...

@@ -1,4 +1,4 @@
-"""SquashFS: a compressed file system that can only be read, made by mksquashfs."""
+"""SquashFS: a compressed, read-only file system, made by mksquashfs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kiwinb.storage.filesystem.spec import Filesystem, Growth, Watch
 
 _UNCOMPRESSED = ("-noI", "-noId", "-noD", "-noF", "-noX")
 _ATTRIBUTES = ("user.", "trusted.", "security.")
-"""What names of extended attributes may start with; it has no ACLs."""
+"""Prefixes of the extended attributes that it can hold; it has no ACLs."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Squashfs:
 
     def lacks(self, compression: str | None) -> str | None:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
-        return None  # Debian's and Ubuntu's mksquashfs have all that the schema allows
+        return None  # mksquashfs of Debian and Ubuntu has all that the schema allows
 
     def size(self, need: Need) -> int:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
@@ -66,7 +66,7 @@ class Squashfs:
                     *excluded,
                 ],
                 log=watch.log,
-                env={"SOURCE_DATE_EPOCH": str(content.epoch)},  # no time is later
+                env={"SOURCE_DATE_EPOCH": str(content.epoch)},  # the latest time in the image
             )
         watch.progress(1.0)
 
@@ -86,17 +86,20 @@ def _warn(content: Content, watch: Watch) -> None:
     if lost:
         watch.log(
             f"WARNING: SquashFS has no ACLs: those of {len(lost)} files are lost, "
-            f"{shown(lost[0])} the first"
+            f"for example of {shown(lost[0])}"
         )
 
 
 def _pattern(path: bytes) -> str:
-    r"""A pattern that matches this path alone; a ``\`` before it makes a character plain."""
+    r"""Return a pattern that matches only this path, with ``\`` before special characters."""
     return os.fsdecode(re.sub(rb"([^A-Za-z0-9_/\x80-\xff-])", rb"\\\1", path))
 
 
 def _definition(content: Content, entry: Entry) -> str:
-    """What mksquashfs makes a device node of, wherever it is real."""
+    """Return the pseudo-file definition from which mksquashfs makes a device node.
+
+    It works the same for real device nodes and for stand-ins.
+    """
     if b"\n" in entry.path:
         raise ImageError(
             f"mksquashfs cannot take the device node {shown(entry.path)}: its name has a line end",

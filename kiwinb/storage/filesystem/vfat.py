@@ -1,4 +1,4 @@
-"""FAT, for the EFI system partition above all: mkfs.vfat makes it, mtools fill it."""
+"""FAT, mainly for the EFI system partition: mkfs.vfat makes it, and mtools fill it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _LABEL_LENGTH = 11
 
 @dataclass(frozen=True)
 class Fat:
-    """FAT with allocation table entries of 16 or 32 bits.
+    """FAT with 16-bit or 32-bit allocation table entries.
 
-    Owners, modes, links and extended attributes are not kept: FAT has none.
+    FAT has no owners, modes, links or extended attributes: they are lost, except that a symbolic
+    link, a fifo or a device node is an error.
     """
 
     bits: int
@@ -98,7 +99,7 @@ def _volume_id(text: str) -> str:
 
 
 def _copy(content: Content, scratch: Path) -> list[str]:
-    """Lay out the content below a directory, links followed, times set; the names at the top."""
+    """Copy the content to a directory, with its times; return the names at the top level."""
     for entry in content.entries:
         if entry.path == b".":
             continue

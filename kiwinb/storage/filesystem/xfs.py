@@ -1,8 +1,8 @@
-"""XFS: ``mkfs.xfs`` makes the empty file system, and kiwinb writes into it what is in it.
+"""XFS: ``mkfs.xfs`` makes the empty file system, and kiwinb writes the content into it.
 
-A protofile of ``mkfs.xfs`` has no hard links, extended attributes, times, sticky bits, holes nor
-names with blanks. So directories, inodes and files are written here, as large as they are and
-side by side, and the indexes over them at the end.
+A protofile of ``mkfs.xfs`` cannot describe hard links, extended attributes, times, sticky bits,
+holes or names with blanks. So kiwinb itself writes directories, inodes and files, one after the
+other and in their final sizes, and the indexes at the end.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _SMALLEST = 300 * MIB
 _LOG = 68 * MIB
 _LONGEST_LABEL = 12
 _LONGEST_TARGET = 1023
-_DATA_ROOM = 64  # bytes of an inode that attributes leave to its data, if need be
+_DATA_ROOM = 64  # bytes of an inode that its attributes have to leave for its data
 _NAME_TYPES = {"file": 1, "directory": 2, "char": 3, "block": 4, "fifo": 5, "symlink": 7}
 _SPACES = {"user": 0, "trusted": 2, "security": 4}
 _ACLS = {
@@ -67,8 +67,7 @@ _ACLS = {
 }
 _METADATA = {"crc": 1, "finobt": 1, "reflink": 1, "rmapbt": 0, "bigtime": 1, "inobtcount": 1}
 _INODES = {"sparse": 1, "nrext64": 0}
-"""Features, said here so that no default of the host comes in, and so that only those are used
-that GRUB 2.06 reads."""
+"""Features, which replace the host's defaults; GRUB 2.06 supports all of them."""
 
 
 _GROWTH = Growth("xfs_growfs", "xfsprogs", "xfs_growfs /")
@@ -160,7 +159,7 @@ class _Filler:
         return self._inodes[entry.link or entry.path]
 
     def fill(self, watch: Watch) -> None:
-        """Write everything."""
+        """Write all entries."""
         for entry in counted(self._content.entries, watch.progress):
             if entry.path in self._inodes:
                 self._add(entry)
@@ -211,7 +210,7 @@ class _Filler:
         )
 
     def _file(self, entry: Entry) -> list[Extent]:
-        """Write what is in a file."""
+        """Write the content of a file; return its extents."""
         extents = []
         for offset, piece in self._content.pieces(entry):
             at, first = 0, offset // BLOCK
@@ -222,7 +221,7 @@ class _Filler:
         return joined(extents)
 
     def _directory(self, entry: Entry, number: int, attributes: Fork | None) -> tuple[int, Fork]:
-        """Write a directory; its size and its fork."""
+        """Write a directory; return its size in bytes and its fork."""
         names, parent = self._names[entry.path], self._inodes[parent_of(entry)]
         short = short_size(names)
         if short <= data_capacity(self._geometry, attributes):
@@ -261,7 +260,7 @@ class _Filler:
         return self._extents([Extent(0, block, 1)], number, attributes)
 
     def _attributes(self, entry: Entry, number: int) -> Fork:
-        """The fork of an entry's extended attributes."""
+        """Write the extended attributes of an entry; return their fork."""
         found = [_attribute(entry, name, value) for name, value in entry.xattrs]
         short = short_attributes(found)
         room = self._geometry.inode_size - CORE - _DATA_ROOM
@@ -293,11 +292,11 @@ def _attribute(entry: Entry, name: str, value: bytes) -> Attribute:
 
 
 def _acl(value: bytes) -> bytes:
-    """An access control list as XFS keeps it, from what the kernel shows."""
+    """Convert an access control list from the kernel's form to that of XFS."""
     entries = list(struct.iter_unpack("<HHI", value[4:]))
     packed = struct.pack(">I", len(entries))
     for tag, permissions, who in entries:
-        # Only entries for a certain user (2) or group (8) name one.
+        # Only entries for a particular user (2) or group (8) have an ID.
         packed += struct.pack(">IIHH", tag, who if tag in (2, 8) else 0, permissions, 0)
     return packed
 

@@ -1,7 +1,8 @@
-"""Directories of XFS (version 5): their entries, and the hash index over them.
+"""Directories of XFS (version 5): their entries and hash indexes.
 
-Few entries are in the inode itself. More are in one block with its index; more yet in blocks of
-entries, with blocks of index 32 GiB further on, and of free space at 64 GiB.
+A few entries fit in the inode itself. More entries fit in one block together with their index. Even
+more are in blocks of entries, with blocks of the index from 32 GiB on, and blocks that record free
+space from 64 GiB on.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from kiwinb.storage.filesystem.xfs_space import BLOCK, balanced, sealed
 
 LEAF_START = (32 << 30) // BLOCK
 FREE_START = (64 << 30) // BLOCK
-"""Blocks of a directory where its index and its free space start."""
+"""First block of a directory's index, and of its free space records."""
 
 _HEADER = 64
-_FIRST = 96  # of the entries that follow "." and ".."
+_FIRST = 96  # offset of the first entry after "." and ".."
 _ENTRIES = (BLOCK - _HEADER) // 8
 _DIRECTORY = 2
 
@@ -27,9 +28,9 @@ class Name:
     """An entry of a directory.
 
     Attributes:
-        name: Its name.
-        inode: The inode it names.
-        type: The file type that it carries.
+        name: The name.
+        inode: The inode with this name.
+        type: The file type.
     """
 
     name: bytes
@@ -38,18 +39,18 @@ class Name:
 
     @property
     def size(self) -> int:
-        """Bytes in a block."""
+        """Size in a block, in bytes."""
         return -(-(12 + len(self.name)) // 8) * 8
 
 
 @dataclass(frozen=True)
 class Part:
-    """A block of a directory, but for what depends on its place.
+    """A block of a directory, without the fields that :meth:`sealed` sets.
 
     Attributes:
-        offset: Its place in the directory, in blocks.
-        data: Its bytes.
-        layout: Where its place, UUID, owner and checksum go, in bytes.
+        offset: Place in the directory, in blocks.
+        data: The bytes.
+        layout: Byte offsets of the fields for place, UUID, owner and checksum.
     """
 
     offset: int
@@ -58,15 +59,15 @@ class Part:
 
     @property
     def is_data(self) -> bool:
-        """Whether it has entries."""
+        """Whether the block holds entries."""
         return self.offset < LEAF_START
 
     def sealed(self, *, sector: int, uuid: bytes, owner: int) -> bytes:
-        """Its bytes at its place.
+        """Return the bytes with the fields for a place set.
 
         Args:
-            sector: Where it is, in sectors of 512 bytes.
-            uuid: Of the file system.
+            sector: Place in the file system, in sectors of 512 bytes.
+            uuid: UUID of the file system.
             owner: Inode of the directory.
         """
         block = bytearray(self.data)
@@ -82,7 +83,7 @@ _INDEX_LAYOUT = (16, 32, 48, 12)
 
 
 def name_hash(name: bytes) -> int:
-    """XFS's hash of a name in a directory or of an extended attribute."""
+    """Compute XFS's hash of a name in a directory or of an extended attribute."""
     value = 0
     for byte in name:
         value = ((value << 7 | value >> 25) & 0xFFFFFFFF) ^ byte
@@ -90,7 +91,7 @@ def name_hash(name: bytes) -> int:
 
 
 def short_directory(names: Sequence[Name], parent: int) -> bytes:
-    """A directory that is in its inode; inode numbers have 32 bits there."""
+    """Pack a directory that is stored in its inode, with 32-bit inode numbers."""
     parts, offset = [struct.pack(">BBI", len(names), 0, parent)], _FIRST
     for name in names:
         parts.append(struct.pack(">BH", len(name.name), offset))
@@ -100,18 +101,18 @@ def short_directory(names: Sequence[Name], parent: int) -> bytes:
 
 
 def short_size(names: Sequence[Name]) -> int:
-    """Bytes that it takes; more than any inode has when it cannot be in one."""
+    """Return the size of :func:`short_directory` in bytes; a huge one if it cannot be used."""
     large = len(names) > 127 or any(name.inode >> 32 for name in names)
     return 1 << 16 if large else 6 + sum(8 + len(name.name) for name in names)
 
 
 def directory_parts(names: Sequence[Name], own: int, parent: int) -> list[Part]:
-    """The blocks of a directory.
+    """Build the blocks of a directory.
 
     Args:
-        names: Its entries, but for ``.`` and ``..``.
-        own: Its inode.
-        parent: The inode of the directory that it is in.
+        names: The entries, without ``.`` and ``..``.
+        own: Inode of the directory.
+        parent: Inode of its parent directory.
     """
     everything = [Name(b".", own, _DIRECTORY), Name(b"..", parent, _DIRECTORY), *names]
     tail = 8 + 8 * len(everything)
@@ -149,7 +150,11 @@ def _data_blocks(names: Sequence[Name]) -> Iterator[tuple[bytes, list[tuple[int,
 def _data_block(
     magic: bytes, names: Sequence[Name], index: int, end: int
 ) -> tuple[bytearray, list[tuple[int, int]], int]:
-    """A block of entries: its bytes, (hash, address) of each entry, and how much is free."""
+    """Build a block of entries.
+
+    Returns:
+        The block, (hash, address) of each entry, and the number of free bytes.
+    """
     block, at = bytearray(BLOCK), _HEADER
     block[:4] = magic
     pairs = []
@@ -187,10 +192,10 @@ def _leaf(
 
 
 def _index(leaves: Sequence[tuple[int, int]]) -> Iterator[Part]:
-    """A tree of index blocks, whose root is the first one."""
+    """Yield the blocks of an index tree, whose root comes first in the directory."""
     levels = [balanced(leaves, _ENTRIES)]
     while len(levels[-1]) > 1:
-        # Where the blocks below are is known when it is known how many there are of each level.
+        # The 0 is replaced once the number of blocks of each level, and so their places, is known.
         levels.append(balanced([(part[-1][0], 0) for part in levels[-1]], _ENTRIES))
     first, starts = LEAF_START, list[int]()
     for parts in reversed(levels):

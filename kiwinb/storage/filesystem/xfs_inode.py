@@ -1,4 +1,4 @@
-"""Inodes of XFS (version 5) and what hangs on them: extents, links, extended attributes."""
+"""Inodes of XFS (version 5) with their extents, symbolic links and extended attributes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from kiwinb.storage.filesystem.xfs_directory import name_hash
 from kiwinb.storage.filesystem.xfs_space import BLOCK, MOST_BLOCKS, NULL, Geometry, balanced, sealed
 
 CORE = 176
-"""Bytes of an inode before its data fork."""
+"""Number of bytes of an inode before its data fork."""
 
 DEVICE, LOCAL, EXTENTS, BTREE = 0, 1, 2, 3
-"""Forms of a fork."""
+"""Formats of a fork."""
 
 _BIG_TIMES = 0x8
 _EPOCH_OFFSET = 1 << 31
@@ -37,7 +37,7 @@ class Extent:
     count: int
 
     def packed(self) -> bytes:
-        """As it is on disk."""
+        """Pack the extent in its form on disk."""
         return struct.pack(
             ">QQ",
             self.offset << 9 | self.block >> 43,
@@ -46,7 +46,7 @@ class Extent:
 
 
 def joined(extents: Sequence[Extent]) -> list[Extent]:
-    """Extents, those that follow on one another as one."""
+    """Join extents that directly follow each other."""
     found: list[Extent] = []
     for extent in extents:
         if found:
@@ -66,9 +66,9 @@ class Fork:
 
     Attributes:
         form: ``DEVICE``, ``LOCAL``, ``EXTENTS`` or ``BTREE``.
-        data: What of it is in the inode.
-        extents: Number of its extents.
-        blocks: Number of its blocks.
+        data: The part that is stored in the inode.
+        extents: Number of extents.
+        blocks: Number of blocks.
     """
 
     form: int
@@ -79,16 +79,16 @@ class Fork:
 
 @dataclass(frozen=True)
 class Facts:
-    """What an inode says about a file.
+    """Metadata of a file in its inode.
 
     Attributes:
         mode: File type and permissions.
         uid: Owner.
         gid: Group.
         links: Number of its names.
-        size: In bytes.
-        modified_ns: In nanoseconds since 1970-01-01 UTC.
-        created_ns: Likewise.
+        size: Size in bytes.
+        modified_ns: Modification time, in nanoseconds since 1970-01-01 UTC.
+        created_ns: Creation time, in nanoseconds since 1970-01-01 UTC.
     """
 
     mode: int
@@ -101,7 +101,7 @@ class Facts:
 
 
 def free_inode(geometry: Geometry, number: int) -> bytes:
-    """An inode that is not in use."""
+    """Pack an unused inode."""
     data = bytearray(geometry.inode_size)
     _identify(data, geometry, number)
     return sealed(data, 100)
@@ -110,14 +110,14 @@ def free_inode(geometry: Geometry, number: int) -> bytes:
 def packed_inode(
     geometry: Geometry, number: int, facts: Facts, data_fork: Fork, attributes: Fork | None
 ) -> bytes:
-    """An inode in use.
+    """Pack a used inode.
 
     Args:
-        geometry: Of the file system.
-        number: Of the inode.
-        facts: What it says.
-        data_fork: Its data.
-        attributes: Its extended attributes, if it has any.
+        geometry: Geometry of the file system.
+        number: Number of the inode.
+        facts: Metadata of the file.
+        data_fork: Fork of the data.
+        attributes: Fork of the extended attributes, if there are any.
     """
     data = bytearray(geometry.inode_size)
     _identify(data, geometry, number)
@@ -154,12 +154,12 @@ def _time(time: int, big: bool) -> int:
 
 
 def data_capacity(geometry: Geometry, attributes: Fork | None, *, device: bool = False) -> int:
-    """Bytes of an inode for its data fork.
+    """Return the number of bytes that an inode has for its data fork.
 
     Args:
-        geometry: Of the file system.
-        attributes: Its extended attributes, if it has any.
-        device: It is that of a device node or the like.
+        geometry: Geometry of the file system.
+        attributes: Fork of the extended attributes, if there are any.
+        device: Whether the inode is that of a device node or a fifo.
     """
     if device:
         return 8
@@ -176,15 +176,15 @@ def extents_fork(
     allocate: Callable[[], int],
     write: Callable[[int, bytes], None],
 ) -> Fork:
-    """A fork of extents: in the inode when they fit, else in a B-tree.
+    """Build a fork of extents, in the inode if they fit, otherwise in a B-tree.
 
     Args:
-        extents: They, in order.
-        geometry: Of the file system.
-        capacity: Bytes of the inode for the fork.
-        owner: The inode.
-        allocate: Gives out a block.
-        write: Writes one.
+        extents: The extents, in order.
+        geometry: Geometry of the file system.
+        capacity: Number of bytes that the inode has for the fork.
+        owner: Number of the inode.
+        allocate: Returns a free block.
+        write: Called with a block number and data; writes the block.
     """
     blocks = sum(extent.count for extent in extents)
     items = [(extent.offset, extent.packed()) for extent in extents]
@@ -215,19 +215,19 @@ def extents_fork(
 
 
 def _with_keys(items: Sequence[tuple[int, bytes]], most: int) -> bytes:
-    """Keys, then pointers, each with room for as many as there can be."""
+    """Pack keys and then pointers, leaving room after the keys for ``most`` of them."""
     keys = b"".join(struct.pack(">Q", item[0]) for item in items)
     return keys.ljust(8 * most, b"\0") + b"".join(item[1] for item in items)
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """An extended attribute as XFS keeps it.
+    """An extended attribute in the form that XFS stores.
 
     Attributes:
-        name: Without the prefix.
-        value: Its value.
-        space: 0 for ``user.``, 2 for what the file system and root use, 4 for ``security.``.
+        name: Name without the prefix.
+        value: The value.
+        space: Namespace: 0 for ``user.``, 2 for ``trusted.`` and ACLs, 4 for ``security.``.
     """
 
     name: bytes
@@ -236,7 +236,7 @@ class Attribute:
 
 
 def short_attributes(attributes: Sequence[Attribute]) -> bytes | None:
-    """Attributes that are in the inode; ``None`` when one is too long for that."""
+    """Pack attributes for the inode itself; ``None`` if a value is too long for that."""
     if any(len(item.value) > 255 for item in attributes):
         return None
     parts = [
@@ -250,12 +250,12 @@ def short_attributes(attributes: Sequence[Attribute]) -> bytes | None:
 def attribute_block(
     attributes: Sequence[Attribute], *, uuid: bytes, owner: int, sector: int
 ) -> bytes | None:
-    """A block of attributes; ``None`` when they do not fit into one.
+    """Pack a block of attributes; ``None`` if they do not fit in one block.
 
     Args:
-        attributes: What is in it.
-        uuid: Of the file system.
-        owner: Inode that they belong to.
+        attributes: The attributes.
+        uuid: UUID of the file system.
+        owner: Number of the inode.
         sector: Place of the block, in sectors of 512 bytes.
     """
     items = sorted(attributes, key=lambda item: (name_hash(item.name), item.name))
@@ -264,7 +264,7 @@ def attribute_block(
     for index, item in enumerate(items):
         size = -(-(3 + len(item.name) + len(item.value)) // 4) * 4
         top -= size
-        # A larger one is in blocks of its own in XFS.
+        # XFS stores larger attributes in separate blocks.
         if top < base or size > BLOCK - BLOCK // 4:
             return None
         head = struct.pack(">HB", len(item.value), len(item.name)) + item.name + item.value
@@ -279,12 +279,12 @@ def attribute_block(
 
 
 def symlink_block(target: bytes, *, uuid: bytes, owner: int, sector: int) -> bytes:
-    """The block of a symbolic link that does not fit into its inode.
+    """Pack the block of a symbolic link that does not fit in its inode.
 
     Args:
-        target: Where it points to.
-        uuid: Of the file system.
-        owner: Inode of the link.
+        target: Target of the link.
+        uuid: UUID of the file system.
+        owner: Number of the link's inode.
         sector: Place of the block, in sectors of 512 bytes.
     """
     block = bytearray(BLOCK)

@@ -1,11 +1,11 @@
-"""The space of an XFS file system (version 5) that ``mkfs.xfs`` has just made, in a file.
+"""Manage the space of an empty XFS file system (version 5) that ``mkfs.xfs`` has made in a file.
 
-It gives out blocks and inodes, and writes in the end the indexes that say what is used: free
-space, inodes, and the counters of the superblock. As the file system starts out empty and nothing
-is given back, each allocation group has a handful of free extents at any time.
+The module allocates blocks and inodes, and finally writes the records of their use: the indexes of
+free space and inodes, and the counters of the superblock. Because the file system starts empty and
+nothing is ever freed, each allocation group always has only a few free extents.
 
-Structures and offsets are those of the book "XFS Algorithms & Data Structures". Numbers are big
-endian, but for the checksums.
+Source of the format: the book "XFS Algorithms & Data Structures". Numbers are big endian, except
+for the checksums.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from kiwinb.storage.filesystem.spec import FilesystemFull
 
 BLOCK = 4096
 CHUNK = 64
-"""Inodes that are made at a time."""
+"""Number of inodes that are created together."""
 
 NULL = 0xFFFFFFFF
 INODE_SHARE = 4
-"""An allocation group gives at most one part of so many to inodes."""
+"""An allocation group uses at most 1/INODE_SHARE of its blocks for inodes."""
 
 MOST_BLOCKS = (1 << 21) - 1
-"""Blocks of one extent."""
+"""Largest number of blocks of an extent."""
 
 _MAGIC = b"XFSB"
 _ATTRIBUTES = 0x10
@@ -43,20 +43,20 @@ _NODE_RECORDS = (BLOCK - _SHORT_HEADER) // 8
 
 @dataclass(frozen=True)
 class Geometry:
-    """What the superblock says.
+    """Geometry of a file system, from its superblock.
 
     Attributes:
-        uuid: Of the file system.
-        group_blocks: Blocks of an allocation group.
-        group_bits: Bits of a block number within its group.
+        uuid: UUID of the file system.
+        group_blocks: Number of blocks of an allocation group.
+        group_bits: Number of bits of a block number within its group.
         groups: Number of allocation groups.
-        sector: Bytes of a sector.
-        inode_size: In bytes.
-        inode_bits: Bits of an inode's number within its block.
-        alignment: Blocks that inodes start at a multiple of.
+        sector: Size of a sector in bytes.
+        inode_size: Size of an inode in bytes.
+        inode_bits: Number of bits of an inode number within its block.
+        alignment: Number of blocks to which chunks of inodes are aligned.
         root: Inode of the root directory.
-        own_inodes: Bitmap and summary of the real-time part.
-        big_times: Times are counted in nanoseconds from 1901.
+        own_inodes: Inodes of the bitmap and the summary of the real-time section.
+        big_times: Whether times are nanoseconds since 1901.
     """
 
     uuid: bytes
@@ -73,10 +73,10 @@ class Geometry:
 
     @classmethod
     def read(cls, superblock: bytes) -> Geometry:
-        """From a superblock.
+        """Read the geometry from a superblock.
 
         Raises:
-            ImageError: It has what kiwinb does not write.
+            ImageError: kiwinb does not support a feature of the file system.
         """
         if superblock[:4] != _MAGIC:
             raise ImageError("mkfs.xfs made no XFS file system")
@@ -86,8 +86,8 @@ class Geometry:
             raise ImageError("kiwinb fills XFS file systems with blocks of 4096 bytes only")
         if read_only & ~_READ_ONLY_FEATURES or features & ~_FEATURES:
             raise ImageError(
-                "kiwinb does not fill XFS file systems with the features of these options",
-                remedy="leave -m rmapbt, -m parent, -i exchange and the like out of the options",
+                "kiwinb does not support the features of XFS that the options select",
+                remedy="leave options such as -m rmapbt, -m parent and -i exchange out",
             )
         root, bitmap, summary = struct.unpack_from(">QQQ", superblock, 56)
         group_blocks, groups = struct.unpack_from(">II", superblock, 84)
@@ -109,27 +109,32 @@ class Geometry:
 
     @property
     def chunk_blocks(self) -> int:
-        """Blocks of a chunk of inodes."""
+        """Number of blocks of a chunk of inodes."""
         return CHUNK * self.inode_size // BLOCK
 
     def byte_of_block(self, block: int) -> int:
-        """Where a block is in the image."""
+        """Return the byte offset of a block in the image."""
         group = block >> self.group_bits
         within = block & (1 << self.group_bits) - 1
         return (group * self.group_blocks + within) * BLOCK
 
     def byte_of_inode(self, inode: int) -> int:
-        """Where an inode is in the image."""
+        """Return the byte offset of an inode in the image."""
         within = inode & (1 << self.inode_bits) - 1
         return self.byte_of_block(inode >> self.inode_bits) + within * self.inode_size
 
     def sector_of_block(self, block: int) -> int:
-        """A block's place in sectors of 512 bytes, which its header says."""
+        """Return the place of a block in sectors of 512 bytes, which block headers record."""
         return self.byte_of_block(block) // 512
 
 
 def sealed(block: bytearray, checksum: int) -> bytes:
-    """A block with the right checksum at an offset."""
+    """Return a block with its checksum set.
+
+    Args:
+        block: The block.
+        checksum: Byte offset of the checksum field.
+    """
     block[checksum : checksum + 4] = bytes(4)
     struct.pack_into("<I", block, checksum, crc32c(block) ^ 0xFFFFFFFF)
     return bytes(block)
@@ -139,13 +144,13 @@ _Item = TypeVar("_Item")
 
 
 def balanced(items: Sequence[_Item], most: int) -> list[Sequence[_Item]]:
-    """Cut into as few parts as there can be, of about the same size; at least one.
+    """Divide items into as few parts of about the same size as possible, and at least one.
 
-    Blocks of a B-tree, other than its root, are to be half full at least.
+    Blocks of a B-tree, except for its root, have to be at least half full.
 
     Args:
-        items: What is cut.
-        most: Items of one part.
+        items: The items.
+        most: Largest number of items in a part.
     """
     count = max(1, -(-len(items) // most))
     cuts = [len(items) * index // count for index in range(count + 1)]
@@ -153,7 +158,7 @@ def balanced(items: Sequence[_Item], most: int) -> list[Sequence[_Item]]:
 
 
 def _index_blocks(chunks: int) -> int:
-    """Blocks of an index of chunks of inodes, beside its root."""
+    """Return the number of blocks of an index of inode chunks, without its root."""
     blocks, level, most = 0, chunks, _LEAF_RECORDS
     while level > most:
         level = -(-level // most)
@@ -166,11 +171,11 @@ class _Group:
     """An allocation group.
 
     Attributes:
-        number: From 0.
-        free: Its free extents (first block, count), by place.
-        chunks: First inode of each chunk, within the group, by place.
-        used: How many inodes are in use; those of the first chunks, from the first on.
-        index: Blocks set aside for the index of inodes, beside its root.
+        number: Number of the group, from 0.
+        free: Free extents as (first block, count), in their order on disk.
+        chunks: First inode of each chunk within the group, in their order on disk.
+        used: Number of inodes in use, from the first inode of the first chunk on.
+        index: Blocks reserved for the index of inodes, without its root.
     """
 
     number: int
@@ -181,10 +186,13 @@ class _Group:
 
 
 class Space:
-    """The space of a new file system; see :meth:`finish`.
+    """The space of a new file system; :meth:`finish` has to be called at the end.
 
     Args:
         file: The image, open for reading and writing.
+
+    Raises:
+        ImageError: The file system is not empty, or kiwinb does not support one of its features.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -215,10 +223,10 @@ class Space:
         return sum(count for group in self._groups for _, count in group.free)
 
     def allocate(self, count: int) -> list[tuple[int, int]]:
-        """Give out blocks, as extents (first block, count), in as few as there can be.
+        """Allocate blocks in as few extents as possible, returned as (first block, count).
 
         Raises:
-            FilesystemFull: There are not so many.
+            FilesystemFull: There are not enough free blocks.
         """
         found: list[tuple[int, int]] = []
         while count:
@@ -238,14 +246,18 @@ class Space:
         return found
 
     def allocate_block(self) -> int:
-        """Give out one block."""
+        """Allocate one block.
+
+        Raises:
+            FilesystemFull: There is no free block.
+        """
         return self.allocate(1)[0][0]
 
     def inodes(self, count: int) -> list[int]:
-        """Give out inodes; call it once, before blocks are given out.
+        """Allocate inodes; call this once, before any blocks are allocated.
 
         Raises:
-            FilesystemFull: There is not so much room.
+            FilesystemFull: There is not enough room for them.
         """
         geometry = self.geometry
         left = count - (CHUNK - self._groups[0].used)
@@ -267,7 +279,7 @@ class Space:
         return found
 
     def _make_chunks(self, group: _Group, wanted: int) -> int:
-        """Make room for chunks of inodes side by side; how many there are then."""
+        """Reserve contiguous space for chunks of inodes; return the number of chunks."""
         geometry = self.geometry
         at = max(range(len(group.free)), key=lambda index: group.free[index][1])
         start, length = group.free[at]
@@ -286,7 +298,7 @@ class Space:
         return count
 
     def unused_inodes(self) -> list[int]:
-        """The inodes that were made and not given out."""
+        """Return the inodes in chunks that were not allocated."""
         bits = self.geometry.group_bits + self.geometry.inode_bits
         return [
             group.number << bits | group.chunks[index // CHUNK] + index % CHUNK
@@ -303,11 +315,7 @@ class Space:
         self._write(self.geometry.byte_of_inode(number), data)
 
     def finish(self) -> None:
-        """Write what says which blocks and inodes are in use.
-
-        Raises:
-            FilesystemFull: There is no room for it.
-        """
+        """Write the indexes and counters that record the used blocks and inodes."""
         made = used = 0
         for group in self._groups:
             made += len(group.chunks) * CHUNK
@@ -358,7 +366,11 @@ class Space:
     def _write_inode_index(
         self, group: _Group, magic: bytes, root: int, chunks: Sequence[tuple[int, int]]
     ) -> tuple[int, int]:
-        """Write a B-tree of chunks (first inode, number of free ones); its levels and blocks."""
+        """Write a B-tree of chunks, given as (first inode, number of free inodes).
+
+        Returns:
+            The number of levels and the number of blocks.
+        """
         mask = (1 << CHUNK) - 1
         level, blocks, per_block = 0, 0, _LEAF_RECORDS
         items = [
@@ -391,7 +403,7 @@ class Space:
             per_block = _NODE_RECORDS
 
     def _index_block(self, group: _Group) -> int:
-        """Give out a block of a group for its indexes."""
+        """Allocate a block of a group for its indexes."""
         if not group.free:
             raise FilesystemFull("the XFS file system is too small for its content")
         start, length = group.free[-1]
