@@ -1,4 +1,4 @@
-"""Initrds: made by tools of the root tree, one module for each, registered here."""
+"""Build initrds with tools of the root tree, one module for each tool, all registered here."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ from kiwinb.steps.registry import Registry
 INITRD_TOOLS: Registry[InitrdTool] = Registry(
     "initrd tool", (Dracut(), InitramfsTools()), error=ImageError
 )
-"""All initrd tools; of several in one tree, the first one makes the initrd."""
+"""All initrd tools; if a tree has several, the first one makes the initrd."""

@@ -1,4 +1,4 @@
-"""The initrd of each kernel in the root tree."""
+"""Build the initrd of each kernel in the root tree."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class BuildInitrd:
     """Build an initrd for each kernel, with a tool of the tree.
 
     Attributes:
-        tools: The tools that may make it, the preferred one first; with none, no initrd is made.
-        epoch: Time of the files in it, in seconds since 1970-01-01 UTC.
+        tools: The tools to choose from, the preferred one first; if empty, no initrd is built.
+        epoch: Time of the files in the initrds, in seconds since 1970-01-01 UTC.
     """
 
     output: ClassVar[Output] = "tree"
@@ -34,11 +34,12 @@ class BuildInitrd:
     epoch: int
 
     def run(self, context: StepContext) -> None:
-        """Build them; there is nothing to do when there is no kernel.
+        """Build the initrds; do nothing if there is no kernel.
 
         Raises:
-            ImageError: The tree has a kernel and none of the tools, or its distribution, which
-                names kernels and initrds, is not known.
+            ImageError: The tree has a kernel but none of the tools, or kiwinb does not know its
+                distribution and so the names of kernels and initrds.
+            CommandError: The tool failed.
         """
         root = context.root
         modules = resolve_in(root, "/usr/lib/modules")
@@ -61,11 +62,11 @@ class BuildInitrd:
 
 
 def plan_initrd(system: str | None, epoch: int) -> BuildInitrd:
-    """The action that makes the initrd of an image.
+    """Plan the action that builds the initrds of an image.
 
     Args:
-        system: ``initrd_system`` of the type.
-        epoch: Time of the files in it, in seconds since 1970-01-01 UTC.
+        system: The ``initrd_system`` attribute of the ``<type>``.
+        epoch: Time of the files in the initrds, in seconds since 1970-01-01 UTC.
     """
     names = INITRD_TOOLS.where(lambda tool: system in tool.systems)
     return BuildInitrd(tuple(INITRD_TOOLS.use(name) for name in names), epoch)

@@ -1,4 +1,4 @@
-"""dracut."""
+"""Build initrds with dracut."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Dracut:
     honours: frozenset[str] = frozenset()
 
     def package(self, distribution: Distribution) -> str:
-        """Name of the package that brings it."""
+        """See :class:`kiwinb.initrd.tool.InitrdTool`."""
         return distribution.packages.dracut
 
     def find(self, root: Path) -> bool:
-        """Whether a root tree has it."""
+        """See :class:`kiwinb.initrd.tool.InitrdTool`."""
         return resolve_in(root, "/usr/bin/dracut").exists()
 
     def build(self, chroot: Chroot, root: Path, kernel: str, initrd: str, epoch: int) -> None:
-        """Make the initrd for any machine, not for the host."""
+        """Build an initrd that is not specific to this host."""
         options = ("--force", "--no-hostonly", "--reproducible")
         chroot.run(["dracut", *options, initrd, kernel], env={"SOURCE_DATE_EPOCH": str(epoch)})

@@ -1,4 +1,4 @@
-"""initramfs-tools, of Debian."""
+"""Build initrds with Debian's initramfs-tools."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class InitramfsTools:
     honours: frozenset[str] = frozenset()
 
     def package(self, distribution: Distribution) -> str:
-        """Name of the package that brings it, or what the distribution has in its place."""
+        """Name of the distribution's own initrd tool, which is initramfs-tools on Debian."""
         return distribution.packages.initrd
 
     def find(self, root: Path) -> bool:
-        """Whether a root tree has it."""
+        """See :class:`kiwinb.initrd.tool.InitrdTool`."""
         return resolve_in(root, "/usr/sbin/update-initramfs").exists()
 
     def build(self, chroot: Chroot, root: Path, kernel: str, initrd: str, epoch: int) -> None:
-        """Make the initrd; update-initramfs knows its name."""
+        """Build the initrd; update-initramfs chooses its name."""
         resolve_in(root, initrd).unlink(missing_ok=True)
         # In another locale, its shells would look for their messages at each of their starts
         env = {"SOURCE_DATE_EPOCH": str(epoch), "LC_ALL": "C"}

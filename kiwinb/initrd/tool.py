@@ -1,4 +1,4 @@
-"""What each initrd tool offers."""
+"""The protocol that every initrd tool implements."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from kiwinb.sandbox.chroot import Chroot
 
 
 class InitrdTool(Protocol):
-    """A tool of the root tree that makes initrds; registered in ``kiwinb.initrd``."""
+    """A tool of the root tree that builds initrds; registered in ``kiwinb.initrd``."""
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the tool."""
         ...
 
     @property
@@ -24,33 +24,33 @@ class InitrdTool(Protocol):
 
     @property
     def systems(self) -> frozenset[str | None]:
-        """Values of ``initrd_system`` that it may make the initrd for; ``None`` for none given."""
+        """Values of ``initrd_system`` that allow this tool; ``None`` if the attribute is absent."""
         ...
 
     @property
     def honours(self) -> frozenset[str]:
-        """What it heeds of ``<initrd>`` in a description."""
+        """The attributes and child elements of ``<initrd>`` that affect the result."""
         ...
 
     def package(self, distribution: Distribution) -> str:
-        """Name of the package that brings it."""
+        """Return the name of the package that contains the tool."""
         ...
 
     def find(self, root: Path) -> bool:
-        """Whether a root tree has it."""
+        """Tell whether a root tree has the tool."""
         ...
 
     def build(self, chroot: Chroot, root: Path, kernel: str, initrd: str, epoch: int) -> None:
-        """Make the initrd of a kernel.
+        """Build the initrd of a kernel.
 
         Args:
-            chroot: The root tree, open.
-            root: The same tree, as the host sees it.
+            chroot: The root tree, opened to run commands in it.
+            root: Path of the same tree on the host.
             kernel: Version of the kernel.
-            initrd: Absolute path in the tree.
-            epoch: Time of the files in it, in seconds since 1970-01-01 UTC.
+            initrd: Absolute path of the initrd in the tree.
+            epoch: Time of the files in the initrd, in seconds since 1970-01-01 UTC.
 
         Raises:
-            CommandError: It failed.
+            CommandError: The tool failed.
         """
         ...
