@@ -1,7 +1,7 @@
-"""Distributions: what is true of each, as one frozen record; registered here.
+"""Facts about distributions, one frozen record for each, all registered here.
 
-A distribution is found from the root tree, and from the description before there is one. Nothing
-takes a tree that it does not know for one that it does.
+The root tree, or the description before there is a tree, identifies the distribution. kiwinb never
+treats an unknown distribution as a known one.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from kiwinb.steps.registry import Registry
 DISTRIBUTIONS: Registry[Distribution] = Registry(
     "distribution", (DEBIAN, UBUNTU, REDHAT, SUSE, ARCH, ALPINE), error=ImageError
 )
-"""All distributions that are known, by name."""
+"""All known distributions, by name."""
 
 _RELEASE_FILES = ("/etc/os-release", "/usr/lib/os-release")
 
 
 def named(name: str) -> Distribution:
-    """The distribution that a description names, by its name or an alias.
+    """Find the distribution that a description names, by its name or an alias.
 
     Raises:
-        ImageError: None is called so.
+        ImageError: There is no distribution of that name.
     """
     for distribution in DISTRIBUTIONS.values():
         if name in distribution.aliases:
@@ -41,7 +41,7 @@ def named(name: str) -> Distribution:
 
 
 def release_text(root: Path) -> str:
-    """The text of os-release(5) in a root tree; empty when the tree has none."""
+    """Read os-release(5) of a root tree; empty if the tree does not have it."""
     for name in _RELEASE_FILES:
         file = resolve_in(root, name)
         if file.is_file():
@@ -50,15 +50,15 @@ def release_text(root: Path) -> str:
 
 
 def release(root: Path) -> Mapping[str, str]:
-    """What os-release(5) of a root tree assigns."""
+    """Return the variables in os-release(5) of a root tree."""
     return _assignments(release_text(root))
 
 
 def find_in_tree(root: Path) -> Distribution:
-    """The distribution that a root tree is of.
+    """Find the distribution of a root tree.
 
     Raises:
-        ImageError: The tree does not say, or it is one that kiwinb does not know.
+        ImageError: The tree does not say its distribution, or kiwinb does not know it.
     """
     said = release(root)
     names = (said.get("ID", ""), *said.get("ID_LIKE", "").split())
@@ -68,35 +68,38 @@ def find_in_tree(root: Path) -> Distribution:
                 return distribution
     file = _RELEASE_FILES[0]
     raise ImageError(
-        f"the root tree is of a distribution that kiwinb does not know: {names[0]} (in {file})"
+        f"the root tree has a distribution that kiwinb does not know: {names[0]} (in {file})"
         if names[0]
-        else f"the root tree does not say which distribution it is of: {file} has no ID",
-        remedy="Let its ID or ID_LIKE name one of: "
+        else f"the root tree does not say which distribution it is: {file} has no ID",
+        remedy="Set its ID or ID_LIKE to one of: "
         + ", ".join(id for item in DISTRIBUTIONS.values() for id in item.ids)
         + ".",
     )
 
 
 def package_remedy(root: Path, name: Callable[[Packages], str]) -> str:
-    """The remedy for a tree that lacks something: the package that brings it.
+    """Return a remedy that names the package to add to a tree.
 
     Args:
         root: The root tree.
-        name: Takes the package's name from a distribution's packages.
+        name: Function that picks the package name from a distribution's packages.
     """
     try:
         return f"Add the package {name(find_in_tree(root).packages)}."
     except ImageError:
-        return "Add the package that has it."
+        return "Add the package that contains it."
 
 
 def of_manager(manager: str | None) -> tuple[Distribution, ...]:
-    """The distributions that a package manager installs: what is known before there is a tree."""
+    """Return the distributions that a package manager can install.
+
+    This is all that is known about the distribution before there is a tree.
+    """
     return tuple(item for item in DISTRIBUTIONS.values() if manager in item.managers)
 
 
 def of_mirror(alias: str) -> Distribution | None:
-    """The distribution that a mirror of this alias holds."""
+    """Return the distribution on a mirror with this alias; ``None`` if it is not known."""
     return next((item for item in DISTRIBUTIONS.values() if alias in item.mirrors), None)
 
 

@@ -1,4 +1,4 @@
-"""What is true of a distribution, as one frozen record."""
+"""Facts about a distribution, as a frozen record."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class CertificateStore:
-    """Where CA certificates are added.
+    """A store of CA certificates.
 
     Attributes:
-        directory: Directory of the tree that they are put into.
-        command: Updates the store from there, in the tree.
+        directory: Directory of the tree to add certificates to.
+        command: Command in the tree that updates the store from this directory.
     """
 
     directory: str
@@ -21,20 +21,20 @@ class CertificateStore:
 
 @dataclass(frozen=True)
 class Packages:
-    """Names of the packages that bring what messages ask a user to add.
+    """Names of packages that messages suggest to users.
 
     Attributes:
-        kernel: A kernel.
-        dracut: The initrd generator dracut.
-        initrd: The distribution's own initrd generator.
-        users: ``useradd``.
-        timezones: ``/usr/share/zoneinfo``.
-        locales: Locales, or the tool that makes them.
-        fdisk: ``sfdisk``.
-        util_linux: ``partx`` and ``findmnt``.
-        systemd: systemd as init.
-        emulator: QEMU's user mode emulation, for a host of this distribution. ``{name}`` stands
-            for what QEMU calls the emulated machine, ``{family}`` for the family of it.
+        kernel: Package with a kernel.
+        dracut: Package with dracut.
+        initrd: Package with the distribution's own initrd generator.
+        users: Package with ``useradd``.
+        timezones: Package with ``/usr/share/zoneinfo``.
+        locales: Package with locales, or with the tool that makes them.
+        fdisk: Package with ``sfdisk``.
+        util_linux: Package with ``partx`` and ``findmnt``.
+        systemd: Package that makes systemd the init system.
+        emulator: Package with QEMU's user mode emulation, for a host with this distribution.
+            ``{name}`` stands for QEMU's name of the emulated machine, ``{family}`` for its family.
     """
 
     kernel: str
@@ -51,24 +51,25 @@ class Packages:
 
 @dataclass(frozen=True)
 class Distribution:
-    """One distribution, or a family of them; registered in ``kiwinb.distributions``.
+    """A distribution, or a family of distributions; registered in ``kiwinb.distributions``.
 
     Attributes:
-        name: Its name; ``target_distribution`` of a description may be that or an alias.
-        ids: What ``ID`` of os-release(5) says; what derives from it names one in ``ID_LIKE``.
-        managers: Names of the package managers that it may be installed with.
+        name: Name; ``target_distribution`` of a description is this or an alias.
+        ids: Values of ``ID`` in os-release(5); derivatives have one of them in ``ID_LIKE``.
+        managers: Names of the package managers that can install it.
         certificates: Its store of CA certificates.
         packages: Names of packages, for messages.
         kernels: Names of kernels in ``/boot``; ``{}`` stands for the version.
-        initrds: Names of initrds in ``/boot``, that which is made first.
-        grub_directory: Where GRUB has its configuration and modules.
-        grub_prefix: What the names of GRUB's tools start with: ``grub-`` or ``grub2-``.
-        efi_vendors: Directory of the EFI system partition that the signed loaders look into, by
-            ``ID``; that of an ``ID`` which is not listed is the ``ID`` itself.
+        initrds: Names of initrds in ``/boot``; kiwinb uses the first one for those it builds.
+        grub_directory: Directory of GRUB's configuration and modules.
+        grub_prefix: Prefix of the names of GRUB's tools: ``grub-`` or ``grub2-``.
+        efi_vendors: Directory on the EFI system partition where the signed GRUB looks for its
+            configuration, by ``ID``. For an ``ID`` that is not listed, it is the ``ID`` itself.
         keyrings: Names of the files that hold its archive keys, without suffix.
-        mirrors: Aliases of mirrors that hold it.
+        mirrors: Aliases of its mirrors.
         aliases: Other names in descriptions.
-        merged_usr: ``/bin``, ``/sbin`` and ``/lib`` are links to ``/usr`` in its current releases.
+        merged_usr: Whether ``/bin``, ``/sbin`` and ``/lib`` are links to ``/usr`` in its current
+            releases.
         revision: See :class:`~kiwinb.steps.registry.Plugin`.
     """
 
@@ -89,11 +90,11 @@ class Distribution:
     revision: int = 1
 
     def initrd_name(self, version: str) -> str:
-        """Name of the initrd that is made for a kernel, in ``/boot``."""
+        """Return the name in ``/boot`` of the initrd that is built for a kernel version."""
         return self.initrds[0].format(version)
 
     def kernel_version(self, name: str) -> str | None:
-        """The version of a kernel, by the kernel's name in ``/boot``; ``None`` if it is none."""
+        """Return the version of a kernel from its name in ``/boot``; ``None`` for other files."""
         for form in self.kernels:
             before, _, after = form.partition("{}")
             version = name.removeprefix(before).removesuffix(after)
@@ -102,9 +103,9 @@ class Distribution:
         return None
 
     def efi_vendor(self, id: str) -> str:
-        """The directory of the EFI system partition that the distribution's loaders look into.
+        """Return the directory below ``EFI`` where the signed GRUB looks for its configuration.
 
         Args:
-            id: What ``ID`` of os-release(5) says.
+            id: Value of ``ID`` in os-release(5).
         """
         return self.efi_vendors.get(id, id)

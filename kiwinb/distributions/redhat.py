@@ -1,4 +1,4 @@
-"""Fedora, Red Hat Enterprise Linux, and what is built from them."""
+"""Fedora, Red Hat Enterprise Linux, and their derivatives."""
 
 from __future__ import annotations
 

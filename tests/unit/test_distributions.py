@@ -45,7 +45,7 @@ def test_the_file_of_usr_counts_where_etc_has_none(tmp_path: Path) -> None:
 
 
 def test_nothing_is_taken_for_another_distribution(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="does not say which distribution it is of"):
+    with pytest.raises(ImageError, match="does not say which distribution it is:"):
         find_in_tree(tmp_path)
     with pytest.raises(ImageError, match=r"does not know: plan9 \(in /etc/os-release\)") as caught:
         find_in_tree(tree(tmp_path, "ID=plan9\nID_LIKE='unix bell'\n"))
