@@ -1,4 +1,4 @@
-"""Packages: one package per package manager, registered here."""
+"""Package managers, one Python package for each, all registered here."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from kiwinb.packages.manager import PackageManager
 from kiwinb.steps.registry import Registry
 
 MANAGERS: Registry[PackageManager] = Registry("package manager", (Apt(),), error=PackageError)
-"""Package managers by what ``<packagemanager>`` calls them."""
+"""Package managers, by the value of ``<packagemanager>``."""

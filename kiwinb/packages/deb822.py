@@ -1,4 +1,4 @@
-"""Paragraphs of ``Field: value`` lines, as dpkg and apt write them: deb822(5)."""
+"""Parse paragraphs of ``Field: value`` lines, as dpkg and apt write them; see deb822(5)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 
 def paragraphs(text: str) -> Iterator[dict[str, str]]:
-    """The paragraphs of a file, each as fields by lower-case name.
+    """Yield the paragraphs of a file, each as a mapping of lower-case field names to values.
 
-    Continuation lines keep their line breaks and lose their leading blanks; comments and the
-    armor of a signed file are passed over.
+    Values keep the line breaks of continuation lines, but not their indentation. Comments and the
+    armor of a signed file are skipped.
     """
     fields: dict[str, str] = {}
     name = ""

@@ -1,4 +1,4 @@
-"""What every package manager offers to the steps of a build."""
+"""The protocol that every package manager implements, and the data that it works with."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from kiwinb.steps.step import HostPaths, StepContext
 
 @dataclass(frozen=True)
 class ResolvedRepository:
-    """A repository of the description, resolved to what the host can reach.
+    """A repository of the description, resolved to URLs that the host can reach.
 
     Attributes:
         alias: Name in logs, errors and file names.
-        path: The source path as the description has it (``mirror:debian``): it is in the key.
-        urls: Where that is on this host; the first that answers is used. Not in the key: the
-            state of a repository says what it holds, wherever it was read.
-        keys: Keys that sign it: from ``<signing>``, else the distribution's keyring of the host.
+        path: The source path in the description (``mirror:debian``), which keys cover.
+        urls: URLs on this host; the first one that answers is used. Keys do not cover them, because
+            the state of a repository identifies its content, wherever it was read.
+        keys: Keys that sign it, from ``<signing>`` or else from the host.
         checked: Whether signatures are checked.
         distribution: Suite (apt), or a flat path that ends in ``/``.
         components: Components (apt).
-        architectures: Architectures in the package manager's own terms; empty for the native one.
-        priority: As in the description; smaller comes first.
-        username: For HTTP authentication.
-        password: For HTTP authentication.
-        used_for_build: Packages are installed from it.
-        included_in_image: It is configured in the image as well.
-        image_url: What the image's own configuration names, for ``included_in_image``.
+        architectures: Architectures in the package manager's terms; empty for that of the build.
+        priority: Priority from the description; a smaller number takes precedence.
+        username: User name for HTTP authentication.
+        password: Password for HTTP authentication.
+        used_for_build: Whether packages are installed from it.
+        included_in_image: Whether it is also configured in the image.
+        image_url: URL for the configuration in the image, if ``included_in_image``.
     """
 
     alias: str
@@ -57,8 +57,8 @@ class HostMirror:
 
     Attributes:
         url: Base URL, without a slash at its end.
-        aliases: Aliases that mean it in descriptions: ``debian`` for ``mirror:debian``.
-        signed_by: Keyring files, or an armored key itself, that the host trusts for it.
+        aliases: Aliases for it in descriptions, such as ``debian`` for ``mirror:debian``.
+        signed_by: Keyring files, or an armored key, that the host trusts for it.
     """
 
     url: str
@@ -68,14 +68,14 @@ class HostMirror:
 
 @dataclass(frozen=True)
 class RepositoryState:
-    """What a set of repositories held when their metadata was read last.
+    """Content of a set of repositories when their metadata was last read.
 
     Attributes:
-        digests: By alias, the SHA-256 of the signed index (apt: ``InRelease``).
-        epoch: Date of the newest index, in seconds since 1970-01-01 UTC; all that a build stamps
-            with a time of its own is stamped with this one.
-        metadata: Directory that holds the metadata itself.
-        read_at: When it was read, in seconds since 1970-01-01 UTC.
+        digests: Alias of each repository, and the SHA-256 of its index (apt: ``InRelease``).
+        epoch: Date of the newest index, in seconds since 1970-01-01 UTC; the build uses it for
+            timestamps.
+        metadata: Directory that holds the metadata.
+        read_at: Time of reading, in seconds since 1970-01-01 UTC.
     """
 
     digests: tuple[tuple[str, Digest], ...]
@@ -90,10 +90,10 @@ class AvailablePackage:
 
     Attributes:
         name: Package name.
-        version: Full version as the package manager prints it.
+        version: Full version, as the package manager prints it.
         arch: Architecture in the package manager's terms.
-        size: Of the package file, in bytes.
-        sha256: Of the package file; empty when the repository does not say it.
+        size: Size of the package file in bytes.
+        sha256: SHA-256 of the package file; empty if the repository does not state it.
     """
 
     name: str
@@ -105,20 +105,20 @@ class AvailablePackage:
 
 @dataclass(frozen=True)
 class PackageRequest:
-    """What a build asks of a package manager: one value, so that an option more touches no call.
+    """A request to a package manager.
 
     Attributes:
         arch: Architecture of the packages, as ``uname -m`` prints it.
         repositories: All repositories of the description.
-        state: What those that are used for the build held when their metadata was read.
+        state: State of the repositories that packages are installed from.
         packages: Package names.
         collections: Names of tasks, patterns or groups.
         products: Names of products.
         modules: Module streams to enable or disable.
-        ignore: Packages that are never to be installed.
-        recommended: Install recommended packages, too.
-        excludedocs: Leave documentation out; ``None`` when the description does not say.
-        release_version: Release of the distribution, for repositories that are named by it.
+        ignore: Packages that must not be installed.
+        recommended: Whether to install recommended packages, too.
+        excludedocs: Whether to leave out documentation; ``None`` if the description does not say.
+        release_version: Release of the distribution, for repositories whose URL contains it.
     """
 
     arch: str
@@ -140,16 +140,16 @@ class PackageRequest:
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """The package names without those that are ignored."""
+        """The package names, without ignored ones."""
         return tuple(name for name in self.packages if name not in self.ignore)
 
 
 class PackageManager(Protocol):
-    """One package manager; each is one package, registered in ``kiwinb.packages``."""
+    """A package manager; each is one Python package, registered in ``kiwinb.packages``."""
 
     @property
     def name(self) -> str:
-        """What ``<packagemanager>`` calls it."""
+        """The value of ``<packagemanager>``."""
         ...
 
     @property
@@ -159,16 +159,16 @@ class PackageManager(Protocol):
 
     @property
     def tools(self) -> tuple[str, ...]:
-        """Tools of the host that it calls."""
+        """Programs of the host that it calls."""
         ...
 
     @property
     def splits_versions(self) -> bool:
-        """Whether a version is ``epoch:version-release``, three fields in lists of packages."""
+        """Whether versions are ``epoch:version-release``, split into fields in package lists."""
         ...
 
     def host_mirrors(self) -> tuple[HostMirror, ...]:
-        """What this host's own installation of the package manager reads from, in its order."""
+        """Return the mirrors that this host's own package manager reads from, in its order."""
         ...
 
     def refresh(
@@ -179,33 +179,39 @@ class PackageManager(Protocol):
         *,
         force: bool,
     ) -> RepositoryState:
-        """Read the metadata of the repositories, or take what was read before unless forced.
+        """Read the metadata of the repositories, or reuse metadata that was read before.
 
-        Runs before planning, outside of any sandbox, as the user.
+        This runs before planning, outside any sandbox, as the user.
+
+        Args:
+            repositories: All repositories of the description.
+            arch: Architecture of the packages, as ``uname -m`` prints it.
+            host: Directories of the host.
+            force: Whether to read the metadata again in any case.
 
         Raises:
-            RepositoryError: One cannot be reached or its signature does not hold.
+            RepositoryError: A repository cannot be reached, or its signature is not valid.
         """
         ...
 
     def bootstrap(self, context: StepContext, request: PackageRequest) -> None:
-        """Fill an empty tree with the packages and the least a system of this kind needs.
+        """Install the packages and the essential packages of the system into an empty tree.
 
         Raises:
-            PackageError: A package is not there or cannot be installed.
+            PackageError: A package does not exist or cannot be installed.
         """
         ...
 
     def install(self, context: StepContext, request: PackageRequest) -> None:
-        """Install packages into a tree that was bootstrapped.
+        """Install packages into a bootstrapped tree.
 
         Raises:
-            PackageError: A package is not there or cannot be installed.
+            PackageError: A package does not exist or cannot be installed.
         """
         ...
 
     def upgrade(self, context: StepContext, request: PackageRequest) -> None:
-        """Bring all packages of a tree up to date; the request names none.
+        """Upgrade all packages of a tree; the request names no packages.
 
         Raises:
             PackageError: A package cannot be installed.
@@ -213,10 +219,12 @@ class PackageManager(Protocol):
         ...
 
     def forecast(self, request: PackageRequest, host: HostPaths) -> tuple[AvailablePackage, ...]:
-        """Say which packages an empty tree gets, sorted by name; runs outside of any sandbox.
+        """List the packages that would be installed into an empty tree, sorted by name.
+
+        This runs outside any sandbox.
 
         Raises:
-            PackageError: A package is not there or cannot be installed.
+            PackageError: A package does not exist or cannot be installed.
         """
         ...
 
@@ -224,10 +232,11 @@ class PackageManager(Protocol):
         """Remove packages.
 
         Args:
-            context: Of the step.
-            packages: Names; one that is not installed is passed over with a line in the log.
-            force: KIWI NG's ``delete``: just these, dependencies disregarded. Otherwise
-                ``uninstall``: with what depends on them and what nothing needs any more.
+            context: Context of the step.
+            packages: Package names; packages that are not installed are only logged.
+            force: Whether to remove only these packages, whatever depends on them, as KIWI NG's
+                ``delete`` does. Otherwise, packages that depend on them and packages that are no
+                longer needed are removed, too, as ``uninstall`` does.
 
         Raises:
             PackageError: A package could not be removed.
@@ -237,21 +246,21 @@ class PackageManager(Protocol):
     def configure_image(
         self, context: StepContext, repositories: Sequence[ResolvedRepository]
     ) -> None:
-        """Write the repositories that are ``included_in_image``, and their keys, into the tree."""
+        """Configure repositories that are ``included_in_image``, with their keys, in the tree."""
         ...
 
     def clean(self, context: StepContext) -> None:
-        """Remove caches, logs and locks that differ from run to run and no system needs."""
+        """Remove caches, logs and locks that differ between builds and that no system needs."""
         ...
 
     def installed(self, root: Path) -> tuple[Package, ...]:
-        """The packages in the tree's database, sorted by name; read without running anything."""
+        """List the packages in the tree's database, sorted by name, without running programs."""
         ...
 
     def changes(self, root: Path) -> str:
-        """Text of the ``.changes`` result file: what is known of the packages' changes."""
+        """Return the text of the ``.changes`` result file, which lists changes of packages."""
         ...
 
     def verify(self, context: StepContext) -> str:
-        """Text of the ``.verified`` result file: files that differ from what packages say."""
+        """Return the text of the ``.verified`` result file, which lists modified package files."""
         ...

@@ -1,4 +1,4 @@
-"""Where the repositories of a description are on this host, and which keys sign them."""
+"""Find the URLs of a description's repositories, and the keys that sign them."""
 
 from __future__ import annotations
 
@@ -37,23 +37,25 @@ def resolve(
 
     A source path is one of
 
-    * ``mirror:ALIAS[/PATH]``, a mirror of the settings, or else of the host's own package managers;
-    * ``http:``, ``https:`` or ``ftp:`` URLs;
-    * ``obs:PROJECT/REPOSITORY`` on the server that the settings name;
+    * ``mirror:ALIAS[/PATH]``: a mirror from the settings, or else from the host's own package
+      managers;
+    * a ``http:``, ``https:`` or ``ftp:`` URL;
+    * ``obs:PROJECT/REPOSITORY``: a repository on the server that the settings name;
     * ``dir:``, ``file:`` or a plain path: a directory of the host;
-    * ``this:PATH``, a directory of the description;
-    * ``iso:PATH[?DIRECTORY]``, an ISO image, which is unpacked into the cache.
+    * ``this:PATH``: a directory in the description directory;
+    * ``iso:PATH[?DIRECTORY]``: an ISO image, which is unpacked into the cache.
 
     Args:
-        repository: As the description has it.
-        settings: Of the user.
+        repository: The repository in the description.
+        settings: The user's settings.
         description_dir: The description directory.
-        arch: Target architecture; what ``%arch`` stands for.
-        host: What the host's own package managers read from; by default they are asked.
-        keyrings: Where packages of the host keep archive keyrings.
+        arch: Target architecture, which replaces ``%arch``.
+        host: Mirrors of the host's own package managers; by default, these are looked up.
+        keyrings: Directory in which packages of the host install archive keyrings.
 
     Raises:
-        RepositoryError: It cannot be found, or has to be checked and no key is known.
+        RepositoryError: The repository cannot be found, or its signature has to be checked but no
+            key is known.
     """
     path = repository.path.replace("%arch", arch)
     place = _locate(path, settings, description_dir, host_mirrors() if host is None else host)
@@ -67,7 +69,7 @@ def resolve(
         keys = _default_keys(place, settings, keyrings)
         if not keys:
             raise RepositoryError(
-                f"no key is known that signs the repository {alias} ({repository.path})",
+                f"there is no known key for the repository {alias} ({repository.path})",
                 remedy='Name its key file in the description: <source …><signing key="…"/>'
                 '</source>, or set repository_gpgcheck="false" to use it unchecked.',
             )
@@ -91,7 +93,7 @@ def resolve(
 
 
 def host_mirrors() -> tuple[HostMirror, ...]:
-    """What this host's own package managers read from."""
+    """Return the mirrors that this host's own package managers read from."""
     return tuple(mirror for manager in MANAGERS.values() for mirror in manager.host_mirrors())
 
 
@@ -124,8 +126,8 @@ def _locate(
         case "iso":
             return _iso_image(rest, settings, description_dir)
     raise RepositoryError(
-        f"{path} is no repository path that kiwinb knows",
-        remedy="It may start with mirror:, http:, https:, ftp:, obs:, dir:, file:, this: or iso:.",
+        f"kiwinb does not know the kind of the repository path {path}",
+        remedy="Use mirror:, http:, https:, ftp:, obs:, dir:, file:, this: or iso:.",
     )
 
 
@@ -190,7 +192,7 @@ def _alias(path: str, distribution: str) -> str:
 
 
 def _public(url: str) -> str:
-    """The URL without the user name and password that it may have."""
+    """Remove user name and password from a URL."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
@@ -224,7 +226,7 @@ def _default_keys(place: _Place, settings: Settings, keyrings: Path) -> tuple[So
 
 
 def _keyrings(alias: str, keyrings: Path) -> Iterator[Path]:
-    """The archive keyrings, on this host, of the distribution that a mirror of this alias holds."""
+    """Yield this host's archive keyrings for the distribution on a mirror with this alias."""
     distribution = of_mirror(alias)
     for name in distribution.keyrings if distribution else ():
         for suffix in ("gpg", "pgp", "asc"):
@@ -235,7 +237,7 @@ def _keyrings(alias: str, keyrings: Path) -> Iterator[Path]:
 
 
 def _inline_key(field: str, settings: Settings) -> Source:
-    """A key that a deb822 source holds itself, with `` .`` for its empty lines, as a file."""
+    """Write a key that is embedded in a deb822 source to a file; `` .`` stands for empty lines."""
     lines = ("" if line.strip() == "." else line for line in field.splitlines())
     data = ("\n".join(lines).strip() + "\n").encode()
     directory = settings.cache / "keys"

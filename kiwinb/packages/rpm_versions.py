@@ -1,4 +1,4 @@
-"""Order of RPM package versions, as rpm-version(7) describes it."""
+"""Compare RPM package versions, as rpm-version(7) describes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _END: _Rank = (1, 0, "")
 def compare_rpm_versions(a: str, b: str) -> int:
     """Compare two versions, ``[epoch:]version[-release]``; a missing epoch is 0.
 
-    A version without release is earlier than the same one with a release.
+    A version without a release is earlier than the same version with a release.
 
     Returns:
-        A negative number when ``a`` is earlier than ``b``, 0 when they are the same version, a
-        positive number when ``a`` is later.
+        A negative number if ``a`` is earlier than ``b``, 0 if they are equal, a positive number
+        if ``a`` is later.
     """
     epoch_a, version_a, release_a = _split(a)
     epoch_b, version_b, release_b = _split(b)
@@ -40,7 +40,7 @@ def _compare(a: str, b: str) -> int:
 
 
 def _ranks(text: str) -> list[_Rank]:
-    """Segments in their order: ``~``, the end, ``^``, letters, numbers."""
+    """Return ranks of the segments, which sort ``~``, the end, ``^``, letters and numbers so."""
     return [_rank(segment) for segment in _SEGMENT.findall(text)]
 
 

@@ -1,4 +1,4 @@
-"""Order of Debian package versions."""
+"""Compare Debian package versions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def compare_versions(a: str, b: str) -> int:
     """Compare two versions by the algorithm of Debian Policy, section 5.6.12.
 
     Returns:
-        A negative number when ``a`` is earlier than ``b``, 0 when they are the same version, a
-        positive number when ``a`` is later.
+        A negative number if ``a`` is earlier than ``b``, 0 if they are equal, a positive number
+        if ``a`` is later.
     """
     epoch_a, upstream_a, revision_a = _split(a)
     epoch_b, upstream_b, revision_b = _split(b)

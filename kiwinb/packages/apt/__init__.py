@@ -1,6 +1,7 @@
-"""apt and dpkg: Debian, Ubuntu and what derives from them.
+"""apt and dpkg, for Debian, Ubuntu and their derivatives.
 
-The host's apt resolves and downloads; dpkg of the tree installs, so the tree need not have apt.
+The host's apt resolves and downloads packages, and the tree's dpkg installs them, so the tree does
+not need apt.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Apt:
     splits_versions = False
 
     def host_mirrors(self) -> tuple[HostMirror, ...]:
-        """The enabled binary sources of the host's apt."""
+        """Return the enabled binary sources of the host's apt."""
         return host_sources()
 
     def refresh(
@@ -53,11 +54,11 @@ class Apt:
         *,
         force: bool,
     ) -> RepositoryState:
-        """Read the package lists, or take those that were read before unless forced."""
+        """See :class:`kiwinb.packages.manager.PackageManager`."""
         return metadata.refresh(repositories, debian_architecture(arch), host.cache, force=force)
 
     def bootstrap(self, context: StepContext, request: PackageRequest) -> None:
-        """Fill an empty tree with the essential packages and the given ones."""
+        """Install the essential packages and the requested ones into an empty tree."""
         with session(context, request) as apt:
             bootstrap(apt, request.packages)
         cleanup.settle(context.root, context.log)
@@ -73,13 +74,13 @@ class Apt:
         cleanup.settle(context.root, context.log)
 
     def upgrade(self, context: StepContext, request: PackageRequest) -> None:
-        """Bring all packages up to date; some may have to come or go for that."""
+        """Upgrade all packages, installing and removing others where that is necessary."""
         with session(context, request) as apt:
             apt.install(())
         cleanup.settle(context.root, context.log)
 
     def forecast(self, request: PackageRequest, host: HostPaths) -> tuple[AvailablePackage, ...]:
-        """Have apt resolve the essential packages and the given ones for an empty tree."""
+        """Let apt resolve the essential packages and the requested ones for an empty tree."""
         with tempfile.TemporaryDirectory() as scratch:
             status = Path(scratch, "var/lib/dpkg/status")
             status.parent.mkdir(parents=True)
@@ -99,7 +100,7 @@ class Apt:
         return tuple(sorted(map(_available, found), key=lambda item: item.name))
 
     def remove(self, context: StepContext, packages: Sequence[str], *, force: bool) -> None:
-        """Purge packages: just these when forced, else with all that hangs on them."""
+        """Purge packages; see :class:`kiwinb.packages.manager.PackageManager`."""
         there = {package.name for package in self.installed(context.root)}
         for name in packages:
             if name not in there:
@@ -117,7 +118,7 @@ class Apt:
     def configure_image(
         self, context: StepContext, repositories: Sequence[ResolvedRepository]
     ) -> None:
-        """Write the sources and keys of the image's own apt."""
+        """Write the sources and keys for the image's own apt."""
         image.configure(context.root, repositories, context.log)
 
     def clean(self, context: StepContext) -> None:
@@ -125,15 +126,15 @@ class Apt:
         cleanup.clean(context.root, context.log)
 
     def installed(self, root: Path) -> tuple[Package, ...]:
-        """The installed packages, sorted by name."""
+        """List the installed packages, sorted by name."""
         return installed(root)
 
     def changes(self, root: Path) -> str:
-        """The newest changelog entry of each package that brings its changelog."""
+        """Return the newest changelog entry of each package that contains its changelog."""
         return changes(root)
 
     def verify(self, context: StepContext) -> str:
-        """What ``dpkg --verify`` finds changed."""
+        """Return the output of ``dpkg --verify``."""
         with Chroot(context.root) as chroot:
             return chroot.run(["dpkg", "--verify"], check=False)
 

@@ -1,8 +1,8 @@
-"""The first packages of an empty tree.
+"""Install the first packages into an empty tree.
 
-What dpkg itself needs to run cannot be installed by dpkg. So the files of the essential packages
-and of all they depend on are unpacked first, several packages at a time; then dpkg, running in
-the tree, installs the same packages over that, and its database is as it always is.
+dpkg cannot install the packages that it needs to run. So kiwinb first unpacks the files of the
+essential packages and their dependencies, several packages at a time. Then dpkg runs in the tree
+and installs the same packages over these files, which gives a normal package database.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.tools import find_tool, search_path
 
 ESSENTIAL = "?essential"
-"""apt-patterns(7)."""
+"""Pattern for the essential packages; see apt-patterns(7)."""
 
 _MERGED = {
     "amd64": ("lib32", "lib64", "libx32"),
@@ -35,11 +35,11 @@ _MERGED = {
     "s390x": ("lib32",),
     "x32": ("lib32", "lib64", "libx32"),
 }
-"""Directories of the library loaders by architecture, besides ``lib``."""
+"""Directories of the dynamic loaders other than ``lib``, by architecture."""
 
 
 def bootstrap(session: Session, packages: Sequence[str]) -> None:
-    """Install the essential packages and the given ones into an empty tree.
+    """Install the essential packages and other packages into an empty tree.
 
     Raises:
         PackageError: A package is unknown or cannot be installed.
@@ -83,9 +83,9 @@ def _dpkg(session: Session, chroot: Chroot, *arguments: str) -> None:
 
 
 def _unpack(session: Session, names: Sequence[str], plain: Path) -> None:
-    """Unpack the files of packages, and write the packages without compression to ``plain``.
+    """Unpack the files of packages, and write uncompressed packages to ``plain``.
 
-    Directories become as the first package in order has them.
+    Each directory gets the owner and mode that it has in the first package that contains it.
     """
     root = session.context.root
 
@@ -111,7 +111,10 @@ def _unpack(session: Session, names: Sequence[str], plain: Path) -> None:
 
 @dataclass(frozen=True)
 class _Directory:
-    """A directory as a package has it; tars that run at once leave each other's modes."""
+    """Owner and mode of a directory in a package.
+
+    They are restored after unpacking, because concurrent tars may each have set their own.
+    """
 
     path: str
     mode: int
@@ -147,12 +150,12 @@ class _Deb:
         return _Deb(_dpkg_deb("--ctrl-tarfile", file), _dpkg_deb("--fsys-tarfile", file))
 
     def has_merged_directories(self) -> bool:
-        """Whether the package brings ``/bin`` and the like as symbolic links itself."""
+        """Tell whether the package itself contains ``/lib`` and others as symbolic links."""
         with tarfile.open(fileobj=io.BytesIO(self.data)) as archive:
             return any(member.name == "./lib" and member.issym() for member in archive)
 
     def write(self, file: Path) -> None:
-        """Write it as deb(5) without compression: dpkg reads that faster."""
+        """Write the package, as in deb(5), without compression: dpkg reads that faster."""
         members = {
             "debian-binary": b"2.0\n",
             "control.tar": self.control,
@@ -167,7 +170,7 @@ class _Deb:
                 archive.write(content + b"\n" * (len(content) % 2))
 
     def extract(self, root: Path) -> list[_Directory]:
-        """Unpack it, and return its directories."""
+        """Unpack the package; return its directories."""
         tar = subprocess.run(
             [
                 *(find_tool("tar"), "--extract", "--file=-", "--directory", root),
@@ -190,7 +193,7 @@ def _dpkg_deb(option: str, file: Path) -> bytes:
         [find_tool("dpkg-deb"), option, file], capture_output=True, env=_environment(), check=False
     )
     if done.returncode:
-        raise PackageError(f"{file.name} is no package: {os.fsdecode(done.stderr).strip()}")
+        raise PackageError(f"{file.name} is not a package: {os.fsdecode(done.stderr).strip()}")
     return done.stdout
 
 

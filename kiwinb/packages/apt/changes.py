@@ -1,4 +1,4 @@
-"""The newest changes of packages, from the changelogs that Debian packages bring."""
+"""Collect the newest changes of packages from their Debian changelogs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kiwinb.sandbox.paths import resolve_in
 
 
 def changes(root: Path) -> str:
-    """For each package its name and version, and the newest entry of its Debian changelog."""
+    """Return the name, version and newest changelog entry of each package in a tree."""
     return "".join(f"{line}\n" for package in installed(root) for line in _change(root, package))
 
 

@@ -1,4 +1,4 @@
-"""What maintainer scripts, apt and dpkg leave in a tree and no image is to have."""
+"""Remove files of maintainer scripts, apt and dpkg that should not be in an image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DIFFERS = (
     "var/lib/systemd/credential.secret",
     "var/lib/dbus/machine-id",
 )
-"""Inode numbers, dates and random numbers: no two runs leave the same."""
+"""Files with inode numbers, dates or random numbers, which differ between builds."""
 
 _HOST_KEYS = "etc/ssh/ssh_host_*_key*"
 _SNAKE_OIL = ("etc/ssl/private/ssl-cert-snakeoil.key", "etc/ssl/certs/ssl-cert-snakeoil.pem")
@@ -47,32 +47,32 @@ _NOT_NEEDED = (
 
 
 def settle(root: Path, log: Callable[[str], None]) -> None:
-    """Remove what differs from run to run; keys that every machine is to have for itself too."""
+    """Remove files that differ between builds, and keys that must differ between machines."""
     for pattern in _DIFFERS:
         _remove(root, pattern)
     machine_id = resolve_in(root, "/etc/machine-id")
     if machine_id.is_file() and machine_id.read_bytes():
         machine_id.write_bytes(b"")
     if _remove(root, _HOST_KEYS):
-        log("removed the SSH host keys: each machine is to make its own (ssh-keygen -A)")
+        log("removed the SSH host keys: each machine should make its own (ssh-keygen -A)")
     removed = [_remove(root, name) for name in _SNAKE_OIL]
     if any(removed):
         _remove_dangling(resolve_in(root, "/etc/ssl/certs"))
         log(
-            "removed the self-signed certificate of ssl-cert: each machine is to make its own "
+            "removed the self-signed certificate of ssl-cert: each machine should make its own "
             "(make-ssl-cert generate-default-snakeoil)"
         )
 
 
 def clean(root: Path, log: Callable[[str], None]) -> None:
-    """Remove caches, logs, locks and backups, too."""
+    """Do what :func:`settle` does, and also remove caches, logs, locks and backups."""
     settle(root, log)
     for pattern in _NOT_NEEDED:
         _remove(root, pattern)
 
 
 def _remove(root: Path, pattern: str) -> bool:
-    """Remove what matches in one directory of the tree; whether there was anything."""
+    """Remove the files of a directory that match a pattern; tell whether there were any."""
     directory, _, name = pattern.rpartition("/")
     place = resolve_in(root, directory)
     found = sorted(place.glob(name)) if place.is_dir() else []
@@ -85,7 +85,7 @@ def _remove(root: Path, pattern: str) -> bool:
 
 
 def _remove_dangling(directory: Path) -> None:
-    """Remove the links, by hash, to a certificate that is gone."""
+    """Remove the hash links to the removed certificate."""
     for path in directory.iterdir():
         if path.is_symlink() and path.readlink().name == "ssl-cert-snakeoil.pem":
             path.unlink()

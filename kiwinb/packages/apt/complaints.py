@@ -1,4 +1,4 @@
-"""What apt says when it fails, made into one clear message."""
+"""Turn the output of a failed apt into a clear error."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ _CONFLICTS = "The following packages have unmet dependencies:"
 
 
 def missing_names(lines: Iterable[str]) -> tuple[str, ...]:
-    """The package names that apt did not find, in its order, each once."""
+    """Return the package names that apt did not find, in its order, without duplicates."""
     found = (match for line in lines if (match := _MISSING.match(line)))
     return tuple(dict.fromkeys(next(filter(None, match.groups())) for match in found))
 
 
 def complaints(lines: Sequence[str]) -> str:
-    """The errors in apt's output, else its warnings, else its last lines; indented."""
+    """Return the errors in apt's output, or else its warnings or its last lines, indented.
+
+    Warnings about signatures and downloads are added to errors.
+    """
     errors = [line for line in lines if line.startswith(("E:", "Err:"))]
     warnings = [line for line in lines if line.startswith("W:")]
     said = [*errors, *(line for line in warnings if "GPG" in line or "fetch" in line)]
@@ -30,7 +33,7 @@ def complaints(lines: Sequence[str]) -> str:
 
 
 def missing_packages(names: Sequence[str], known: Sequence[str]) -> PackageError:
-    """The error for names that no repository has, each with the nearest names it has."""
+    """Make the error for names that no repository has, with the most similar known names."""
     lines = []
     for name in names:
         near = get_close_matches(name.partition("=")[0], known, n=3, cutoff=0.75)
@@ -42,20 +45,20 @@ def missing_packages(names: Sequence[str], known: Sequence[str]) -> PackageError
 
 
 def explain(lines: Sequence[str]) -> KiwinbError | None:
-    """The error that the output of a failed apt is about, if it is a known one."""
+    """Make an error from the output of a failed apt; ``None`` if the output is not understood."""
     if any(
         re.search(r"\b404  |File has unexpected size|Hash Sum mismatch", line) for line in lines
     ):
         return RepositoryError(
             "a package is not on the mirror any more:\n" + complaints(lines),
-            remedy="The mirror has moved on since its lists were read. "
+            remedy="The mirror has changed since its lists were read. "
             "Run again with --clear-cache to read them anew.",
         )
     if any(line.startswith("E: Failed to fetch") for line in lines):
         return RepositoryError(
             "packages cannot be downloaded:\n" + complaints(lines),
-            remedy="Check that this host reaches the mirror, and run again: what was downloaded "
-            "is kept.",
+            remedy="Check that this host reaches the mirror, and run again: packages that were "
+            "downloaded are kept.",
         )
     if _CONFLICTS in lines:
         start = lines.index(_CONFLICTS)
@@ -66,5 +69,5 @@ def explain(lines: Sequence[str]) -> KiwinbError | None:
         )
     errors = [line for line in lines if line.startswith("E:")]
     if errors and not any("Sub-process" in line for line in errors):
-        return PackageError("apt cannot do what is asked of it:\n" + complaints(lines))
+        return PackageError("apt cannot do what it was asked to do:\n" + complaints(lines))
     return None

@@ -1,4 +1,4 @@
-"""A configuration of apt that shares nothing with the host's but how files are fetched."""
+"""Configure apt independently of the host, except for the settings of downloads."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _PASSED_ON = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
 @dataclass(frozen=True)
 class AptConfig:
-    """Where one run of apt finds and puts what.
+    """Configuration of a run of apt.
 
     Attributes:
         work: Private directory of the run.
-        lists: Package lists.
+        lists: Directory of package lists.
         sources: Directory of ``.sources`` files.
-        architecture: In dpkg's terms.
-        root: The tree to install into; ``None`` while there is none.
-        source_cache: Cache of the lists, shared by runs with the same lists.
-        archives: Where ``.deb`` files are put.
-        recommends: Recommended packages are installed, too.
+        architecture: Architecture in Debian's terms.
+        root: The tree to install into; ``None`` if there is none yet.
+        source_cache: File that caches the lists, shared by runs with the same lists.
+        archives: Directory for ``.deb`` files.
+        recommends: Whether to install recommended packages, too.
     """
 
     work: Path
@@ -47,7 +47,12 @@ class AptConfig:
         return self.work / "apt.conf"
 
     def write(self, *, preferences: str = "", netrc: str = "") -> None:
-        """Write the configuration and what it refers to."""
+        """Write the configuration and the files that it refers to.
+
+        Args:
+            preferences: Text of apt_preferences(5).
+            netrc: Text of apt_auth.conf(5).
+        """
         archives = self.archives or self.work / "archives"
         for directory in (self.lists / "partial", archives / "partial"):
             directory.mkdir(parents=True, exist_ok=True)
@@ -112,7 +117,11 @@ class AptConfig:
         self.file.write_text("".join(lines))
 
     def environment(self, epoch: int = 0) -> Mapping[str, str]:
-        """The whole environment of a run of apt, and so of the maintainer scripts."""
+        """Return the complete environment of a run of apt, and so of maintainer scripts.
+
+        Args:
+            epoch: Time for timestamps, in seconds since 1970-01-01 UTC.
+        """
         passed = {name: value for name, value in os.environ.items() if name.lower() in _PASSED_ON}
         return {**passed, **SCRIPT_ENVIRONMENT, **stamp(epoch), "APT_CONFIG": str(self.file)}
 
@@ -135,11 +144,12 @@ SCRIPT_ENVIRONMENT: Mapping[str, str] = {
     "DEBCONF_NOWARNINGS": "yes",
     "INITRD": "No",
 }
-"""What maintainer scripts see; no initrd is made before the image is complete."""
+"""Environment of maintainer scripts. ``INITRD`` keeps them from building initrds, which a later
+step does."""
 
 
 def stamp(epoch: int) -> Mapping[str, str]:
-    """The variable that sets the time which tools write into files."""
+    """Return the variable that sets the time which tools use for timestamps."""
     return {"SOURCE_DATE_EPOCH": str(epoch)}
 
 
@@ -149,7 +159,7 @@ def _write_secret(file: Path, text: str) -> None:
 
 
 def credentials(repositories: Sequence[ResolvedRepository]) -> str:
-    """apt_auth.conf(5): the host's own entries, and those of the repositories."""
+    """Return the text of apt_auth.conf(5), with the entries of the host and the repositories."""
     lines = []
     for file in (Path("/etc/apt/auth.conf"), *sorted(Path("/etc/apt/auth.conf.d").glob("*.conf"))):
         if os.access(file, os.R_OK):
@@ -180,17 +190,17 @@ ARCHITECTURES: Mapping[str, str] = {
     "riscv64": "riscv64",
     "s390x": "s390x",
 }
-"""What Debian calls an architecture, by what ``uname -m`` prints."""
+"""Debian's names of architectures, by the output of ``uname -m``."""
 
 
 def debian_architecture(arch: str) -> str:
-    """What Debian calls an architecture.
+    """Return Debian's name of an architecture.
 
     Args:
-        arch: As ``uname -m`` prints it.
+        arch: Architecture, as ``uname -m`` prints it.
 
     Raises:
-        PackageError: Debian has no such architecture.
+        PackageError: Debian does not have this architecture.
     """
     if arch not in ARCHITECTURES:
         raise PackageError(

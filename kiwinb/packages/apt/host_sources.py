@@ -1,4 +1,4 @@
-"""What the host's own apt reads from, and how it gets there."""
+"""Read the sources and the download settings of the host's own apt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ONE_LINE = re.compile(r"deb\s+(?:\[(?P<options>[^]]*)\]\s*)?(?P<uri>\S+)\s+(?P<
 
 
 def host_sources(etc: Path = Path("/etc/apt")) -> tuple[HostMirror, ...]:
-    """The enabled binary sources of the host's apt, in the order in which apt reads them."""
+    """Return the enabled binary sources of the host's apt, in the order in which apt reads them."""
     parts = sorted((etc / "sources.list.d").glob("*"))
     found: list[HostMirror] = []
     for file in (etc / "sources.list", *parts):
@@ -54,7 +54,7 @@ def _one_line(text: str) -> Iterator[HostMirror]:
 
 
 def _aliases(url: str, suites: Sequence[str]) -> tuple[str, ...]:
-    """Aliases that mean a source of these suites: ``debian``, ``debian-security`` and so on."""
+    """Return the aliases of a source with these suites, such as ``debian-security``."""
     name = urlsplit(url).path.rstrip("/").rpartition("/")[2]
     if not name or name.endswith("-security"):
         return (name,) if name else ()
@@ -64,7 +64,7 @@ def _aliases(url: str, suites: Sequence[str]) -> tuple[str, ...]:
 
 
 def _expand(uri: str) -> Iterator[str]:
-    """The URLs behind a URI of a source; ``mirror+file:`` names a list of them."""
+    """Yield the URLs for a URI of a source; ``mirror+file:`` names a file that lists several."""
     if not uri.startswith("mirror+file:"):
         yield uri.rstrip("/")
         return
@@ -86,7 +86,7 @@ _CARRIED = re.compile(
 
 
 def acquire_options() -> str:
-    """The host's apt.conf lines on how files are fetched: proxies, certificates and the like."""
+    """Return the host's apt.conf(5) lines about downloads, such as proxies and certificates."""
     tool = shutil.which("apt-config")
     if tool is None:
         return ""

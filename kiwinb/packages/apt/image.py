@@ -1,4 +1,4 @@
-"""The configuration of the image's own apt."""
+"""Configure the image's own apt."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _KEYRINGS = "/etc/apt/keyrings"
 def configure(
     root: Path, repositories: Sequence[ResolvedRepository], log: Callable[[str], None]
 ) -> None:
-    """Write ``/etc/apt/sources.list.d/ALIAS.sources`` for repositories the image is to have.
+    """Write ``/etc/apt/sources.list.d/ALIAS.sources`` for repositories to configure in the image.
 
-    A key that a package of the image brings is used from there, so that it is updated with that
-    package; others are written to ``/etc/apt/keyrings``. User names and passwords are not written.
+    If a package of the image contains a key, the source refers to that file, so that the key is
+    updated with the package. Other keys are written to ``/etc/apt/keyrings``. User names and
+    passwords are not written.
     """
     brought = _keyrings_of_packages(root)
     for repository in repositories:

@@ -1,4 +1,4 @@
-"""Package lists: read once, shared by all builds, and never changed under a running one."""
+"""Package lists, which are read once, shared by all builds, and not changed during a build."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _KEPT_SECONDS = 24 * 3600
 
 @dataclass(frozen=True)
 class Lists:
-    """The lists of one set of repositories in the cache.
+    """The cached lists of a set of repositories.
 
     Attributes:
-        home: Directory of the set: its sources, its keys, and one directory for each state.
+        home: Directory of the set, with its sources, its keys, and one directory for each state.
     """
 
     home: Path
@@ -46,29 +46,30 @@ class Lists:
 
     @property
     def current(self) -> Path:
-        """The file that says which state was read last."""
+        """The file that records the state that was read last."""
         return self.home / "current.json"
 
 
 def refresh(
     repositories: Sequence[ResolvedRepository], architecture: str, cache: Path, *, force: bool
 ) -> RepositoryState:
-    """Read the lists of repositories, or take what was read before unless forced.
+    """Read the package lists of repositories, or reuse lists that were read before.
 
     Args:
-        repositories: All of them.
-        architecture: Of the packages, in Debian's terms.
-        cache: Directory of downloads.
-        force: Read them anew.
+        repositories: All repositories of the description.
+        architecture: Architecture of the packages, in Debian's terms.
+        cache: Directory for downloads.
+        force: Whether to read the lists again in any case.
 
     Raises:
-        RepositoryError: One cannot be reached or its signature does not hold.
+        RepositoryError: A repository cannot be reached, its signature is not valid, or packages
+            are not installed from any repository.
     """
     used = [repository for repository in repositories if repository.used_for_build]
     if not used:
         raise RepositoryError(
-            "no repository is there to take packages from",
-            remedy='The description has none, or all of them are imageonly="true".',
+            "there is no repository to install packages from",
+            remedy='The description has no repository, or all have imageonly="true".',
         )
     lists = Lists(cache / "apt/lists" / _identity(used, architecture))
     if not force and (state := _read_state(lists)):
@@ -84,12 +85,12 @@ def refresh(
 
 
 def list_home(state: RepositoryState) -> Lists:
-    """The set of repositories that a state is of."""
+    """Return the set of repositories to which a state belongs."""
     return Lists(state.metadata.parent)
 
 
 def release_files(state: RepositoryState) -> tuple[Path | None, ...]:
-    """The signed index of each repository that is used, in their order."""
+    """Return the signed index of each used repository, in order; ``None`` if it has none."""
     names = json.loads((state.metadata / "releases.json").read_text())
     return tuple(name and state.metadata / "lists" / name for name in names)
 
@@ -128,18 +129,18 @@ def _write_sources(
 
 
 def _fetched_url(url: str) -> str:
-    """Apt leaves packages of ``file:`` where they are, out of the tree's sight; so copy them."""
+    """Use ``copy:`` in place of ``file:``, whose packages apt would leave outside the tree."""
     return "copy:" + url.removeprefix("file:") if url.startswith("file:") else url
 
 
 def _write_once(file: Path, data: bytes) -> None:
-    """Write a file whose content never changes; apt takes a newer one for a changed one."""
+    """Write a file only if it changes, because apt compares the times of files."""
     if not file.exists() or file.read_bytes() != data:
         replace_file(file, data)
 
 
 def replace_file(file: Path, data: bytes) -> None:
-    """Write a file so that no reader ever sees half of it."""
+    """Write a file atomically, so that readers never see a part of it."""
     with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".new-", delete=False) as fresh:
         fresh.write(data)
     Path(fresh.name).chmod(0o644)
@@ -199,14 +200,20 @@ def apt(
     epoch: int = 0,
     join: Callable[[], None] | None = None,
 ) -> str:
-    """Run a command of apt with a configuration, in an environment of its own.
+    """Run a command of apt with a configuration, and with the configuration's environment.
 
     Args:
         config: The configuration.
         argv: The command.
-        log: Takes each line of output.
-        epoch: Time of what maintainer scripts make, in seconds since 1970-01-01 UTC.
-        join: Brings the process to where programs of the tree run.
+        log: Called with each line of output.
+        epoch: Time for timestamps of maintainer scripts, in seconds since 1970-01-01 UTC.
+        join: Called in the new process to enter the namespaces in which programs of the tree run.
+
+    Returns:
+        The output.
+
+    Raises:
+        CommandError: The command failed.
     """
 
     def enter() -> None:
@@ -243,7 +250,7 @@ class _Index:
 def _find_indexes(
     config: AptConfig, repositories: Sequence[ResolvedRepository]
 ) -> Mapping[int, _Index]:
-    """By number of the repository, the index that says what all of it holds."""
+    """Find the index of each repository, by number of the repository."""
     line_format = "$(SOURCESENTRY)\t$(METAKEY)\t$(FILENAME)"
     output = apt(
         config, ["apt-get", "indextargets", "--format", line_format, "Created-By: Packages"], _quiet
@@ -318,7 +325,7 @@ def _read_state(lists: Lists) -> RepositoryState | None:
 
 
 def _remove_old(lists: Lists, current: Path) -> None:
-    """Remove states that no build can be using any more, and what interrupted ones left."""
+    """Remove states that are too old to be in use, and leftovers of interrupted builds."""
     before = time.time() - _KEPT_SECONDS
     for directory in lists.home.iterdir():
         is_state = (directory / "lists").is_dir() or directory.name.startswith(".new-")

@@ -1,4 +1,4 @@
-"""Preferences of apt: which packages are never taken, and which repository comes first."""
+"""Write apt's preferences for ignored packages and the priorities of repositories."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.manager import ResolvedRepository
 
 _USUAL = 99
-"""Priority of a repository whose description says none, as in KIWI NG."""
+"""Priority of a repository for which the description gives none, as in KIWI NG."""
 
 
 def preferences(
@@ -18,15 +18,15 @@ def preferences(
     releases: Sequence[Path | None],
     ignore: Sequence[str],
 ) -> str:
-    """The text of an apt_preferences(5) file.
+    """Return the text of an apt_preferences(5) file.
 
-    Repositories get pins only when their priorities differ; all lie between 500 and 989, so that
-    a repository that comes first wins even with an older version, but nothing is downgraded.
+    Repositories get pins only if their priorities differ. All pins are between 500 and 989, so that
+    a repository with precedence wins even with an older version, but nothing is downgraded.
 
     Args:
-        repositories: Those that packages are taken from.
-        releases: Their signed indexes, ``None`` for one that has none.
-        ignore: Packages that are never to be installed.
+        repositories: The repositories that packages are installed from.
+        releases: Their signed indexes; ``None`` for a repository without one.
+        ignore: Packages that must not be installed.
     """
     pins = [_pin(" ".join(ignore), "release *", -1)] if ignore else []
     ranks = sorted({_priority(repository) for repository in repositories}, reverse=True)
@@ -47,7 +47,7 @@ def _priority(repository: ResolvedRepository) -> int:
 
 
 def _criterion(repository: ResolvedRepository, release: Path | None) -> str:
-    """What tells a repository from others: its Release file if it has one, else its host."""
+    """Return the pin that selects a repository: fields of its Release file, or else its host."""
     if release is not None:
         letters = {"origin": "o", "label": "l", "codename": "n", "suite": "a"}
         for fields in paragraphs(release.read_text(encoding="utf-8", errors="replace")):

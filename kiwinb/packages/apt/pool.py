@@ -1,4 +1,4 @@
-"""The cache of ``.deb`` files, by SHA-256: shared by all builds, safe to use at once."""
+"""A cache of ``.deb`` files by SHA-256, which several builds can use at the same time."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Download:
     """A package file that a run of apt needs.
 
     Attributes:
-        filename: How apt calls it in its directory of archives.
-        size: In bytes.
-        sha256: Of its content; ``None`` when the repository does not say it.
+        filename: File name in apt's directory of archives.
+        size: Size in bytes.
+        sha256: SHA-256 of the content; ``None`` if the repository does not state it.
     """
 
     filename: str
@@ -31,14 +31,18 @@ class Download:
 
 @dataclass(frozen=True)
 class Pool:
-    """The ``.deb`` files in one directory of the cache."""
+    """A pool of ``.deb`` files.
+
+    Attributes:
+        directory: Directory in the cache.
+    """
 
     directory: Path
 
     def take(self, downloads: Iterable[Download], archives: Path) -> tuple[Download, ...]:
-        """Link the files that the pool holds into a private directory.
+        """Link files from the pool into a private directory.
 
-        A file whose content is not what its name says is removed from the pool.
+        A file whose content does not match its name is removed from the pool.
 
         Returns:
             The downloads that the pool does not hold.
@@ -64,7 +68,7 @@ class Pool:
         return False
 
     def keep(self, downloads: Iterable[Download], archives: Path) -> None:
-        """Add files that apt has downloaded, and checked, to the pool."""
+        """Add files that apt has downloaded to the pool, if their SHA-256 is right."""
         for download in downloads:
             file = archives / download.filename
             if download.sha256 and file.is_file() and _sha256(file) == download.sha256:

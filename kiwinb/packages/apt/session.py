@@ -1,4 +1,4 @@
-"""One step's use of the host's apt on a root tree."""
+"""Use the host's apt on a root tree in a step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from kiwinb.sandbox.paths import resolve_in
 from kiwinb.steps.step import StepContext
 
 ARCHIVES = "/run/kiwinb/archives"
-"""Where the ``.deb`` files are to dpkg in the tree: not in a directory that a package owns."""
+"""Directory in the tree where dpkg finds the ``.deb`` files; it does not belong to any package."""
 
 _ABANDONED_SECONDS = 24 * 3600
 _URI = re.compile(r"'(?P<uri>[^']+)' (?P<name>\S+) (?P<size>\d+) ?(?:SHA256:(?P<sha256>\w+))?")
@@ -43,12 +43,12 @@ _DONE = re.compile(r"(Unpacking|Setting up) ")
 
 @dataclass(frozen=True)
 class Session:
-    """The host's apt, set up for one tree and one state of the repositories.
+    """The host's apt, set up for a tree and a state of the repositories.
 
     Attributes:
-        context: Of the step.
-        config: Of apt; its archives are a directory of this session alone.
-        epoch: The time that maintainer scripts stamp files with.
+        context: Context of the step.
+        config: Configuration of apt; only this session uses its directory of archives.
+        epoch: Time for timestamps of maintainer scripts, in seconds since 1970-01-01 UTC.
     """
 
     context: StepContext
@@ -58,18 +58,18 @@ class Session:
 
     @property
     def archives(self) -> Path:
-        """Where this session has its ``.deb`` files."""
+        """Directory of this session's ``.deb`` files."""
         assert self.config.archives is not None
         return self.config.archives
 
     def resolve(self, names: Sequence[str]) -> tuple[Download, ...]:
-        """What has yet to be in the directory of archives to install packages.
+        """List the files that are missing in the directory of archives to install packages.
 
         Args:
-            names: Of the packages; no name at all means what is newer of the installed ones.
+            names: Names of the packages; if empty, newer versions of the installed packages.
 
         Raises:
-            PackageError: Names are unknown, or the packages do not go together.
+            PackageError: A name is unknown, or the packages cannot be installed together.
         """
         lines: list[str] = []
         try:
@@ -85,14 +85,14 @@ class Session:
         )
 
     def fetch(self, names: Sequence[str]) -> None:
-        """Have all that installing packages takes in the directory of archives.
+        """Get the files that are needed to install packages into the directory of archives.
 
         Args:
             names: As for :meth:`resolve`.
 
         Raises:
-            PackageError: Names are unknown, or the packages do not go together.
-            RepositoryError: Something cannot be downloaded.
+            PackageError: A name is unknown, or the packages cannot be installed together.
+            RepositoryError: A package cannot be downloaded.
         """
         downloads = self.resolve(names)
         missing = self._pool.take(downloads, self.archives)
@@ -111,8 +111,8 @@ class Session:
             names: As for :meth:`resolve`.
 
         Raises:
-            PackageError: Names are unknown, or the packages do not go together or fail.
-            RepositoryError: Something cannot be downloaded.
+            PackageError: A name is unknown, or the packages cannot be installed.
+            RepositoryError: A package cannot be downloaded.
         """
         self.fetch(names)
         count, total = 0, 1
@@ -132,12 +132,16 @@ class Session:
             self._run(["apt-get", *_job(names), "--no-download", "-o", inside], follow, chroot.join)
 
     def purge(self, names: Sequence[str]) -> None:
-        """Purge packages, what depends on them, and what nothing needs any more."""
+        """Purge packages, packages that depend on them, and packages that are no longer needed.
+
+        Raises:
+            PackageError: A package cannot be removed.
+        """
         with opened(self.context) as chroot:
             self._run(["apt-get", "purge", "--auto-remove", *names], join=chroot.join)
 
     def known_names(self) -> tuple[str, ...]:
-        """The names of all packages that the repositories have."""
+        """Return the names of all packages in the repositories."""
         return tuple(apt(self.config, ["apt-cache", "pkgnames"], lambda line: None).split())
 
     def _run(
@@ -168,11 +172,11 @@ def _job(names: Sequence[str]) -> list[str]:
 
 @contextmanager
 def session(context: StepContext, request: PackageRequest) -> Iterator[Session]:
-    """Set apt up for a step; what it needs is gone afterwards.
+    """Set apt up for a step, and remove its files afterwards.
 
     Args:
-        context: Of the step.
-        request: What is asked for; its packages are not looked at.
+        context: Context of the step.
+        request: The request; its package names are not used.
     """
     used, state = request.used, request.state
     with _work(context.host.cache) as work:
@@ -195,7 +199,11 @@ def session(context: StepContext, request: PackageRequest) -> Iterator[Session]:
 
 @contextmanager
 def local_session(context: StepContext) -> Iterator[Session]:
-    """Set apt up with no repositories at all, to remove packages."""
+    """Set apt up without repositories, to remove packages.
+
+    Raises:
+        PackageError: The tree has no dpkg.
+    """
     with _work(context.host.cache) as work:
         (work / "sources").mkdir()
         config = AptConfig(
@@ -210,7 +218,7 @@ def local_session(context: StepContext) -> Iterator[Session]:
 
 
 def tree_architecture(root: Path) -> str:
-    """The architecture of a tree, in Debian's terms: that of its dpkg.
+    """Return the architecture of a tree's dpkg, in Debian's terms.
 
     Raises:
         PackageError: The tree has no dpkg.
@@ -223,7 +231,7 @@ def tree_architecture(root: Path) -> str:
 
 @contextmanager
 def _work(cache: Path) -> Iterator[Path]:
-    """A private directory next to the pool, so that files can be linked from there."""
+    """Make a private directory next to the pool, so that files can be linked from the pool."""
     parent = cache / "apt/work"
     parent.mkdir(parents=True, exist_ok=True)
     before = time.time() - _ABANDONED_SECONDS
@@ -236,7 +244,7 @@ def _work(cache: Path) -> Iterator[Path]:
 
 @contextmanager
 def opened(context: StepContext) -> Iterator[Chroot]:
-    """The tree, open to run maintainer scripts, which start no services."""
+    """Open the tree to run maintainer scripts, and keep them from starting services."""
     with (
         Chroot(context.root, log=context.log, name_resolution=False) as chroot,
         no_services(context.root),
@@ -245,10 +253,16 @@ def opened(context: StepContext) -> Iterator[Chroot]:
 
 
 def dpkg(context: StepContext, chroot: Chroot, arguments: Sequence[str], epoch: int = 0) -> None:
-    """Run the tree's dpkg in the tree, which is :func:`opened`.
+    """Run the tree's dpkg in the tree.
+
+    Args:
+        context: Context of the step.
+        chroot: The tree, from :func:`opened`.
+        arguments: Arguments of dpkg.
+        epoch: Time for timestamps of maintainer scripts, in seconds since 1970-01-01 UTC.
 
     Raises:
-        CommandError: It failed.
+        CommandError: dpkg failed.
     """
 
     def enter() -> None:
@@ -271,7 +285,7 @@ def dpkg(context: StepContext, chroot: Chroot, arguments: Sequence[str], epoch: 
 
 @contextmanager
 def no_services(root: Path) -> Iterator[None]:
-    """Have ``invoke-rc.d`` start nothing, by a policy that is not left in the tree."""
+    """Keep ``invoke-rc.d`` from starting services, with a temporary policy in the tree."""
     policy = resolve_in(root, "/usr/sbin/policy-rc.d")
     aside = policy.with_name("policy-rc.d.kiwinb")
     if policy.exists():

@@ -1,4 +1,4 @@
-"""deb822 sources of apt, and the keys they name."""
+"""Write deb822 sources of apt, and read the keys that they name."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def stanza(
     *,
     architecture: str | None = None,
 ) -> str:
-    """A paragraph of a ``.sources`` file; see sources.list(5).
+    """Return a paragraph of a ``.sources`` file; see sources.list(5).
 
     Args:
-        repository: What it is about.
+        repository: The repository.
         urls: The URLs to write.
-        keyrings: Paths of the keyring files, where whoever reads the paragraph finds them.
-        architecture: Written when the repository itself does not say which it has.
+        keyrings: Paths of the keyring files for the apt that reads the paragraph.
+        architecture: Architecture to write if the repository does not give any.
     """
     architectures = repository.architectures or ((architecture,) if architecture else ())
     fields = {
@@ -39,15 +39,15 @@ def stanza(
 
 
 def key_suffix(data: bytes) -> str:
-    """The suffix by which apt knows the format of a key: ``asc`` when armored, else ``gpg``."""
+    """Return the suffix that tells apt the format of a key: ``asc`` if armored, or else ``gpg``."""
     return "asc" if data.lstrip().startswith(b"-----BEGIN PGP") else "gpg"
 
 
 def read_key(key: Source, alias: str) -> bytes:
-    """The content of a key file.
+    """Read a key file.
 
     Raises:
-        RepositoryError: It is not there any more.
+        RepositoryError: The file cannot be read.
     """
     try:
         return key.path.read_bytes()

@@ -1,4 +1,4 @@
-"""Package databases: one module per kind, registered here."""
+"""Package databases, one module for each kind, all registered here."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ DATABASES: Registry[PackageDatabase] = Registry("package database", (Dpkg(),))
 
 
 def find_database(tree: TreeFiles) -> PackageDatabase | None:
-    """The package database of a tree; ``None`` when it has none that is known."""
+    """Find the package database of a tree; ``None`` if it has no database of a known kind."""
     if not tree.has_contents:
         return None
     return next((found for found in DATABASES.values() if found.present(tree)), None)
 
 
 def installed(root: Path) -> tuple[Package, ...]:
-    """The installed packages of a root tree in a directory, sorted by name and architecture.
+    """List the installed packages of a root tree, sorted by name and architecture.
 
-    Nothing is run for that; a tree without a package database that is known has none.
+    The function runs no programs. The list is empty if the tree has no database of a known kind.
     """
     tree = DirectoryFiles(root)
     database = find_database(tree)

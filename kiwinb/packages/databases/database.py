@@ -1,4 +1,4 @@
-"""What every package database of a root tree offers; each kind is one module."""
+"""The protocol that every kind of package database implements, and the data that it returns."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from typing import Protocol
 
 
 class TreeFiles(Protocol):
-    """What a database reads of a root tree: an inspected tree, or a directory.
+    """The files of a root tree, in an inspected tree or a directory.
 
-    Paths start at the root of the tree (``/var/lib``); bytes that are not UTF-8 are in them by
-    ``surrogateescape``.
+    Paths start at the root of the tree (``/var/lib``). ``surrogateescape`` decodes their bytes that
+    are not UTF-8.
     """
 
     @property
     def has_contents(self) -> bool:
-        """Whether files can be read; those of a mere list of files cannot."""
+        """Whether the content of files can be read; it cannot in a mere list of files."""
         ...
 
     def exists(self, path: str, /) -> bool:
-        """Whether there is anything at the path."""
+        """Tell whether there is a file of any kind at the path."""
         ...
 
     def read(self, path: str, /) -> bytes:
-        """What is in a file."""
+        """Read the content of a file."""
         ...
 
     def read_many(self, paths: Sequence[str], /) -> Mapping[str, bytes]:
-        """What is in several files, by path."""
+        """Read the content of several files, by path."""
         ...
 
     def below(self, directory: str, /) -> Sequence[str]:
-        """The paths below a directory, sorted; none when it is not there."""
+        """List the paths below a directory, sorted; empty if the directory does not exist."""
         ...
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """What a package needs: another one, or something that another one provides.
+    """Something that a package requires: a package, or a name that packages provide.
 
     Attributes:
-        name: Of the package or of what is provided.
-        operator: ``<<``, ``<=``, ``=``, ``>=`` or ``>>``; empty when any version will do.
-        version: That the operator compares with.
+        name: Name of the package, or the provided name.
+        operator: ``<<``, ``<=``, ``=``, ``>=`` or ``>>``; empty if any version will do.
+        version: The version to compare with.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Requirement:
 
 
 Alternatives = tuple[Requirement, ...]
-"""Requirements any of which is enough, the preferred one first."""
+"""Requirements of which one is enough, the preferred one first."""
 
 
 @dataclass(frozen=True)
@@ -60,22 +60,22 @@ class Package:
     """An installed package.
 
     Attributes:
-        name: Its name.
-        version: As its package manager prints it.
+        name: Name of the package.
+        version: Version, as the package manager prints it.
         arch: Architecture in the package manager's terms.
-        label: What tells it from all others: its name, with the architecture where it is
-            installed for several.
-        installed_size: In bytes, as the package says; ``None`` when not known.
+        label: Unique label: the name, with the architecture if the package is installed for
+            several architectures.
+        installed_size: Installed size in bytes, as the package states; ``None`` if unknown.
         section: Section or group.
-        essential: No system of the kind is without it.
-        base: The distribution counts it among its base system.
-        automatic: It was installed because another package needs it; ``None`` when not known.
-        depends: What it needs.
-        recommends: What it is installed with as a rule.
-        provides: What it stands in for, with the version where there is one.
-        summary: One line on what it is.
-        license: License, where the database has it.
-        source: Name of the source package; empty when not known.
+        essential: Whether every system of this kind needs it.
+        base: Whether it belongs to the base system of the distribution.
+        automatic: Whether it was installed because another package needs it; ``None`` if unknown.
+        depends: Requirements.
+        recommends: Requirements that are normally installed together with it.
+        provides: Names that it provides, each with a version or an empty string.
+        summary: Description in one line.
+        license: License, if the database has it.
+        source: Name of the source package; empty if unknown.
         source_version: Version of the source package.
     """
 
@@ -98,11 +98,11 @@ class Package:
 
 
 class PackageDatabase(Protocol):
-    """One kind of package database; registered in ``kiwinb.packages.databases``."""
+    """A kind of package database; registered in ``kiwinb.packages.databases``."""
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the kind."""
         ...
 
     @property
@@ -112,41 +112,46 @@ class PackageDatabase(Protocol):
 
     @property
     def kept_in(self) -> str:
-        """Regular expression of the paths that are read to answer."""
+        """Regular expression of the paths that the other methods read."""
         ...
 
     @property
     def home(self) -> str:
-        """Regular expression, without groups that capture, of the paths of database and state."""
+        """Regular expression, without capturing groups, of the paths of the database and state."""
         ...
 
     @property
     def own_files(self) -> Mapping[str, str]:
-        """What the package manager itself keeps: regular expressions of paths, and what each is."""
+        """Descriptions of the package manager's own files, by regular expression of their paths."""
         ...
 
     def present(self, tree: TreeFiles) -> bool:
-        """Whether the tree has a database of this kind."""
+        """Tell whether the tree has a database of this kind."""
         ...
 
     def packages(self, tree: TreeFiles) -> tuple[Package, ...]:
-        """The installed packages, sorted by name and architecture."""
+        """List the installed packages, sorted by name and architecture."""
         ...
 
     def owned(
         self, tree: TreeFiles, packages: Sequence[Package]
     ) -> Iterator[tuple[str, list[str]]]:
-        """The label of each package, and the paths that the database lists for it.
+        """Yield the label of each package, and the paths that the database lists for it.
 
-        They are absolute and as the package names them: a directory on the way may be a symbolic
+        The paths are absolute, and as the package names them: a parent directory may be a symbolic
         link in the tree.
         """
         ...
 
     def scripts(self, tree: TreeFiles, packages: Sequence[Package]) -> Mapping[str, str]:
-        """The text of the scripts that packages ran, by what to call each."""
+        """Read the scripts of packages that ran at installation, by a name for each script."""
         ...
 
     def compare(self, a: str, b: str) -> int:
-        """Compare two versions: negative, 0 or positive when ``a`` is earlier, equal or later."""
+        """Compare two versions.
+
+        Returns:
+            A negative number if ``a`` is earlier than ``b``, 0 if they are equal, a positive
+            number if ``a`` is later.
+        """
         ...

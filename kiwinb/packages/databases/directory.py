@@ -1,4 +1,4 @@
-"""The files of a root tree in a directory of this host, as package databases read them."""
+"""Files of a root tree in a directory of this host, for package databases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kiwinb.sandbox.paths import resolve_in
 
 
 class DirectoryFiles:
-    """A root tree in a directory; symbolic links are followed inside of it.
+    """A root tree in a directory, inside which symbolic links are resolved.
 
     Args:
         root: The directory.
@@ -21,11 +21,11 @@ class DirectoryFiles:
         self._root = root
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at the path."""
+        """Tell whether there is a file of any kind at the path."""
         return resolve_in(self._root, path).exists()
 
     def read(self, path: str) -> bytes:
-        """What is in a file.
+        """Read the content of a file.
 
         Raises:
             OSError: There is no file at the path, or it cannot be read.
@@ -33,11 +33,15 @@ class DirectoryFiles:
         return resolve_in(self._root, path).read_bytes()
 
     def read_many(self, paths: Sequence[str]) -> Mapping[str, bytes]:
-        """What is in several files, by path."""
+        """Read the content of several files, by path.
+
+        Raises:
+            OSError: As for :meth:`read`.
+        """
         return {path: self.read(path) for path in paths}
 
     def below(self, directory: str) -> Sequence[str]:
-        """The paths below a directory, sorted."""
+        """List the paths below a directory, sorted; empty if the directory does not exist."""
         top = resolve_in(self._root, directory)
         found = (file.relative_to(top) for file in top.rglob("*"))
         return sorted(f"{directory.rstrip('/')}/{path}" for path in found)

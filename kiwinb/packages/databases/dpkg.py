@@ -1,7 +1,8 @@
-"""The database of dpkg: ``/var/lib/dpkg``, and what apt notes beside it.
+"""The database of dpkg in ``/var/lib/dpkg``, and the package states that apt records.
 
-Formats: deb-control(5), dpkg(1) and ``dpkg-divert(1)`` of Debian; ``status.d`` is how images
-without a package manager in them keep the same facts.
+Images without a package manager keep the same data in ``status.d``.
+
+Sources of the formats: deb-control(5), dpkg(1) and dpkg-divert(1) of Debian.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from kiwinb.packages.versions import compare_versions
 
 _ADMIN = "/var/lib/dpkg"
 STATUS = f"{_ADMIN}/status"
-"""The file with the facts of all packages."""
+"""The file that describes all packages."""
 
 _STATUS_D = f"{_ADMIN}/status.d"
 _DIVERSIONS = f"{_ADMIN}/diversions"
@@ -27,11 +28,11 @@ _REQUIREMENT = re.compile(
     r"\s*(?P<name>[^\s:(\[]+)(?::\w+)?\s*(?:\(\s*(?P<operator><<|<=|=|>=|>>|<|>)\s*"
     r"(?P<version>[^\s)]+)\s*\))?"
 )
-_OPERATORS = {"<": "<=", ">": ">="}  # as dpkg reads these two obsolete ones
+_OPERATORS = {"<": "<=", ">": ">="}  # obsolete ones, as dpkg reads them
 
 
 class Dpkg:
-    """The package database of Debian and its kin."""
+    """The package database of Debian and its derivatives."""
 
     name = "dpkg"
     revision = 1
@@ -55,11 +56,11 @@ class Dpkg:
     }
 
     def present(self, tree: TreeFiles) -> bool:
-        """Whether the tree has the database of dpkg."""
+        """Tell whether the tree has the database of dpkg."""
         return tree.exists(STATUS) or tree.exists(_STATUS_D)
 
     def packages(self, tree: TreeFiles) -> tuple[Package, ...]:
-        """The installed packages, sorted by name and architecture."""
+        """List the installed packages, sorted by name and architecture."""
         wanted = (*self._status_files(tree), _EXTENDED_STATES)
         texts = _read_many(tree, [path for path in wanted if tree.exists(path)])
         extended_states = texts.pop(_EXTENDED_STATES, None)
@@ -77,7 +78,7 @@ class Dpkg:
     def owned(
         self, tree: TreeFiles, packages: Sequence[Package]
     ) -> Iterator[tuple[str, list[str]]]:
-        """The label of each package, and the paths of its ``.list``, diversions applied."""
+        """Yield the label of each package, and its paths after diversions."""
         lists = self._info(tree, packages, ("list",))
         if not lists:
             yield from self._listed_by_checksums(tree)
@@ -92,7 +93,7 @@ class Dpkg:
             yield package.label, [away.get(path, path) for path in paths] if away else paths
 
     def scripts(self, tree: TreeFiles, packages: Sequence[Package]) -> Mapping[str, str]:
-        """The maintainer scripts."""
+        """Read the maintainer scripts."""
         return {
             f"{kind} script of {package.label}": text
             for (package, kind), text in self._info(tree, packages, _SCRIPTS).items()
@@ -110,7 +111,7 @@ class Dpkg:
     def _info(
         self, tree: TreeFiles, packages: Iterable[Package], kinds: Sequence[str]
     ) -> dict[tuple[Package, str], str]:
-        """Files of ``info/``; the names of some have the architecture in them."""
+        """Read files from ``info/``, whose names may contain the architecture."""
         paths = {}
         for package in packages:
             for kind in kinds:
@@ -122,7 +123,7 @@ class Dpkg:
         return {found: texts[path] for found, path in paths.items()}
 
     def _listed_by_checksums(self, tree: TreeFiles) -> Iterator[tuple[str, list[str]]]:
-        """The files of packages that are known by ``status.d`` alone."""
+        """Yield the files of packages in ``status.d`` from their lists of checksums."""
         if not tree.exists(_STATUS_D):
             return
         for path, text in _read_many(tree, self._status_files(tree)).items():
@@ -177,7 +178,7 @@ def _relations(fields: Mapping[str, str], name: str) -> Iterator[Alternatives]:
 
 
 def _automatic(extended_states: str) -> set[str]:
-    """Packages that apt notes as installed for others, with and without architecture."""
+    """Return the packages that apt marks as automatic, with and without architecture."""
     marked = [
         fields
         for fields in paragraphs(extended_states)
@@ -188,7 +189,7 @@ def _automatic(extended_states: str) -> set[str]:
 
 
 def _diversions(text: str) -> dict[str, tuple[str, str]]:
-    """By path, where a diversion moves it and which package is not moved (``:`` for none)."""
+    """Return the new path of each diverted path, and the package not affected (``:`` for none)."""
     lines = text.splitlines()
     return {
         source: (target, by)
