@@ -1,1 +1,1 @@
-"""Prepare: the actions that turn a description into an unpacked root tree."""
+"""Actions that prepare a root tree from a description."""

@@ -1,4 +1,4 @@
-"""CA certificates for the image's own trust store."""
+"""Add CA certificates to the image's trust store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ImportCertificates:
     """Add CA certificates to the trust store of the tree.
 
     Attributes:
-        distribution: The distribution that ``target_distribution`` names: it has the store.
+        distribution: The distribution that ``target_distribution`` names, which defines the store.
         certificates: The certificate files.
     """
 
@@ -30,7 +30,11 @@ class ImportCertificates:
     certificates: tuple[Source, ...]
 
     def run(self, context: StepContext) -> None:
-        """Add them."""
+        """Add the certificates.
+
+        Raises:
+            CommandError: The command that updates the store failed.
+        """
         store = DISTRIBUTIONS.get_used(self.distribution).certificates
         directory = resolve_in(context.root, store.directory)
         directory.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Remove what no image ships: caches, logs, keys and other traces of how it was built."""
+"""Remove caches, logs, keys and other traces of the build from the tree."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _REMOVED = (
 
 @dataclass(frozen=True)
 class CleanUp:
-    """Leave the tree as it ships.
+    """Clean up the tree for delivery.
 
-    Host keys of sshd and the machine id go, too: an image is started many times, and each machine
-    is to have its own. Directories, and files that are newer than the repositories, get the time of
-    these, so that one set of inputs leaves one tree.
+    This also removes sshd's host keys and the machine ID, because each machine that starts the
+    image needs its own. All directories, and files that are newer than ``epoch``, get ``epoch`` as
+    their time, so that equal inputs give equal trees.
 
     Attributes:
         manager: The package manager.
-        epoch: ``RepositoryState.epoch``, in seconds since 1970-01-01 UTC.
+        epoch: Time of the build, in seconds since 1970-01-01 UTC.
     """
 
     output: ClassVar[Output] = "tree"

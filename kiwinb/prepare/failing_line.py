@@ -1,11 +1,11 @@
-"""Find out at which line a bash script failed, without changing what the script does.
+"""Find the line at which a bash script failed, without changing what the script does.
 
-bash reads the file that ``BASH_ENV`` names before it runs a script. Ours notes the line of each
-command that the script itself runs (of a function, the line that calls it) and writes it to a
-file when the script ends with another status than 0. Options, output, exit status, ``$0``,
-``$?`` and ``$_`` stay as they are, and nothing of it reaches the programs that the script starts.
-A script that sets traps of its own for ``EXIT`` or ``DEBUG`` is left alone: its line is unknown.
-Other shells, and bash as ``sh``, do not read the file.
+bash reads the file that ``BASH_ENV`` names before it runs a script. kiwinb's file records the line
+of each command that the script itself runs (for a function, the line that calls it), and writes it
+to another file if the exit status of the script is not 0. Options, output, exit status, ``$0``,
+``$?`` and ``$_`` do not change, and programs that the script starts do not notice anything. If the
+script sets its own traps for ``EXIT`` or ``DEBUG``, the line remains unknown. Other shells, and
+bash as ``sh``, do not read the file.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ VARIABLE = "BASH_ENV"
 
 
 def watch_text(result: str) -> str:
-    """What bash is to read before a script.
+    """Return the text that bash has to read before a script.
 
     Args:
-        result: File that the line is written to, as the script sees it; its directory exists.
+        result: Path, in the script's view, of the file to write the line to; its directory exists.
     """
     return f"""\
 unset {VARIABLE}
@@ -39,7 +39,7 @@ _kiwinb_line= _kiwinb_before= _kiwinb_file={shlex.quote(result)}
 
 
 def failing_line(result: Path) -> int | None:
-    """The line that was written, counted from 1; ``None`` when there is none."""
+    """Read the number of the failing line, from 1; ``None`` if it is unknown."""
     try:
         return int(result.read_text()) or None
     except (OSError, ValueError):

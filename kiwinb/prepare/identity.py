@@ -1,4 +1,4 @@
-"""What the system is called, and where it is: names, language, keyboard and time zone."""
+"""Set names, language, keyboard and time zone of the system."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kiwinb.steps.step import Output, StepContext
 
 @dataclass(frozen=True)
 class SetIdentity:
-    """Write what the preferences say of the system.
+    """Write settings from the preferences into the tree.
 
     Attributes:
-        name: Image name; the host name when the tree has none.
-        id: For ``/etc/ImageID``.
-        locale: Languages such as ``en_US``, the first one the default.
+        name: Image name; it becomes the host name if the tree has none.
+        id: Content of ``/etc/ImageID``.
+        locale: Languages such as ``en_US``; the first one is the default.
         keytable: Console keymap.
         timezone: Name of a time zone below ``/usr/share/zoneinfo``.
     """
@@ -35,7 +35,12 @@ class SetIdentity:
     timezone: str | None = None
 
     def run(self, context: StepContext) -> None:
-        """Write it."""
+        """Write the settings.
+
+        Raises:
+            ImageError: The tree does not have the time zone.
+            CommandError: ``locale-gen`` failed.
+        """
         root = context.root
         hostname = resolve_in(root, "/etc/hostname")
         if not hostname.exists() or not hostname.read_text().strip():
@@ -69,7 +74,7 @@ class SetIdentity:
                 chroot.run(["locale-gen"])
         elif not resolve_in(root, f"/usr/lib/locale/{self.locale[0]}.utf8").exists():
             remedy = package_remedy(root, lambda packages: packages.locales)
-            context.log(f"the tree has no locale {language}: C.UTF-8 is set. {remedy}")
+            context.log(f"the tree has no locale {language}: using C.UTF-8. {remedy}")
             language = "C.UTF-8"
         for file in ("/etc/locale.conf", "/etc/default/locale"):
             path = resolve_in(root, file)

@@ -1,8 +1,8 @@
-"""Place files into a root tree: as they say they are, and never outside of the tree.
+"""Place files into a root tree with their metadata, and never outside the tree.
 
-Directories and tar archives are both read as :class:`tarfile.TarInfo` members with their
-contents. A symlink on the way to a file is followed as the booted system would follow it, inside
-the tree; a symlink in the place of a file is replaced, never written through.
+Directories and tar archives are both read as :class:`tarfile.TarInfo` members with their content.
+A symbolic link in the parent directories of a file is followed inside the tree, as the booted
+system would follow it. A symbolic link in the place of a file is replaced.
 """
 
 from __future__ import annotations
@@ -26,12 +26,17 @@ _XATTR = "SCHILY.xattr."
 
 
 def lay_directory(root: Path, directory: Path, target: str = "/") -> None:
-    """Copy what is in a directory of the description into the tree, owned by root.
+    """Copy the content of a directory of the description into the tree, owned by root.
 
-    A directory that the tree has already keeps its mode and owner.
+    Existing directories of the tree keep their mode and owner.
+
+    Args:
+        root: The tree.
+        directory: The directory.
+        target: Directory in the tree to copy to.
 
     Raises:
-        DescriptionError: A file stands where the tree has a directory, or the other way round.
+        DescriptionError: A file would replace a directory of the tree, or a directory a file.
     """
     links: dict[tuple[int, int], str] = {}
     for path in _walk(directory):
@@ -51,8 +56,14 @@ def lay_directory(root: Path, directory: Path, target: str = "/") -> None:
 def lay_archive(root: Path, archive: Path, target: str = "/") -> None:
     """Unpack a tar archive into the tree; its members keep their owners.
 
+    Args:
+        root: The tree.
+        archive: The archive, which may be compressed.
+        target: Directory in the tree to unpack to.
+
     Raises:
-        DescriptionError: It is no tar archive, it is damaged, or a member would leave the tree.
+        DescriptionError: The file is not a tar archive or is damaged, a member would be outside the
+            tree, or a member would replace a directory by a file or the other way round.
     """
     try:
         with _opened(archive) as members:
@@ -66,7 +77,7 @@ def lay_archive(root: Path, archive: Path, target: str = "/") -> None:
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DescriptionError(
             f"the archive cannot be unpacked: {error}",
-            remedy="Make it anew with tar.",
+            remedy="Make it again with tar.",
             location=Location(archive),
         ) from error
 
@@ -138,14 +149,14 @@ def _place(root: Path, member: tarfile.TarInfo, content: IO[bytes] | None, origi
     parent = resolve_in(root, str(PurePosixPath(member.name).parent))
     if not parent.is_dir():
         if os.path.lexists(parent):
-            raise _clash(member, origin, "the tree has no directory on the way to it")
+            raise _clash(member, origin, "its parent is not a directory in the tree")
         _make_directories(parent)
     name = PurePosixPath(member.name).name
     path = parent / name if name else root
     if member.isdir():
         path = resolve_in(root, member.name)
         if os.path.lexists(path) and not path.is_dir():
-            raise _clash(member, origin, "it is a directory, and the tree has a file there")
+            raise _clash(member, origin, "it is a directory, but the tree has a file there")
         if not path.is_dir():
             _make_directories(path)
     else:

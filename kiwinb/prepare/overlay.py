@@ -1,4 +1,4 @@
-"""Lay files of the description over the root tree."""
+"""Copy files of the description into the root tree."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from kiwinb.steps.step import Output, StepContext
 
 @dataclass(frozen=True)
 class ImportOverlay:
-    """Lay overlay directories and archives over the tree.
+    """Copy overlay directories and archives into the tree.
 
-    What comes from a directory belongs to root; an archive keeps its owners.
+    Files from directories belong to root; files from archives keep their owners.
 
     Attributes:
-        overlays: In the order in which they are laid over.
+        overlays: The overlays, in the order in which they are copied.
     """
 
     output: ClassVar[Output] = "tree"
@@ -31,9 +31,13 @@ class ImportOverlay:
     overlays: tuple[Source, ...]
 
     def run(self, context: StepContext) -> None:
-        """Lay them over."""
+        """Copy the overlays.
+
+        Raises:
+            DescriptionError: A file cannot be placed, or an archive cannot be unpacked.
+        """
         for overlay in self.overlays:
-            context.log(f"laying {overlay.path.name} over the tree")
+            context.log(f"copying {overlay.path.name} into the tree")
             if overlay.path.is_dir():
                 lay_directory(context.root, overlay.path)
             else:
@@ -45,7 +49,7 @@ class UnpackArchives:
     """Unpack the archives that ``<archive>`` elements name.
 
     Attributes:
-        archives: Each with its source.
+        archives: The archives, each with its source.
     """
 
     output: ClassVar[Output] = "tree"
@@ -54,7 +58,11 @@ class UnpackArchives:
     archives: tuple[tuple[Archive, Source], ...]
 
     def run(self, context: StepContext) -> None:
-        """Unpack them."""
+        """Unpack the archives.
+
+        Raises:
+            DescriptionError: An archive cannot be unpacked.
+        """
         for archive, source in self.archives:
             context.log(f"unpacking {archive.name}")
             lay_archive(context.root, source.path, archive.target_dir or "/")
@@ -62,10 +70,10 @@ class UnpackArchives:
 
 @dataclass(frozen=True)
 class PlaceFiles:
-    """Place the single files that ``<file>`` elements name.
+    """Place the files that ``<file>`` elements name.
 
     Attributes:
-        files: Each with its source.
+        files: The files, each with its source.
     """
 
     output: ClassVar[Output] = "tree"
@@ -74,7 +82,12 @@ class PlaceFiles:
     files: tuple[tuple[OverlayFile, Source], ...]
 
     def run(self, context: StepContext) -> None:
-        """Place them, and give them owner and permissions as said."""
+        """Place the files, and set their owners and permissions.
+
+        Raises:
+            DescriptionError: The target of a file is a directory of the tree.
+            CommandError: ``chown`` or ``chmod`` failed.
+        """
         with Chroot(context.root, log=context.log) as chroot:
             for file, source in self.files:
                 target = PurePosixPath("/", file.target or file.name)

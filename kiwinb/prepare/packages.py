@@ -1,4 +1,4 @@
-"""Install, remove and configure packages, by whichever package manager the description names."""
+"""Install, remove and configure packages with the package manager that the description names."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from kiwinb.steps.step import Output, StepContext
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Fill the empty tree with the first packages.
+    """Install the first packages into an empty tree.
 
     Attributes:
         manager: The package manager.
-        request: The packages besides the least a system needs, and where they come from.
+        request: The packages to install in addition to essential ones, and their repositories.
     """
 
     output: ClassVar[Output] = "tree"
@@ -27,7 +27,7 @@ class Bootstrap:
     request: PackageRequest
 
     def run(self, context: StepContext) -> None:
-        """Install them."""
+        """Install the packages."""
         MANAGERS.get_used(self.manager).bootstrap(context, self.request)
 
 
@@ -37,7 +37,7 @@ class InstallPackages:
 
     Attributes:
         manager: The package manager.
-        request: What to install, and where it comes from.
+        request: The packages and collections to install, and their repositories.
     """
 
     output: ClassVar[Output] = "tree"
@@ -47,17 +47,17 @@ class InstallPackages:
     request: PackageRequest
 
     def run(self, context: StepContext) -> None:
-        """Install them."""
+        """Install the packages."""
         MANAGERS.get_used(self.manager).install(context, self.request)
 
 
 @dataclass(frozen=True)
 class UpgradePackages:
-    """Bring all packages of the tree up to date.
+    """Upgrade all packages of the tree.
 
     Attributes:
         manager: The package manager.
-        request: Where packages come from.
+        request: The repositories that packages come from.
     """
 
     output: ClassVar[Output] = "tree"
@@ -67,7 +67,7 @@ class UpgradePackages:
     request: PackageRequest
 
     def run(self, context: StepContext) -> None:
-        """Upgrade them."""
+        """Upgrade the packages."""
         MANAGERS.get_used(self.manager).upgrade(context, self.request)
 
 
@@ -78,8 +78,9 @@ class DeletePackages:
     Attributes:
         manager: The package manager.
         packages: Package names.
-        force: Just these, dependencies disregarded (``delete``); otherwise with what depends on
-            them and what nothing needs any more (``uninstall``).
+        force: Whether to remove only these packages, whatever depends on them (``delete``).
+            Otherwise, packages that depend on them and packages that are no longer needed are
+            removed, too (``uninstall``).
     """
 
     output: ClassVar[Output] = "tree"
@@ -90,17 +91,17 @@ class DeletePackages:
     force: bool
 
     def run(self, context: StepContext) -> None:
-        """Remove them."""
+        """Remove the packages."""
         MANAGERS.get_used(self.manager).remove(context, self.packages, force=self.force)
 
 
 @dataclass(frozen=True)
 class ConfigureRepositories:
-    """Write the repositories that the image is to have into the tree.
+    """Configure repositories in the tree, for the image's own package manager.
 
     Attributes:
         manager: The package manager.
-        repositories: Those that are ``included_in_image``; others are passed over.
+        repositories: The repositories; those that are not ``included_in_image`` are skipped.
     """
 
     output: ClassVar[Output] = "tree"
@@ -110,7 +111,7 @@ class ConfigureRepositories:
     repositories: tuple[ResolvedRepository, ...]
 
     def run(self, context: StepContext) -> None:
-        """Write them."""
+        """Write the configuration."""
         MANAGERS.get_used(self.manager).configure_image(context, self.repositories)
 
 
@@ -128,5 +129,5 @@ class CleanPackageManager:
     manager: Used
 
     def run(self, context: StepContext) -> None:
-        """Remove them."""
+        """Remove the files."""
         MANAGERS.get_used(self.manager).clean(context)

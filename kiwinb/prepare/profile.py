@@ -1,7 +1,7 @@
-"""``/.profile``: what a description says, as variables for its scripts, by KIWI NG's names.
+"""``/.profile``: values from a description as variables for its scripts, with KIWI NG's names.
 
-KIWI NG documents ten of them; the others are those that its own scripts and widespread
-descriptions read: https://osinside.github.io/kiwi/concept_and_workflow/shell_scripts.html
+KIWI NG documents ten of them. The others are variables that its own scripts and widespread
+descriptions use: https://osinside.github.io/kiwi/concept_and_workflow/shell_scripts.html
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kiwinb.description.model import ImageDescription
 _ALIGNMENT = 1024 * 1024
 _SECTOR = 512
 _START = 2048
-"""Defaults of KIWI NG for disks: bytes, bytes, and sectors."""
+"""Defaults of KIWI NG for disks, in bytes, bytes and sectors."""
 
 _ATTRIBUTES = {
     "kiwi_bootkernel": "bootkernel",
@@ -29,7 +29,7 @@ _ATTRIBUTES = {
     "kiwi_target_removable": "target_removable",
     "kiwi_wwid_wait_timeout": "wwid_wait_timeout",
 }
-"""Variables that are attributes of ``<type>`` as they are written."""
+"""Variables whose values are those of attributes of ``<type>``."""
 
 _OEM = {
     "kiwi_oembootwait": "bootwait",
@@ -60,22 +60,22 @@ _OEM = {
     "kiwi_oemunattended_id": "unattended_id",
     "kiwi_oemvmcp_parmfile": "vmcp_parmfile",
 }
-"""Variables that are fields of ``<oemconfig>``."""
+"""Variables whose values are those of fields of ``<oemconfig>``."""
 
 
 def profile_text(variables: Mapping[str, str]) -> str:
-    """The text of ``/.profile``: one shell assignment a line."""
+    """Return the text of ``/.profile``, with one shell assignment on each line."""
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
 
 
 def profile_variables(
     image: ImageDescription, of_kind: Mapping[str, object] | None = None
 ) -> dict[str, str]:
-    """The variables that scripts see; what the description does not say is empty.
+    """Return the variables of scripts; those that the description does not set are empty.
 
     Args:
         image: The effective description.
-        of_kind: Those that only the kind of the image has.
+        of_kind: Additional variables, which the image kind sets.
     """
     said = {
         **_image(image),

@@ -1,4 +1,4 @@
-"""Scripts of the description: run in the root tree, with KIWI NG's functions and variables."""
+"""Run scripts of the description with KIWI NG's functions and variables."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
 
 @dataclass(frozen=True)
 class ScriptEnvironment:
-    """What a script finds.
+    """Functions and variables for a script.
 
     Attributes:
         functions: Text of ``/.kconfig``.
-        variables: Variables of ``/.profile``; they are in its environment as well.
+        variables: Variables of ``/.profile``, which are also environment variables.
         epoch: ``SOURCE_DATE_EPOCH``, in seconds since 1970-01-01 UTC.
     """
 
@@ -59,9 +59,9 @@ class Script:
     """A script of the description.
 
     Attributes:
-        name: KIWI NG's name for it: ``config.sh`` and so on.
+        name: KIWI NG's name for the script, such as ``config.sh``.
         source: Its file; the digest covers its content and its mode.
-        environment: What it finds.
+        environment: Functions and variables for the script.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Script:
 
     @cached_property
     def content(self) -> bytes:
-        """Its text."""
+        """Content of the file."""
         return self.source.path.read_bytes()
 
     @property
@@ -83,10 +83,10 @@ class Script:
         return OBSERVED.search(self.content) is not None
 
     def interpreter(self) -> str | None:
-        """What the first line names; ``None`` when it is bash that runs the script.
+        """Return the interpreter that the first line names; ``None`` if bash runs the script.
 
-        As in KIWI NG a script that is not executable is one for bash. It is for something else
-        all the same if its first line names no shell.
+        As in KIWI NG, bash runs scripts that are not executable. But if the first line names a
+        program that is not a shell, that program always runs the script.
         """
         if not self.content.startswith(b"#!"):
             return None
@@ -102,20 +102,20 @@ class Script:
 def script_environment(
     image: ImageDescription, epoch: int, of_kind: Mapping[str, object] | None = None
 ) -> ScriptEnvironment:
-    """What the scripts of a description find; arguments as for ``profile_variables``."""
+    """Return functions and variables for scripts; arguments as for :func:`profile_variables`."""
     return ScriptEnvironment(functions_text(), profile_variables(image, of_kind), epoch)
 
 
 @dataclass(frozen=True)
 class RunScript:
-    """Run one script of the description in the root tree.
+    """Run a script of the description in the root tree.
 
-    While it runs the tree has ``/.kconfig`` (the functions), ``/.profile`` (the variables) and
-    ``/image/NAME`` (the script). They are gone afterwards.
+    While the script runs, the tree has the functions in ``/.kconfig``, the variables in
+    ``/.profile`` and the script in ``/image/NAME``. They are removed afterwards.
 
     Attributes:
         script: The script.
-        on_host: It is a script of the host, and starts in the root tree's directory.
+        on_host: Whether it runs on the host, with the root tree as its working directory.
     """
 
     output: ClassVar[Output] = "tree"
@@ -130,10 +130,10 @@ class RunScript:
         return self.script.observed and not self.on_host
 
     def run(self, context: StepContext) -> None:
-        """Run it.
+        """Run the script.
 
         Raises:
-            CommandError: It ended with another exit status than 0.
+            CommandError: The exit status of the script is not 0, or the tree lacks its interpreter.
         """
         if self.on_host:
             run_on_host(context.root, self.script, context.log)
@@ -147,11 +147,11 @@ def run_in_tree(root: Path, script: Script, log: Log, *arguments: str) -> None:
     Args:
         root: The root tree.
         script: The script.
-        log: Takes each line of output.
-        arguments: Its arguments.
+        log: Called with each line of output.
+        arguments: Arguments of the script.
 
     Raises:
-        CommandError: It failed, or the tree lacks what runs it.
+        CommandError: The script failed, or the tree lacks its interpreter.
     """
     interpreter = script.interpreter()
     _require(root, script, interpreter or "bash")
@@ -173,18 +173,18 @@ def run_on_host(
 ) -> None:
     """Run a script on the host, with the root tree as its working directory.
 
-    It sees the host, but can write only to the tree and to temporary directories, so that a path
-    that lacks its first letters does no harm.
+    The script can read the host, but can write only to the tree and to temporary directories. So an
+    absolute path from which the tree's directory is missing does no harm.
 
     Args:
         root: The root tree.
         script: The script; bash runs it.
-        log: Takes each line of output.
-        arguments: Its arguments.
-        writable: Further directories that it may write to.
+        log: Called with each line of output.
+        arguments: Arguments of the script.
+        writable: More directories that the script may write to.
 
     Raises:
-        CommandError: It failed.
+        CommandError: The script failed.
     """
 
     def enter() -> None:
@@ -207,7 +207,7 @@ def run_on_host(
 
 
 def _protect_host(writable: Sequence[Path]) -> None:
-    """In a mount namespace of its own, make all read-only but these and temporary directories."""
+    """Make all but these and temporary directories read-only, in a new mount namespace."""
     unshare(CLONE_NEWNS)
     shield_host((*_TEMPORARY, *writable))
 
@@ -219,12 +219,12 @@ def _variables(script: Script) -> dict[str, str]:
 
 @contextmanager
 def _laid_out(root: Path, script: Script, seen: str) -> Iterator[Path]:
-    """Put a script and what it finds into the tree, and take it out again.
+    """Put a script with its functions and variables into the tree, and remove them afterwards.
 
     Args:
         root: The root tree.
         script: The script.
-        seen: Its directory, as the script sees it.
+        seen: Path of the script's directory, in the view of the script.
     """
     given = script.environment
     folder = resolve_in(root, FOLDER)
@@ -254,7 +254,7 @@ def _laid_out(root: Path, script: Script, seen: str) -> Iterator[Path]:
 
 @contextmanager
 def _explained(script: Script, folder: Path) -> Iterator[None]:
-    """Say of a failure that it is one of a script, and at which line, where that is known."""
+    """Make errors name the script and, if known, the line that failed."""
     try:
         yield
     except CommandError as error:
@@ -269,7 +269,7 @@ def _explained(script: Script, folder: Path) -> Iterator[None]:
 
 
 def _require(root: Path, script: Script, interpreter: str) -> None:
-    """Raise an error if the tree lacks what runs the script."""
+    """Raise an error if the tree lacks the interpreter of a script."""
     places = [interpreter]
     if "/" not in interpreter:
         places = [f"{folder}/{interpreter}" for folder in ENVIRONMENT["PATH"].split(":")]
@@ -278,6 +278,6 @@ def _require(root: Path, script: Script, interpreter: str) -> None:
             [f"/{FOLDER}/{script.name}"],
             127,
             problem=f"{script.name} is run by {interpreter}, which is not in the root tree",
-            remedy="Add the package that has it, or start the script with another #! line.",
+            remedy="Add the package that contains it, or start the script with another #! line.",
             location=Location(script.source.path),
         )

@@ -1,4 +1,4 @@
-"""Users and groups of the description."""
+"""Set up users and groups of the description."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _BACKUPS = ("passwd-", "group-", "shadow-", "gshadow-", "subuid-", "subgid-")
 
 @dataclass(frozen=True)
 class SetupUsers:
-    """Make users and groups, or change those that are there, with the tree's own tools.
+    """Create users and groups, or change existing users, with the tree's own tools.
 
     Attributes:
-        image: Name of the image; salts passwords that are given as plain text.
+        image: Name of the image, from which the salts of plain-text passwords are derived.
         users: The users.
-        epoch: Seconds since 1970-01-01 UTC: passwords were changed last on that day.
+        epoch: Time of the last password change, in seconds since 1970-01-01 UTC.
     """
 
     output: ClassVar[Output] = "tree"
@@ -36,10 +36,11 @@ class SetupUsers:
     epoch: int
 
     def run(self, context: StepContext) -> None:
-        """Make them.
+        """Set up the users and groups.
 
         Raises:
             ImageError: The tree has no ``useradd``.
+            CommandError: One of the tools failed.
         """
         if not resolve_in(context.root, "/usr/sbin/useradd").exists():
             raise ImageError(
@@ -84,7 +85,7 @@ class SetupUsers:
 
 
 def _group(chroot: Chroot, root: Path, said: str) -> str:
-    """Make a group that is given as ``name`` or ``name:gid``, unless it is there."""
+    """Create a group, given as ``name`` or ``name:gid``, if it does not exist; return its name."""
     name, _, number = said.partition(":")
     if name not in _names(resolve_in(root, "/etc/group")):
         chroot.run(["groupadd", *(("--gid", number) if number else ()), "--", name])

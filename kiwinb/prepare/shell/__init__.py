@@ -1,4 +1,4 @@
-"""The shell functions that scripts of a description may call; see docs/shell-functions.md."""
+"""Shell functions that scripts of a description can call; see docs/shell-functions.md."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ PARTS = (
     "kernel.sh",
     "obsolete.sh",
 )
-"""The files of functions; the first one comes before all others."""
+"""Files with functions; the first one has to come first."""
 
 
 @cache
 def functions_text() -> str:
-    """The text of ``/.kconfig``."""
+    """Return the text of ``/.kconfig``."""
     folder = files(__package__)
     return "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in PARTS)
