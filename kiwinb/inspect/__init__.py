@@ -1,1 +1,1 @@
-"""Inspect: what is in a root tree or an image, as data."""
+"""Inspect the content of root trees and images as data."""

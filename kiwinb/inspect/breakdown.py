@@ -1,4 +1,4 @@
-"""Where the bytes of a tree are: by partition, directory, package, section, kind or extension."""
+"""Sum up the bytes of a tree by partition, directory, package, section, type or extension."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kiwinb.packages.databases import find_database
 By = Literal["partition", "directory", "package", "section", "type", "extension"]
 
 BY: tuple[By, ...] = ("partition", "directory", "package", "section", "type", "extension")
-"""What bytes can be grouped by."""
+"""Criteria by which bytes can be grouped."""
 
 COLUMNS = ("group", "files", "size", "usage", "compressed", "share")
 """Columns of :func:`breakdown`."""
@@ -29,27 +29,27 @@ COLUMNS = ("group", "files", "size", "usage", "compressed", "share")
 UNOWNED = "(no package)"
 NO_PARTITION = "(no partition)"
 LEVEL = 3
-"""Level of zstd that is measured with."""
+"""Compression level of zstd for the column ``compressed``."""
 
 _PIECE = 64 << 20
 
 
 @runtime_checkable
 class HasParts(Protocol):
-    """A tree that is put together from partitions."""
+    """A tree that consists of partitions."""
 
     def parts(self) -> pd.DataFrame:
-        """What each byte of the disk is for."""
+        """List the partitions and all other parts of the disk."""
         ...
 
 
 def parts(tree: Tree) -> pd.DataFrame:
-    """What each byte of a disk is for: its partitions, what is between them, and what is free.
+    """List all parts of a disk: its partitions, the space between them, and the partition table.
 
-    Columns are those of :meth:`kiwinb.inspect.formats.disk.DiskTree.parts`.
+    The columns are those of :meth:`kiwinb.inspect.formats.disk.DiskTree.parts`.
 
     Raises:
-        InspectError: It is no disk with partitions.
+        InspectError: The tree is not a disk with partitions.
     """
     if isinstance(tree, HasParts):
         return tree.parts()
@@ -59,23 +59,25 @@ def parts(tree: Tree) -> pd.DataFrame:
 def breakdown(
     source: Source, by: By = "directory", *, depth: int = 1, compressed: bool = False
 ) -> pd.DataFrame:
-    """Sum up the bytes of a tree, the group that takes most first.
+    """Sum up the bytes of a tree by group, the largest group first.
 
-    Columns: ``group``; ``files`` (paths that are no directories); ``size`` (bytes in files, hard
-    links counted once); ``usage`` (bytes allocated, as ``du`` counts them); ``compressed`` (bytes
-    that zstd leaves of the contents, measured: all files of a group as one stream, in order of
-    their paths, at most 1 GiB of each; NaN unless asked for); ``share`` (of all ``usage``, 0 to 1).
+    Columns: ``group``; ``files`` (number of paths other than directories); ``size`` (bytes in
+    files, counting hard links once); ``usage`` (allocated bytes, as ``du`` counts them);
+    ``compressed`` (measured size in bytes of the files of a group after zstd compressed them as one
+    stream, in the order of their paths, with at most 1 GiB of each; NaN unless requested);
+    ``share`` (share of the total ``usage``, 0 to 1).
 
     Args:
-        source: What to look into.
-        by: ``partition`` (of files; :func:`parts` tells all bytes of a disk), ``directory``,
-            ``package``, ``section`` (of packages), ``type`` (what files are for, by path) or
-            ``extension``.
-        depth: Parts of a directory's path that make a group: 2 for ``/usr/share``.
-        compressed: Read all files and compress them.
+        source: The tree or image.
+        by: ``partition`` (which holds a file; :func:`parts` lists all bytes of a disk),
+            ``directory``, ``package``, ``section`` (of packages), ``type`` (purpose of files, by
+            path) or ``extension``.
+        depth: Number of parts of a directory's path that form a group, such as 2 for
+            ``/usr/share``.
+        compressed: Whether to read and compress all files.
 
     Raises:
-        InspectError: It cannot be read, or there is no such ``by``.
+        InspectError: The source cannot be read, or ``by`` is unknown.
     """
     with opened(source) as tree:
         view = remembered(tree)
@@ -89,16 +91,16 @@ def breakdown(
 
 
 def group_keys(tree: Tree, table: pd.DataFrame, by: By, *, depth: int = 1) -> pd.Series:
-    """The group of each row of the table that :func:`~kiwinb.inspect.files.files` gives.
+    """Return the group of each row of a table from :func:`~kiwinb.inspect.files.files`.
 
     Args:
-        tree: Where the table is from.
-        table: All rows of it, or some.
+        tree: The tree of the table.
+        table: All rows of the table, or some of them.
         by: As for :func:`breakdown`.
         depth: As for :func:`breakdown`.
 
     Raises:
-        InspectError: There is no such ``by``.
+        InspectError: ``by`` is unknown.
     """
     if by == "directory":
         return directories(table, depth)
@@ -119,7 +121,7 @@ def group_keys(tree: Tree, table: pd.DataFrame, by: By, *, depth: int = 1) -> pd
 
 
 def _partitions(tree: Tree, table: pd.DataFrame) -> pd.Series:
-    """The partition of each row, by the innermost mount point above it."""
+    """Return the partition of each row, from the innermost mount point that holds it."""
     found = pd.Series(NO_PARTITION, index=table.index, dtype=object)
     if not isinstance(tree, HasParts):
         return found
@@ -133,12 +135,12 @@ def _partitions(tree: Tree, table: pd.DataFrame) -> pd.Series:
 
 
 def directories(table: pd.DataFrame, depth: int = 1, under: str = "/") -> pd.Series:
-    """The directory that holds each row, cut to its first parts.
+    """Return the first parts of the directory that holds each row.
 
     Args:
-        table: Columns ``path`` and ``type``.
-        depth: Parts that stay, not counting those of ``under``.
-        under: A directory that all paths of the table are in.
+        table: Table with the columns ``path`` and ``type``.
+        depth: Number of parts to keep, in addition to those of ``under``.
+        under: A directory that holds all paths of the table.
     """
     parts = depth + (under.count("/") if under != "/" else 0)
     cut: dict[str, str] = {}
@@ -165,7 +167,7 @@ def sum_up(table: pd.DataFrame, keys: pd.Series) -> pd.DataFrame:
     """Sum up rows by group; see :func:`breakdown` for the columns.
 
     Args:
-        table: Columns ``type``, ``size``, ``inode`` and ``usage``.
+        table: Table with the columns ``type``, ``size``, ``inode`` and ``usage``.
         keys: The group of each row.
     """
     summed = (
@@ -189,10 +191,10 @@ def sum_up(table: pd.DataFrame, keys: pd.Series) -> pd.DataFrame:
 
 
 def _compressed(tree: Tree, table: pd.DataFrame, keys: pd.Series) -> dict[str, int]:
-    """Bytes that zstd leaves of each group.
+    """Measure the compressed size of each group.
 
-    Files are read many at a time, across groups: asking a tree once may cost a worker. What was
-    read before is compressed meanwhile, groups at the same time.
+    Many files are read at a time, across groups, because each request to a tree may start a worker.
+    Meanwhile, threads compress the files that were read before, with all groups in parallel.
     """
     wanted = table["type"].eq("file") & ~table["inode"].duplicated() & table["size"].gt(0)
     rows = table.loc[wanted, ["path", "size"]].assign(group=keys[wanted].astype(str))
@@ -202,7 +204,7 @@ def _compressed(tree: Tree, table: pd.DataFrame, keys: pd.Series) -> dict[str, i
     with ThreadPoolExecutor() as threads:
         for portion in _portions(rows):
             contents = _read(tree, portion["path"].tolist())
-            for done in running:  # a group may go on from the last portion, in order
+            for done in running:  # a group may continue from the last portion, in order
                 done.result()
             running = [
                 threads.submit(streams[str(name)].feed, [contents[path] for path in part["path"]])
@@ -214,30 +216,30 @@ def _compressed(tree: Tree, table: pd.DataFrame, keys: pd.Series) -> dict[str, i
 
 
 class _Stream:
-    """A stream that is compressed, of which only the length is kept."""
+    """A compressed stream of which only the length is kept."""
 
     def __init__(self) -> None:
         self._stream = zstandard.ZstdCompressor(level=LEVEL).compressobj()
         self._length = 0
 
     def feed(self, contents: Iterable[bytes]) -> None:
-        """Compress what comes next."""
+        """Compress more content."""
         for content in contents:
             self._length += len(self._stream.compress(content))
 
     def end(self) -> int:
-        """The length in bytes; nothing can come any more."""
+        """End the stream; return its length in bytes."""
         return self._length + len(self._stream.flush())
 
 
 def _read(tree: Tree, paths: Sequence[str]) -> Mapping[str, bytes]:
-    if len(paths) == 1:  # it may be larger than what is read at once
+    if len(paths) == 1:  # it may be larger than a portion
         return {paths[0]: tree.read(paths[0], MOST_IN_MEMORY)}
     return tree.read_many(paths)
 
 
 def _portions(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Rows, as many at a time as are read at once."""
+    """Yield portions of rows that are read together."""
     start, length = 0, 0
     for at, size in enumerate(rows["size"].tolist()):
         if at > start and length + size > _PIECE:

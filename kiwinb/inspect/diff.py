@@ -1,4 +1,4 @@
-"""What changed from one root tree to another: packages, files, bytes."""
+"""Compare two root trees: packages, files and sizes."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ Compare = Callable[[str, str], int]
 
 @dataclass(frozen=True)
 class Difference:
-    """What changed from ``before`` to ``after``.
+    """The changes from ``before`` to ``after``.
 
     Attributes:
-        before: What the first one is.
-        after: What the second one is.
+        before: Name of the first tree.
+        after: Name of the second tree.
         packages: One row for each package that was added, removed, upgraded or downgraded:
-            ``name``, ``arch``, ``before`` and ``after`` (versions, empty where there is none),
-            ``change``, ``size_before``, ``size_after`` and ``delta`` (bytes as packages say, 0
-            where there is none, NA where a list of packages does not tell).
+            ``name``, ``arch``, ``before`` and ``after`` (versions, or an empty string), ``change``,
+            ``size_before``, ``size_after`` and ``delta`` (bytes, as the packages state; 0 if there
+            is no package, NA for a list of packages, which has no sizes).
         files: One row for each path that was added, removed or changed: ``path``, ``change``,
-            ``what`` (of a changed one: ``content``, ``mode``, ``owner``, ``type``, ``target``,
-            with commas), ``size_before``, ``size_after`` and ``delta`` (bytes in the file).
-        usage: Bytes that ``after`` takes more than ``before``, as ``du`` counts; ``None`` when
-            one of them is a list of packages.
-        has_packages: Packages were compared; not when one of them is a list of files.
+            ``what`` (what changed: ``content``, ``mode``, ``owner``, ``type``, ``target``,
+            separated by commas), ``size_before``, ``size_after`` and ``delta`` (bytes in the file).
+        usage: Difference in disk usage in bytes, as ``du`` counts it; ``None`` if one of the two is
+            a list of packages.
+        has_packages: Whether packages were compared; a list of files has none.
     """
 
     before: str
@@ -64,7 +64,7 @@ class Difference:
     has_packages: bool = True
 
     def summary(self) -> str:
-        """How much changed, in one or two lines of text."""
+        """Summarise the changes in two lines of text."""
         lines = [f"packages: {_counts(self.packages)}"]
         if not self.has_packages:
             lines = ["packages: not compared, a list of files has none"]
@@ -78,7 +78,7 @@ class Difference:
         return "\n".join(lines)
 
     def __bool__(self) -> bool:
-        """Whether anything changed."""
+        """Tell whether anything changed."""
         return not (self.packages.empty and self.files.empty)
 
     def __str__(self) -> str:
@@ -86,17 +86,17 @@ class Difference:
 
 
 def diff(a: Source, b: Source) -> Difference:
-    """Compare two trees, or the lists of packages that builds leave.
+    """Compare two trees, or lists of packages that builds write.
 
-    Each can be a root tree, an image, a checkpoint, a step, the (beginning of the) key of one, the
-    path of a directory or an image, or of a ``.packages`` file. Versions are in the order of the
-    package manager. Whether the content of two files of equal size is the same is told by their
-    digests, save where both belong to the same version of the same package and have the same
-    modification time.
+    Each of the two can be a root tree, an image, a checkpoint, a step, a key or the beginning of
+    one, or the path of a directory, of an image or of a ``.packages`` file. Versions are compared
+    as the package manager does. Digests show whether two files of equal size have the same content.
+    If both files belong to the same version of the same package and have the same modification
+    time, their contents are taken to be equal.
 
     Raises:
-        InspectError: One of them cannot be read.
-        StoreError: The store does not hold one of them.
+        InspectError: One of the two cannot be read.
+        StoreError: One of the two is not in the store.
     """
     if _is_list(a) or _is_list(b):
         return _packages_only(a, b)
@@ -122,7 +122,7 @@ def diff(a: Source, b: Source) -> Difference:
 
 @dataclass(frozen=True)
 class Installed:
-    """The packages of one side."""
+    """The packages of one of the two trees, and the function that compares versions."""
 
     packages: tuple[Package, ...]
     compare: Compare | None
@@ -159,7 +159,13 @@ def _packages(tree: Tree) -> Installed:
 def diff_packages(
     before: Iterable[Package], after: Iterable[Package], compare: Compare | None
 ) -> pd.DataFrame:
-    """Compare the packages of two trees; see :class:`Difference` for the columns."""
+    """Compare the packages of two trees; see :class:`Difference` for the columns.
+
+    Args:
+        before: Packages of the first tree.
+        after: Packages of the second tree.
+        compare: Function that compares versions; ``None`` only if there are no packages.
+    """
     one, other = _by_name(before), _by_name(after)
     rows = []
     for name, arch in sorted(one.keys() | other.keys()):
@@ -169,7 +175,7 @@ def diff_packages(
         if len(gone) == len(come) == 1:
             assert compare is not None, "what has packages has an order of versions"
             sign = compare(gone[0].version, come[0].version)
-            if sign:  # otherwise two spellings of one version
+            if sign:  # otherwise, two spellings of the same version
                 change: PackageChange = "upgraded" if sign < 0 else "downgraded"
                 rows.append(_row(gone[0], come[0], change))
             continue
@@ -207,7 +213,7 @@ def _size(item: Package | None) -> int | None:
 
 
 def _same_versions(one: Iterable[Package], other: Iterable[Package]) -> set[str]:
-    """Labels of the packages that are the same on both sides."""
+    """Return labels of the packages that both trees have in the same version."""
     versions = {item.label: (item.version, item.arch) for item in one}
     return {item.label for item in other if versions.get(item.label) == (item.version, item.arch)}
 
@@ -243,7 +249,7 @@ def _files(
 
 
 def _contents(before: Tree, after: Tree, both: pd.DataFrame, same: set[str]) -> pd.Series:
-    """Which of the paths are files whose content differs."""
+    """Tell for each path whether it is a file with different contents."""
     files_of_both = both["type_a"].eq("file") & both["type_b"].eq("file")
     resized = files_of_both & both["size_a"].ne(both["size_b"])
     trusted = (

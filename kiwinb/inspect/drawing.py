@@ -1,4 +1,4 @@
-"""What pictures are drawn with: colours, labelled boxes, ticks in binary units."""
+"""Tools for drawing: colours, labelled boxes, and ticks in binary units."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from kiwinb.errors import InspectError
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-"""Eight colours that everybody tells apart."""
+"""Eight colours that colour-blind people can distinguish, too."""
 
 
 _Colour = tuple[float, float, float]
 
 
 class LabelledBox(NamedTuple):
-    """A rectangle, and what may be written in it: the first of the texts that fits."""
+    """A rectangle, and texts of which the first one that fits is written in it."""
 
     left: float
     bottom: float
@@ -47,7 +47,7 @@ _WIDTH, _HEIGHT, _DPI = 9.0, 5.5, 120
 
 
 class Picture(Figure):
-    """A figure that a notebook shows by itself, whether or not pyplot was imported."""
+    """A figure that notebooks show even if pyplot was not imported."""
 
     def __init__(self, width: float = _WIDTH, height: float = _HEIGHT) -> None:
         super().__init__(figsize=(width, height), dpi=_DPI, layout="constrained")
@@ -57,19 +57,19 @@ class Picture(Figure):
         return self.png()
 
     def png(self) -> bytes:
-        """The picture as a PNG file."""
+        """Return the picture as a PNG file."""
         data = io.BytesIO()
         self.savefig(data, format="png")
         return data.getvalue()
 
 
 def nothing_to_draw(what: str) -> InspectError:
-    """The error that there is nothing in a picture."""
+    """Make the error for an empty picture."""
     return InspectError(f"there is nothing to draw: {what} has no bytes in it")
 
 
 def bare_axes(picture: Picture, title: str) -> Axes:
-    """Axes of a picture that show nothing but a title."""
+    """Add axes to a picture that show only a title."""
     axes = picture.add_subplot()
     axes.set_title(title, color=INK)
     axes.set_axis_off()
@@ -101,20 +101,20 @@ def draw_boxes(
 
 
 def colours_by_size(sizes: Sequence[int]) -> list[_Colour]:
-    """Colours by size, the largest darkest."""
+    """Return a colour for each size, from light to dark."""
     roots = np.sqrt(np.array(sizes, dtype=float))
     palette = colormaps["cividis"]
     return [to_rgb(palette(0.95 - 0.85 * root / roots.max())) for root in roots]
 
 
 def lighter(colour: _Colour, by: float) -> _Colour:
-    """A colour, mixed with white; ``by`` is its share, 0.0 to 1.0."""
+    """Mix a colour with white; ``by`` is the share of white, from 0.0 to 1.0."""
     red, green, blue = (part + (1 - part) * by for part in colour)
     return red, green, blue
 
 
 def _write_labels(picture: Picture, axes: Axes, labels: Iterable[LabelledBox]) -> None:
-    """Write in each box the first of its texts that fits, or none; upright if need be."""
+    """Write the first text that fits into each box, if any, rotated if necessary."""
     picture.draw_without_rendering()  # so that the axes have their final size
     for box in labels:
         (left, bottom), (right, top) = axes.transData.transform(
@@ -149,12 +149,19 @@ def _ink_on(colour: _Colour) -> str:
 
 
 def shortened(name: str, length: int = 38) -> str:
-    """A name that is no longer than that, cut in its middle."""
+    """Shorten a name to a length by removing its middle."""
     return name if len(name) <= length else f"{name[: length // 2 - 1]}…{name[-length // 2 :]}"
 
 
 def binary_ticks(axis: Axis, least: float, most: float, *, sign: bool = False) -> None:
-    """Ticks at round numbers of one binary unit."""
+    """Set ticks at round numbers of a binary unit.
+
+    Args:
+        axis: The axis, in bytes.
+        least: The smallest value.
+        most: The largest value.
+        sign: Whether to write a plus sign before positive numbers.
+    """
     span = max(most - least, 1.0)
     unit, name = 1.0, "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):

@@ -1,4 +1,4 @@
-"""The files of a tree as a table, with who owns them and what each takes on disk."""
+"""List the files of a tree with their owners, packages and disk usage."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _MAXIMUM_LINKS = 40  # as in path_resolution(7)
 
 
 def files(tree: Tree) -> pd.DataFrame:
-    """All that is in a tree, one row per path, sorted by path.
+    """List all paths of a tree, one in each row, sorted by path.
 
-    Columns: those of :meth:`~kiwinb.inspect.tree.Tree.scan`, and ``owner`` (user name by the
-    tree's own ``/etc/passwd``, or the number as text), ``package`` (the package it belongs to,
-    empty when none does; of a directory that several packages have, an essential one, else the
-    first by name) and ``usage`` (bytes as ``du`` counts them: ``allocated`` on the first path of
-    each inode and 0 on its further hard links).
+    Columns: those of :meth:`~kiwinb.inspect.tree.Tree.scan`, and ``owner`` (user name from the
+    tree's own ``/etc/passwd``, or the number as text), ``package`` (the package that the path
+    belongs to, or an empty string; if several packages contain a directory, an essential one or
+    else the first by name) and ``usage`` (bytes as ``du`` counts them: ``allocated`` for the first
+    path of each inode, and 0 for other hard links to it).
 
     Raises:
         InspectError: The tree cannot be read.
@@ -40,16 +40,16 @@ def files(tree: Tree) -> pd.DataFrame:
 
 
 def resolver(links: Mapping[str, str]) -> Mapping[str, str]:
-    """Where directories really are, by path, when symbolic links on the way are followed.
+    """Return a mapping from paths of directories to their paths without symbolic links.
 
     Args:
-        links: Target of each symbolic link of the tree, by its path.
+        links: Target of each symbolic link in the tree, by path.
     """
     return _Directories(links)
 
 
 class _Directories(dict[str, str]):
-    """Directories by path; each is resolved when it is asked for first."""
+    """Resolved directories, by path; each is resolved when it is first needed."""
 
     def __init__(self, links: Mapping[str, str]) -> None:
         super().__init__({"": "", "/": ""})
@@ -105,7 +105,7 @@ def _owners(
 
 
 def _users(tree: Tree) -> dict[int, str]:
-    """User names by number, the first one of each as ``getpwuid`` has it."""
+    """Return user names by number; like ``getpwuid``, it uses the first entry of each number."""
     found: dict[int, str] = {}
     try:
         text = tree.read(PASSWD) if tree.exists(PASSWD) else b""

@@ -1,4 +1,4 @@
-"""What a file is for, told by its path and its mode alone: no content is read."""
+"""Classify files by path and mode, without reading their content."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ KINDS: Mapping[str, str] = {
     "log": r"^/var/log/",
     "configuration": r"^/etc/",
 }
-"""Kinds of regular files by a regular expression of their path; the first that is found counts.
+"""Regular expressions of paths, by kind of regular file; the first one that matches counts.
 
-Paths of the package databases that kiwinb reads come from their registry.
+The registry of package databases adds the paths of databases that kiwinb reads.
 """
 
 PROGRAM = "program"
@@ -46,10 +46,10 @@ _COMPRESSED = re.compile(r"\.(gz|xz|zst|bz2|lz4)$")
 
 
 def kinds(files: pd.DataFrame) -> pd.Series:
-    """What each file is for: one of :data:`KINDS`, ``program``, ``other data``, or its type.
+    """Return the kind of each file: one of :data:`KINDS`, ``program``, ``other data`` or its type.
 
     Args:
-        files: Columns ``path``, ``type`` and ``mode``.
+        files: Table with the columns ``path``, ``type`` and ``mode``.
     """
     path = files["path"].astype(str)
     regular = files["type"].eq("file")
@@ -69,10 +69,13 @@ def kinds(files: pd.DataFrame) -> pd.Series:
 
 
 def extensions(files: pd.DataFrame) -> pd.Series:
-    """The extension of each regular file in lower case; of all else its type, in brackets.
+    """Return the extension of each regular file in lower case; for others, the type in brackets.
 
-    Version numbers behind ``.so`` are left out, and what only says how a file is compressed is
-    taken together with what is before it: ``.so``, ``.ko.xz``, ``.gz``.
+    Version numbers after ``.so`` are left out. Extensions of compressed files include the extension
+    before: ``.so``, ``.ko.xz``, ``.gz``.
+
+    Args:
+        files: Table with the columns ``path`` and ``type``.
     """
     return pd.Series(
         [
@@ -89,7 +92,7 @@ _EXTENSION = re.compile(r"(?<=.)(\.[A-Za-z][\w+-]{0,9})?(\.[A-Za-z][\w+-]{0,9})$
 
 
 def extension(name: str) -> str:
-    """The extension of a file name, or ``(none)``."""
+    """Return the extension of a file name, or ``(none)``."""
     if _SHARED.search(name):
         return ".so"
     match = _EXTENSION.search(name)

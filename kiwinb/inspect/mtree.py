@@ -1,6 +1,6 @@
-"""Write the list of a tree, in the format of mtree(5): to compare with it when the tree is gone.
+"""Write a list of a tree in the format of mtree(5), to compare with it when the tree is gone.
 
-bsdtar and other readers of mtree read it; kiwinb opens it again as a tree without contents, see
+bsdtar and other programs can read the list. kiwinb can open it as a tree without contents; see
 :mod:`kiwinb.inspect.formats.mtree`.
 """
 
@@ -30,15 +30,15 @@ _SPECIAL = re.compile(rb"[^!-~]|[\\#=*?\[]")
 def write(source: Source, path: str | os.PathLike[str]) -> Path:
     """Write the list of a tree.
 
-    It has type, mode, owner, size, time, target and SHA-256 of all paths, in their order, so
-    that one tree always gives one file; it is compressed when its name ends with ``.gz``.
+    The list has type, mode, owner, size, time, target and SHA-256 of each path, sorted by path, so
+    equal trees give equal files.
 
     Args:
         source: A root tree, an image, a checkpoint, or a path.
-        path: The file to write.
+        path: The file to write; it is compressed if its name ends with ``.gz``.
 
     Returns:
-        The file.
+        The path of the file.
 
     Raises:
         InspectError: The tree cannot be read, or the file cannot be written.
@@ -56,10 +56,10 @@ def write(source: Source, path: str | os.PathLike[str]) -> Path:
 
 
 def lines(tree: Tree) -> Iterator[str]:
-    """The lines of the list of a tree.
+    """Yield the lines of the list of a tree.
 
     Raises:
-        InspectError: It cannot be read.
+        InspectError: The tree cannot be read.
     """
     table = tree.scan()
     digests = _digests(tree, table)
@@ -78,7 +78,7 @@ def lines(tree: Tree) -> Iterator[str]:
         if kind == "file":
             words["size"] = f"{row.size}"
         if is_linked:
-            number = numbers.setdefault(row.inode, len(numbers) + 1)  # that of the tree may change
+            number = numbers.setdefault(row.inode, len(numbers) + 1)  # the tree's own may vary
             words |= {"nlink": f"{row.links}", "inode": f"{number}"}
         words["time"] = f"{row.mtime}.0"
         if row.path in digests:
@@ -88,7 +88,7 @@ def lines(tree: Tree) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    r"""A path as a list has it: what is not plain ASCII, and what means something, as ``\ooo``."""
+    r"""Escape a path for a list: non-ASCII and special characters become ``\ooo``."""
     raw = text.encode("utf-8", "surrogateescape")
     return _SPECIAL.sub(lambda found: b"\\%03o" % found[0][0], raw).decode("ascii")
 
@@ -98,7 +98,7 @@ def _joined(words: Mapping[str, str]) -> str:
 
 
 def _digests(tree: Tree, table: pd.DataFrame) -> dict[str, str]:
-    """The SHA-256 of each file."""
+    """Return the SHA-256 of each file, by path."""
     files = table[table["type"].eq("file")]
     plain = files["size"].le(PLAIN_DIGEST)
     found = dict(tree.digests(files.loc[plain, "path"].tolist()))

@@ -1,4 +1,4 @@
-"""Whatever can be looked into, as a tree."""
+"""Open all sources that can be inspected as trees."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _KEY = re.compile(r"[0-9a-f]{6,64}")
 
 
 Source: TypeAlias = HasTree | Tree | Checkpoint | Step | str | os.PathLike[str]
-"""A root tree, an image, a checkpoint, a step, a path, or the (beginning of the) key of a step."""
+"""A root tree, an image, a checkpoint, a step, a path, or a step's key or the beginning of one."""
 
 
 @contextmanager
 def opened(source: Source) -> Iterator[Tree]:
-    """The tree of a source; what was opened for it is closed again.
+    """Open the tree of a source, and close it afterwards if it was opened here.
 
     Raises:
-        InspectError: There is no such thing, or it is of no known format.
+        InspectError: The source does not exist, or has an unknown format.
         StoreError: The store does not hold it.
     """
     if isinstance(source, HasTree):
@@ -49,7 +49,7 @@ def opened(source: Source) -> Iterator[Tree]:
         yield source
     else:
         raise InspectError(
-            f"a {type(source).__name__} is nothing that can be looked into",
+            f"a {type(source).__name__} cannot be inspected",
             remedy="Give a root tree, an image, a checkpoint, or a path.",
         )
 
@@ -65,7 +65,7 @@ def _in_store(prefix: str) -> Tree:
     (checkpoint,) = found
     if checkpoint.output != "tree":
         raise InspectError(
-            f"the checkpoint {checkpoint.key[:12]} ({checkpoint.name}) is no root tree",
-            remedy="Name a step that leaves a tree.",
+            f"the checkpoint {checkpoint.key[:12]} ({checkpoint.name}) is not a root tree",
+            remedy="Name a step whose result is a tree.",
         )
     return CheckpointTree(store, checkpoint.key, f"{checkpoint.name} {checkpoint.key[:12]}")

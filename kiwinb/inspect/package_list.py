@@ -1,8 +1,8 @@
-"""The ``.packages`` file that a build leaves beside an image, read back.
+"""Read the ``.packages`` file that a build writes beside an image.
 
-Its lines are as :func:`kiwinb.images.metadata.package_line` writes them, after KIWI NG's
-documentation: ``name|epoch|version|release|arch|disturl|license``, with ``None`` for what is not
-known. Where versions have releases in a field of their own, they are those of RPM.
+:func:`kiwinb.images.metadata.package_line` writes its lines, as KIWI NG documents them:
+``name|epoch|version|release|arch|disturl|license``, with ``None`` for unknown values. If the
+release field is used, versions are those of RPM.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class PackageList:
     """The packages of a ``.packages`` file.
 
     Attributes:
-        packages: The packages; it does not say how large they are.
-        compare: The order of their versions.
+        packages: The packages, without sizes.
+        compare: Function that compares their versions.
     """
 
     packages: tuple[Package, ...]
@@ -38,7 +38,7 @@ def read_package_list(path: Path) -> PackageList:
     """Read a ``.packages`` file.
 
     Raises:
-        InspectError: It cannot be read, or is none.
+        InspectError: The file cannot be read, or is not a ``.packages`` file.
     """
     try:
         lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
@@ -50,7 +50,7 @@ def read_package_list(path: Path) -> PackageList:
         if len(fields) < _FIELDS or not fields[0]:
             raise InspectError(
                 f"{path}:{number}: not a line of a {SUFFIX} file: {line[:60]!r}",
-                remedy="Give the file that a build leaves beside its image.",
+                remedy="Give the file that a build writes beside its image.",
             )
         rows.append(fields)
     count = Counter(name for name, *_ in rows)

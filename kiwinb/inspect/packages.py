@@ -1,4 +1,4 @@
-"""The packages of a tree as a table: how large they are, why they are there, what needs them."""
+"""List the packages of a tree: their sizes, why they are installed, and what requires them."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ _OPERATORS: Mapping[str, Callable[[int, int], bool]] = {
 
 @dataclass(frozen=True)
 class Link:
-    """One package is there for another one.
+    """A package that is installed because of another package.
 
     Attributes:
-        package: The package that is needed.
-        by: The package that needs it.
+        package: The required or recommended package.
+        by: The package that requires or recommends it.
         kind: ``depends`` or ``recommends``.
-        provides: What is asked for, when the package only provides it; else empty.
-        alternatives: All that would do, when there is a choice; else empty.
+        provides: The required name, if ``package`` only provides it; otherwise empty.
+        alternatives: All alternatives, if there is a choice; otherwise empty.
     """
 
     package: str
@@ -73,19 +73,20 @@ class Link:
 
 
 def packages(tree: Tree, named: Mapping[str, Iterable[str]] | None = None) -> pd.DataFrame:
-    """The installed packages of a tree, sorted by name and architecture.
+    """List the installed packages of a tree, sorted by name and architecture.
 
-    Columns: ``name``, ``version``, ``arch``, ``installed_size`` (bytes, as the package says),
-    ``section``, ``why`` (text: why it is there), ``required_by`` and ``recommended_by`` (tuples
-    of names of installed packages).
+    Columns: ``name``, ``version``, ``arch``, ``installed_size`` (bytes, as the package states),
+    ``section``, ``why`` (text that says why it is installed), ``required_by`` and
+    ``recommended_by`` (tuples of labels of installed packages).
 
-    ``why`` is, in this order: ``named in …``; ``essential``; the package that depends on it, on
-    the shortest way from such a one; for what is not reached so and was not marked as automatic,
-    that it is of the base system or was installed by name; and what recommends it.
+    ``why`` is the first reason that applies: the package is named (``named in …``) or essential;
+    another package depends on it, on a shortest path from such a package; it is not marked as
+    automatic, and belongs to the base system or was installed by name; another package recommends
+    it.
 
     Args:
-        tree: The tree; without a package database that is known it has no packages.
-        named: Packages that were asked for, by where they are named: ``{"image": […]}``.
+        tree: The tree; it has no packages if its package database is of an unknown kind.
+        named: Packages that the user asked for, by place: ``{"image": […]}``.
 
     Raises:
         InspectError: The tree cannot be read.
@@ -116,9 +117,9 @@ def packages(tree: Tree, named: Mapping[str, Iterable[str]] | None = None) -> pd
 
 
 def named_in(image: ImageDescription) -> dict[str, tuple[str, ...]]:
-    """The packages that a description names, by section, for :func:`packages`.
+    """Return the packages that a description names, by section, for :func:`packages`.
 
-    What may stand behind a name, as in ``name=1.2``, ``name/suite`` and ``name:arch``, is left out.
+    Suffixes of names, as in ``name=1.2``, ``name/suite`` and ``name:arch``, are removed.
     """
     sections = {
         "bootstrap": image.packages.bootstrap.packages,
@@ -133,18 +134,19 @@ def named_in(image: ImageDescription) -> dict[str, tuple[str, ...]]:
 def chain(
     tree: Tree, name: str, named: Mapping[str, Iterable[str]] | None = None
 ) -> tuple[Link | str, ...]:
-    """Why a package is there, link by link, up to one that is there for its own sake.
+    """Explain why a package is installed, by a chain of packages.
 
     Args:
         tree: The tree.
-        name: Of the package.
+        name: Name of the package.
         named: As for :func:`packages`.
 
     Returns:
-        The links, and last the reason for the package that they lead to.
+        Links from each package to the one that it is installed for, and at the end the reason why
+        the last package is installed.
 
     Raises:
-        InspectError: It is not installed.
+        InspectError: The package is not installed.
     """
     database = find_database(tree)
     found = database.packages(tree) if database else ()
@@ -174,7 +176,7 @@ def _links(found: Sequence[Package], database: PackageDatabase) -> tuple[Link, .
 
 
 class _Offers:
-    """What the installed packages are and provide."""
+    """Names of installed packages, and the names that they provide."""
 
     def __init__(self, found: Sequence[Package], database: PackageDatabase) -> None:
         self._compare = database.compare
@@ -188,7 +190,7 @@ class _Offers:
     def links(
         self, by: Package, group: Alternatives, kind: Literal["depends", "recommends"]
     ) -> Iterator[Link]:
-        """A link for each installed package that meets one of the alternatives."""
+        """Yield a link for each installed package that meets one of the alternatives."""
         choice = tuple(item.name for item in group) if len(group) > 1 else ()
         seen = {by.label}
         for item in group:
@@ -210,7 +212,7 @@ class _Offers:
 def _reasons(
     found: Sequence[Package], links: Iterable[Link], named: Mapping[str, Iterable[str]]
 ) -> dict[str, str | Link]:
-    """Why each package is there, by label."""
+    """Return the reason why each package is installed, by label."""
     needs: dict[str, list[Link]] = {}
     wishes: dict[str, list[Link]] = {}
     for link in links:
@@ -222,7 +224,7 @@ def _reasons(
     why: dict[str, str | Link] = {}
 
     def begin(reason: Callable[[Package], str]) -> None:
-        """Packages that are there for their own sake, and then what they depend on."""
+        """Add packages for which there is a reason, and then their dependencies."""
         new = {
             item.label: text for item in found if item.label not in why and (text := reason(item))
         }

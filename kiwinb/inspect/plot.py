@@ -1,7 +1,7 @@
-"""Pictures of sizes: treemap, icicle, Pareto chart, and the bars of a difference.
+"""Draw sizes as a treemap, an icicle or a Pareto chart, and a difference as bars.
 
-Colours are told apart by colour-blind people, too: the palette of Okabe and Ito
-(https://jfly.uni-koeln.de/color/), and cividis for amounts. A label is drawn where it fits.
+Colour-blind people can distinguish the colours: the palette of Okabe and Ito
+(https://jfly.uni-koeln.de/color/), and cividis for amounts. Labels are drawn where they fit.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ _OTHERS = "#bbbbbb"
 def treemap(
     table: pd.DataFrame, *, value: str = "usage", title: str = "", limit: int = 60
 ) -> Picture:
-    """Rectangles whose areas are the sizes of groups.
+    """Draw groups as rectangles whose areas are their sizes.
 
     Args:
-        table: With columns ``group`` and ``value``, as
-            :func:`~kiwinb.inspect.breakdown.breakdown` gives it.
-        value: The column with the sizes in bytes.
-        title: Above the picture; says what it shows when empty.
-        limit: Groups that get a rectangle of their own; the others share one.
+        table: Table with the columns ``group`` and ``value``, such as that of
+            :func:`~kiwinb.inspect.breakdown.breakdown`.
+        value: Name of the column with the sizes in bytes.
+        title: Title; by default, the total and the number of groups.
+        limit: Number of groups that get their own rectangle; the others share one.
 
     Raises:
-        InspectError: There is nothing in it.
+        InspectError: There is nothing to draw.
     """
     rows, total = _largest(table, value, limit)
     picture = Picture()
@@ -76,17 +76,17 @@ def treemap(
 def icicle(
     files: pd.DataFrame, *, under: str = "/", depth: int = 4, value: str = "usage", title: str = ""
 ) -> Picture:
-    """Directories as rows of bars, each below the one that holds it, as wide as it is large.
+    """Draw directories as rows of bars, each below its parent and as wide as its size.
 
     Args:
-        files: As :func:`~kiwinb.inspect.files.files` gives it.
+        files: Table from :func:`~kiwinb.inspect.files.files`.
         under: The directory at the top.
-        depth: Rows below it.
-        value: The column with the sizes in bytes.
-        title: Above the picture; says what it shows when empty.
+        depth: Number of rows below it.
+        value: Name of the column with the sizes in bytes.
+        title: Title; by default, the total and the directory.
 
     Raises:
-        InspectError: There is nothing in it.
+        InspectError: There is nothing to draw.
     """
     prefix = "/" if under == "/" else f"{under}/"
     inside = files[files["path"].str.startswith(prefix) | files["path"].eq(under)]
@@ -125,17 +125,17 @@ def icicle(
 def pareto(
     table: pd.DataFrame, *, value: str = "usage", title: str = "", limit: int = 20
 ) -> Picture:
-    """The largest groups as bars, and how much of the whole they make up together.
+    """Draw the largest groups as bars, and their cumulative share of the total as a line.
 
     Args:
-        table: With columns ``group`` and ``value``, as
-            :func:`~kiwinb.inspect.breakdown.breakdown` gives it.
-        value: The column with the sizes in bytes.
-        title: Above the picture; says what it shows when empty.
-        limit: Groups that get a bar; the others share the last one.
+        table: Table with the columns ``group`` and ``value``, such as that of
+            :func:`~kiwinb.inspect.breakdown.breakdown`.
+        value: Name of the column with the sizes in bytes.
+        title: Title; by default, the total and the number of groups.
+        limit: Number of groups that get their own bar; the others share the last one.
 
     Raises:
-        InspectError: There is nothing in it.
+        InspectError: There is nothing to draw.
     """
     rows, total = _largest(table, value, limit)
     names = [shortened(name) for name, _ in rows]
@@ -184,17 +184,17 @@ def diff_bars(
     title: str = "",
     limit: int = 25,
 ) -> Picture:
-    """The largest gains and losses of a difference, as bars to the right and to the left.
+    """Draw the largest gains and losses of a difference as bars to the right and to the left.
 
     Args:
-        difference: Of two trees.
-        of: ``packages`` by what they say they take; or ``directories`` (two levels) by the bytes
+        difference: Difference of two trees.
+        of: ``packages`` by the sizes that they state, or ``directories`` (two levels) by the bytes
             in files.
-        title: Above the picture; says what it shows when empty.
-        limit: Bars at most.
+        title: Title; by default, the total and the number of changes that are not shown.
+        limit: Largest number of bars.
 
     Raises:
-        InspectError: Nothing changed that has a size.
+        InspectError: No sizes changed.
     """
     changes = _package_deltas(difference) if of == "packages" else _directory_deltas(difference)
     changes = changes[changes["delta"].ne(0)]
@@ -254,7 +254,7 @@ def _directory_deltas(difference: Difference) -> pd.DataFrame:
 
 
 def _largest(table: pd.DataFrame, value: str, limit: int) -> tuple[list[tuple[str, int]], int]:
-    """The largest groups, one for all others, and the sum."""
+    """Return the largest groups with one for all others, and the sum."""
     known = table[table[value].notna() & table[value].gt(0)]
     known = known.sort_values(value, ascending=False, kind="stable")
     if known.empty:
@@ -270,7 +270,7 @@ def _largest(table: pd.DataFrame, value: str, limit: int) -> tuple[list[tuple[st
 def _directory_sizes(
     inside: pd.DataFrame, under: str, depth: int, value: str
 ) -> list[dict[str, int]]:
-    """Sizes of the directories of each level; files that lie in a higher one are left out."""
+    """Return the sizes of directories by level, without files that are in a higher level."""
     levels = [{under: int(inside[value].sum())}]
     start = under.count("/") if under != "/" else 0
     for level in range(1, depth + 1):

@@ -1,6 +1,6 @@
-"""A tree that has been listed, and whose package database has been read, all at once.
+"""List a tree and read its package database once, and remember them.
 
-Where each question to a tree costs a worker or a decompression, two of them are enough.
+This takes only two requests to the tree, each of which may start a worker or decompress data.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from kiwinb.inspect.tree import Tree
 from kiwinb.packages.databases import DATABASES
 
 PASSWD = "/etc/passwd"
-"""Where user names are."""
+"""The file with the user names."""
 
 _KEPT = re.compile("|".join((re.escape(PASSWD), *(item.kept_in for item in DATABASES.values()))))
 
 
 class RememberedTree(Tree):
-    """A tree as it was at one time; other contents are still read from the tree itself.
+    """A remembered list and package database; other files are still read from the tree itself.
 
     Args:
-        tree: The tree; it is not closed with this one.
+        tree: The tree; :meth:`close` does not close it.
     """
 
     def __init__(self, tree: Tree) -> None:
@@ -37,34 +37,34 @@ class RememberedTree(Tree):
         self._contents = tree.read_many(kept)
 
     def scan(self) -> pd.DataFrame:
-        """All that is in it; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
+        """List the tree; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
         return self._table.copy(deep=False)
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at the path."""
+        """Tell whether there is a file of any kind at the path."""
         return path in self._types
 
     def read(self, path: str, limit: int | None = None) -> bytes:
-        """What is in a file; see :meth:`kiwinb.inspect.tree.Tree.read`."""
+        """Read a file; see :meth:`kiwinb.inspect.tree.Tree.read`."""
         known = self._contents.get(path)
         if known is None:
             return self._tree.read(path, limit)
         return known if limit is None else known[:limit]
 
     def read_many(self, paths: Sequence[str]) -> Mapping[str, bytes]:
-        """What is in several files, by path."""
+        """Read several files, by path."""
         missing = [path for path in paths if path not in self._contents]
         read = self._tree.read_many(missing) if missing else {}
         return {path: read[path] if path in read else self._contents[path] for path in paths}
 
     def digests(self, paths: Sequence[str]) -> Mapping[str, str]:
-        """Digests of several files, by path."""
+        """Compute the digests of several files, by path."""
         return self._tree.digests(paths)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 def remembered(tree: Tree) -> RememberedTree:
-    """List a tree and read its package database, unless that was done."""
+    """List a tree and read its package database, unless it is remembered already."""
     return tree if isinstance(tree, RememberedTree) else RememberedTree(tree)

@@ -1,7 +1,7 @@
-"""A root tree to look into, whatever it is kept in: a directory, a checkpoint, an image.
+"""The protocol of root trees that can be inspected: directories, checkpoints, images.
 
-Each format is one class that derives from :class:`Tree`. A path is text that starts at the root
-of the tree (``/etc/motd``); bytes that are not UTF-8 are in it by ``surrogateescape``.
+Each format is a class that derives from :class:`Tree`. Paths start at the root of the tree
+(``/etc/motd``). ``surrogateescape`` decodes their bytes that are not UTF-8.
 """
 
 from __future__ import annotations
@@ -17,67 +17,68 @@ import pandas as pd
 from kiwinb.errors import InspectError
 
 KINDS = ("file", "directory", "symlink", "fifo", "socket", "char", "block")
-"""What the column ``type`` can say."""
+"""Values of the column ``type``."""
 
 NUMBERS = ("size", "allocated", "mode", "uid", "gid", "links", "inode", "mtime")
-"""Columns of whole numbers, as int64."""
+"""Columns of integers, of type int64."""
 
 COLUMNS = ("path", "type", *NUMBERS, "target")
 """All columns of :meth:`Tree.scan`."""
 
 MOST_IN_MEMORY = 1 << 30
-"""Bytes that :meth:`Tree.read` returns at most."""
+"""Largest number of bytes that :meth:`Tree.read` returns."""
 
 PLAIN_DIGEST = 1 << 28
-"""Up to this size in bytes a digest is the SHA-256 of the content; see :func:`digest`."""
+"""Up to this size in bytes, a digest is the SHA-256 of the content; see :func:`digest`."""
 
 _ZEROS = bytes(1 << 16)
 _PARENT: Mapping[str, Any] = {"type": "directory", "mode": 0o755, "links": 1, "target": ""}
 
 
 class Tree(Protocol):
-    """A root tree that can be listed and read; nothing of it is mounted.
+    """A root tree that can be listed and read without mounting it.
 
     Attributes:
-        name: What it is, for headings.
-        has_contents: What is in its files can be read; of a list of files it cannot.
+        name: Name in headings.
+        has_contents: Whether the content of files can be read; it cannot in a mere list of files.
     """
 
     name: str
     has_contents: bool = True
 
     def scan(self) -> pd.DataFrame:
-        """All that is in it, one row per path, sorted by path, the root ``/`` included.
+        """List all paths, one in each row, sorted by path and including the root ``/``.
 
-        Columns: ``path``; ``type`` (one of :data:`KINDS`); ``size`` (bytes of a file, 0 for all
-        else); ``allocated`` (bytes it takes); ``mode`` (0 to 0o7777); ``uid``; ``gid``; ``links``;
-        ``inode`` (rows of one value are hard links of one another); ``mtime`` (seconds since
-        1970-01-01 UTC); ``target`` (of a symbolic link, else empty). :func:`table` makes it.
+        Columns: ``path``; ``type`` (one of :data:`KINDS`); ``size`` (bytes of a file, 0 for other
+        types); ``allocated`` (allocated bytes); ``mode`` (0 to 0o7777); ``uid``; ``gid``;
+        ``links``; ``inode`` (equal for hard links to the same file); ``mtime`` (seconds since
+        1970-01-01 UTC); ``target`` (of a symbolic link, otherwise empty). :func:`table` makes this
+        table.
 
         Raises:
-            InspectError: It cannot be read.
+            InspectError: The tree cannot be read.
         """
         ...
 
     def read(self, path: str, limit: int | None = None) -> bytes:
-        """What is in a file.
+        """Read a file.
 
         Args:
-            path: As :meth:`scan` gives it; no symbolic links are followed.
-            limit: Read that many bytes at most.
+            path: Path from :meth:`scan`; symbolic links are not followed.
+            limit: Largest number of bytes to read.
 
         Raises:
-            InspectError: There is no file at the path, or more than :data:`MOST_IN_MEMORY` in it
-                and no limit is given.
+            InspectError: There is no file at the path, or more than :data:`MOST_IN_MEMORY` bytes
+                would be read.
         """
         ...
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at the path; no symbolic links are followed."""
+        """Tell whether there is a file of any kind at a path, without following symbolic links."""
         ...
 
     def read_many(self, paths: Sequence[str]) -> Mapping[str, bytes]:
-        """What is in several files, by path; faster than one by one where a format allows it.
+        """Read several files, by path; many formats are faster at this than one by one.
 
         Raises:
             InspectError: There is no file at one of the paths.
@@ -85,13 +86,13 @@ class Tree(Protocol):
         return {path: self.read(path) for path in paths}
 
     def below(self, directory: str) -> Sequence[str]:
-        """The paths below a directory, sorted; none when it is not there."""
+        """List the paths below a directory, sorted; empty if the directory does not exist."""
         paths: list[str] = self.scan()["path"].tolist()
         start = f"{directory.rstrip('/')}/"
         return [path for path in paths if path.startswith(start) and path != "/"]
 
     def digests(self, paths: Sequence[str]) -> Mapping[str, str]:
-        """A digest of what is in each of the files, by path; see :func:`digest`.
+        """Compute the digests of several files, by path; see :func:`digest`.
 
         Raises:
             InspectError: There is no file at one of the paths.
@@ -99,7 +100,7 @@ class Tree(Protocol):
         return {path: digest((content := self.read(path),), len(content)) for path in paths}
 
     def close(self) -> None:
-        """Let go of files and memory; it cannot be read any more."""
+        """Close files and free memory; the tree cannot be read any more."""
         return
 
     def __enter__(self) -> Self:
@@ -115,19 +116,19 @@ class Tree(Protocol):
 
 
 class Hole(int):
-    """Bytes of zeros that are not stored, by their number, as a piece of a content."""
+    """A number of zero bytes in the content of a file that are not stored."""
 
 
 def joined(pieces: Iterable[bytes | Hole], size: int, path: str) -> bytes:
-    """A content, put together from its pieces.
+    """Join pieces of content.
 
     Args:
-        pieces: From the start on; together at least ``size`` bytes.
-        size: Bytes wanted.
-        path: Of the file, for errors.
+        pieces: Pieces from the start, in total at least ``size`` bytes.
+        size: Number of bytes to return.
+        path: Path of the file, for errors.
 
     Raises:
-        InspectError: It is larger than :data:`MOST_IN_MEMORY`.
+        InspectError: ``size`` is larger than :data:`MOST_IN_MEMORY`.
     """
     if size > MOST_IN_MEMORY:
         raise InspectError(
@@ -144,16 +145,16 @@ def joined(pieces: Iterable[bytes | Hole], size: int, path: str) -> bytes:
 
 
 def digest(pieces: Iterable[bytes | Hole], size: int) -> str:
-    """A digest of a content: equal for equal contents, wherever they are kept.
+    """Compute a digest of content that does not depend on the format in which it is stored.
 
-    It is the SHA-256, in hexadecimal, of the content. Of a content larger than
-    :data:`PLAIN_DIGEST` it is that of the content with zeros left out, so that a sparse file of
-    terabytes is no trouble: of each block of 64 KiB that is not all zeros, its number as 8 bytes,
-    little endian, and the block; then the size likewise.
+    The digest is the SHA-256 of the content, in hexadecimal. If the content is larger than
+    :data:`PLAIN_DIGEST`, blocks of zeros are left out, which makes digests of huge sparse files
+    fast: for each block of 64 KiB that has other bytes, the hash covers its number (8 bytes, little
+    endian) and the block; then it covers the size in the same form.
 
     Args:
-        pieces: The content from the start on; what is beyond ``size`` does not count.
-        size: Its length in bytes.
+        pieces: Pieces from the start; bytes beyond ``size`` are ignored.
+        size: Size of the content in bytes.
     """
     hasher = hashlib.sha256()
     left = size
@@ -168,7 +169,7 @@ def digest(pieces: Iterable[bytes | Hole], size: int) -> str:
     for piece in pieces:
         if isinstance(piece, Hole):
             hole = min(piece, size - at - len(rest))
-            if rest:  # fill up the block that was begun
+            if rest:  # complete the current block
                 fill = min(hole, block - len(rest))
                 rest += bytes(fill)
                 hole -= fill
@@ -204,13 +205,13 @@ def table(
 ) -> pd.DataFrame:
     """Make the table that :meth:`Tree.scan` returns.
 
-    Directories that hold a path but are not listed, the root included, are added: mode 0755, of
-    user 0, and of the ``mtime`` 0.
+    Missing parent directories, including the root, are added with mode 0755, user 0 and ``mtime``
+    0.
 
     Args:
-        columns: All of :data:`COLUMNS` by name; ``inode`` may be left out if there are no hard
+        columns: All of :data:`COLUMNS`, by name; ``inode`` may be left out if there are no hard
             links.
-        complete: All those directories are listed; not looking for them saves time.
+        complete: Whether all parent directories are listed, which saves searching for them.
     """
     given = pd.DataFrame(
         {

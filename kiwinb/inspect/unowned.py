@@ -1,4 +1,4 @@
-"""The files of a tree that no package has, and where such files come from."""
+"""List the files of a tree that do not belong to packages, and where they come from."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ MACHINE_MADE: Mapping[str, str] = {
     r"/etc/shells|/var/lib/shells\.state": "list of shells",
     r"/lost\+found": "made with the file system",
 }
-"""Paths that programs make in every system, and what they are, whatever its package manager."""
+"""Descriptions of files that programs make in systems with any package manager, by path."""
 
 MACHINE_MADE_LINKS: Mapping[str, str] = {
     r"/etc/systemd/(system|user)/[^/]+\.(service|socket|timer|target|mount|path)": (
         "service aliases and masks"
     ),
 }
-"""The same for symbolic links alone."""
+"""Descriptions of symbolic links that programs make, by path."""
 
 _ALTERNATIVES = "/etc/alternatives"
 
 
 def unowned(tree: Tree) -> pd.DataFrame:
-    """What is in a tree and belongs to no package.
+    """List the paths of a tree that do not belong to a package.
 
-    Rows and columns are those of :func:`~kiwinb.inspect.files.files`, and ``reason``: what made
-    it, where that is known (databases and caches, links by alternatives, users and groups, what a
-    script of a package names …), else empty. What is left with an empty reason came with overlays,
-    archives and scripts of the description, or was made by hand.
+    The columns are those of :func:`~kiwinb.inspect.files.files` and ``reason``, which says where
+    the path comes from if that is known: databases and caches, links by alternatives, users and
+    groups, scripts of packages that name it, and so on. Paths with an empty reason come from
+    overlays, archives and scripts of the description, or were made by hand.
 
     Raises:
         InspectError: The tree cannot be read.
@@ -107,7 +107,7 @@ def unowned(tree: Tree) -> pd.DataFrame:
 
 
 def _named_in_scripts(tree: Tree) -> Iterator[tuple[str, frozenset[str]]]:
-    """By script of a package, the paths that stand in it."""
+    """Yield the name of each script of a package, and the paths that it mentions."""
     database = find_database(tree)
     if database is None:
         return
@@ -119,7 +119,7 @@ _PATH = re.compile(r"(?<![\w.}])/[\w.+@-]+(?:/[\w.+@-]+)+")
 
 
 def _directories_of(table: pd.DataFrame) -> set[str]:
-    """The directories above all that packages have."""
+    """Return all parent directories of paths that belong to packages."""
     owned = table.loc[table["package"].ne(""), "path"]
     found: set[str] = set()
     for parent in {path.rpartition("/")[0] for path in owned}:

@@ -157,7 +157,7 @@ def test_what_cannot_be_opened_is_named(content: bytes, said: str, tmp_path: Pat
 def test_what_is_not_there() -> None:
     with pytest.raises(InspectError, match="is not there"):
         open_tree("/nowhere/at/all")
-    with pytest.raises(InspectError, match="no file or directory"):
+    with pytest.raises(InspectError, match="not a file or directory"):
         open_tree("/dev/null")
 
 

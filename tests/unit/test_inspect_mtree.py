@@ -76,7 +76,7 @@ def test_digests_and_contents(root: Path, tmp_path: Path) -> None:
     with kiwinb.open_tree(write(root, tmp_path / "list")) as tree:
         digest = tree.digests(["/etc/motd"])["/etc/motd"]
         assert digest == hashlib.sha256(b"Welcome\n").hexdigest()
-        with pytest.raises(InspectError, match="what is in files is not in it") as error:
+        with pytest.raises(InspectError, match="does not have the content of files") as error:
             tree.read("/etc/motd")
         assert error.value.remedy
         assert tree.exists("/odd/two words") and not tree.exists("/odd/three")

@@ -1,8 +1,8 @@
-"""Open a root tree, whatever it is kept in, without mounting it and without being root.
+"""Open root trees in many formats without mounting them and without root privileges.
 
-A format is known by its content, not by the name of its file. To add one, write a module with a
-class that derives from :class:`~kiwinb.inspect.formats.indexed.IndexedTree`, and register it in
-:data:`FORMATS`.
+A format is recognised by the content of a file, not by its name. To add a format, write a module
+with a class that derives from :class:`~kiwinb.inspect.formats.indexed.IndexedTree`, and register it
+in :data:`FORMATS`.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Format:
     """A format of a file that holds a tree.
 
     Attributes:
-        what: It, with an article.
-        probe: Whether a file looks like it.
-        open: Opens it.
+        what: Description with an article, such as ``a tar archive``.
+        probe: Function that tells whether a file looks like this format.
+        open: Function that opens a file, given its name for messages.
     """
 
     what: str
@@ -72,17 +72,17 @@ FORMATS: Mapping[str, Format] = {
     "tar": Format("a tar archive", TarTree.probe, _tar),
     "mtree": Format(MtreeTree.what, MtreeTree.probe, MtreeTree),
 }
-"""Formats by name, in the order in which they are tried."""
+"""Formats, by name, in the order in which they are tried."""
 
 _FILESYSTEMS = ("squashfs", "erofs", "xfs", "btrfs", "ext", "vfat", "iso9660")
 
 
 @runtime_checkable
 class HasTree(Protocol):
-    """What has a tree of its own, as :class:`kiwinb.RootTree` has."""
+    """An object that has a tree, such as :class:`kiwinb.RootTree`."""
 
     def tree(self) -> Tree:
-        """The tree."""
+        """Open the tree."""
         ...
 
 
@@ -100,7 +100,7 @@ def open_tree(source: Source) -> Tree:
             in it.
 
     Raises:
-        InspectError: It is not there, of no known format, encrypted or damaged.
+        InspectError: The source does not exist, has an unknown format, is encrypted or is damaged.
     """
     if isinstance(source, tuple):
         return CheckpointTree(*source)
@@ -111,7 +111,7 @@ def open_tree(source: Source) -> Tree:
         if path.is_dir():
             return _open_directory(path)
         if not path.is_file() and not path.is_block_device():
-            problem = "is no file or directory" if path.exists() else "is not there"
+            problem = "is not a file or directory" if path.exists() else "is not there"
             raise InspectError(f"{path} {problem}", remedy="Name an image or a directory.")
         window = Window.of(path)
         if path.is_block_device():
@@ -124,7 +124,7 @@ def open_tree(source: Source) -> Tree:
 def _open_directory(path: Path) -> Tree:
     if ContainerTree.probe_directory(path):
         return ContainerTree.of_directory(path)
-    if os.geteuid() and is_export(path):  # its files may belong to subordinate ids
+    if os.geteuid() and is_export(path):  # its files may belong to subordinate IDs
         try:
             privilege = detect()
         except HostError:
@@ -135,7 +135,7 @@ def _open_directory(path: Path) -> Tree:
 
 
 def _open_window(window: Window, path: Path) -> Tree:
-    """Open what a window holds, unpacked where it is packed; close it when that fails."""
+    """Open the tree in a window, unpacking it if necessary; close the window on failure."""
     name = str(path)
     try:
         if kind := unpack.virtual_format(window):
@@ -162,10 +162,10 @@ def _open_plain(window: Window, name: str) -> Tree:
         signature, _volume = found
         raise InspectError(f"{name} is {signature.what}", remedy=signature.remedy)
     if not window.size:
-        raise InspectError(f"{name} is empty", remedy="Get or make it anew.")
+        raise InspectError(f"{name} is empty", remedy="Get or make it again.")
     raise InspectError(
         f"{name} is of no format that is known here; it begins with {window.peek(0, 8).hex(' ')}",
-        remedy="Known are disks, " + ", ".join(FORMATS) + ", and container images.",
+        remedy="Known formats are disks, " + ", ".join(FORMATS) + ", and container images.",
     )
 
 

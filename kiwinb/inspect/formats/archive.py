@@ -1,7 +1,7 @@
-"""Archives: tar and cpio.
+"""Read tar and cpio archives.
 
-``allocated`` of a file is what its content takes in the archive before compression: whole blocks
-of 512 bytes in tar, of 4 in cpio.
+``allocated`` of a file is the size of its content in the uncompressed archive, in whole blocks of
+512 bytes (tar) or 4 bytes (cpio).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MODES = {
 
 
 def clean(name: str) -> str:
-    """A name in an archive as a path from ``/`` on; ``..`` never leaves the root."""
+    """Turn a name in an archive into an absolute path; ``..`` never leaves the root."""
     parts: list[str] = []
     for part in name.split("/"):
         if part == "..":
@@ -44,10 +44,10 @@ class Member(NamedTuple):
     """An entry of an archive.
 
     Attributes:
-        path: From ``/`` on.
-        facts: What is known of it.
-        place: Where its content is.
-        link: Path of the entry that it is a hard link to; empty when it is none.
+        path: Absolute path.
+        facts: Metadata.
+        place: Place of its content; ``None`` if it has none.
+        link: Path of the entry to which it is a hard link; empty if it is not a hard link.
     """
 
     path: str
@@ -57,12 +57,12 @@ class Member(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """Where a content is.
+    """Place of the content of a file.
 
     Attributes:
         window: The archive.
-        runs: Stretches of data: place in the file, place in the archive, bytes.
-        size: Bytes of the content, holes included.
+        runs: Runs of data: offset in the file, offset in the archive, and length in bytes.
+        size: Size of the content in bytes, including holes.
     """
 
     window: Window
@@ -70,7 +70,7 @@ class Stored(NamedTuple):
     size: int
 
     def pieces(self) -> Iterator[bytes | Hole]:
-        """The content."""
+        """Yield the content."""
         at = 0
         for start, place, length in self.runs:
             if start < at:
@@ -84,7 +84,7 @@ class Stored(NamedTuple):
 
 
 class _WindowFile:
-    """A window as a file for :mod:`tarfile`."""
+    """A window as a file object for :mod:`tarfile`."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
@@ -105,11 +105,11 @@ class _WindowFile:
 
 
 def tar_members(window: Window) -> Iterator[Member]:
-    """The entries of a tar archive, in its order."""
+    """Yield the entries of a tar archive, in its order."""
     file = cast(BinaryIO, _WindowFile(window))
     with tarfile.open(fileobj=file, mode="r:", errors="surrogateescape") as archive:
         while (info := archive.next()) is not None:
-            archive.members.clear()  # type: ignore[attr-defined]  # or it keeps them all
+            archive.members.clear()  # type: ignore[attr-defined]  # otherwise it keeps them all
             if info.type == tarfile.LNKTYPE:
                 yield Member(
                     clean(info.name), _tar_facts(info, stat.S_IFREG), None, clean(info.linkname)
@@ -117,7 +117,7 @@ def tar_members(window: Window) -> Iterator[Member]:
                 continue
             kind = _MODES.get(info.type)
             if kind is None:
-                kind = stat.S_IFREG  # as POSIX says
+                kind = stat.S_IFREG  # as POSIX requires for unknown types
             yield Member(clean(info.name), _tar_facts(info, kind), _tar_place(window, info, kind))
 
 
@@ -126,7 +126,7 @@ def _tar_facts(info: tarfile.TarInfo, kind: int) -> Facts:
     target = b""
     if kind == stat.S_IFLNK:
         target = info.linkname.encode("utf-8", "surrogateescape")
-        mode = kind | 0o777  # what it is on Linux, whatever the archive says
+        mode = kind | 0o777  # as always on Linux
     size = info.size if kind == stat.S_IFREG else 0
     if info.type == tarfile.LNKTYPE:
         size = 0
@@ -137,7 +137,7 @@ def _tar_facts(info: tarfile.TarInfo, kind: int) -> Facts:
 
 
 def _sparse(info: tarfile.TarInfo) -> Sequence[tuple[int, int]]:
-    """The stretches of data of a sparse file: place in it and bytes."""
+    """Return the runs of data of a sparse file: offset in the file, and length in bytes."""
     return cast(Sequence[tuple[int, int]], info.sparse)
 
 
@@ -161,7 +161,7 @@ def _tar_place(window: Window, info: tarfile.TarInfo, kind: int) -> Stored | Non
 
 
 def cpio_members(window: Window) -> Iterator[Member]:
-    """The entries of the cpio archives (``newc``) that follow one another in a file."""
+    """Yield the entries of all consecutive cpio archives (``newc``) in a file."""
     at = 0
     first: dict[tuple[int, ...], str] = {}
     waiting: dict[tuple[int, ...], list[tuple[str, Facts]]] = {}
@@ -176,7 +176,7 @@ def cpio_members(window: Window) -> Iterator[Member]:
             continue
         if header[:6] not in (b"070701", b"070702") or len(header) < 110:
             if archive:
-                break  # a further archive, compressed: that is another one
+                break  # a compressed archive follows, which is not read
             raise DamagedError(f"there is no entry at byte {at}")
         (number, mode, uid, gid, links, mtime, size, major, minor, _r, _s, length, _sum) = (
             int(header[6 + 8 * index : 14 + 8 * index], 16) for index in range(13)
@@ -201,14 +201,14 @@ def cpio_members(window: Window) -> Iterator[Member]:
             yield Member(path, facts, place)
         elif key in first:
             yield Member(path, facts, None, first[key])
-        elif size or kind != stat.S_IFREG:  # the last one of a file's hard links has its content
+        elif size or kind != stat.S_IFREG:  # the last hard link to a file has its content
             first[key] = path
             yield Member(path, facts, place)
             for other, own in waiting.pop(key, ()):
                 yield Member(other, own, None, path)
         else:
             waiting.setdefault(key, []).append((path, facts))
-    for entries in waiting.values():  # hard links of an empty file
+    for entries in waiting.values():  # hard links to an empty file
         first_path, facts = entries[0]
         yield Member(first_path, facts, Stored(window, (), 0))
         for other, own in entries[1:]:
@@ -216,7 +216,7 @@ def cpio_members(window: Window) -> Iterator[Member]:
 
 
 def _next_archive(window: Window, at: int) -> int | None:
-    """Where the zeros end that fill up an archive."""
+    """Return the offset at which the padding of an archive ends; ``None`` if the file ends."""
     at = at + 3 & ~3
     while block := window.peek(at, 65536):
         stripped = block.lstrip(b"\0")
@@ -227,7 +227,7 @@ def _next_archive(window: Window, at: int) -> int | None:
 
 
 class MemberTree(IndexedTree):
-    """A tree out of entries that follow one another; a later one replaces an earlier one."""
+    """A tree from a sequence of entries, in which later entries replace earlier ones."""
 
     what = "an archive"
 
@@ -243,11 +243,11 @@ class MemberTree(IndexedTree):
 
 
 Entries = dict[str, tuple[Facts, Stored | None]]
-"""Entries by path; the inode says which are hard links of one another."""
+"""Entries, by path; hard links to the same file have the same inode."""
 
 
 def apply(members: Iterable[Member], entries: Entries) -> Entries:
-    """Put the entries of an archive over those that are there."""
+    """Add the entries of an archive to existing ones, which they replace."""
     number = max((facts.inode for facts, _place in entries.values()), default=0)
     replaced = False
     for member in members:
@@ -271,18 +271,18 @@ def apply(members: Iterable[Member], entries: Entries) -> Entries:
 
 
 def ancestors(path: str) -> Iterator[str]:
-    """The directories that hold a path, the nearest first; the root is not among them."""
+    """Yield the parent directories of a path, the nearest first, without the root."""
     while path := path.rpartition("/")[0]:
         yield path
 
 
 def without(entries: Entries, doomed: Collection[str], kept: Collection[str] = ()) -> None:
-    """Take paths away with all that is in them.
+    """Remove paths and everything below them.
 
     Args:
-        entries: From these.
-        doomed: What goes, with all that is in it.
-        kept: Of that, what stays itself while what is in it goes.
+        entries: The entries to remove paths from.
+        doomed: The paths to remove.
+        kept: Paths in ``doomed`` below which everything is removed, but which stay themselves.
     """
     for path in list(entries):
         if (path in doomed and path not in kept) or any(a in doomed for a in ancestors(path)):
@@ -290,7 +290,7 @@ def without(entries: Entries, doomed: Collection[str], kept: Collection[str] = (
 
 
 def fill(rows: Rows, entries: Entries) -> None:
-    """Note entries, hard links counted."""
+    """Add entries to rows, with the number of their hard links."""
     count: dict[int, int] = {}
     for facts, _place in entries.values():
         count[facts.inode] = count.get(facts.inode, 0) + 1
@@ -315,7 +315,7 @@ class TarTree(MemberTree):
 
     @staticmethod
     def probe(window: Window) -> bool:
-        """Whether it looks like one: the first header has the right checksum."""
+        """Tell whether the checksum of the first header is right."""
         header = window.peek(0, 512)
         if len(header) < 512 or not header.strip(b"\0"):
             return False
@@ -333,7 +333,7 @@ class TarTree(MemberTree):
 
 
 class CpioTree(MemberTree):
-    """A cpio archive of the format ``newc``, as initrds are."""
+    """A cpio archive in the format ``newc``, such as an initrd."""
 
     what = "a cpio archive"
 
@@ -343,7 +343,7 @@ class CpioTree(MemberTree):
 
     @staticmethod
     def probe(window: Window) -> bool:
-        """Whether it looks like one."""
+        """Tell whether the content looks like this format."""
         return window.peek(0, 6) in (b"070701", b"070702")
 
     def _members(self) -> Iterator[Member]:

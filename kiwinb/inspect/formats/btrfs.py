@@ -1,8 +1,9 @@
-"""Btrfs file systems on one device, read from their own structures.
+"""Read btrfs file systems on one device.
 
-Structures are those of the "On-disk Format" page of the btrfs documentation. What an interrupted
-``fsync`` left in the log tree is not seen. Inodes of further subvolumes have the number of the
-subvolume in their upper bits.
+Changes in the log tree, after an interrupted ``fsync``, are ignored. Inode numbers of additional
+subvolumes have the number of the subvolume in their upper bits.
+
+Source of the format: the "On-disk Format" page of the btrfs documentation.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ Key = tuple[int, int, int]
 
 @dataclass
 class _Contents:
-    """What a subvolume holds, by inode.
+    """Content of a subvolume, by inode.
 
     Attributes:
         inodes: Inode items.
-        names: Names in directories, each with the key of what it names.
-        extents: Offset in the file, and extent item.
+        names: Names in directories, each with the key of its target.
+        extents: Extent items, each with its offset in the file.
     """
 
     inodes: dict[int, bytes] = field(default_factory=dict)
@@ -55,12 +56,13 @@ class _Contents:
 
 
 class BtrfsTree(InodeTree):
-    """A btrfs file system, or one of its subvolumes with those below.
+    """A btrfs file system, or one of its subvolumes with the subvolumes inside it.
 
     Args:
         window: The file system.
-        name: What it is.
-        subvolume: Path of a subvolume from the top one on; its default one when not given.
+        name: Name in messages.
+        subvolume: Path of a subvolume from the top-level subvolume; the default subvolume if not
+            given.
     """
 
     what = "a btrfs file system"
@@ -95,22 +97,22 @@ class BtrfsTree(InodeTree):
 
     @staticmethod
     def probe(window: Window) -> bool:
-        """Whether it looks like one."""
+        """Tell whether the content looks like this format."""
         return window.peek(_SUPER + 0x40, 8) == b"_BHRfS_M"
 
     @property
     def volume(self) -> Volume:
-        """The file system."""
+        """The file system as a whole."""
         head = self._super
         total, used = struct.unpack_from("<QQ", head, 0x70)
         label = head[0x12B : 0x12B + 256].split(b"\0")[0].decode("utf-8", "replace")
         return Volume("btrfs", label, str(uuid.UUID(bytes=head[0x20:0x30])), total, used)
 
     def subvolume(self, path: str) -> BtrfsTree:
-        """The tree of a subvolume, as the mount option ``subvol=`` names it.
+        """Open a subvolume by its path, as the mount option ``subvol=`` does.
 
         Raises:
-            InspectError: There is none.
+            InspectError: There is no such subvolume.
         """
         with reading(self.name, self.what):
             found = BtrfsTree(self._window, self.name, path)
@@ -145,7 +147,7 @@ class BtrfsTree(InodeTree):
         raise DamagedError(f"the logical address {logical} is nowhere")
 
     def _items(self, root: int) -> Iterator[tuple[Key, bytes]]:
-        """All items of a tree, in the order of their keys."""
+        """Yield all items of a tree, in the order of their keys."""
         budget = self._window.size // self._node + 1
         todo: list[tuple[int, int | None]] = [(root, None)]
         while todo:
@@ -158,7 +160,7 @@ class BtrfsTree(InodeTree):
             (count,) = struct.unpack_from("<I", block, 96)
             level = block[100]
             if here != logical or level > 8 or (expected is not None and level != expected):
-                raise DamagedError(f"the node at {logical} of a tree is none")
+                raise DamagedError(f"the node at {logical} of a tree is invalid")
             if level:
                 pointers = [
                     (_POINTER.unpack_from(block, _HEADER + 33 * index)[3], level - 1)
@@ -170,12 +172,12 @@ class BtrfsTree(InodeTree):
                 a, kind, b, offset, size = _ITEM.unpack_from(block, _HEADER + 25 * index)
                 start = _HEADER + offset
                 if start + size > self._node:
-                    raise DamagedError(f"the node at {logical} of a tree is none")
+                    raise DamagedError(f"the node at {logical} of a tree is invalid")
                 yield (a, kind, b), block[start : start + size]
 
     @cached_property
     def _roots(self) -> dict[int, int]:
-        """Where the tree of each subvolume is."""
+        """Addresses of the trees of subvolumes, by number; the number of the default one at 0."""
         (root,) = struct.unpack_from("<Q", self._super, 0x50)
         found: dict[int, int] = {}
         for key, item in self._items(root):
@@ -233,7 +235,7 @@ class BtrfsTree(InodeTree):
             if kind == _ROOT_ITEM:
                 if target in self._roots and (target, subvolume) in self._parents:
                     yield name, (target, _FIRST_INODE)
-                else:  # a snapshot has an empty directory where the original has a subvolume
+                else:  # in a snapshot, an empty directory replaces a subvolume
                     yield name, (subvolume, -target)
             else:
                 yield name, (subvolume, target)

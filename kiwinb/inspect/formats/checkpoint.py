@@ -1,4 +1,4 @@
-"""A tree in the checkpoint store, seen by a worker: owners are those inside of the tree."""
+"""Read trees in the checkpoint store through a worker, with owners as seen inside the tree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class _Call:
-    """A method of a :class:`DirectoryTree` and what it takes."""
+    """A call of a method of :class:`DirectoryTree`."""
 
     name: str
     method: Callable[..., Any]
@@ -30,39 +30,39 @@ class _Call:
 
 
 class _WorkerTree(Tree):
-    """A tree that only a worker sees as it is."""
+    """A tree of which only a worker sees the real owners."""
 
     def _ask(self, method: Callable[..., R], *arguments: Any) -> R:
         raise NotImplementedError
 
     def scan(self) -> pd.DataFrame:
-        """All that is in it; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
+        """List the tree; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
         return self._ask(DirectoryTree.scan)
 
     def read(self, path: str, limit: int | None = None) -> bytes:
-        """What is in a file; see :meth:`kiwinb.inspect.tree.Tree.read`."""
+        """Read a file; see :meth:`kiwinb.inspect.tree.Tree.read`."""
         return self._ask(DirectoryTree.read, path, limit)
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at the path."""
+        """Tell whether there is a file of any kind at the path."""
         return self._ask(DirectoryTree.exists, path)
 
     def read_many(self, paths: Sequence[str]) -> Mapping[str, bytes]:
-        """What is in several files, by one worker."""
+        """Read several files, by path, with one worker."""
         return self._ask(DirectoryTree.read_many, tuple(paths))
 
     def digests(self, paths: Sequence[str]) -> Mapping[str, str]:
-        """Digests of several files, by one worker."""
+        """Compute the digests of several files, by path, with one worker."""
         return self._ask(DirectoryTree.digests, tuple(paths))
 
 
 class CheckpointTree(_WorkerTree):
-    """A tree of the checkpoint store. It cannot change, so its table is read once.
+    """A tree in the checkpoint store; it cannot change, so it is listed only once.
 
     Args:
         store: The store.
-        key: Of a tree in it.
-        name: What it is; the key's beginning when not given.
+        key: Key of the tree.
+        name: Name in messages; by default, it is made from the beginning of the key.
     """
 
     def __init__(self, store: Store, key: Digest, name: str = "") -> None:
@@ -79,11 +79,11 @@ class CheckpointTree(_WorkerTree):
         return frozenset(self._table["path"])
 
     def scan(self) -> pd.DataFrame:
-        """All that is in it; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
+        """List the tree; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
         return self._table.copy(deep=False)
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at the path."""
+        """Tell whether there is a file of any kind at the path."""
         return path in self._paths
 
     def _ask(self, method: Callable[..., R], *arguments: Any) -> R:
@@ -93,11 +93,11 @@ class CheckpointTree(_WorkerTree):
 
 
 class OwnedDirectoryTree(_WorkerTree):
-    """A directory whose files belong to the user's subordinate ids, seen as from inside.
+    """A directory whose files belong to the user's subordinate IDs, with owners as seen inside.
 
     Args:
         path: The directory.
-        privilege: How a worker becomes the root of its user namespace.
+        privilege: How a worker becomes root in its user namespace.
     """
 
     def __init__(self, path: Path, privilege: Privilege) -> None:

@@ -1,6 +1,6 @@
-"""Container images: OCI layouts, as directory or archive, and archives of ``docker save``.
+"""Read container images: OCI layouts (directories or archives) and archives of ``docker save``.
 
-Layers are put over one another as the OCI image specification says, whiteouts honoured.
+Layers are combined as the OCI image specification says, including whiteouts.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Layer:
     """A layer of a container image.
 
     Attributes:
-        digest: What names it in the image.
-        size: Bytes it takes in the image, compressed or not.
-        created_by: The command that made it, where the image says so.
+        digest: Name of its file in the image, which is a digest in OCI layouts.
+        size: Size in the image in bytes, compressed or not.
+        created_by: The command that made it, or an empty string.
     """
 
     digest: str
@@ -51,14 +51,14 @@ class Layer:
 
 
 class _Files(ABC):
-    """The files of an image, by their names in it."""
+    """The files of an image, by name."""
 
     @abstractmethod
     def find(self, name: str) -> Window | None:
-        """A file; ``None`` where there is none."""
+        """Return a file; ``None`` if it does not exist."""
 
     def json(self, name: str) -> Any:
-        """A JSON file."""
+        """Read a JSON file."""
         window = self.find(name)
         if window is None:
             raise DamagedError(f"{name} is missing")
@@ -100,7 +100,7 @@ class _InArchive(_Files):
 
     def find(self, name: str) -> Window | None:
         place, target = self._members.get(f"/{name}", (None, ""))
-        if target:  # older archives link a layer to the same one elsewhere
+        if target:  # in older archives, a layer may be a link to an equal one
             parts = [part for part in target.split("/") if part not in ("", ".", "..")]
             place, _ = self._members.get("/" + "/".join(parts), (None, ""))
         if place is None or len(place.runs) != 1:
@@ -117,7 +117,7 @@ class ContainerTree(MemberTree):
 
     Args:
         files: Its files.
-        name: What it is.
+        name: Name in messages.
     """
 
     what = "a container image"
@@ -134,12 +134,12 @@ class ContainerTree(MemberTree):
 
     @staticmethod
     def probe_directory(path: Path) -> bool:
-        """Whether a directory is an OCI layout."""
+        """Tell whether a directory is an OCI layout."""
         return (path / "oci-layout").is_file() and (path / "index.json").is_file()
 
     @classmethod
     def of_archive(cls, window: Window, name: str) -> ContainerTree | None:
-        """Open an archive; ``None`` when it is not one of a container image."""
+        """Open an archive; return ``None`` if it is not one of a container image."""
         files = _InArchive(window)
         with reading(name, "a tar archive"):
             found = files.find("index.json") or files.find("manifest.json")
@@ -149,7 +149,7 @@ class ContainerTree(MemberTree):
 
     @cached_property
     def _image(self) -> tuple[Mapping[str, Any], Sequence[str]]:
-        """Configuration, and names of the files with the layers."""
+        """Configuration, and names of the files that hold the layers."""
         with reading(self.name, self.what):
             if self._files.find("index.json"):
                 return self._oci()
@@ -172,7 +172,7 @@ class ContainerTree(MemberTree):
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The configuration, as the OCI image specification has it."""
+        """The configuration, as in the OCI image specification."""
         return self._image[0]
 
     @property
@@ -213,7 +213,7 @@ class ContainerTree(MemberTree):
 
 
 def _put_over(members: Iterator[Member], entries: Entries) -> None:
-    """Put a layer over those below; its whiteouts count for those alone."""
+    """Add a layer to the layers below it; its whiteouts affect only those."""
     own: list[Member] = []
     gone: set[str] = set()
     emptied: set[str] = set()
@@ -235,12 +235,12 @@ def _put_over(members: Iterator[Member], entries: Entries) -> None:
 def _blob(digest: str) -> str:
     method, _, value = digest.partition(":")
     if not method.isalnum() or not value.isalnum():
-        raise DamagedError(f"{digest!r} is no digest")
+        raise DamagedError(f"{digest!r} is not a digest")
     return f"blobs/{method}/{value}"
 
 
 def _choose(manifests: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The image of this host's architecture, else the only one."""
+    """Choose the image for this host's architecture, or else the only one."""
     images = [m for m in manifests if "attestation" not in str(m.get("annotations", {}))]
     if not images:
         raise DamagedError("it holds no image")
@@ -252,6 +252,6 @@ def _choose(manifests: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     if names == ["?"]:
         return images[0]
     raise UnsupportedError(
-        f"it has images for {', '.join(names)}, and none for {host}",
-        "Take one out: skopeo copy --override-arch ARCH",
+        f"it has images for {', '.join(names)}, but none for {host}",
+        "Extract one of them: skopeo copy --override-arch ARCH",
     )

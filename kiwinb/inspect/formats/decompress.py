@@ -1,4 +1,4 @@
-"""One block of compressed data, back to what it was, in bounded memory."""
+"""Decompress a block of data in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ def block(method: str, data: bytes, most: int) -> bytes:
     """Decompress a block.
 
     Args:
-        method: ``zlib``, ``deflate`` (without header), ``xz``, ``lzma``, ``zstd``, ``lz4``.
-        data: The whole block; what follows it does not matter.
-        most: Bytes that it may become.
+        method: ``zlib``, ``deflate`` (without header), ``xz``, ``lzma``, ``zstd``, ``lz4`` or
+            ``bz2``.
+        data: The whole block; it may be followed by other data.
+        most: Largest size of the result in bytes.
+
+    Raises:
+        DamagedError: The result is too large. Libraries raise other errors for damaged data.
+        UnsupportedError: The method is not supported.
     """
     if method in ("zlib", "deflate"):
         inflater = zlib.decompressobj(15 if method == "zlib" else -15)
@@ -36,7 +41,7 @@ def block(method: str, data: bytes, most: int) -> bytes:
         found = bz2.BZ2Decompressor().decompress(data, most)
     else:
         raise UnsupportedError(
-            f"it is compressed with {method}, which is not read here",
+            f"it is compressed with {method}, which is not supported here",
             "Make it with zstd, xz, gzip or lz4, or unpack it with the tools of its format.",
         )
     if len(found) > most:

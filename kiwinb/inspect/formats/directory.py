@@ -1,4 +1,4 @@
-"""A tree in a directory of this host."""
+"""Read trees in directories of this host."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _SEARCH = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class DirectoryTree(Tree):
-    """A tree in a directory; each call sees it as it is then.
+    """A tree in a directory, of which each call reads the current state.
 
-    What is mounted in it is not of the tree: a mount point is listed and not entered. Stand-ins
-    for device nodes (:mod:`kiwinb.sandbox.devices`) are listed as the devices.
+    Mount points are listed, but the file systems mounted on them are not part of the tree.
+    Stand-ins for device nodes (:mod:`kiwinb.sandbox.devices`) are listed as devices.
 
     Args:
         path: The directory.
-        name: What it is; its path when not given.
+        name: Name in messages; by default, the path.
     """
 
     def __init__(self, path: str | os.PathLike[str], name: str = "") -> None:
@@ -41,21 +41,21 @@ class DirectoryTree(Tree):
         self.name = name or str(path)
 
     def scan(self) -> pd.DataFrame:
-        """All that is in it; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
+        """List the tree; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
         try:
             return _scan(os.fspath(self.path.absolute()))
         except OSError as error:
             raise self._unreadable(error) from error
 
     def read(self, path: str, limit: int | None = None) -> bytes:
-        """What is in a file; see :meth:`kiwinb.inspect.tree.Tree.read`."""
+        """Read a file; see :meth:`kiwinb.inspect.tree.Tree.read`."""
         with self._file(path) as file:
             size = os.fstat(file).st_size
             wanted = size if limit is None else min(size, limit)
             return joined(_pieces(file, wanted), wanted, path)
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at the path."""
+        """Tell whether there is a file of any kind at the path."""
         try:
             parent, name = self._parent(path)
         except OSError:
@@ -69,7 +69,7 @@ class DirectoryTree(Tree):
         return True
 
     def digests(self, paths: Sequence[str]) -> Mapping[str, str]:
-        """Digests of several files; hard links are read once."""
+        """Compute the digests of several files, by path, reading hard links once."""
         known: dict[tuple[int, int], str] = {}
         found = {}
         for path in paths:
@@ -82,7 +82,7 @@ class DirectoryTree(Tree):
         return found
 
     def _parent(self, path: str) -> tuple[int, str]:
-        """The open directory that holds a path, and its name there; no links are followed."""
+        """Open the directory that holds a path, without following links; also return the name."""
         *parents, name = path.strip("/").split("/")
         at = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         for part in parents:
@@ -112,18 +112,18 @@ class DirectoryTree(Tree):
     def _no_file(self, path: str) -> InspectError:
         return InspectError(
             f"{self.name} has no file {path}",
-            remedy="Paths are those that scan() lists; symbolic links are not followed.",
+            remedy="scan() lists all paths; symbolic links are not followed.",
         )
 
     def _unreadable(self, error: OSError) -> InspectError:
         remedy = "Check that the directory is there."
         if isinstance(error, PermissionError):
-            remedy = "Run as root, or as the user whose tree it is."
+            remedy = "Run as root, or as the user who owns the tree."
         return InspectError(f"cannot read {self.name}: {error}", remedy=remedy)
 
 
 class _OpenFile:
-    """A descriptor as a context."""
+    """A context manager for a file descriptor."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -146,7 +146,7 @@ def _pieces(file: int, size: int) -> Iterator[bytes | Hole]:
     while at < size:
         try:
             data = os.lseek(file, at, os.SEEK_DATA)
-        except OSError:  # a hole to the end; or it shrank meanwhile
+        except OSError:  # a hole up to the end, or the file has shrunk
             data = size
         if data > at:
             yield Hole(min(data, size) - at)
@@ -163,7 +163,7 @@ def _pieces(file: int, size: int) -> Iterator[bytes | Hole]:
 
 
 def _scan(top: str) -> pd.DataFrame:
-    """List a directory; nothing but numbers and text is kept of an entry, for speed."""
+    """List a directory; only numbers and text of each entry are kept, for speed."""
     first = Path(top).stat()
     paths = ["/"]
     numbers: list[int] = [*first]  # type: ignore[list-item]  # it is a sequence of numbers
@@ -179,7 +179,7 @@ def _scan(top: str) -> pd.DataFrame:
         parent = todo.pop()
         try:
             listing = os.open(top + parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:  # it went away meanwhile
+        except FileNotFoundError:  # it has been removed
             continue
         inner = []
         try:
@@ -255,14 +255,14 @@ def _table(
 
 
 class _Mounts:
-    """Where file systems are mounted below a directory."""
+    """Mount points below a directory."""
 
     def __init__(self, top: str) -> None:
         self._top = os.path.realpath(top).rstrip("/")
 
     @cached_property
     def points(self) -> frozenset[str]:
-        """Paths from the directory on."""
+        """Paths that start at the directory."""
         found = set()
         with suppress(OSError):
             lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
@@ -274,6 +274,6 @@ class _Mounts:
 
 
 def _unescaped(text: bytes) -> bytes:
-    """Undo the octal escapes of mountinfo."""
+    """Replace the octal escapes in mountinfo."""
     first, *others = text.split(b"\\")
     return first + b"".join(bytes([int(part[:3], 8)]) + part[3:] for part in others)

@@ -1,4 +1,4 @@
-"""A disk with partitions, shown as the one tree that the system on it would mount."""
+"""Read a disk with partitions as the tree that the system on it would mount."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from kiwinb.inspect.tree import COLUMNS, Tree, table
 T = TypeVar("T")
 
 Opener = Callable[[Window, str], IndexedTree | None]
-"""Opens a file system; ``None`` where there is none that is known."""
+"""Function that opens a file system; it returns ``None`` if there is no known one."""
 
 
 @dataclass(frozen=True)
 class Mount:
-    """A file system and where it is in the tree.
+    """A file system and its mount point in the tree.
 
     Attributes:
-        point: Path from ``/`` on.
+        point: Absolute path.
         tree: The file system.
         partition: Number of its partition.
     """
@@ -42,15 +42,16 @@ class Mount:
 
 
 class DiskTree(Tree):
-    """A disk. Its partitions are put together by the ``/etc/fstab`` of the one with the system.
+    """A disk whose partitions are combined as ``/etc/fstab`` on one of them says.
 
-    Where none has an ``/etc/fstab``, a single file system is the tree, and several are its
-    directories ``/partition-1`` and so on.
+    If no partition has an ``/etc/fstab``, the partition that is marked as root is the tree, or else
+    the only file system. Otherwise, all file systems become directories of the tree, such as
+    ``/partition-1``.
 
     Args:
         window: The disk.
-        name: What it is.
-        opener: Opens file systems.
+        name: Name in messages.
+        opener: Function that opens file systems.
     """
 
     what = "a disk with partitions"
@@ -66,7 +67,7 @@ class DiskTree(Tree):
 
     @cached_property
     def _filesystems(self) -> Mapping[int, IndexedTree]:
-        """File systems by number of partition."""
+        """File systems, by number of the partition."""
         found = {}
         for partition in self._layout.partitions:
             window = self._stretch(partition)
@@ -97,7 +98,7 @@ class DiskTree(Tree):
 
     @cached_property
     def mounts(self) -> tuple[Mount, ...]:
-        """The file systems of the tree, outer ones first."""
+        """The file systems of the tree, with outer ones before inner ones."""
         trees = self._filesystems
         if not trees:
             raise InspectError(
@@ -138,7 +139,7 @@ class DiskTree(Tree):
         return "parts() lists what is on it."
 
     def _named(self, spec: str) -> int | None:
-        """The partition that the first field of a line of fstab names."""
+        """Find the partition that the first field of a line in fstab names."""
         tag, _, value = spec.partition("=")
         value = value.strip('"')
         if spec.startswith("/dev/disk/by-"):
@@ -162,14 +163,14 @@ class DiskTree(Tree):
         return None
 
     def parts(self) -> pd.DataFrame:
-        """What each byte of the image is for, in the order of the disk.
+        """List all parts of the image, in their order on the disk.
 
-        Columns: ``number`` (0 of what is no partition), ``role`` (``partition table``,
-        ``unpartitioned``, else what the partition is for), ``name``, ``type`` (GUID, or byte of an
+        Columns: ``number`` (0 if it is not a partition), ``role`` (``partition table``,
+        ``unpartitioned``, or the purpose of the partition), ``name``, ``type`` (GUID, or byte of an
         MBR), ``start`` and ``size`` in bytes, ``filesystem``, ``label``, ``uuid``, ``used`` (bytes
-        of it that are in use), ``files`` (bytes of that which files and directories take;
-        ``used`` - ``files`` is the overhead of the file system), ``free``, ``mountpoint``. The
-        sizes add up to that of the image.
+        in use), ``files`` (bytes in use for files and directories; ``used`` - ``files`` is the
+        overhead of the file system), ``free`` (bytes), ``mountpoint``. The sizes add up to the size
+        of the image.
         """
         rows = []
         points = {mount.partition: mount.point for mount in reversed(self._safe_mounts())}
@@ -228,7 +229,7 @@ class DiskTree(Tree):
             for point in hidden:
                 keep &= np.fromiter((not _at_or_under(p, point) for p in paths), bool, len(paths))
             number, inverse = np.unique(found["inode"].to_numpy(), return_inverse=True)
-            if first:  # numbers of another file system are to be others
+            if first:  # inode numbers have to differ between file systems
                 found = found.assign(inode=inverse + first)
                 first += len(number)
             else:
@@ -241,23 +242,23 @@ class DiskTree(Tree):
         return table({**columns, "type": pd.Categorical(joined["type"])})
 
     def scan(self) -> pd.DataFrame:
-        """All that is in it; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
+        """List the tree; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
         return self._table.copy(deep=False)
 
     def _within(self, path: str) -> tuple[IndexedTree, str]:
-        """The file system that holds a path, and the path in it."""
+        """Return the file system that holds a path, and the path in that file system."""
         for mount in reversed(self.mounts):
             if _at_or_under(path, mount.point):
                 return mount.tree, "/" + path[len(mount.point) :].lstrip("/")
         raise InspectError(f"{self.name} has no entry {path}", remedy="scan() lists what it has.")
 
     def read(self, path: str, limit: int | None = None) -> bytes:
-        """What is in a file; see :meth:`kiwinb.inspect.tree.Tree.read`."""
+        """Read a file; see :meth:`kiwinb.inspect.tree.Tree.read`."""
         tree, inner = self._within(path)
         return tree.read(inner, limit)
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at the path."""
+        """Tell whether there is a file of any kind at the path."""
         if path == "/":
             return True
         with suppress(InspectError):
@@ -266,11 +267,11 @@ class DiskTree(Tree):
         return False
 
     def read_many(self, paths: Sequence[str]) -> Mapping[str, bytes]:
-        """What is in several files."""
+        """Read several files, by path."""
         return self._each(paths, lambda tree, inner: tree.read_many(inner))
 
     def digests(self, paths: Sequence[str]) -> Mapping[str, str]:
-        """Digests of several files."""
+        """Compute the digests of several files, by path."""
         return self._each(paths, lambda tree, inner: tree.digests(inner))
 
     def _each(
@@ -300,7 +301,7 @@ def _at_or_under(path: str, directory: str) -> bool:
 
 
 def _fstab(tree: Tree) -> list[tuple[str, str, Mapping[str, str]]]:
-    """Device, mount point and options of the lines of an fstab that mount something."""
+    """Return device, mount point and options of each mount in ``/etc/fstab``."""
     try:
         text = tree.read("/etc/fstab", 1 << 20).decode("utf-8", "surrogateescape")
     except InspectError:
@@ -326,7 +327,7 @@ def _unescaped(text: str) -> str:
 
 
 def _stretches(layout: partitions.PartitionTable, size: int) -> list[Partition]:
-    """All of the disk, without gaps and without overlaps."""
+    """Divide the whole disk into parts without gaps or overlaps."""
     table = [Partition(0, *taken, "partition table") for taken in layout.taken]
     known = sorted((*table, *layout.partitions), key=lambda item: (item.start, -item.number))
     found: list[Partition] = []

@@ -1,8 +1,9 @@
-"""EROFS file systems: names and facts from their own structures, compressed contents by its tool.
+"""Read EROFS file systems, with erofs-utils for compressed files.
 
-Structures are those of the kernel's documentation "EROFS" and its ``erofs_fs.h``. Where files are
-compressed, ``fsck.erofs --extract`` (of erofs-utils) unpacks them all into the cache when the first
-of them is read.
+When the first compressed file is read, ``fsck.erofs --extract`` (from erofs-utils) unpacks all
+files into the cache.
+
+Sources of the format: the kernel's documentation "EROFS" and its ``erofs_fs.h``.
 """
 
 from __future__ import annotations
@@ -56,12 +57,12 @@ class ErofsTree(InodeTree):
 
     @staticmethod
     def probe(window: Window) -> bool:
-        """Whether it looks like one."""
+        """Tell whether the content looks like this format."""
         return window.peek(_SUPER, 4) == _MAGIC
 
     @property
     def volume(self) -> Volume:
-        """The file system."""
+        """The file system as a whole."""
         (blocks,) = struct.unpack_from("<I", self._super, 36)
         label = self._super[64:80].split(b"\0")[0].decode("utf-8", "replace")
         size = blocks << self._bits
@@ -74,7 +75,7 @@ class ErofsTree(InodeTree):
         return int(self._root_number)
 
     def _inode(self, number: int) -> tuple[bytes, int, int]:
-        """An inode, its layout, and where what follows it and its attributes is."""
+        """Return an inode, its layout, and the offset after it and its attributes."""
         at = self._meta + 32 * number
         (form, attributes) = struct.unpack("<HH", self._window.read(at, 4))
         length = 64 if form & 1 else 32
@@ -107,7 +108,7 @@ class ErofsTree(InodeTree):
     # --- contents ---
 
     def _plain(self, number: int) -> Iterator[bytes | Hole]:
-        """Content that is not compressed."""
+        """Yield content that is not compressed."""
         inode, layout, after = self._inode(number)
         (size,) = struct.unpack_from("<Q" if len(inode) == 64 else "<I", inode, 8)
         (where,) = struct.unpack_from("<I", inode, 16)
@@ -149,7 +150,7 @@ class ErofsTree(InodeTree):
 
     @cached_property
     def _unpacked(self) -> DirectoryTree:
-        """All files, unpacked by the tool of the format."""
+        """All files, unpacked by ``fsck.erofs``."""
         self._scratch = tempfile.TemporaryDirectory(dir=scratch_directory())
         image = Path(self._scratch.name) / "image"
         with image.open("wb") as file:
@@ -178,7 +179,7 @@ class ErofsTree(InodeTree):
             block = data[start : min(start + self._block, size)]
             (first,) = struct.unpack_from("<H", block, 8)
             if not first or first % 12 or first > len(block):
-                raise DamagedError("a block of a directory is none")
+                raise DamagedError("a block of a directory is invalid")
             count = first // 12
             for index in range(count):
                 number, at = struct.unpack_from("<QH", block, 12 * index)
@@ -190,7 +191,7 @@ class ErofsTree(InodeTree):
                     yield name, number
 
     def close(self) -> None:
-        """Close the file, and remove what was unpacked."""
+        """Close the file, and remove unpacked files."""
         self._window.close()
         if self._scratch is not None:
             shutil.rmtree(self._scratch.name, ignore_errors=os.geteuid() != 0)

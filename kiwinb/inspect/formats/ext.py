@@ -1,7 +1,8 @@
-"""ext2, ext3 and ext4 file systems, read from their own structures.
+"""Read ext2, ext3 and ext4 file systems.
 
-Structures and numbers are those of the kernel's documentation "ext4 Data Structures and
-Algorithms". What the journal holds and was not yet written to its place is not seen.
+Changes that are still only in the journal are ignored.
+
+Source of the format: the kernel's documentation "ext4 Data Structures and Algorithms".
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _ROOT = 2
 _HAS_JOURNAL = 0x4
 _JOURNAL_DEVICE, _META_BG, _EXTENTS, _64_BIT, _FLEX, _INLINE = 0x8, 0x10, 0x40, 0x80, 0x200, 0x8000
 _KNOWN = 0x2 | 0x4 | _META_BG | _EXTENTS | _64_BIT | 0x100 | _FLEX | 0x400 | 0x2000 | 0x4000
-_KNOWN |= _INLINE | 0x10000 | 0x20000 | 0x40  # encrypted and case-insensitive directories too
+_KNOWN |= _INLINE | 0x10000 | 0x20000 | 0x40  # also encrypted and case-insensitive directories
 _HUGE_FILE = 0x8
 
 _IS_ENCRYPTED, _IS_HUGE, _HAS_EXTENTS, _IS_INLINE = 0x800, 0x40000, 0x80000, 0x10000000
@@ -36,12 +37,12 @@ _INODE = struct.Struct("<HHIIIIIHHIII60sIIII")
 
 
 class Run(NamedTuple):
-    """Blocks of a file that lie side by side.
+    """Contiguous blocks of a file.
 
     Attributes:
-        first: Number of the first one in the file.
-        length: How many.
-        block: Where the first one is in the file system.
+        first: Number of the first block within the file.
+        length: Number of blocks.
+        block: Number of the first block in the file system; 0 for a hole.
     """
 
     first: int
@@ -77,14 +78,14 @@ class ExtTree(InodeTree):
             raise UnsupportedError("it holds only a journal", "Open the file system it belongs to.")
         if self._incompatible & ~_KNOWN:
             raise UnsupportedError(
-                f"it has features not known here ({self._incompatible & ~_KNOWN:#x})",
+                f"it has unknown features ({self._incompatible & ~_KNOWN:#x})",
                 "See what they are: dumpe2fs -h",
             )
         self._tables: dict[int, tuple[int, bytes]] = {}
 
     @staticmethod
     def probe(window: Window) -> bool:
-        """Whether it looks like one."""
+        """Tell whether the content looks like this format."""
         return window.peek(_SUPERBLOCK + 0x38, 2) == _MAGIC
 
     @cached_property
@@ -95,7 +96,7 @@ class ExtTree(InodeTree):
 
     @property
     def volume(self) -> Volume:
-        """The file system."""
+        """The file system as a whole."""
         (free,) = struct.unpack_from("<I", self._super, 12)
         if self._incompatible & _64_BIT:
             free |= struct.unpack_from("<I", self._super, 0x158)[0] << 32
@@ -122,7 +123,7 @@ class ExtTree(InodeTree):
         return int(size)
 
     def _inode_table(self, group: int) -> int:
-        """Where in the file system the inodes of a block group are."""
+        """Return the byte offset of the inodes of a block group."""
         size = self._descriptor_size
         per_block = self._block // size
         block = self._first + 1 + group // per_block
@@ -138,7 +139,7 @@ class ExtTree(InodeTree):
         return int(table * self._block)
 
     def _has_backup(self, group: int) -> int:
-        """1 where a group begins with a copy of the superblock, else 0."""
+        """Return 1 if a group begins with a copy of the superblock, otherwise 0."""
         if not self._read_only & 1 or group <= 1:
             return 1
         for base in (3, 5, 7):
@@ -153,7 +154,7 @@ class ExtTree(InodeTree):
         if not 0 < number <= self._inodes:
             raise DamagedError(f"there is no inode {number}")
         group, index = divmod(number - 1, self._group_inodes)
-        step = 65536 // self._inode_size  # inodes that are read at a time
+        step = 65536 // self._inode_size  # number of inodes that are read together
         chunk = (number - 1) // self._group_inodes, index // step
         key = chunk[0] << 32 | chunk[1]
         found = self._tables.get(key)
@@ -212,7 +213,7 @@ class ExtTree(InodeTree):
     # --- contents ---
 
     def _content(self, number: int, inode: bytes, size: int, most: int) -> bytes:
-        """All of a content that is known not to be large."""
+        """Read the whole content of an inode, of at most ``most`` bytes."""
         if size > most:
             raise DamagedError(f"the inode {number} says that it is {size} bytes long")
         found = b"".join(
@@ -255,12 +256,12 @@ class ExtTree(InodeTree):
             yield Hole(size - at)
 
     def _extents(self, inode: bytes) -> Iterator[Run]:
-        budget = [self._window.size // self._block + 4]  # nodes there can be at all
+        budget = [self._window.size // self._block + 4]  # upper bound of the number of nodes
 
         def walk(node: bytes, depth: int | None) -> Iterator[Run]:
             magic, count, _most, level = struct.unpack_from("<HHHH", node)
             if magic != _EXTENT_MAGIC or level > 5 or (depth is not None and level != depth):
-                raise DamagedError("a node of the extents of a file is none")
+                raise DamagedError("a node of the extents of a file is invalid")
             if 12 + 12 * count > len(node):
                 raise DamagedError("a node of the extents of a file is too full")
             for number in range(count):
@@ -281,7 +282,7 @@ class ExtTree(InodeTree):
         return walk(inode[40:100], None)
 
     def _mapped(self, inode: bytes, size: int) -> Iterator[Run]:
-        """The block map of older files, blocks side by side put together."""
+        """Yield the blocks in an inode's block map, contiguous blocks joined."""
         pointers = struct.unpack_from("<15I", inode, 40)
         width = self._block // 4
         last = -(-size // self._block)
@@ -322,7 +323,7 @@ class ExtTree(InodeTree):
             yield run
 
     def _inline(self, inode: bytes) -> bytes:
-        """Content within the inode: its first 60 bytes, the rest in an attribute."""
+        """Read content in the inode itself: 60 bytes, and the rest in an attribute."""
         found = inode[40:100]
         (extra,) = struct.unpack_from("<H", inode, 128)
         start = 128 + extra
@@ -353,7 +354,7 @@ class ExtTree(InodeTree):
             yield from self._entries(data[start : start + self._block])
 
     def _entries(self, block: bytes) -> Iterator[tuple[bytes, int]]:
-        """Entries of one block; the nodes of an index look like an empty entry."""
+        """Yield the entries of a block; nodes of an index look like an empty entry."""
         at, end = 0, len(block)
         while at + 8 <= end:
             inode, length, name_length = struct.unpack_from("<IHB", block, at)
@@ -362,7 +363,7 @@ class ExtTree(InodeTree):
             if end == 65536 and length in (0, 65535):
                 length = 65536
             if length < 8 or at + length > end or name_length + 8 > length:
-                raise DamagedError("a block of a directory is none")
+                raise DamagedError("a block of a directory is invalid")
             name = block[at + 8 : at + 8 + name_length]
             if inode and name not in (b".", b".."):
                 yield name, inode

@@ -1,8 +1,10 @@
-"""FAT12, FAT16 and FAT32 file systems, read from their own structures.
+"""Read FAT12, FAT16 and FAT32 file systems.
 
-Structures are those of Microsoft's "FAT: General Overview of On-Disk Format" and "FAT32 File
-System Specification". Owners and modes are those that Linux shows of a plain mount: user and
-group 0, mode 0755, 0555 where a file is read-only. Times are taken for UTC.
+Owners and modes are the same as in a Linux mount without options: user and group 0, and mode 0755,
+or 0555 for read-only files. Times are read as UTC.
+
+Sources of the format: Microsoft's "FAT: General Overview of On-Disk Format" and "FAT32 File System
+Specification".
 """
 
 from __future__ import annotations
@@ -32,11 +34,11 @@ class _Place:
     """A file or directory.
 
     Attributes:
-        at: Number of its entry: a byte in the file system; 0 for the root.
-        cluster: Its first cluster; 0 when it is empty, or for the root of FAT12 and FAT16.
-        size: Bytes of a file.
-        attributes: Read-only, directory and so on.
-        mtime: Seconds since 1970-01-01.
+        at: Byte offset of its entry in the file system; 0 for the root.
+        cluster: Its first cluster; 0 if it is empty, or for the root of FAT12 and FAT16.
+        size: Size of a file in bytes.
+        attributes: Attribute bits, such as read-only and directory.
+        mtime: Modification time, in seconds since 1970-01-01 UTC.
     """
 
     at: int
@@ -84,7 +86,7 @@ class FatTree(InodeTree):
 
     @staticmethod
     def probe(window: Window) -> bool:
-        """Whether it looks like one."""
+        """Tell whether the content looks like this format."""
         boot = window.peek(0, 512)
         if len(boot) < 512 or boot[510:] != b"\x55\xaa" or boot[0] not in (0xEB, 0xE9):
             return False
@@ -106,7 +108,7 @@ class FatTree(InodeTree):
 
     @cached_property
     def _next(self) -> np.ndarray[Any, np.dtype[np.uint32]]:
-        """The cluster that follows each one."""
+        """The next cluster of each cluster."""
         wanted = -(-(self._clusters + 2) * self._bits // 8)
         data = self._window.read(self._table_at, min(self._table_size, wanted))
         if self._bits == 32:
@@ -123,7 +125,7 @@ class FatTree(InodeTree):
 
     @property
     def volume(self) -> Volume:
-        """The file system."""
+        """The file system as a whole."""
         used = int(np.count_nonzero(self._next[2 : self._clusters + 2]))
         label = self._directory_label() or self._label
         text = label.decode("cp437").rstrip()
@@ -144,7 +146,7 @@ class FatTree(InodeTree):
     # --- clusters ---
 
     def _chain(self, cluster: int) -> Iterator[tuple[int, int]]:
-        """Runs of clusters: the first one and their number."""
+        """Yield runs of clusters as (first cluster, number)."""
         following, left = self._next, self._clusters
         start = cluster
         count = 1
@@ -200,7 +202,7 @@ class FatTree(InodeTree):
         return Facts(mode, 0, 0, links, size, allocated, entry.at // 32 + 1, entry.mtime)
 
     def _entries(self, directory: _Place) -> Iterator[tuple[int, bytes]]:
-        """Entries of a directory, each with its place in the file system."""
+        """Yield the entries of a directory, each with its byte offset in the file system."""
         stretches = (
             [
                 (self._at(first), count * self._cluster)

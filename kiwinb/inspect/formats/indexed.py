@@ -1,4 +1,4 @@
-"""What the formats have in common: a list of entries, each with the place of its content."""
+"""Base classes of formats: a list of entries, each with the place of its content."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _DEEPEST = 4096  # bytes of a path, as in PATH_MAX
 
 
 class Facts(NamedTuple):
-    """What an inode says.
+    """Metadata of an inode.
 
     Attributes:
-        mode: Type and permissions, as ``st_mode`` has them.
+        mode: Type and permissions, as in ``st_mode``.
         uid: Owner.
         gid: Group.
         links: Number of hard links.
-        size: Length of a file in bytes; of other things it does not matter.
-        allocated: Bytes it takes.
-        inode: Its number.
-        mtime: Seconds since 1970-01-01 UTC.
-        target: Of a symbolic link.
+        size: Size of a file in bytes; ignored for other types.
+        allocated: Number of allocated bytes.
+        inode: Inode number.
+        mtime: Modification time, in seconds since 1970-01-01 UTC.
+        target: Target of a symbolic link.
     """
 
     mode: int
@@ -51,11 +51,11 @@ class Volume:
     """A file system as a whole.
 
     Attributes:
-        filesystem: Its name, as ``mount`` has it.
+        filesystem: Its type, as ``mount`` names it.
         label: Its label.
         uuid: Its UUID or serial number, as ``blkid`` prints it.
-        size: Bytes it spans.
-        used: Bytes of it that are in use; all where free space cannot be.
+        size: Size in bytes.
+        used: Number of bytes in use; the whole size if the type cannot have free space.
     """
 
     filesystem: str
@@ -66,7 +66,7 @@ class Volume:
 
 
 class Rows:
-    """The columns of a scan as they grow, and where the content of each file is."""
+    """Collected columns of a scan, and the place of the content of each file."""
 
     def __init__(self) -> None:
         self.path: list[str] = []
@@ -75,12 +75,15 @@ class Rows:
         self.place: list[Any] = []
 
     def add(self, path: str, facts: Facts, place: Any) -> None:
-        """Note an entry.
+        """Add an entry.
 
         Args:
-            path: From ``/`` on.
-            facts: What is known of it.
-            place: What the format needs to find its content.
+            path: Absolute path.
+            facts: Its metadata.
+            place: Data from which the format finds the content.
+
+        Raises:
+            DamagedError: The entry has an unknown type, or there are too many entries.
         """
         kind = KIND_OF.get(stat.S_IFMT(facts.mode))
         if kind is None:
@@ -93,7 +96,7 @@ class Rows:
         self.place.append(place)
 
     def table(self) -> pd.DataFrame:
-        """As :meth:`kiwinb.inspect.tree.Tree.scan` gives them."""
+        """Make the table that :meth:`kiwinb.inspect.tree.Tree.scan` returns."""
         columns: dict[str, Sequence[Any]] = dict(
             zip(Facts._fields, zip(*self.facts, strict=True), strict=True)
             if self.facts
@@ -114,34 +117,34 @@ def _signed(number: int) -> int:
 
 
 def text(name: bytes) -> str:
-    """Bytes of a name as text."""
+    """Decode a name."""
     return name.decode("utf-8", "surrogateescape")
 
 
 class IndexedTree(Tree, ABC):
-    """A tree whose entries are listed once, and whose contents are at known places.
+    """A tree whose entries are listed only once, and whose contents are at known places.
 
     Args:
-        name: What it is, for headings and errors.
+        name: Name in headings and errors.
     """
 
     what: ClassVar[str]
-    """The format with an article, for errors."""
+    """Description of the format with an article, for errors."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     @abstractmethod
     def _list(self, rows: Rows) -> None:
-        """Note all entries."""
+        """Add all entries to the rows."""
 
     @abstractmethod
     def _pieces(self, place: Any, size: int) -> Iterator[bytes | Hole]:
-        """The content of a file from its start on, ``size`` bytes or more in all."""
+        """Yield the content of a file from its start, in total ``size`` bytes or more."""
 
     @property
     def volume(self) -> Volume | None:
-        """The file system; ``None`` of what is none."""
+        """The file system as a whole; ``None`` if it is not a file system."""
         return None
 
     @cached_property
@@ -161,39 +164,39 @@ class IndexedTree(Tree, ABC):
         return {path: number for number, path in enumerate(self._rows.path)}
 
     def scan(self) -> pd.DataFrame:
-        """All that is in it; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
+        """List the tree; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
         return self._table.copy(deep=False)
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at the path."""
+        """Tell whether there is a file of any kind at the path."""
         if path in self._index:
             return True
         return path == "/" or any(other.startswith(f"{path}/") for other in self._index)
 
     def _find(self, path: str) -> tuple[Any, int]:
-        """Place and size of a file."""
+        """Return the place and the size of a file."""
         number = self._index.get(path)
         if number is None or self._rows.kind[number] != "file":
             raise InspectError(
                 f"{self.name} has no {'entry' if number is None else 'file'} {path}",
-                remedy="Paths are those that scan() lists; symbolic links are not followed.",
+                remedy="scan() lists all paths; symbolic links are not followed.",
             )
         return self._rows.place[number], self._rows.facts[number].size
 
     def read(self, path: str, limit: int | None = None) -> bytes:
-        """What is in a file; see :meth:`kiwinb.inspect.tree.Tree.read`."""
+        """Read a file; see :meth:`kiwinb.inspect.tree.Tree.read`."""
         place, size = self._find(path)
         wanted = size if limit is None else min(size, limit)
         with reading(self.name, self.what):
             return joined(self._pieces(place, wanted), wanted, path)
 
     def read_many(self, paths: Sequence[str]) -> Mapping[str, bytes]:
-        """What is in several files, read in the order in which they are stored."""
+        """Read several files, by path, in the order in which they are stored."""
         found = {path: self.read(path) for path in self._stored_order(paths)}
         return {path: found[path] for path in paths}
 
     def digests(self, paths: Sequence[str]) -> Mapping[str, str]:
-        """Digests of several files; hard links are read once."""
+        """Compute the digests of several files, by path, reading hard links once."""
         known: dict[int, str] = {}
         found = {}
         for path in self._stored_order(paths):
@@ -210,9 +213,9 @@ class IndexedTree(Tree, ABC):
 
 
 class InodeTree(IndexedTree):
-    """A file system of inodes, walked from its root directory on.
+    """A file system with inodes, listed from its root directory.
 
-    A place, here, is what names an inode within the format.
+    Its places identify inodes in a form that depends on the format.
     """
 
     @property
@@ -222,16 +225,16 @@ class InodeTree(IndexedTree):
 
     @abstractmethod
     def _facts(self, place: Any) -> Facts:
-        """What the inode says."""
+        """Read the metadata of an inode."""
 
     @abstractmethod
     def _names(self, place: Any) -> Iterable[tuple[bytes, Hashable]]:
-        """Names in a directory, without ``.`` and ``..``, each with the place of its inode."""
+        """List the names in a directory except ``.`` and ``..``, with places of their inodes."""
 
     def _list(self, rows: Rows) -> None:
         root = self._facts(self._root)
         if not stat.S_ISDIR(root.mode):
-            raise DamagedError("its root is no directory")
+            raise DamagedError("its root is not a directory")
         rows.add("/", root, self._root)
         seen: set[Hashable] = {self._root}
         known: dict[Hashable, Facts] = {}

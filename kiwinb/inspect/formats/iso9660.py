@@ -1,8 +1,10 @@
-"""ISO 9660 images, read from their own structures: with Rock Ridge, Joliet or plain names.
+"""Read ISO 9660 images with Rock Ridge, Joliet or plain names.
 
-Structures are those of ECMA-119, of the System Use Sharing Protocol (IEEE P1281) and of the Rock
-Ridge Interchange Protocol (IEEE P1282). Without Rock Ridge there are no owners, modes and links:
-user and group 0, mode 0555 for directories and 0444 for files, as Linux shows them.
+Without Rock Ridge, images have no owners, modes or links. In this case, owners and modes are the
+same as in a Linux mount: user and group 0, mode 0555 for directories and 0444 for files.
+
+Sources of the format: ECMA-119, the System Use Sharing Protocol (IEEE P1281) and the Rock Ridge
+Interchange Protocol (IEEE P1282).
 """
 
 from __future__ import annotations
@@ -31,11 +33,11 @@ class _Record:
     """An entry of a directory.
 
     Attributes:
-        at: Where it is in the image; what tells it from others.
-        name: Its name.
-        runs: Places and sizes of its content.
-        facts: Its facts.
-        packed: Size of blocks and of the content, where it is compressed by zisofs.
+        at: Byte offset in the image, which identifies the entry.
+        name: The name.
+        runs: Offsets and sizes of its content, in bytes.
+        facts: The metadata.
+        packed: Block size and content size in bytes, if zisofs compressed the file.
     """
 
     at: int
@@ -77,11 +79,11 @@ class IsoTree(InodeTree):
 
     @staticmethod
     def probe(window: Window) -> bool:
-        """Whether it looks like one."""
+        """Tell whether the content looks like this format."""
         return window.peek(_FIRST + 1, 5) == b"CD001"
 
     def _descriptors(self) -> tuple[bytes, bytes]:
-        """The primary volume descriptor and that of Joliet, if there is one."""
+        """Return the primary volume descriptor, and that of Joliet or an empty one."""
         primary = joliet = b""
         for index in range(64):
             found = self._window.read(_FIRST + index * _SECTOR, _SECTOR)
@@ -97,7 +99,7 @@ class IsoTree(InodeTree):
 
     @property
     def volume(self) -> Volume:
-        """The file system."""
+        """The file system as a whole."""
         label = self._primary[40:72].decode("ascii", "replace").rstrip(" \0")
         (blocks,) = struct.unpack_from("<I", self._primary, 80)
         made = self._primary[830:846] if self._primary[830:831].strip(b"0\0") else b""
@@ -134,7 +136,7 @@ class IsoTree(InodeTree):
                 mtime = _stamp(data, mtime)
             elif tag == b"SL":
                 target.append(data)
-            elif tag == b"CL":  # a directory that was moved up because it is too deep
+            elif tag == b"CL":  # a directory that was too deep and is stored elsewhere
                 (block,) = struct.unpack_from("<I", data)
                 return self._moved(block * self._block, at, name)
             elif tag == b"ZF" and data[:2] == b"pz" and data[3] in range(15, 21):
@@ -161,7 +163,7 @@ class IsoTree(InodeTree):
         return self._record(raw, place, self._extra(raw[34 + self._skip :], 0), name)
 
     def _extra(self, area: bytes, continued: int) -> list[tuple[bytes, bytes]]:
-        """System use entries, those of continuation areas included."""
+        """Read system use entries, including those in continuation areas."""
         found: list[tuple[bytes, bytes]] = []
         following: tuple[int, int] | None = None
         at = 0
@@ -207,7 +209,7 @@ class IsoTree(InodeTree):
                 continue
             raw = data[at : at + length]
             if len(raw) < 34 or 33 + raw[32] > length:
-                raise DamagedError("an entry of a directory is none")
+                raise DamagedError("an entry of a directory is invalid")
             here, at = start + at, at + length
             identifier = raw[33 : 33 + raw[32]]
             if identifier in (b"\0", b"\1"):
@@ -250,7 +252,7 @@ class IsoTree(InodeTree):
             yield from self._window.pieces(start, length)
 
     def _unpacked(self, record: _Record, size: int) -> Iterator[bytes | Hole]:
-        """Content that zisofs compressed, block by block."""
+        """Yield the blocks of a file that zisofs compressed, decompressed."""
         assert record.packed is not None
         step, whole = record.packed
         start, length = record.runs[0]
@@ -286,7 +288,7 @@ def _short_time(stamp: bytes) -> int:
 
 
 def _stamp(data: bytes, otherwise: int) -> int:
-    """The time of modification in an entry ``TF``."""
+    """Read the modification time from an entry ``TF``."""
     flags, at = data[0], 1
     width = 17 if flags & 0x80 else 7
     if not flags & 2:
@@ -303,7 +305,7 @@ def _stamp(data: bytes, otherwise: int) -> int:
 
 
 def _link(entries: Sequence[bytes]) -> bytes:
-    """The target of a symbolic link out of its entries ``SL``."""
+    """Assemble the target of a symbolic link from its entries ``SL``."""
     parts: list[bytes] = []
     goes_on = False
     absolute = False

@@ -1,11 +1,12 @@
-"""Lists of files in the format of mtree(5): those of BSD, bsdtar and ``kiwinb inspect mtree``.
+"""Read lists of files in the format of mtree(5), from BSD, bsdtar or ``kiwinb inspect mtree``.
 
-A list has sizes, owners, modes, times and digests, but no contents. What differs between two trees
-is found from their lists alone, so nobody has to keep images to compare with.
+A list has sizes, owners, modes, times and digests, but no contents. Two trees can be compared by
+their lists alone, so there is no need to keep images for comparison.
 
-Both forms are read: paths in full (``./etc/motd``), and names within the directory that was
-entered last, which ``..`` leaves. Words and escapes follow mtree(5) and vis(3) of FreeBSD and
-libarchive.
+Both forms can be read: full paths (``./etc/motd``), and names relative to the last directory, which
+``..`` leaves.
+
+Sources of the format: mtree(5) and vis(3) of FreeBSD and libarchive.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from kiwinb.inspect.formats.window import DamagedError, UnsupportedError, Window
 from kiwinb.inspect.tree import Hole
 
 SIGNATURE = "#mtree"
-"""What bsdtar and kiwinb begin a list with."""
+"""First line of lists from bsdtar and kiwinb."""
 
 TYPES: Mapping[str, int] = {
     "file": stat.S_IFREG,
@@ -33,10 +34,10 @@ TYPES: Mapping[str, int] = {
     "char": stat.S_IFCHR,
     "block": stat.S_IFBLK,
 }
-"""Values of the keyword ``type``."""
+"""File type bits, by value of the keyword ``type``."""
 
 BLOCK = 4096
-"""Bytes of a block. A list does not say what files take on disk, so whole blocks are assumed."""
+"""Block size in bytes. Lists have no disk usage, so files are assumed to take whole blocks."""
 
 _DIGESTS = ("sha256", "sha256digest")
 _MOST = 256 << 20
@@ -52,7 +53,7 @@ Words = dict[str, str]
 
 
 class MtreeTree(IndexedTree):
-    """The list of a tree: what is in its files is not there, but for their digests."""
+    """A list of a tree, which has digests of files, but not their content."""
 
     what = "a list of files (mtree)"
     has_contents = False
@@ -63,7 +64,7 @@ class MtreeTree(IndexedTree):
 
     @staticmethod
     def probe(window: Window) -> bool:
-        """Whether it looks like one: by its first line that is neither empty nor a comment."""
+        """Tell whether the first line that is neither empty nor a comment looks like a list."""
         begin = window.peek(0, _PROBED)
         if begin.startswith(SIGNATURE.encode()):
             return True
@@ -92,22 +93,22 @@ class MtreeTree(IndexedTree):
 
     def _pieces(self, place: Any, size: int) -> Iterator[bytes | Hole]:
         raise UnsupportedError(
-            "what is in files is not in it",
-            "Open the tree or the image that the list was made of.",
+            "it does not have the content of files",
+            "Open the tree or the image from which the list was made.",
         )
 
     def digests(self, paths: Sequence[str]) -> Mapping[str, str]:
-        """The SHA-256 digests that the list has.
+        """Return the SHA-256 digests of several files, by path.
 
         Raises:
-            InspectError: There is no file at one of the paths, or the list has no SHA-256 of it.
+            InspectError: A path is not a file, or the list has no SHA-256 of it.
         """
         found = {path: self._find(path)[0] for path in paths}
         for path, digest in found.items():
             if not digest:
                 raise InspectError(
                     f"{self.name} has no SHA-256 of {path}, so contents cannot be compared",
-                    remedy="Write it anew by `kiwinb inspect mtree`, or by bsdtar with "
+                    remedy="Write it again with `kiwinb inspect mtree`, or with bsdtar and "
                     "--options='mtree:all'.",
                 )
         return found
@@ -118,9 +119,9 @@ class MtreeTree(IndexedTree):
 
 
 def read_entries(window: Window) -> dict[str, tuple[Facts, str]]:
-    """What a list has: facts by path, each with its SHA-256 or an empty text.
+    """Read the metadata and the SHA-256, or an empty string, of each path in a list.
 
-    The inode is 0 where the list does not say which paths are hard links of one another.
+    The inode is 0 if the list does not say which paths are hard links to the same file.
     """
     if window.size > _MOST:
         raise DamagedError(f"it is larger than {_MOST >> 20} MiB")
@@ -137,7 +138,7 @@ def read_entries(window: Window) -> dict[str, tuple[Facts, str]]:
             for word in rest:
                 defaults.pop(word.decode("ascii", "replace"), None)
         elif name.startswith(b"/"):
-            continue  # a command that is not known here
+            continue  # an unknown command
         elif name == b"..":
             del at[-1:]
         else:
@@ -157,7 +158,7 @@ def read_entries(window: Window) -> dict[str, tuple[Facts, str]]:
 
 
 def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Lines with something on them, each with its number; continued ones are put together."""
+    """Yield lines that are not empty, with their numbers; continued lines are joined."""
     begun = b""
     for number, raw in enumerate(content.split(b"\n"), 1):
         line = raw.rstrip(b"\r")
@@ -185,7 +186,7 @@ def _entry(words: Words, numbers: dict[tuple[str, str], int]) -> tuple[Facts, st
     if kind is None:
         raise ValueError(f"there is no type {words['type']!r}")
     if kind == stat.S_IFLNK:
-        permissions = 0o777  # what it is on Linux, whatever the list says
+        permissions = 0o777  # as always on Linux
     else:
         permissions = _number(words, "mode", 0o755 if kind == stat.S_IFDIR else 0o644, base=8)
     size = _number(words, "size", 0) if kind == stat.S_IFREG else 0
@@ -221,7 +222,7 @@ def _number(words: Words, name: str, default: int, base: int = 10) -> int:
 
 
 def _decoded(name: bytes) -> bytes:
-    r"""A name without its escapes: ``\040`` and the others of vis(3)."""
+    r"""Decode the escapes of vis(3), such as ``\040``, in a name."""
     return _ESCAPE.sub(lambda found: _character(found[1]), name) if b"\\" in name else name
 
 

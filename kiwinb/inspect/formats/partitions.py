@@ -1,7 +1,7 @@
-"""Partition tables, GPT and MBR, read from a disk.
+"""Read partition tables, GPT and MBR, from a disk.
 
-GPT is read as the UEFI specification has it (chapter "GUID Partition Table Disk Layout"), MBR
-with the chain of logical partitions that DOS began.
+An MBR may have a chain of logical partitions. Source of the format of GPT: the UEFI specification,
+chapter "GUID Partition Table Disk Layout".
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ TYPES = {
     "0xef": "esp",
     "0xfd": "raid",
 }
-"""What a partition is for, by its type."""
+"""Purposes of partitions, by partition type."""
 
 
 @dataclass(frozen=True)
 class Partition:
-    """A stretch of a disk.
+    """A partition, or another part of a disk.
 
     Attributes:
-        number: As the kernel numbers it; 0 of what is no partition.
-        start: First byte.
-        size: Bytes.
-        type: GUID, or a byte as in ``0x83``.
-        name: What the table calls it; MBR has no names.
+        number: Number that the kernel uses; 0 if it is not a partition.
+        start: Offset of the first byte.
+        size: Size in bytes.
+        type: GUID, or a byte such as ``0x83``.
+        name: Name in the table; MBR has no names.
         uuid: PARTUUID, as ``blkid`` prints it.
     """
 
@@ -75,7 +75,7 @@ class Partition:
 
     @property
     def role(self) -> str:
-        """What it is for, as far as its type says; else the type."""
+        """Purpose according to its type, or else the type itself."""
         return TYPES.get(self.type, self.type)
 
 
@@ -84,9 +84,9 @@ class PartitionTable:
     """The partitions of a disk.
 
     Attributes:
-        kind: Which kind of table it is.
-        partitions: In the order of their numbers.
-        taken: Stretches that the table itself takes: start and size in bytes.
+        kind: Type of the table.
+        partitions: The partitions, in the order of the table.
+        taken: Parts of the disk that the table itself takes: offset and size in bytes.
     """
 
     kind: Literal["gpt", "dos"]
@@ -95,12 +95,16 @@ class PartitionTable:
 
 
 def probe(window: Window) -> bool:
-    """Whether there is a partition table."""
+    """Tell whether there is a partition table."""
     return _gpt_sector(window) is not None or bool(_primary(window))
 
 
 def read(window: Window) -> PartitionTable:
-    """The partition table of a disk."""
+    """Read the partition table of a disk.
+
+    Raises:
+        DamagedError: The table is damaged.
+    """
     sector = _gpt_sector(window)
     if sector is not None:
         return _read_gpt(window, sector)
@@ -108,13 +112,13 @@ def read(window: Window) -> PartitionTable:
 
 
 def _gpt_sector(window: Window) -> int | None:
-    """Bytes of a sector, where there is a GPT."""
+    """Return the sector size of a disk with a GPT, in bytes; ``None`` if it has no GPT."""
     for sector in (512, 4096):
         if window.peek(sector, 8) == b"EFI PART":
             return sector
     boot = window.peek(0, 512)
     if boot[510:] == b"\x55\xaa" and any(entry[4] == _PROTECTIVE for entry in _entries(boot)):
-        for sector in (512, 4096):  # the first copy is damaged; the last sector has another
+        for sector in (512, 4096):  # the first copy is damaged, and the last sector has another one
             if window.peek(window.size - sector, 8) == b"EFI PART":
                 return sector
     return None
@@ -156,15 +160,16 @@ def _read_gpt(window: Window, sector: int) -> PartitionTable:
 
 
 def _gpt_copy(window: Window, sector: int, at: int) -> tuple[tuple[int, int, int, int], bytes]:
-    """A header, checked, and its entries.
+    """Read and check a header and its entries.
 
     Returns:
-        Number of entries, bytes of each, sector of the first, sector of the other header.
+        The number of entries, the size of an entry in bytes, the sector of the first entry and the
+        sector of the other header; and the bytes of the entries.
     """
     header = window.read(at * sector, 512)
     (magic, _revision, size, checksum) = struct.unpack_from("<8sIII", header)
     if magic != b"EFI PART" or not 92 <= size <= 512:
-        raise DamagedError("the header of its GPT is none")
+        raise DamagedError("the header of its GPT is invalid")
     if zlib.crc32(header[:16] + bytes(4) + header[20:size]) != checksum:
         raise DamagedError("the checksum of the header of its GPT is wrong")
     _here, other = struct.unpack_from("<QQ", header, 24)
@@ -182,7 +187,7 @@ def _entries(boot: bytes) -> list[bytes]:
 
 
 def _primary(window: Window) -> list[tuple[int, int, int, int]]:
-    """Number, type, start and sectors of the entries of an MBR; none where it is not plausible."""
+    """Return number, type, start and size in sectors of entries in a plausible MBR."""
     boot = window.peek(0, 512)
     if len(boot) < 512 or boot[510:] != b"\x55\xaa":
         return []
@@ -217,7 +222,7 @@ def _dos_partition(number: int, kind: int, start: int, count: int, disk: int) ->
 
 
 def _logical(window: Window, first: int, disk: int) -> Iterator[tuple[Partition, int]]:
-    """Logical partitions, each with the place of the sector that describes it."""
+    """Yield the logical partitions, each with the offset of the sector that describes it."""
     at, number, seen = first, 5, set[int]()
     while at not in seen and number < 5 + _MOST_LOGICAL:
         seen.add(at)

@@ -1,4 +1,4 @@
-"""What holds no files, or none that can be seen: swap areas, encrypted and joined volumes."""
+"""Recognise volumes without readable files: swap areas, encrypted volumes, LVM and RAID."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kiwinb.inspect.formats.window import Window
 
 @dataclass(frozen=True)
 class Signature:
-    """A kind of volume that is known by its magic number, and not opened.
+    """A kind of volume that is recognised by its magic number, but not opened.
 
     Attributes:
-        what: It, with an article.
-        remedy: What to do to see the files.
-        volume: Its facts, or ``None`` when it is not of that kind.
+        what: Description with an article.
+        remedy: What the user can do to see the files.
+        volume: Function that returns facts about a volume, or ``None`` for another kind.
     """
 
     what: str
@@ -100,13 +100,13 @@ SIGNATURES: Mapping[str, Signature] = {
         "Assemble the array as root (mdadm --assemble) and open that.",
         _raid,
     ),
-    "ntfs": Signature("an NTFS file system", "NTFS is not read here.", _ntfs),
+    "ntfs": Signature("an NTFS file system", "NTFS is not supported here.", _ntfs),
 }
-"""Kinds of volumes by name."""
+"""Kinds of volumes, by name."""
 
 
 def identify(window: Window) -> tuple[Signature, Volume] | None:
-    """The kind of volume that is there, if it is one of :data:`SIGNATURES`."""
+    """Return the kind of a volume and facts about it; ``None`` if none of the kinds matches."""
     for signature in SIGNATURES.values():
         volume = signature.volume(window)
         if volume is not None:

@@ -1,8 +1,9 @@
-"""Squashfs 4.0 file systems, read from their own structures.
+"""Read squashfs 4.0 file systems.
 
-Structures are those of the kernel's ``squashfs_fs.h`` and of the "Squashfs Binary Format"
-description. ``allocated`` is what a file takes in the image: its compressed blocks, and its share
-of a block that it has with other small files.
+``allocated`` is the size of a file in the image: its compressed blocks, and its share of a block
+that also holds the ends of other files.
+
+Sources of the format: the kernel's ``squashfs_fs.h`` and the "Squashfs Binary Format" description.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ _KEPT = 4096  # metadata blocks
 
 
 class _Blocks(NamedTuple):
-    """Where the content of a file is.
+    """Place of the content of a file.
 
     Attributes:
-        start: Of its first block.
-        fragment: Number of the fragment block with its end.
-        offset: Of its end in that.
-        table: Where its block sizes are in the inode table.
-        size: Bytes.
+        start: Offset of its first block.
+        fragment: Number of the fragment block that holds its end.
+        offset: Offset of its end in that block.
+        table: Offset of its block sizes in the inode, and their number.
+        size: Size of the file in bytes.
     """
 
     start: int
@@ -70,7 +71,7 @@ class SquashfsTree(InodeTree):
         self._inodes_at, self._directories_at, self._fragments_at = found[15:18]
         if major != 4:
             raise UnsupportedError(
-                f"its version is {major}.{minor}", "Unpack it with an unsquashfs that reads that."
+                f"its version is {major}.{minor}", "Unpack it with a matching unsquashfs."
             )
         if self._block != 1 << log or not 4096 <= self._block <= 1 << 20:
             raise DamagedError(f"a block size of {self._block} bytes")
@@ -83,18 +84,18 @@ class SquashfsTree(InodeTree):
 
     @staticmethod
     def probe(window: Window) -> bool:
-        """Whether it looks like one."""
+        """Tell whether the content looks like this format."""
         return window.peek(0, 4) in (b"hsqs", b"sqsh")
 
     @property
     def volume(self) -> Volume:
-        """The file system."""
+        """The file system as a whole."""
         return Volume("squashfs", "", "", self._used, self._used)
 
     # --- metadata ---
 
     def _metadata_block(self, at: int) -> tuple[bytes, int]:
-        """A block of metadata, and where the next one is."""
+        """Return a block of metadata, and the offset of the next one."""
         found = self._metadata.get(at)
         if found is None:
             (header,) = struct.unpack("<H", self._window.read(at, 2))
@@ -111,7 +112,7 @@ class SquashfsTree(InodeTree):
         return found
 
     def _read(self, at: int, offset: int, size: int) -> bytes:
-        """Bytes of metadata from a place on, over as many blocks as they take."""
+        """Read bytes of metadata, from as many blocks as necessary."""
         data, following = self._metadata_block(at)
         found = data[offset : offset + size]
         while len(found) < size:
@@ -131,7 +132,7 @@ class SquashfsTree(InodeTree):
 
     @cached_property
     def _fragment_table(self) -> tuple[tuple[int, int], ...]:
-        """Start and size of each fragment block."""
+        """Offset and size field of each fragment block."""
         if not self._fragments:
             return ()
         blocks = -(-self._fragments * 16 // _METADATA)
@@ -236,7 +237,7 @@ class SquashfsTree(InodeTree):
         return data if header & _UNCOMPRESSED else decompress.block(self._method, data, most)
 
     def _fragment(self, number: int) -> bytes:
-        """A fragment block; those last used are kept."""
+        """Return a fragment block; the last few ones are cached."""
         found = self._data.get(number)
         if found is None:
             start, header = self._fragment_table[number]

@@ -1,7 +1,6 @@
-"""Whole files that are compressed, and disks in formats of virtual machines, made plain.
+"""Unpack compressed files, and disks in formats of virtual machines.
 
-The plain form is a file in the cache that has no name any more, so it goes away with the process;
-runs of zeros take no room in it.
+The result is a sparse file in the cache without a name, so it disappears with the process.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _ZEROS = bytes(_BLOCK)
 
 
 class _Reader:
-    """What is left of a file from the start of a window on, as a stream."""
+    """A window as a stream."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
@@ -66,20 +65,24 @@ COMPRESSIONS: Mapping[bytes, tuple[str, Callable[[IO[bytes]], IO[bytes]]]] = {
     b"BZh": ("bzip2", lambda stream: cast(IO[bytes], bz2.BZ2File(stream))),
     b"\x28\xb5\x2f\xfd": ("zstd", _zstd),
 }
-"""Compressions by the bytes they begin with: the name, and what reads them."""
+"""Name of each compression and the function that opens a stream, by the first bytes."""
 
 
 def compression(window: Window) -> str:
-    """How a file is compressed; empty when it is not."""
+    """Return the name of a file's compression; empty if it is not compressed."""
     start = window.peek(0, 8)
     return next((name for magic, (name, _) in COMPRESSIONS.items() if start.startswith(magic)), "")
 
 
 def decompressed(window: Window, name: str) -> Window:
-    """The plain form of a compressed file.
+    """Decompress a file.
+
+    Args:
+        window: The compressed file.
+        name: Name in messages.
 
     Raises:
-        InspectError: It is damaged, or the cache has no room for it.
+        InspectError: The file is damaged, or the cache does not have enough room.
     """
     start = window.peek(0, 8)
     method, opener = next(value for magic, value in COMPRESSIONS.items() if start.startswith(magic))
@@ -110,21 +113,21 @@ def _copy_sparsely(stream: IO[bytes], plain: BinaryIO, name: str) -> None:
 
 
 def _room(file: BinaryIO) -> int:
-    """Bytes that may be written: what is free, but for a tenth."""
+    """Return the number of bytes that may be written: nine tenths of the free space."""
     found = os.fstatvfs(file.fileno())
     return found.f_bavail * found.f_frsize * 9 // 10
 
 
 def _no_room(name: str, size: int, room: int) -> InspectError:
     return InspectError(
-        f"{name} takes more than {binary(size)} when it is unpacked, and the cache has "
+        f"{name} takes more than {binary(size)} when it is unpacked, but the cache has "
         f"{binary(room)} left",
-        remedy="Free some room, or set KIWINB_CACHE to a directory with more of it.",
+        remedy="Free some space, or set KIWINB_CACHE to a directory with more space.",
     )
 
 
 def scratch_directory() -> Path:
-    """Where in the cache to unpack to."""
+    """Return the directory in the cache for unpacked files, and create it if necessary."""
     directory = load_settings().cache / "unpacked"
     directory.mkdir(parents=True, exist_ok=True)
     return directory
@@ -148,7 +151,7 @@ _QEMU_FORMATS = {
 
 
 def virtual_format(window: Window) -> str:
-    """The format of a disk of a virtual machine, as qemu-img has it; empty when it is none."""
+    """Return qemu-img's name for the format of a virtual disk; empty for other files."""
     start = window.peek(0, 32)
     for magic, name in _QEMU_FORMATS.items():
         if start.startswith(magic):
@@ -161,13 +164,18 @@ def virtual_format(window: Window) -> str:
 
 
 def plain_disk(path: Path, kind: str) -> Window:
-    """The plain form of a disk of a virtual machine, made by qemu-img.
+    """Convert a virtual disk to a raw disk with qemu-img.
 
-    It has to be whole in its one file: what it names otherwise is not opened.
+    The disk has to consist of a single file, because other files that it refers to are not opened.
+
+    Args:
+        path: The virtual disk.
+        kind: Its format, as qemu-img names it.
 
     Raises:
-        InspectError: It is damaged, encrypted, not whole, or the cache has no room for it.
-        HostError: There is no qemu-img.
+        InspectError: The disk is damaged or encrypted, refers to other files, or the cache does
+            not have enough room.
+        HostError: ``qemu-img`` is not installed.
     """
     name = str(path)
     place = path.absolute()
@@ -186,7 +194,7 @@ def plain_disk(path: Path, kind: str) -> Window:
     if others:
         raise InspectError(
             f"{name} is a {kind} disk that is not whole: it refers to {others[0]}",
-            remedy="Make it whole first: qemu-img convert -O qcow2 OLD NEW",
+            remedy="Convert it to a single file first: qemu-img convert -O qcow2 OLD NEW",
         )
     if facts.get("encrypted"):
         raise InspectError(

@@ -1,4 +1,4 @@
-"""A stretch of bytes in a file, and the errors of reading what is not as it should be."""
+"""Read a range of bytes in a file, and report errors in its content."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ import zstandard
 from kiwinb.errors import InspectError
 
 PIECE = 1 << 20
-"""Bytes that are read or handed on at a time."""
+"""Number of bytes that are read or passed on at a time."""
 
 
 class DamagedError(Exception):
-    """Bytes are not what the format says; :func:`reading` makes an ``InspectError`` of it."""
+    """The content violates its format; :func:`reading` turns this into an ``InspectError``."""
 
 
 class UnsupportedError(Exception):
-    """Sound, but of a kind that is not read here.
+    """The content is valid, but kiwinb cannot read it.
 
     Args:
-        problem: What it is.
-        remedy: What to do about it.
+        problem: What kiwinb cannot read.
+        remedy: What the user can do about it.
     """
 
     def __init__(self, problem: str, remedy: str) -> None:
@@ -56,11 +56,14 @@ _BROKEN = (
 
 @contextmanager
 def reading(name: str, what: str) -> Iterator[None]:
-    """Make an ``InspectError`` of whatever goes wrong while something is parsed.
+    """Turn errors while parsing something into an ``InspectError``.
 
     Args:
-        name: What is read, as the user named it.
-        what: What it looks like, with an article: ``an ext4 file system``.
+        name: Name by which the user knows it.
+        what: What it looks like, with an article, such as ``an ext4 file system``.
+
+    Raises:
+        InspectError: The content is damaged, not supported, or cannot be read.
     """
     try:
         yield
@@ -70,19 +73,19 @@ def reading(name: str, what: str) -> Iterator[None]:
         text = str(error) if isinstance(error, DamagedError | tarfile.TarError) else ""
         raise InspectError(
             f"{name} looks like {what}, but is damaged{f': {text}' if text else ''}",
-            remedy="Get or make it anew, or check it with the tools of its format.",
+            remedy="Get or make it again, or check it with the tools of its format.",
         ) from error
     except OSError as error:
         raise InspectError(f"cannot read {name}: {error.strerror or error}") from error
 
 
 class Window:
-    """A stretch of a file that is open for reading.
+    """A range of bytes in a file that is open for reading.
 
     Args:
-        file: The file; whoever opened it closes it.
-        start: First byte.
-        size: Bytes; up to the end of the file when not given.
+        file: The file; :meth:`close` closes it.
+        start: Offset of the first byte.
+        size: Number of bytes; by default, up to the end of the file.
     """
 
     def __init__(self, file: BinaryIO, start: int = 0, size: int | None = None) -> None:
@@ -92,28 +95,40 @@ class Window:
 
     @classmethod
     def of(cls, path: str | os.PathLike[str]) -> Window:
-        """All of a file."""
+        """Open a whole file."""
         return cls(Path(path).open("rb", buffering=0))
 
     def part(self, start: int, size: int | None = None) -> Window:
-        """A stretch of this stretch."""
+        """Return a part of this window.
+
+        Args:
+            start: Offset of its first byte in this window.
+            size: Number of bytes; by default and at most, up to the end of this window.
+
+        Raises:
+            DamagedError: ``start`` is not in this window.
+        """
         if start < 0 or start > self.size:
             raise DamagedError(f"byte {start} is behind its end")
         left = self.size - start
         return Window(self.file, self.start + start, left if size is None else min(size, left))
 
     def peek(self, at: int, size: int) -> bytes:
-        """Up to ``size`` bytes; fewer at the end."""
+        """Read up to ``size`` bytes; fewer at the end of the window."""
         if at < 0 or at >= self.size:
             return b""
         return os.pread(self.file.fileno(), min(size, self.size - at), self.start + at)
 
     def read(self, at: int, size: int) -> bytes:
-        """Exactly ``size`` bytes."""
+        """Read exactly ``size`` bytes.
+
+        Raises:
+            DamagedError: The window has fewer bytes.
+        """
         if at < 0 or size < 0 or at + size > self.size:
             raise DamagedError(f"bytes {at} to {at + size} are behind its end ({self.size})")
         found = os.pread(self.file.fileno(), size, self.start + at)
-        while len(found) < size:  # one call gives 2 GiB at most
+        while len(found) < size:  # a single call reads at most 2 GiB
             more = os.pread(self.file.fileno(), size - len(found), self.start + at + len(found))
             if not more:
                 raise DamagedError(f"it ends early, at byte {at + len(found)}")
@@ -121,7 +136,11 @@ class Window:
         return found
 
     def pieces(self, at: int, size: int) -> Iterator[bytes]:
-        """Exactly ``size`` bytes, some at a time."""
+        """Yield exactly ``size`` bytes in pieces.
+
+        Raises:
+            DamagedError: The window has fewer bytes.
+        """
         if at < 0 or at + size > self.size:
             raise DamagedError(f"bytes {at} to {at + size} are behind its end ({self.size})")
         while size:

@@ -1,7 +1,8 @@
-"""XFS file systems, versions 4 and 5, read from their own structures.
+"""Read XFS file systems, versions 4 and 5.
 
-Structures are those of the book "XFS Algorithms & Data Structures". Numbers are big endian. What
-the log holds and was not yet written to its place is not seen.
+Changes that are still only in the log are ignored.
+
+Source of the format: the book "XFS Algorithms & Data Structures". Numbers are big endian.
 """
 
 from __future__ import annotations
@@ -31,7 +32,14 @@ _PREALLOCATED = 1 << 63
 
 
 class _Extent(NamedTuple):
-    """Blocks of a file that lie side by side: first one in it, in the file system, number."""
+    """Contiguous blocks of a file.
+
+    Attributes:
+        offset: First block within the file.
+        block: First block in the file system.
+        length: Number of blocks.
+        unwritten: Whether the blocks are allocated, but not written.
+    """
 
     offset: int
     block: int
@@ -59,10 +67,10 @@ class XfsTree(InodeTree):
         (incompatible,) = struct.unpack_from(">I", head, 216)
         self._five = version & 15 == 5
         if version & 15 not in (4, 5):
-            raise UnsupportedError(f"its version is {version & 15}", "Versions 4 and 5 are read.")
+            raise UnsupportedError(f"its version is {version & 15}", "Use version 4 or 5.")
         if self._five and incompatible & ~_KNOWN:
             raise UnsupportedError(
-                f"it has features not known here ({incompatible & ~_KNOWN:#x})",
+                f"it has unknown features ({incompatible & ~_KNOWN:#x})",
                 "See what they are: xfs_db -r -c version",
             )
         self._typed = bool(incompatible & 1 if self._five else features & 0x200)
@@ -75,12 +83,12 @@ class XfsTree(InodeTree):
 
     @staticmethod
     def probe(window: Window) -> bool:
-        """Whether it looks like one."""
+        """Tell whether the content looks like this format."""
         return window.peek(0, 4) == b"XFSB"
 
     @property
     def volume(self) -> Volume:
-        """The file system."""
+        """The file system as a whole."""
         (blocks,) = struct.unpack_from(">Q", self._super, 8)
         (free,) = struct.unpack_from(">Q", self._super, 144)
         label = self._super[108:120].split(b"\0")[0].decode("utf-8", "replace")
@@ -107,7 +115,7 @@ class XfsTree(InodeTree):
             data = self._chunks[chunk] = self._window.peek(chunk, 65536)
         found = data[at - chunk : at - chunk + self._inode_size]
         if found[:2] != b"IN" or len(found) < self._inode_size:
-            raise DamagedError(f"the inode {number} is none")
+            raise DamagedError(f"the inode {number} is invalid")
         return found
 
     @property
@@ -133,12 +141,12 @@ class XfsTree(InodeTree):
 
     @staticmethod
     def _wide(inode: bytes) -> int:
-        """The further flags, which inodes of version 3 have."""
+        """Return the additional flags of inodes of version 3."""
         return int(struct.unpack_from(">Q", inode, 120)[0]) if inode[4] >= 3 else 0
 
     @staticmethod
     def _core(inode: bytes) -> int:
-        """Where the data fork begins."""
+        """Return the offset of the data fork."""
         return 176 if inode[4] >= 3 else 100
 
     def _fork(self, inode: bytes) -> bytes:
@@ -174,7 +182,7 @@ class XfsTree(InodeTree):
             most = (len(fork) - 4) // 16
             budget = [self._window.size // self._block + 1]
             if count > most or level > 16:
-                raise DamagedError("the root of a B-tree is none")
+                raise DamagedError("the root of a B-tree is invalid")
             for pointer in struct.unpack_from(f">{count}Q", fork, 4 + most * 8):
                 yield from self._btree(pointer, level - 1, budget)
         elif inode[5] != _LOCAL:
@@ -186,7 +194,7 @@ class XfsTree(InodeTree):
         header = _BTREE_MAGICS.get(data[:4])
         found, count = struct.unpack_from(">HH", data, 4)
         if header is None or found != level or budget[0] < 0:
-            raise DamagedError("a block of a B-tree is none")
+            raise DamagedError("a block of a B-tree is invalid")
         most = (self._block - header) // 16
         if count > most:
             raise DamagedError("a block of a B-tree is too full")
@@ -250,7 +258,7 @@ class XfsTree(InodeTree):
         magic = block[:4]
         at = _BLOCK_MAGICS.get(magic)
         if at is None:
-            raise DamagedError("a block of a directory is none")
+            raise DamagedError("a block of a directory is invalid")
         end = len(block)
         if magic in _WHOLE:
             (leaves,) = struct.unpack_from(">I", block, end - 8)
@@ -259,7 +267,7 @@ class XfsTree(InodeTree):
             if block[at : at + 2] == b"\xff\xff":
                 (length,) = struct.unpack_from(">H", block, at + 2)
                 if length < 8:
-                    raise DamagedError("a block of a directory is none")
+                    raise DamagedError("a block of a directory is invalid")
                 at += length
                 continue
             inode, length = struct.unpack_from(">QB", block, at)
