@@ -1,1 +1,1 @@
-"""Notebook: results shown in cells, and recipe notebooks run headless."""
+"""Show results in notebook cells."""

@@ -1,4 +1,4 @@
-"""The tree browser: directories that unfold, sizes, owners, and a look into files."""
+"""The tree browser: directories to unfold, sizes, owners, and previews of files."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from kiwinb.notebook.tree_index import Integers, TreeIndex
 from kiwinb.sizes import binary
 
 PAGE = 200
-"""Rows that are sent at a time."""
+"""Number of rows that are sent at a time."""
 
 _TOP = 12
 _TOP_DEPTH = 3
 
 
 class TreeBrowser(Shown):
-    """A tree to look around in.
+    """A browser for a tree.
 
     Args:
-        tree: The tree; it is read as long as the browser is there.
-        table: Its :func:`~kiwinb.inspect.files.files`, when they are known already.
+        tree: The tree; it has to stay open as long as the browser is used.
+        table: Its table from :func:`~kiwinb.inspect.files.files`, if that exists already.
     """
 
     view = "tree"
@@ -50,7 +50,7 @@ class TreeBrowser(Shown):
         return f"<TreeBrowser of {self.tree.name}: {self._sums}>"
 
     def state(self) -> Request:
-        """The top of the tree, unfolded."""
+        """Return the root directory, unfolded."""
         return {
             "title": printable(self.tree.name),
             "sums": self._sums,
@@ -59,7 +59,11 @@ class TreeBrowser(Shown):
         }
 
     def answer(self, request: Request) -> Request:
-        """Answer ``children``, ``find`` or ``preview``."""
+        """Answer ``children``, ``find`` or ``preview``.
+
+        Raises:
+            InspectError: The request is unknown, or a file cannot be read.
+        """
         operation = request.get("op")
         if operation == "children":
             row = int(request["row"])
@@ -76,7 +80,7 @@ class TreeBrowser(Shown):
         raise InspectError(f"a tree browser does not know {operation!r}")
 
     def static(self) -> tuple[str, str]:
-        """The largest directories and files."""
+        """Return the largest directories and files, as HTML and as text."""
         index = self.index
         total = max(1, int(index.usage[0]))
         near = np.flatnonzero(index.directory & (index.depth <= _TOP_DEPTH))[1:]
@@ -120,7 +124,7 @@ class TreeBrowser(Shown):
         return {"rows": page, "count": len(rows)}
 
     def _describe(self, row: int, parent: int | None) -> Request:
-        """A row for the view; its name is the whole path when it stands on its own."""
+        """Describe a row for the view; without a parent, its name is the whole path."""
         index, at = self.index, self._columns
         whole = int(index.usage[parent or 0]) or 1
         kind = at["type"][row]
@@ -145,10 +149,11 @@ class TreeBrowser(Shown):
 
 
 def browse(source: Source) -> TreeBrowser:
-    """Browse whatever has a tree: a root tree, an image, a checkpoint, a path.
+    """Browse the tree of a root tree, an image, a checkpoint or a path.
 
     Raises:
-        InspectError: It cannot be read.
+        InspectError: The source cannot be read.
+        StoreError: The store does not hold it.
     """
     with ExitStack() as stack:
         browser = TreeBrowser(stack.enter_context(opened(source)))

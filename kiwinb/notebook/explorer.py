@@ -1,4 +1,4 @@
-"""The size explorer: where the bytes are, as a treemap, an icicle or a Pareto chart."""
+"""The size explorer: disk usage as a treemap, an icicle or a Pareto chart."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from kiwinb.notebook.sizes import LEVELS, Group, Sizes
 from kiwinb.sizes import binary
 
 VIEWS = ("treemap", "icicle", "pareto")
-"""How sizes can be drawn."""
+"""Forms in which sizes can be drawn."""
 
 _MOST = 40
 _LISTED = 100
 _HEADER = 20.0
 _ROWS = 4
 _LARGE = 0.15
-_DOMINANT = 0.6  # of all: then colours tell apart what is in it
+_DOMINANT = 0.6  # share of the total above which colours distinguish the content of a group
 _SMALLEST = 3.0
 _STATIC_TOP = 15
 
 
 class SizeExplorer(Shown):
-    """The sizes of a tree to descend into.
+    """An explorer for the sizes in a tree.
 
     Args:
         tree: The tree.
-        table: Its :func:`~kiwinb.inspect.files.files`, when they are known already.
-        by: What the bytes are grouped by first: one of :data:`~kiwinb.notebook.sizes.LEVELS`.
-        name: What it is, for the heading.
+        table: Its table from :func:`~kiwinb.inspect.files.files`, if that exists already.
+        by: Initial grouping, one of :data:`~kiwinb.notebook.sizes.LEVELS`.
+        name: Name in the heading; by default, that of the tree.
 
     Raises:
-        InspectError: There is no such way to group.
+        InspectError: ``by`` is unknown.
     """
 
     view = "explorer"
@@ -66,19 +66,19 @@ class SizeExplorer(Shown):
 
     @cached_property
     def sizes(self) -> Sizes:
-        """The sizes, grouped."""
+        """Sizes by group."""
         return Sizes(self.tree, self.files)
 
     @property
     def total(self) -> int:
-        """Bytes on disk."""
+        """Disk usage in bytes."""
         return int(self.files["usage"].sum())
 
     def __repr__(self) -> str:
         return f"<SizeExplorer of {self.name}: {binary(self.total)} by {self.by}>"
 
     def state(self) -> Request:
-        """The top."""
+        """Return the total and the ways of grouping."""
         return {
             "title": printable(self.name),
             "total": self.total,
@@ -87,7 +87,11 @@ class SizeExplorer(Shown):
         }
 
     def answer(self, request: Request) -> Request:
-        """Answer ``level``: the groups below one, and where each is drawn."""
+        """Answer ``level``: the groups inside a group, and the place of each in the drawing.
+
+        Raises:
+            InspectError: There is no such group.
+        """
         by, at = str(request["by"]), tuple(str(key) for key in request["at"])
         groups = [group for group in self.sizes.groups(by, at) if group.usage > 0]
         usage = sum(group.usage for group in groups)
@@ -109,8 +113,8 @@ class SizeExplorer(Shown):
         }
 
     def static(self) -> tuple[str, str]:
-        """A treemap, and the largest groups."""
-        from kiwinb.inspect.plot import treemap  # matplotlib takes its time
+        """Return a treemap and the largest groups, as HTML and as text."""
+        from kiwinb.inspect.plot import treemap  # importing matplotlib is slow
 
         groups = self._telling()
         title = f"{self.name}: {binary(self.total)} by {self.by}"
@@ -141,7 +145,7 @@ class SizeExplorer(Shown):
         return html, "\n".join([title, *(f"  {row[1]:>10}  {row[0]}" for row in rows)])
 
     def _telling(self) -> list[Group]:
-        """The groups of the static form: a directory with most of it all is no answer."""
+        """Return the groups of the static form, with large directories split up."""
         known: list[tuple[tuple[str, ...], Group]] = [
             ((group.key,), group) for group in self.sizes.groups(self.by) if group.usage > 0
         ]
@@ -198,7 +202,7 @@ Box = tuple[float, float, float, float]
 
 
 def _few(groups: Sequence[Group]) -> list[Group]:
-    """The largest groups that take any space; the others as one without a key."""
+    """Return the largest groups that take space, and one without a key for all others."""
     filled = [group for group in groups if group.usage > 0]
     if len(filled) <= _MOST + 1:
         return filled
@@ -243,15 +247,15 @@ def _group(group: Group, whole: int) -> Request:
 
 
 def explore(source: Source, *, by: str = "directory") -> SizeExplorer:
-    """Explore the sizes of whatever has a tree: a root tree, an image, a checkpoint, a path.
+    """Explore the sizes in a root tree, an image, a checkpoint or a path.
 
     Args:
-        source: What to look into.
-        by: What the bytes are grouped by first: ``directory``, ``package``, ``section``, ``type``
-            or ``extension``.
+        source: The tree or image.
+        by: Initial grouping: ``directory``, ``package``, ``section``, ``type`` or ``extension``.
 
     Raises:
-        InspectError: It cannot be read, or there is no such way to group.
+        InspectError: The source cannot be read, or ``by`` is unknown.
+        StoreError: The store does not hold it.
     """
     with ExitStack() as stack:
         explorer = SizeExplorer(stack.enter_context(opened(source)), by=by)

@@ -1,4 +1,4 @@
-"""Who is in front of this process: a notebook, and somebody who can press buttons in it."""
+"""Find out whether this process runs in a notebook, and whether a person uses the notebook."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from typing import Any
 
 
 def kernel() -> Any | None:
-    """The IPython kernel that this process is; ``None`` when it is none."""
+    """Return the IPython kernel of this process; ``None`` if it has none."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None)
 
 
 def in_notebook() -> bool:
-    """Whether what is displayed goes to a notebook."""
+    """Tell whether output is displayed in a notebook."""
     return kernel() is not None
 
 
 def is_attended() -> bool:
-    """Whether somebody looks at the notebook while it runs.
+    """Tell whether a person watches the notebook while it runs.
 
-    Whoever runs a notebook headless (nbclient, nbconvert, papermill) says with each cell that
-    there is nobody to be asked; live views are of no use to them, and would only be in the way
-    of the static form.
+    Programs that run notebooks without a person (nbclient, nbconvert, papermill) state with each
+    cell that nobody can be asked for input. Live views would be useless for them.
     """
     running = kernel()
     if running is None:

@@ -1,9 +1,9 @@
-"""Live views: what a notebook shows is a static form, and a live view takes its place.
+"""Live views, which replace static output of notebooks.
 
-The output that a notebook keeps is plain HTML and text with the facts, so it shows everywhere:
-in GitHub, in exports, after the kernel is gone. When somebody looks at the notebook while the
-kernel runs, a model without a view of its own goes to the front end besides. Its JavaScript
-finds the HTML by a class of its own, and replaces it by something that can be clicked.
+The output that a notebook saves is plain HTML and text with the facts, so it can be seen
+everywhere: on GitHub, in exports, and after the kernel has ended. If a person watches the notebook
+while the kernel runs, kiwinb also sends a widget model without a view to the front end. Its
+JavaScript finds the HTML by a unique class, and replaces it by an interactive view.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from kiwinb.notebook.frontend import is_attended
 log = logging.getLogger(__name__)
 
 Request = Mapping[str, Any]
-"""What the front end asks, or is answered: a JSON object."""
+"""A request of the front end, or an answer to it: a JSON object."""
 
 
 class Live(anywidget.AnyWidget):
     """The model of a live view.
 
     Args:
-        view: Name of the JavaScript file that has its ``mount`` function.
-        target: Class of the elements that it takes over.
-        state: What the view shows first.
-        handler: Answers its requests.
+        view: Name of the JavaScript file of the view, which has a ``mount`` function.
+        target: Class of the HTML elements that it replaces.
+        state: Initial state of the view.
+        handler: Function that answers requests of the view.
     """
 
     target = traitlets.Unicode().tag(sync=True)
@@ -58,7 +58,7 @@ class Live(anywidget.AnyWidget):
 
 
 class Shown(ABC):
-    """Something that a notebook shows: static facts, and a live view over them."""
+    """An object that a notebook shows in a static form and in a live view."""
 
     view: ClassVar[str]
     """Name of the JavaScript file with the live view."""
@@ -68,22 +68,22 @@ class Shown(ABC):
 
     @abstractmethod
     def static(self) -> tuple[str, str]:
-        """The facts as HTML and as plain text."""
+        """Return the static form, as HTML and as plain text."""
 
     @abstractmethod
     def state(self) -> Request:
-        """What the live view shows first."""
+        """Return the initial state of the live view."""
 
     @abstractmethod
     def answer(self, request: Request) -> Request:
         """Answer a request of the live view.
 
         Raises:
-            KiwinbError: It cannot be answered; the view says why.
+            KiwinbError: The request cannot be answered; the view shows the error.
         """
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """What IPython shows; see :mod:`kiwinb.notebook.live`."""
+        """Return the output for IPython; see :mod:`kiwinb.notebook.live`."""
         html, text = self.static()
         if is_attended() and self._live is None:
             self._target = new_target()
@@ -93,12 +93,12 @@ class Shown(ABC):
 
 
 def new_target() -> str:
-    """A class for the HTML of one output."""
+    """Return a unique class for the HTML of an output."""
     return f"kiwinb-{secrets.token_hex(6)}"
 
 
 def _weak(shown: Shown) -> Callable[[Request], Request]:
-    """Its answers, without keeping it in memory."""
+    """Return a function that answers for an object without keeping the object in memory."""
     known = weakref.ref(shown)
 
     def answer(request: Request) -> Request:
@@ -119,7 +119,7 @@ def _answer(live: Live, request: Request, _buffers: object) -> None:
         answer = live._handler(request)
     except KiwinbError as error:
         answer = {"error": str(error)}
-    except Exception as error:  # the view says so, and goes on with the next click
+    except Exception as error:  # the view shows it, and keeps working
         log.exception("a request of a live view failed")
         answer = {"error": f"{type(error).__name__}: {error}"}
     live.send({**answer, "id": request.get("id")})

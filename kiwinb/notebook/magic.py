@@ -1,4 +1,4 @@
-"""``%%kiwi FILE``: a description that is edited in a cell, and validated when it runs."""
+"""The cell magic ``%%kiwi FILE``, which validates a description and writes it to a file."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from kiwinb.errors import DescriptionError, DescriptionErrors
 
 
 def register(shell: Any) -> None:
-    """Give an IPython shell the magic; ``%load_ext kiwinb`` does this."""
+    """Register the magic in an IPython shell; ``%load_ext kiwinb`` calls this."""
     shell.register_magic_function(kiwi, magic_kind="cell", magic_name="kiwi")
 
 
 def kiwi(line: str, cell: str) -> None:
-    """Write the cell as a description file, if it is a valid description.
+    """Write a cell to a description file, if it is a valid description.
 
     Args:
-        line: The file, or the directory of a description.
+        line: The file, or the description directory.
         cell: The description.
 
     Raises:
-        DescriptionError: It is not valid; the file is as it was before.
+        DescriptionError: The description is not valid, or cannot be written; the file is unchanged.
     """
     name = line.strip().strip("\"'")
     if not name:
         raise DescriptionError(
-            "%%kiwi is not told where to write to", remedy="Write: %%kiwi my-image/config.xml"
+            "%%kiwi needs the name of a file", remedy="Write: %%kiwi my-image/config.xml"
         )
     file = Path(name).expanduser()
     if file.is_dir():
@@ -43,17 +43,17 @@ def kiwi(line: str, cell: str) -> None:
 
 
 def write(file: Path, text: str) -> Document:
-    """Write a description file, if the text is a valid one.
+    """Write a description file, if its text is valid.
 
-    What it includes is looked for beside the file.
+    Paths of included files are relative to the directory of the file.
 
     Args:
-        file: The file; its directory is made when it is not there.
+        file: The file; its directory is created if necessary.
         text: The description as XML.
 
     Raises:
-        DescriptionError: The text is not valid, or the file cannot be written; the file is as it
-            was before.
+        DescriptionError: The text is not valid, or the file cannot be written; the file is
+            unchanged.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def write(file: Path, text: str) -> Document:
 
 
 def _about(error: DescriptionError, draft: Path, file: Path) -> DescriptionError:
-    """The error, with the file's own name in place of the draft's."""
+    """Replace the name of the draft in an error by that of the file."""
     if error.location is not None and error.location.file.name == draft.name:
         error.location = replace(error.location, file=file)
     return error

@@ -1,4 +1,4 @@
-"""What changed between two trees: tables to filter, sort and export."""
+"""Show the changes between two trees in tables to filter, sort and export."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kiwinb.paths import normalised
 from kiwinb.sizes import binary, signed
 
 PAGE = 200
-"""Rows that are sent at a time."""
+"""Number of rows that are sent at a time."""
 
 _TOP_PACKAGES = 40
 _TOP_FILES = 15
@@ -39,7 +39,7 @@ _CHANGES = ("added", "removed", "upgraded", "downgraded", "changed")
 
 
 class DifferenceBrowser(Shown):
-    """A difference to look around in.
+    """A browser for a difference.
 
     Args:
         difference: The difference.
@@ -57,14 +57,15 @@ class DifferenceBrowser(Shown):
     def select(
         self, name: str, text: str = "", change: str = "", sort: str = "", descending: bool = False
     ) -> pd.DataFrame:
-        """Rows of a table.
+        """Select rows of a table.
 
         Args:
             name: ``packages`` or ``files``.
-            text: All words of it are in the name or path, or in what changed.
-            change: Only those changes.
-            sort: Column to sort by; as they are when empty.
-            descending: The largest first.
+            text: Words, all of which have to be in the name or path, the versions, or the column
+                ``what``.
+            change: Change to select, such as ``added``; empty for all changes.
+            sort: Column to sort by; empty to keep the order.
+            descending: Whether to sort in descending order.
 
         Raises:
             InspectError: There is no such table or column.
@@ -87,12 +88,15 @@ class DifferenceBrowser(Shown):
         return rows
 
     def export(self, path: str | Path, name: str = "packages", **selection: Any) -> Path:
-        """Write rows of a table as CSV.
+        """Write rows of a table as CSV; return the path of the file.
 
         Args:
             path: The file to write.
             name: ``packages`` or ``files``.
             **selection: As for :meth:`select`.
+
+        Raises:
+            InspectError: There is no such table or column.
         """
         file = normalised(path)
         text = self.select(name, **selection).to_csv(index=False)
@@ -100,7 +104,7 @@ class DifferenceBrowser(Shown):
         return file
 
     def state(self) -> Request:
-        """What the tables have."""
+        """Return the columns and changes of the tables."""
         return {
             "title": printable(f"{self.difference.before} → {self.difference.after}"),
             "summary": self.difference.summary(),
@@ -119,7 +123,11 @@ class DifferenceBrowser(Shown):
         }
 
     def answer(self, request: Request) -> Request:
-        """Answer ``rows`` or ``export``."""
+        """Answer ``rows`` or ``export``.
+
+        Raises:
+            InspectError: There is no such table or column.
+        """
         rows = self.select(
             str(request["table"]),
             str(request.get("text", "")),
@@ -139,7 +147,7 @@ class DifferenceBrowser(Shown):
         }
 
     def static(self) -> tuple[str, str]:
-        """The summary, a picture, and what changed most."""
+        """Return the summary, a picture and the largest changes, as HTML and as text."""
         difference = self.difference
         title = f"{difference.before} → {difference.after}"
         parts = [f"<h4>{escape(title)}</h4>", f'<div class="note">{difference.summary()}</div>']
@@ -161,27 +169,27 @@ class DifferenceBrowser(Shown):
 
 @dataclass(frozen=True)
 class BrowsableDifference(Difference):
-    """What changed from one tree to another, to look around in."""
+    """The changes from one tree to another, which can be browsed."""
 
     def browse(self) -> DifferenceBrowser:
-        """Filter, sort and export its tables."""
+        """Filter, sort and export the tables."""
         return DifferenceBrowser(self)
 
 
 def diff(a: Source, b: Source) -> BrowsableDifference:
-    """Compare two trees, or the lists of packages that builds leave.
+    """Compare two trees, or lists of packages that builds write.
 
     See :func:`kiwinb.inspect.diff.diff`.
 
     Raises:
-        InspectError: One of them cannot be read.
-        StoreError: The store does not hold one of them.
+        InspectError: One of the two cannot be read.
+        StoreError: One of the two is not in the store.
     """
     return BrowsableDifference(**vars(inspected.diff(a, b)))
 
 
 def _bars(difference: Difference) -> list[str]:
-    from kiwinb.inspect.plot import diff_bars  # matplotlib takes its time
+    from kiwinb.inspect.plot import diff_bars  # importing matplotlib is slow
 
     try:
         drawn = diff_bars(difference, limit=15)

@@ -1,4 +1,4 @@
-"""The panel that a notebook shows while steps run, and keeps when they have."""
+"""The panel that a notebook shows while steps run, and keeps afterwards."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from kiwinb.steps.progress import Observer, StepEvent
 from kiwinb.steps.step import Step
 
 TICK = 0.25
-"""Seconds between two updates of a live panel, at least."""
+"""Shortest time between two updates of a live panel, in seconds."""
 
 TAIL = 30
-"""Lines of output that a panel shows of each step while the run goes on."""
+"""Number of lines of output that a panel shows for each step during the run."""
 
 KEPT = 200
-"""Lines of output that it shows when the run is over."""
+"""Number of lines of output that a panel shows for each step after the run."""
 
 State = Literal["waiting", "unneeded", "held", "reused", "running", "done", "failed", "stopped"]
 _WORDS = {"unneeded": "not needed"}
 
 
 class Stopped(KeyboardInterrupt):
-    """Somebody pressed the stop button; what ran before is kept."""
+    """The user pressed the stop button; results of finished steps are kept."""
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows in place of a traceback."""
+        """Return the text that IPython shows instead of a traceback."""
         return ["Stopped. Run the cell again to go on."]
 
 
@@ -48,13 +48,13 @@ class Row:
 
     Attributes:
         step: The step.
-        state: What is known of it.
+        state: State of the step.
         seconds: Run time.
-        bytes: Space that its checkpoint takes.
-        fraction: How much of it is done, 0.0 to 1.0.
-        log: The last lines of its output.
-        lines: How many lines its output has.
-        began: When it began, by the monotonic clock.
+        bytes: Size of its checkpoint on disk.
+        fraction: Completed fraction, from 0.0 to 1.0.
+        log: Last lines of its output.
+        lines: Number of all lines of its output.
+        began: Start time, by the monotonic clock in seconds.
     """
 
     step: Step
@@ -67,12 +67,12 @@ class Row:
     began: float = 0.0
 
     def add(self, lines: Sequence[str]) -> None:
-        """Take lines of output."""
+        """Add lines of output."""
         self.log.extend(clip(line, 400) for line in lines[-KEPT:])
         self.lines += len(lines)
 
     def tail(self, count: int) -> list[str]:
-        """The last lines of its output, and where the lines before them are."""
+        """Return the last lines of output, and a line that says how to see those before."""
         last = [*self.log][-count:]
         if before := self.lines - len(last):
             more = f"… {before} lines before: kiwinb checkpoints log {self.step.key[:12]}"
@@ -81,12 +81,12 @@ class Row:
 
 
 class Panel:
-    """The steps of one run, as they go.
+    """The steps of a run and their states.
 
     Args:
-        name: What is built.
+        name: Name of the image.
         steps: The steps that the run may need, in order.
-        store: Where their results are kept.
+        store: The store that holds their results.
     """
 
     def __init__(self, name: str, steps: Sequence[Step], store: Store) -> None:
@@ -99,10 +99,10 @@ class Panel:
         self._ended: float | None = None
 
     def observe(self, event: StepEvent) -> bool:
-        """Take what happened to a step.
+        """Record an event of a step.
 
         Returns:
-            Whether a step came into another state.
+            Whether the state of a step changed.
         """
         row = self.rows.get(event.step.name)
         if row is None:
@@ -126,10 +126,10 @@ class Panel:
         return row.state != before
 
     def end(self, error: BaseException | None = None) -> None:
-        """Take that the run is over.
+        """Record the end of the run.
 
         Args:
-            error: What ended it; ``None`` when all went well.
+            error: The error that ended it; ``None`` if it succeeded.
         """
         self._ended = time.monotonic()
         running = self._in("running")
@@ -161,7 +161,7 @@ class Panel:
         )
 
     def count(self, *states: State) -> int:
-        """How many steps are in one of the states."""
+        """Return the number of steps in any of the states."""
         return len(self._in(*states))
 
     def _in(self, *states: State) -> list[Row]:
@@ -169,19 +169,19 @@ class Panel:
 
     @property
     def seconds(self) -> float:
-        """Run time so far."""
+        """Run time so far, in seconds."""
         return (self._ended or time.monotonic()) - self._began
 
     @property
     def fraction(self) -> float:
-        """How much of the run is done, 0.0 to 1.0."""
+        """Completed fraction of the run, from 0.0 to 1.0."""
         done = float(self.count("held", "reused", "done", "unneeded"))
         done += sum(row.fraction or 0.0 for row in self._in("running"))
         return done / len(self.rows) if self.rows else 1.0
 
     @property
     def summary(self) -> str:
-        """One line on where the run is."""
+        """State of the run in one line."""
         kept = self.count("held", "reused", "done", "unneeded")
         parts = [f"{kept} of {len(self.rows)} steps"]
         if held := self.count("held"):
@@ -192,7 +192,7 @@ class Panel:
         return ", ".join(parts)
 
     def html(self, target: str = "") -> str:
-        """The panel as HTML.
+        """Return the panel as HTML.
 
         Args:
             target: Class by which the live view finds it.
@@ -200,11 +200,11 @@ class Panel:
         return block(self._body(), target)
 
     def live_html(self, target: str) -> str:
-        """The same without the style sheet, which the page has already."""
+        """Return the panel as HTML without the style sheet, which the page already has."""
         return f'<div class="kiwinb {target}">{self._body()}</div>'
 
     def text(self) -> str:
-        """The panel as plain text."""
+        """Return the panel as plain text."""
         lines = [f"{self.name}: {self.summary}, {_time(self.seconds)}"]
         for row in self.rows.values():
             size = "" if row.bytes is None else binary(row.bytes)
@@ -261,19 +261,19 @@ class Panel:
 def watch(
     name: str, steps: Sequence[Step], targets: Sequence[str], store: Store
 ) -> Iterator[Observer]:
-    """Show a panel of the steps that the targets need, while the block runs.
+    """Show a panel with the steps that the targets need, while the block runs.
 
     Args:
-        name: What is built.
+        name: Name of the image.
         steps: All steps of the build.
-        targets: Names of the steps whose results are wanted.
-        store: Where the results are kept.
+        targets: Names of the steps whose results are needed.
+        store: The store that holds the results.
 
     Yields:
-        The observer that the panel is told by.
+        The observer that passes events to the panel.
 
     Raises:
-        Stopped: Somebody interrupted the block.
+        Stopped: The user interrupted the block.
     """
     panel = Panel(name, _needed(steps, targets), store)
     target = new_target()
@@ -285,7 +285,7 @@ def watch(
             with ticker.lock:
                 moved = panel.observe(event)
                 ticker.changed.set()
-            if moved:  # also kept in the notebook, should the kernel die
+            if moved:  # so that the notebook has it even if the kernel dies
                 shown.update(_bundle(panel, target), raw=True)
 
         error: BaseException | None = None
@@ -302,7 +302,7 @@ def watch(
 
 
 class _Ticker:
-    """Sends the panel to its live view, not more often than one can look at it."""
+    """A thread that sends the panel to its live view at most once every ``TICK`` seconds."""
 
     def __init__(self, panel: Panel, target: str) -> None:
         self.lock = threading.Lock()
@@ -337,7 +337,7 @@ class _Ticker:
 
 
 def _only_live(target: str) -> Live:
-    """A live view in place of that of the run before, which stays as it is now."""
+    """Make a live view and close that of the previous run, whose output stays unchanged."""
     for view in _views:
         view.close()
     _views[:] = [Live("panel", target, {})]

@@ -1,4 +1,4 @@
-"""What can be said of one path at a glance: facts, and the beginning of a text."""
+"""Previews of paths: facts, and the beginning of a text."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from kiwinb.inspect.tree import Tree
 from kiwinb.sizes import binary
 
 TEXT_BYTES = 64 * 1024
-"""How much of a text is shown."""
+"""Number of bytes of a text that are shown."""
 
 ELF_BYTES = 64 * 1024 * 1024
-"""How much of a program is read for its facts."""
+"""Number of bytes of an ELF file that are read for its facts."""
 
 _HEX_BYTES = 256
 _TYPES = {
@@ -39,11 +39,11 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Preview:
-    """A path at a glance.
+    """A preview of a path.
 
     Attributes:
-        facts: What is what.
-        text: The beginning of a text, or of the bytes in hexadecimal.
+        facts: Names and values of facts.
+        text: Beginning of a text, or of other content in hexadecimal.
     """
 
     facts: tuple[tuple[str, str], ...]
@@ -51,19 +51,19 @@ class Preview:
 
 
 def mode_text(kind: str, mode: int) -> str:
-    """Type and permissions as ``ls -l`` has them."""
+    """Format type and permissions as ``ls -l`` does."""
     return stat.filemode(_TYPES[kind] | mode)
 
 
 def preview(tree: Tree, file: pd.Series) -> Preview:
-    """Look at one path.
+    """Make a preview of a path.
 
     Args:
-        tree: Where it is.
-        file: Its row of :func:`kiwinb.inspect.files.files`.
+        tree: The tree that holds it.
+        file: Its row in the table from :func:`kiwinb.inspect.files.files`.
 
     Raises:
-        InspectError: It cannot be read.
+        InspectError: The path cannot be read.
     """
     kind = str(file["type"])
     when = datetime.fromtimestamp(int(file["mtime"]), UTC)

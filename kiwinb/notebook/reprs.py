@@ -1,4 +1,4 @@
-"""How steps and facts look in a notebook and at a prompt."""
+"""Representations of steps and facts in notebooks and at prompts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Steps(tuple[Step, ...]):
 
 
 class Explanation(tuple[StepForecast, ...]):
-    """For each step, whether it will run, and why."""
+    """Forecasts that say for each step whether it will run, and why."""
 
     __slots__ = ()
 
@@ -62,20 +62,20 @@ def _plan(item: StepForecast) -> str:
 
 
 Pairs = Sequence[tuple[str, str]]
-"""What is what: names, and what stands behind each."""
+"""Names and values of facts."""
 
 
 def facts_html(title: str, pairs: Pairs, below: str = "") -> str:
-    """Facts as an output of a notebook.
+    """Format facts as HTML for the output of a notebook.
 
     Args:
-        title: Above them.
+        title: Heading.
         pairs: The facts.
-        below: HTML of what follows.
+        below: HTML to add at the end.
     """
     return block(facts(title, pairs) + below)
 
 
 def facts_text(title: str, pairs: Pairs) -> str:
-    """Facts as text."""
+    """Format facts as text."""
     return "\n".join([title, *(f"  {name}: {value}" for name, value in pairs)])

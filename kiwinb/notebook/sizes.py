@@ -1,4 +1,4 @@
-"""Sizes to descend into: groups, what is in a group, and so on down to single files."""
+"""Nested groups of sizes, down to single files."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ LEVELS: Mapping[str, tuple[By, ...]] = {
     "type": ("type",),
     "extension": ("extension",),
 }
-"""By what bytes are grouped before they are by directory, level by level."""
+"""Criteria of the top levels of each grouping; further levels are directories."""
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Some bytes that belong together.
+    """A group of paths.
 
     Attributes:
-        key: What it is known by on its level.
-        label: What it is called.
-        usage: Bytes on disk.
-        files: Paths that are no directories.
-        leaf: There is nothing below it.
+        key: Key that is unique on its level.
+        label: Name for display.
+        usage: Disk usage in bytes.
+        files: Number of paths other than directories.
+        leaf: Whether there are no groups inside it.
     """
 
     key: str
@@ -48,11 +48,11 @@ class Group:
 
 
 class Sizes:
-    """The bytes of a tree, to descend into.
+    """The sizes in a tree in nested groups.
 
     Args:
         tree: The tree.
-        table: Its :func:`~kiwinb.inspect.files.files`.
+        table: Its table from :func:`~kiwinb.inspect.files.files`.
     """
 
     def __init__(self, tree: Tree, table: pd.DataFrame) -> None:
@@ -66,14 +66,14 @@ class Sizes:
         self._rows = lru_cache(maxsize=256)(self._select)
 
     def groups(self, by: str, at: Sequence[str] = ()) -> tuple[Group, ...]:
-        """The groups below a group, the largest first.
+        """Return the groups inside a group, the largest first.
 
         Args:
             by: One of :data:`LEVELS`.
-            at: Keys of the groups from the top down to that one; empty for the top.
+            at: Keys of the groups from the top level to the group; empty for the top level.
 
         Raises:
-            InspectError: There is no such way to group, or no such group.
+            InspectError: ``by`` is unknown, or there is no such group.
         """
         if by not in LEVELS:
             raise InspectError(
@@ -101,7 +101,7 @@ class Sizes:
         return tuple(found)
 
     def _select(self, by: str, at: tuple[str, ...]) -> Rows:
-        """The rows of the table that are in a group."""
+        """Return the rows of the table that are in a group."""
         if not at:
             return np.arange(len(self._paths))
         rows = self._rows(by, at[:-1])
@@ -112,7 +112,7 @@ class Sizes:
     def _level(
         self, by: str, at: tuple[str, ...], rows: Rows
     ) -> np.ndarray[Any, np.dtype[np.object_]]:
-        """The group of each of the rows, on the level below a group."""
+        """Return the group of each row, on the level below a group."""
         fields = LEVELS[by]
         if len(at) < len(fields):
             return self._keys_of(fields[len(at)])[rows]
@@ -128,7 +128,7 @@ class Sizes:
         return keys
 
     def _start(self, by: str, at: tuple[str, ...], rows: Rows) -> str:
-        """The directory whose entries are told apart: the deepest that holds all of the rows."""
+        """Return the deepest directory that holds all rows, whose entries become groups."""
         prefix = self._prefix(by, at)
         if not len(rows):
             return prefix

@@ -1,4 +1,4 @@
-"""Tables of pandas as a recipe shows them."""
+"""Show pandas tables in recipes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class ShownTable:
-    """A table as a cell shows it; equal tables look the same in each run.
+    """A table for the output of a cell, with equal output for equal tables.
 
     Attributes:
-        html: As HTML.
-        text: As text.
+        html: The table as HTML.
+        text: The table as text.
     """
 
     html: str
@@ -30,11 +30,11 @@ class ShownTable:
 
 
 def shown(table: pd.DataFrame, **formats: Any) -> ShownTable:
-    """A table without its index, texts to the left.
+    """Format a table without its index and with left-aligned text.
 
     Args:
         table: The table.
-        formats: By column, how its values are written, as for ``Styler.format``.
+        formats: Formats of values, by column, as for ``Styler.format``.
     """
     plain = table.assign(**{name: _written(table[name], how) for name, how in formats.items()})
     text = plain.to_string(index=False)

@@ -1,4 +1,4 @@
-"""An index over the files of a tree: what is in which directory, and how much."""
+"""An index of the files of a tree, with the content and the size of each directory."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _FIELDS = ("package", "owner", "type")
 
 @dataclass(frozen=True)
 class TreeIndex:
-    """An index over a table of files; rows are known by their number in it.
+    """An index of a table of files, whose rows are identified by number.
 
     Attributes:
-        files: What :func:`kiwinb.inspect.files.files` returns: sorted by path, ``/`` included.
+        files: Table from :func:`kiwinb.inspect.files.files`, sorted by path and including ``/``.
     """
 
     files: pd.DataFrame
@@ -32,12 +32,12 @@ class TreeIndex:
         return self.files["path"].tolist()
 
     def name(self, row: int) -> str:
-        """The last part of a path."""
+        """Return the last part of the path of a row."""
         return self.paths[row].rpartition("/")[2] or "/"
 
     @cached_property
     def parents(self) -> Integers:
-        """The row of the directory that each row is in; of ``/``, its own."""
+        """The row of the parent directory of each row; for ``/``, its own row."""
         rows = {path: row for row, path in enumerate(self.paths)}
         rows[""] = 0
         found = [rows[path.rpartition("/")[0]] for path in self.paths]
@@ -45,12 +45,12 @@ class TreeIndex:
 
     @cached_property
     def usage(self) -> Integers:
-        """Bytes of each row and all below it, hard links counted once."""
+        """Disk usage of each row and everything below it in bytes, counting hard links once."""
         return self._summed(self.files["usage"].to_numpy(np.int64))
 
     @cached_property
     def entries(self) -> Integers:
-        """How many rows are below each row."""
+        """Number of rows below each row."""
         return self._summed(np.ones(len(self.files), np.int64)) - 1
 
     @cached_property
@@ -60,13 +60,13 @@ class TreeIndex:
 
     @cached_property
     def depth(self) -> Integers:
-        """How many directories each row is in."""
+        """Number of parent directories of each row."""
         depth = np.array([path.count("/") for path in self.paths], np.int64)
         depth[0] = 0  # the root, which ends in its only slash
         return depth
 
     def row(self, path: str) -> int:
-        """The row of a path.
+        """Return the row of a path.
 
         Raises:
             KeyError: There is no such path.
@@ -77,16 +77,17 @@ class TreeIndex:
         return found
 
     def children(self, row: int) -> Integers:
-        """The rows that are in a directory, by name."""
+        """Return the rows of the entries of a directory, sorted by name."""
         order, starts = self._by_parent
         found: Integers = order[starts[row] : starts[row + 1]]
         return found
 
     def find(self, text: str) -> Integers:
-        """The rows that all words of a filter hold for.
+        """Return the rows that match all words of a filter.
 
-        A word is part of a path, or a pattern with ``*`` for a whole path or name, in upper or
-        lower case; ``package:NAME``, ``owner:NAME`` and ``type:KIND`` hold for those.
+        A word matches a part of a path, or the whole path or name if it has ``*`` or ``?``. Case is
+        ignored. ``package:NAME``, ``owner:NAME`` and ``type:KIND`` match the values of these
+        columns.
         """
         holds = np.ones(len(self.files), np.bool_)
         for word in text.split():
@@ -107,7 +108,7 @@ class TreeIndex:
         return np.flatnonzero(holds)
 
     def sorted(self, rows: Integers, by: Sort, *, descending: bool) -> Integers:
-        """The rows in another order; those that are equal stay by path."""
+        """Return rows in another order."""
         if by == "name":
             order = np.argsort(np.array([self.name(row) for row in rows], object), kind="stable")
         elif by == "usage":
