@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from functools import cache
 from html import escape
-from importlib.resources import files
 
 __all__ = [
     "Markup",
@@ -26,6 +24,8 @@ __all__ = [
 @cache
 def style() -> str:
     """The style sheet of all outputs; each output brings it along."""
+    from importlib.resources import files  # builds make no HTML
+
     text = (files("kiwinb") / "style.css").read_text("utf-8")
     return f"<style>{text}</style>"
 
@@ -114,6 +114,8 @@ def picture(png: bytes, says: str) -> str:
         png: The picture.
         says: The same in words.
     """
+    from base64 import b64encode
+
     data = b64encode(png).decode("ascii")
     return f'<figure><img alt="{escape(says)}" src="data:image/png;base64,{data}"></figure>'
 

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,21 +121,27 @@ def _read(file: Path, *, required: bool) -> str:
         ) from None
 
 
+def _parse(file: Path, text: str) -> dict[str, Any]:
+    import tomllib  # most users have no settings file
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r"line (\d+), column (\d+)", str(error))
+        line, column = map(int, place.groups()) if place else (None, None)
+        problem = re.sub(r" \(at .*\)$", "", str(error))
+        raise KiwinbError(
+            f"this is no valid TOML: {problem}", location=Location(file, line, column)
+        ) from None
+
+
 class _Reader:
     """Takes typed values out of a TOML text; what is wrong is told with file and line."""
 
     def __init__(self, file: Path, text: str) -> None:
         self._file = file
         self._text = text
-        try:
-            self._values: dict[str, Any] = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            place = re.search(r"line (\d+), column (\d+)", str(error))
-            line, column = map(int, place.groups()) if place else (None, None)
-            problem = re.sub(r" \(at .*\)$", "", str(error))
-            raise KiwinbError(
-                f"this is no valid TOML: {problem}", location=Location(file, line, column)
-            ) from None
+        self._values = _parse(file, text) if text else {}
 
     def text(self, name: str) -> str | None:
         value = self._values.pop(name, None)

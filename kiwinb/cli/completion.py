@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import click
-from click.shell_completion import get_completion_class
 
 _VARIABLE = "_KIWINB_COMPLETE"
 _PLACES = {
@@ -42,6 +41,8 @@ def install(context: click.Context, _parameter: click.Parameter, shell: str | No
 
 
 def _script(context: click.Context, shell: str) -> str:
+    from click.shell_completion import get_completion_class  # commands do not need it
+
     kind = get_completion_class(shell or _own_shell())
     assert kind is not None, "the option takes these shells only"
     return kind(context.find_root().command, {}, "kiwinb", _VARIABLE).source()

@@ -7,14 +7,16 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from kiwinb.cli.logs import STEPS
 from kiwinb.errors import KiwinbError
 from kiwinb.steps.progress import Observer, StepEvent
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 log = logging.getLogger(STEPS)
 
@@ -41,6 +43,9 @@ def step_progress(console: Console, *, verbose: bool) -> Iterator[Observer]:
 
         yield tell
         return
+    # A build in a pipe or a cell needs no bars, and importing them takes a while
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

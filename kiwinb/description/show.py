@@ -6,10 +6,6 @@ element with attributes is ``#text``, and an element that occurs several times i
 
 from __future__ import annotations
 
-import difflib
-
-import tomli_w
-import yaml
 from lxml import etree
 
 from kiwinb.description.validate import without_bases
@@ -33,6 +29,8 @@ def to_xml(tree: etree._ElementTree) -> str:
 
 def to_yaml(tree: etree._ElementTree) -> str:
     """The document as YAML, ending in a line end."""
+    import yaml  # builds need none of these
+
     return yaml.safe_dump(to_data(tree), sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -44,11 +42,15 @@ def to_data(tree: etree._ElementTree) -> dict[str, Node]:
 
 def to_toml(tree: etree._ElementTree) -> str:
     """The document as TOML; an empty element becomes an empty string."""
+    import tomli_w
+
     return tomli_w.dumps({name: _without_none(node) for name, node in to_data(tree).items()})
 
 
 def diff(old: etree._ElementTree, new: etree._ElementTree) -> str:
     """A unified diff of the XML of two documents; empty if they are equal."""
+    import difflib
+
     return "".join(
         difflib.unified_diff(
             to_xml(old).splitlines(keepends=True),

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from kiwinb.errors import CommandError, RepositoryError
@@ -290,6 +289,8 @@ def _quiet(_line: str) -> None:
 
 
 def _index_of_release(file: Path) -> _Index:
+    from email.utils import parsedate_to_datetime  # builds from an index that is there need none
+
     data = file.read_bytes()
     for fields in paragraphs(data.decode("utf-8", "replace")):
         if "date" in fields:
