@@ -22,7 +22,7 @@ from kiwinb.checkpoints.store import Store
 from kiwinb.errors import KiwinbError, StoreError
 from kiwinb.sandbox.worker import Cancellation, Cancelled, Launcher, call, exit_on_termination
 from kiwinb.steps.progress import Observer, State, StepEvent, ignore
-from kiwinb.steps.step import HostPaths, Step
+from kiwinb.steps.step import HostPaths, Step, is_observed
 
 _CANDIDATES = 5
 """How many earlier results of an action are compared with a new tree."""
@@ -319,7 +319,7 @@ def _run_action(run: _Run, step: Step, began: float) -> Checkpoint:
 
 def _earlier(run: _Run, step: Step) -> tuple[Earlier, ...]:
     """The results of the same action with other trees that may be reused."""
-    if not run.store.can_lay_over(step.output):
+    if not is_observed(step.action) or not run.store.can_lay_over(step.output):
         return ()
     found = (item for item in run.observed if item.action_key == step.action_key)
     return tuple(run.store.earlier(item) for item in islice(found, _CANDIDATES))
