@@ -17,7 +17,7 @@ from kiwinb.errors import SpaceError
 pytestmark = pytest.mark.build
 
 MIB = 1 << 20
-ROUNDS = 40
+ROOM, LARGE = 8192, 4096 * MIB
 
 
 @pytest.fixture
@@ -44,33 +44,28 @@ def _used(directory: Path) -> int:
 def test_the_store_is_full_at_each_step(tmp_path: Path, small: Path) -> None:
     description = write_description(tmp_path)
     appliance = Appliance(description, settings=replace(settings(tmp_path), store=small / "store"))
-    room, failed = 2 * MIB, set()
-    for _round in range(ROUNDS):
+    steps = (*appliance.plan.prepare, *appliance.plan.create)
+    for step in steps:
         held = {item.key for item in appliance.store.list()}
-        _resize(small, _used(small) + room)
-        try:
-            appliance.build(tmp_path / "out")
-        except SpaceError as error:
-            assert f"the checkpoint store {small}/store" in str(error)
-            assert "kiwinb checkpoints gc" in str(error)
-            assert str(error).count("\n") < 4
-            failed.add(str(error).partition(":")[0])
-            now = {item.key for item in appliance.store.list()}
-            assert held <= now
-            room = 2 * MIB if now > held else room * 3  # the next step needs little again, perhaps
-        else:
-            break
-    else:
-        pytest.fail("it was never large enough")
-    for steps in (appliance.plan.prepare, appliance.plan.create):
-        assert failed & {f"step {step.name}" for step in steps}
+        _resize(small, _used(small) + ROOM)
+        with pytest.raises(SpaceError) as caught:
+            appliance.session.run([step.name])
+        said = str(caught.value)
+        assert said.startswith(f"step {step.name}: ")
+        assert f"the checkpoint store {small}/store" in said
+        assert "kiwinb checkpoints gc" in said
+        assert said.count("\n") < 4
+        assert {item.key for item in appliance.store.list()} == held
+        _resize(small, _used(small) + LARGE)
+        appliance.session.run([step.name])
+        assert {item.key for item in appliance.store.list()} == held | {step.key}
     assert appliance.store.verify_all() == {}
     target = small / "out"
     _resize(small, _used(small) + MIB)
     with pytest.raises(SpaceError, match=rf"the directory {target} \(.* free\)"):
         appliance.build(target)
     assert not any(target.iterdir())
-    _resize(small, 4096 * MIB)
+    _resize(small, LARGE)
     assert appliance.build(target).path.is_file()
     appliance.store.remove([item.key for item in appliance.store.list()])
 
