@@ -1,8 +1,8 @@
-"""Runtime checks: what can be known before a build that would make it fail, or its image useless.
+"""Runtime checks, which find problems of a build before it starts.
 
-Each check is a pure function of a :class:`Subject`. All of them run before anything is built, and
-all that they find is told at once. Most have KIWI NG's names; a few are kiwinb's own. To add one,
-write it in the module of its topic and name it in ``CHECKS``.
+Each check is a pure function of a :class:`Subject`. All checks run before anything is built, and
+all problems are reported at once. Most checks have KIWI NG's names; a few are kiwinb's own. To add
+a check, write a function in the module of its topic and add it to ``_ALL``.
 """
 
 from __future__ import annotations
@@ -85,23 +85,23 @@ CHECKS: Mapping[str, Check] = {item.__name__: item for item in _ALL}
 """All checks, by name."""
 
 NOT_NEEDED: Mapping[str, str] = {
-    "dracut_module_versions_compatible_to_kiwi": "kiwinb hands nothing to KIWI NG's dracut "
-    "modules, so none of their versions is wrong",
+    "dracut_module_versions_compatible_to_kiwi": "kiwinb passes no data to KIWI NG's dracut "
+    "modules, so their versions do not matter",
 }
-"""Checks of KIWI NG that kiwinb has no use for, and why."""
+"""Checks of KIWI NG that kiwinb does not need, with the reasons."""
 
 PREPARE_ONLY = frozenset(("repositories_configured",))
-"""Checks that say nothing of an image which is made from a root tree that is there."""
+"""Checks that do not apply to an image that is made from an existing root tree."""
 
 
 def problems(
     subject: Subject, *, preparing: bool = True, disabled: Collection[str] = ()
 ) -> tuple[Problem, ...]:
-    """All that the checks find; pure.
+    """Run the checks and return all problems; this function is pure.
 
     Args:
-        subject: What is checked.
-        preparing: A root tree is to be prepared, not only an image made from one.
+        subject: The data to check.
+        preparing: Whether a root tree is to be prepared, and not only an image made from one.
         disabled: Names of checks to leave out.
     """
     left_out = {*disabled} if preparing else {*disabled, *PREPARE_ONLY}
@@ -119,13 +119,13 @@ def make_subject(
     settings: Settings,
     target: str | os.PathLike[str] | None = None,
 ) -> Subject:
-    """Put together what the checks look at.
+    """Collect the data to check.
 
     Args:
         document: The description.
-        image: What was selected from it.
-        settings: Settings of this host.
-        target: Directory that results or the root tree are to be written to.
+        image: The effective description.
+        settings: The user's settings.
+        target: Target directory of the results or the root tree.
     """
     tree = effective(document, profiles=image.profiles, type=image.type.image, arch=image.arch)
     return Subject(image, document, tree, gather(image, settings, target), _boot_image(image))
@@ -143,7 +143,7 @@ def check(
 
     Raises:
         KiwinbError: The settings disable a check that does not exist.
-        CheckErrors: The image cannot be built; says everything that was found.
+        CheckErrors: The image cannot be built; the error lists all problems.
     """
     for name in settings.disabled_checks:
         if name not in CHECKS:

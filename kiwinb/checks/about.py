@@ -1,4 +1,4 @@
-"""Checks of what the description says of itself."""
+"""Checks of the version, the types and the includes of a description."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from kiwinb.description.select import selected_sections
 
 
 def image_version_provided(subject: Subject) -> Iterator[Problem]:
-    """The version is part of each result's name."""
+    """The file names of results contain the version."""
     if not subject.image.preferences.version:
         yield Problem(
             "the image has no version",
-            "Say it in <preferences>: <version>1.0.0</version>.",
+            "Set it in <preferences>: <version>1.0.0</version>.",
             subject.at("preferences"),
         )
 
 
 def image_type_unique(subject: Subject) -> Iterator[Problem]:
-    """Of two types with one name under the same profiles, nobody can tell which is meant."""
+    """Two types with the same name under the same profiles are ambiguous."""
     first: dict[str, int | None] = {}
     for section in selected_sections(subject.document, subject.image, "preferences"):
         for item in section.iterchildren("type"):
@@ -28,7 +28,7 @@ def image_type_unique(subject: Subject) -> Iterator[Problem]:
             if name in first:
                 yield Problem(
                     f"the type {name} is described twice under the selected profiles, "
-                    f"in line {first[name]} before",
+                    f"first in line {first[name]}",
                     "Remove one, or put them under different profiles.",
                     place,
                 )
@@ -36,10 +36,10 @@ def image_type_unique(subject: Subject) -> Iterator[Problem]:
 
 
 def include_references_unresolvable(subject: Subject) -> Iterator[Problem]:
-    """What is included is part of the description; reading it puts it in place."""
+    """An include that could not be resolved would be missing in the description."""
     for item in subject.document.tree.getroot().iter("include"):
         yield Problem(
-            f"{item.get('from')} is not included: an <include> stands directly in <image>",
+            f"{item.get('from')} is not included: an <include> has to be directly in <image>",
             "Move it there, and name a file that exists.",
             location(item),
         )

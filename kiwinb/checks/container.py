@@ -1,4 +1,4 @@
-"""Checks of containers and of packages for Windows."""
+"""Checks of containers and of Windows app packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LAUNCHER = re.compile(r"[^<>:\"|?*]+\.exe", re.IGNORECASE)
 
 
 def container_tool_chain_installed(subject: Subject) -> Iterator[Problem]:
-    """Containers are written by kiwinb itself; a few tools do the compressing."""
+    """Writing containers needs tools of this host that compress them."""
     if not subject.is_a("container"):
         return
     if missing := subject.host.missing(tools_for(subject.image)):
@@ -26,9 +26,9 @@ def container_tool_chain_installed(subject: Subject) -> Iterator[Problem]:
 
 
 def appx_naming_conventions_valid(subject: Subject) -> Iterator[Problem]:
-    """Windows takes only such names into an application's manifest.
+    """Windows accepts only certain names in the manifest of an application.
 
-    The rules are those of the attributes ``Identity/@Name``, ``Application/@Id`` and
+    Source of the rules: the attributes ``Identity/@Name``, ``Application/@Id`` and
     ``Application/@Executable`` in Microsoft's app package manifest schema.
     """
     if subject.image.type.image != "appx":
@@ -50,7 +50,7 @@ def appx_naming_conventions_valid(subject: Subject) -> Iterator[Problem]:
     for name, value, pattern, path, expected in rules:
         if value and not pattern.fullmatch(value):
             yield Problem(
-                f'{name}="{value}" is not a name that Windows takes',
-                f"It is to be {expected}.",
+                f'{name}="{value}" is not a name that Windows accepts',
+                f"It has to be {expected}.",
                 subject.at(path),
             )

@@ -1,4 +1,4 @@
-"""What this host lacks to build images, or one image, and how to get it.
+"""Find out what this host lacks to build images, or a particular image, and how to get it.
 
 ::
 
@@ -39,10 +39,10 @@ from kiwinb.vm.machines import VIRTUAL_MACHINES
 from kiwinb.vm.qemu import accelerator
 
 State = Literal["ok", "note", "missing"]
-"""``note``: builds work without, or more slowly. ``missing``: builds fail."""
+"""``note``: builds work without it, perhaps more slowly. ``missing``: builds fail without it."""
 
 LEAST_SPACE = 2 * 2**30
-"""Bytes that a small build needs in the store, and its downloads in the cache."""
+"""Free space in bytes that a small build needs in the store, and also in the cache."""
 
 PLENTY_OF_SPACE = 10 * 2**30
 
@@ -51,21 +51,21 @@ HOST_CHECKS = (
     "mediacheck_installed",
     "checkmedia_used_with_msdos_table",
 )
-"""Runtime checks that are about this host and that nothing else here is about."""
+"""Runtime checks of this host that find problems which this module does not look for itself."""
 
 _ROOTLESS_TOOLS = {"newuidmap": "builds without root", "newgidmap": "builds without root"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that builds need of the host.
+    """Something that builds need from the host.
 
     Attributes:
-        area: What it is about, for example ``tools``.
-        state: Whether it is there.
+        area: Topic, for example ``tools``.
+        state: Whether the host has it.
         what: What was found.
-        remedy: What to do about it; empty when nothing has to be done.
-        packages: Debian packages that are the remedy.
+        remedy: What the user can do; empty if nothing has to be done.
+        packages: Debian packages to install.
     """
 
     area: str
@@ -80,8 +80,8 @@ class Diagnosis:
     """What a host has and lacks.
 
     Attributes:
-        findings: All that was looked at.
-        description: The image it was looked at for; ``None`` for images in general.
+        findings: All findings.
+        description: Name of the image to build; ``None`` for images in general.
     """
 
     findings: tuple[Finding, ...]
@@ -89,22 +89,22 @@ class Diagnosis:
 
     @property
     def ready(self) -> bool:
-        """Nothing is missing."""
+        """Whether nothing is missing."""
         return not self.missing
 
     @property
     def missing(self) -> tuple[Finding, ...]:
-        """What builds fail without."""
+        """Findings without which builds fail."""
         return tuple(item for item in self.findings if item.state == "missing")
 
     @property
     def install(self) -> str | None:
-        """The command that installs all packages that are missing; ``None`` when none is."""
+        """The command that installs all missing packages; ``None`` if none is missing."""
         return _install(self.missing)
 
     @property
     def suggest(self) -> str | None:
-        """The command that installs what builds can do without; ``None`` when there is none."""
+        """The command that installs packages which are useful, but not required; or ``None``."""
         return _install(item for item in self.findings if item.state == "note")
 
     def __str__(self) -> str:
@@ -112,7 +112,7 @@ class Diagnosis:
         return "\n".join([*lines, *self.summary()])
 
     def summary(self) -> tuple[str, ...]:
-        """What to do, in lines."""
+        """Return lines that say what the user can do."""
         what = f"build {self.description}" if self.description else "build images"
         said = f"This host can {what}." if self.ready else f"This host cannot {what} yet."
         commands = [item.remedy for item in self.missing if item.remedy and not item.packages]
@@ -120,7 +120,7 @@ class Diagnosis:
         if self.install:
             lines.append(f"Install what is missing: {self.install}")
         if self.suggest:
-            lines.append(f"Of use, too: {self.suggest}")
+            lines.append(f"Also useful: {self.suggest}")
         return tuple(lines)
 
     def _repr_html_(self) -> str:
@@ -142,15 +142,15 @@ def examine(
     kiwi_file: str | None = None,
     settings: Settings | None = None,
 ) -> Diagnosis:
-    """Look at this host.
+    """Examine this host.
 
     Args:
-        description: What is to be built; images in general when ``None``.
-        profiles: As for :class:`kiwinb.Appliance`, as are the others.
+        description: Description of the image to build; ``None`` for images in general.
+        profiles: Profiles to select, as for :class:`kiwinb.Appliance`.
         type: Image type.
-        arch: Target architecture; without a description, too.
+        arch: Target architecture, also without a description.
         kiwi_file: Name of the description file.
-        settings: Settings of this host; the user's own when ``None``.
+        settings: The settings to use; by default, the user's.
 
     Raises:
         DescriptionError: The description cannot be read.
@@ -197,7 +197,7 @@ def _rootless_tools() -> dict[str, str]:
 
 
 def _tools(needed: dict[str, str], state: State) -> Iterator[Finding]:
-    """One finding for all tools that are there, and one for each package that is not."""
+    """Yield a finding for all installed tools, and one for each missing package."""
     path = search_path()
     missing = {name: why for name, why in needed.items() if not shutil.which(name, path=path)}
     there = [name for name in needed if name not in missing]
@@ -216,7 +216,7 @@ def _tools(needed: dict[str, str], state: State) -> Iterator[Finding]:
 
 
 def _host(settings: Settings) -> Iterator[Finding]:
-    """Whether root trees can be made and kept here."""
+    """Find out whether root trees can be made and stored on this host."""
     try:
         privilege = detect()
     except KiwinbError as error:
@@ -231,7 +231,7 @@ def _host(settings: Settings) -> Iterator[Finding]:
 
 
 def _store(settings: Settings) -> Finding:
-    """Make a small store beside the real one, to see what works there."""
+    """Make a small store beside the real one to find out how checkpoints are stored."""
     place = _existing(settings.store.parent)
     kind = filesystem_of(place) or "unknown file system"
     try:
@@ -273,7 +273,7 @@ def _existing(path: Path) -> Path:
 
 
 def _architecture(arch: str) -> Iterator[Finding]:
-    """Whether root trees of an architecture can be made here, if it is not the host's."""
+    """Find out whether this host can make root trees of a foreign architecture."""
     error = why_foreign(arch)
     if error is not None:
         yield Finding("architecture", "missing", error.problem, error.remedy or "")
@@ -282,7 +282,7 @@ def _architecture(arch: str) -> Iterator[Finding]:
 
 
 def _machine(arch: str) -> Iterator[Finding]:
-    """What an image is booted with, to try it out."""
+    """Find out whether this host can boot images to try them out."""
     machine = VIRTUAL_MACHINES.get(arch)
     if machine is None:
         yield Finding("QEMU", "note", f"kiwinb boots no images for {arch}")
@@ -315,7 +315,7 @@ def _machine(arch: str) -> Iterator[Finding]:
 def _repositories(image: ImageDescription, settings: Settings) -> Iterator[Finding]:
     for repository in image.repositories:
         if repository.path.startswith("iso:"):
-            continue  # to resolve one is to unpack it
+            continue  # resolving it would unpack it
         try:
             found = resolve(repository, settings, image.directory, image.arch)
         except KiwinbError as error:

@@ -1,4 +1,4 @@
-"""What the checks need to know of the build host, as frozen data."""
+"""Facts about the build host for the checks, as frozen data."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What is known of the build host.
+    """Facts about the build host.
 
     Attributes:
-        tools: Names of the tools that are installed, of those kiwinb may call.
-        target: Where the results or the root tree are to be written, if that is known yet.
-        target_filesystem: Type of the file system that is there: ``ext4``, ``vfat`` …
+        tools: Names of installed tools, of those that kiwinb may call.
+        target: Target directory of the results or the root tree, if known.
+        target_filesystem: Type of its file system, such as ``ext4``; ``None`` if unknown.
         shared: Directories that all builds of this user share: downloads and checkpoints.
-        tagmedia: Version of ``tagmedia``; ``None`` when it is not installed.
-        luks_options: Options that ``cryptsetup`` knows, with their dashes; ``None`` when they
-            were not asked for or cannot be told.
+        tagmedia: Version of ``tagmedia``; ``None`` if it is unknown or not needed.
+        luks_options: Options of ``cryptsetup``, with their dashes; ``None`` if they are unknown or
+            not needed.
         lacking: What the installed tools cannot do for the image, one sentence each.
-        foreign: Why programs of the image's architecture do not run here; ``None`` when they do.
+        foreign: Why programs for the image's architecture do not run on this host; ``None`` if they
+            run.
     """
 
     tools: frozenset[str] = frozenset()
@@ -49,19 +50,19 @@ class HostFacts:
     foreign: HostError | None = None
 
     def missing(self, tools: Iterable[str]) -> tuple[str, ...]:
-        """Those of the tools that are not installed."""
+        """Return those of the tools that are not installed."""
         return tuple(name for name in tools if name not in self.tools)
 
 
 def gather(
     image: ImageDescription, settings: Settings, target: str | os.PathLike[str] | None = None
 ) -> HostFacts:
-    """Look at this host.
+    """Gather facts about this host.
 
     Args:
-        image: What is to be built: what it does not need to know is not asked for.
-        settings: Settings of the user.
-        target: Directory that results or the root tree are to be written to; need not exist.
+        image: The effective description; facts that it does not need are not gathered.
+        settings: The user's settings.
+        target: Target directory of the results or the root tree; it need not exist.
     """
     path = search_path()
     names = (*TOOLS, *_OTHER_TOOLS)
@@ -84,18 +85,18 @@ def gather(
 
 
 def why_foreign(arch: str) -> HostError | None:
-    """Why programs of an architecture do not run in root trees on this host.
+    """Find out why programs for an architecture do not run in root trees on this host.
 
     Args:
-        arch: As ``uname -m`` prints it.
+        arch: Architecture, as ``uname -m`` prints it.
 
     Returns:
-        ``None`` when they run. The remedy names the package that brings the emulator on this
-        host's distribution.
+        An error whose remedy names the package with the emulator for this host's distribution;
+        ``None`` if the programs run.
     """
     error = try_architecture(arch)
     if error is not None and (emulator := missing_emulator(arch)) is not None:
-        with suppress(ImageError):  # a distribution that is not known
+        with suppress(ImageError):  # an unknown distribution
             name = find_in_tree(Path("/")).packages.emulator
             machine = emulator.machine
             package = name.format(name=machine.emulator, family=machine.family)
@@ -104,9 +105,13 @@ def why_foreign(arch: str) -> HostError | None:
 
 
 def filesystem_of(place: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
-    """Type of the file system that a path is on, or will be on; ``None`` when unknown.
+    """Return the type of the file system of a path, which need not exist; ``None`` if unknown.
 
-    The source of the format is proc_pid_mountinfo(5).
+    Source of the format: proc_pid_mountinfo(5).
+
+    Args:
+        place: The path.
+        mounts: The file that lists mounts.
     """
     real = os.path.realpath(place)
     best, kind = "", None

@@ -1,7 +1,7 @@
-"""Checks of the initrd: which system makes it, and what that needs from the packages.
+"""Checks of the initrd: the program that makes it, and the packages that it needs.
 
-KIWI NG's own initrd needs a boot image description. The dracut one needs, for what KIWI NG does
-at boot, packages with dracut modules; other packages that do the same are as good.
+KIWI NG's own initrd needs a description of a boot image. An initrd by dracut needs packages with
+dracut modules for KIWI NG's work at boot, or other packages that do the same.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ _OVERLAY = ("dracut-kiwi-overlay",)
 
 
 def initrd_selection_required(subject: Subject) -> Iterator[Problem]:
-    """A boot image is of use for KIWI NG's own initrd only."""
+    """Only KIWI NG's own initrd uses a boot image."""
     kind = subject.image.type
     if kind.attributes.get("boot") and kind.initrd_system != "kiwi":
         yield Problem(
             f"the type has a boot image, but its initrd is made by "
-            f"{kind.initrd_system or 'what the root tree has'}",
+            f"{kind.initrd_system or 'a tool of the root tree'}",
             'Remove boot, or set initrd_system="kiwi".',
             subject.type,
         )
 
 
 def boot_description_exists(subject: Subject) -> Iterator[Problem]:
-    """KIWI NG's own initrd is built from a description of its own."""
+    """KIWI NG's own initrd is built from a separate description."""
     kind = subject.image.type
     if kind.initrd_system != "kiwi":
         return
     boot = kind.attributes.get("boot")
     if not boot:
         yield Problem(
-            'initrd_system="kiwi" needs a boot image, and the type names none',
+            'initrd_system="kiwi" needs a boot image, but the type names none',
             'Name it: boot="DIRECTORY", or take initrd_system="dracut".',
             subject.type,
         )
     elif subject.boot_image is None:
         yield Problem(
-            f"the boot image {boot} is not there, or is no valid description",
+            f"the boot image {boot} does not exist, or is not a valid description",
             f"Put its description into {subject.image.directory / boot}, or take "
             'initrd_system="dracut".',
             subject.type,
@@ -52,21 +52,21 @@ def boot_description_exists(subject: Subject) -> Iterator[Problem]:
 
 
 def consistent_kernel_in_boot_and_system_image(subject: Subject) -> Iterator[Problem]:
-    """The kernel that boots finds its modules in the system."""
+    """The kernel that boots needs its modules in the system."""
     if subject.boot_image is None or subject.image.type.initrd_system != "kiwi":
         return
     packages = subject.boot_image.packages
     for name in dict.fromkeys((*packages.bootstrap.packages, *packages.image.packages)):
         if name.startswith(_KERNEL) and name not in subject.packages:
             yield Problem(
-                f"the boot image has the kernel {name}, and the image has not",
-                f"Add {name} to <packages>, or have the boot image take the image's kernel.",
+                f"the boot image has the kernel {name}, but the image does not",
+                f"Add {name} to <packages>, or use the image's kernel in the boot image.",
                 subject.at("packages", type="image"),
             )
 
 
 def dracut_module_for_oem_install_in_package_list(subject: Subject) -> Iterator[Problem]:
-    """Installation media write the disk image from a dracut initrd."""
+    """A dracut initrd on the installation medium writes the disk image."""
     attributes = subject.image.type.attributes
     wanted = ("installiso", "installstick", "installpxe")
     asked = [name for name in wanted if attributes.get(name) == "true"]
@@ -75,9 +75,9 @@ def dracut_module_for_oem_install_in_package_list(subject: Subject) -> Iterator[
 
 
 def dracut_module_for_disk_oem_in_package_list(subject: Subject) -> Iterator[Problem]:
-    """Something in the image grows the root file system at the first boot.
+    """The image has to grow its root file system at the first boot.
 
-    kiwinb does it with a systemd service, KIWI NG with a dracut module.
+    kiwinb uses a systemd service for that, and KIWI NG a dracut module.
     """
     kind = subject.image.type
     if subject.is_a("disk") and kind.oemconfig.resize is not False:
@@ -85,26 +85,26 @@ def dracut_module_for_disk_oem_in_package_list(subject: Subject) -> Iterator[Pro
 
 
 def dracut_module_for_live_iso_in_package_list(subject: Subject) -> Iterator[Problem]:
-    """A live system is found and mounted by its initrd."""
+    """The initrd finds and mounts a live system."""
     if subject.image.type.image == "iso":
         yield from _need(subject, _LIVE, "a live ISO")
 
 
 def dracut_module_for_disk_overlay_in_package_list(subject: Subject) -> Iterator[Problem]:
-    """The initrd puts a writable layer over a read-only root."""
+    """The initrd adds a writable layer to a read-only root file system."""
     kind = subject.image.type
     if subject.is_a("disk") and kind.attributes.get("overlayroot") == "true":
         yield from _need(subject, _OVERLAY, 'overlayroot="true"')
 
 
 def _need(subject: Subject, packages: tuple[str, ...], what: str) -> Iterator[Problem]:
-    """A problem when dracut makes the initrd and no package brings what it needs."""
+    """Yield a problem if dracut makes the initrd and none of the packages is installed."""
     image = subject.image
     by_dracut = image.type.initrd_system == "dracut" or (
         image.type.initrd_system is None and "dracut" in subject.packages
     )
     given = (image.packages.bootstrap, image.packages.image)
-    grouped = any(item.collections or item.products for item in given)  # may bring anything
+    grouped = any(item.collections or item.products for item in given)  # may include anything
     if by_dracut and not grouped and subject.packages.isdisjoint(packages):
         yield Problem(
             f"{what} needs one of these packages for its initrd: {', '.join(packages)}",

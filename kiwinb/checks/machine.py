@@ -9,7 +9,7 @@ from kiwinb.checks.problem import Problem, Subject
 
 
 def bootloader_env_compatible_with_loader(subject: Subject) -> Iterator[Problem]:
-    """Not every bootloader keeps variables."""
+    """Not every bootloader stores variables."""
     loader = subject.image.type.bootloader
     maker = BOOTLOADERS.get(loader.name) if loader else None
     if loader and loader.settings.environment and maker and not maker.keeps_environment:
@@ -22,7 +22,7 @@ def bootloader_env_compatible_with_loader(subject: Subject) -> Iterator[Problem]
 
 
 def xen_uniquely_setup_as_server_or_guest(subject: Subject) -> Iterator[Problem]:
-    """A system runs Xen, or runs in it."""
+    """A system can be a Xen server or a Xen guest, but not both."""
     kind = subject.image.type
     guest = (
         'firmware="ec2"'

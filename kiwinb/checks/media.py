@@ -8,29 +8,29 @@ from kiwinb.checks.problem import Problem, Subject
 from kiwinb.storage.firmware import uses_efi
 
 MOST_EFI_FAT_MIB = 31
-"""El Torito counts what is loaded in 65535 sectors of 512 bytes at most: 31.99 MiB."""
+"""El Torito can load at most 65535 sectors of 512 bytes, which are 31.99 MiB."""
 
 _TAGGERS = ("tagmedia", "implantisomd5")
 _GPT_SINCE = (6, 6)
-"""The version of tagmedia that reads a GPT, too."""
+"""First version of tagmedia that supports GPTs."""
 
 
 def efi_fat_image_has_correct_size(subject: Subject) -> Iterator[Problem]:
-    """The firmware loads the FAT image of an ISO through El Torito."""
+    """The firmware loads the FAT image of an ISO image through El Torito, which limits its size."""
     size = int(subject.image.type.attributes.get("efifatimagesize", "0"))
     if size > MOST_EFI_FAT_MIB:
         yield Problem(
-            f"efifatimagesize is {size} MiB, and El Torito can load {MOST_EFI_FAT_MIB} MiB",
+            f"efifatimagesize is {size} MiB, but El Torito can load only {MOST_EFI_FAT_MIB} MiB",
             f"Set it to {MOST_EFI_FAT_MIB} or less.",
             subject.type,
         )
 
 
 def mediacheck_installed(subject: Subject) -> Iterator[Problem]:
-    """A tool of this host writes the checksum that the medium checks itself by."""
+    """A tool of this host has to write the checksum with which the medium checks itself."""
     if _checks_media(subject) and len(subject.host.missing(_TAGGERS)) == len(_TAGGERS):
         yield Problem(
-            "mediacheck needs a tool that writes checksums into an ISO image, and this host has "
+            "mediacheck needs a tool that writes checksums into an ISO image, but this host has "
             f"none: {' or '.join(_TAGGERS)}",
             "Install one: sudo apt-get install isomd5sum, or remove mediacheck.",
             subject.type,
@@ -38,7 +38,7 @@ def mediacheck_installed(subject: Subject) -> Iterator[Problem]:
 
 
 def checkmedia_used_with_msdos_table(subject: Subject) -> Iterator[Problem]:
-    """A tagmedia that does not know GPTs takes the protective MBR for the table."""
+    """A tagmedia without support for GPTs mistakes the protective MBR for the partition table."""
     image, host = subject.image, subject.host
     if (
         _checks_media(subject)

@@ -1,4 +1,4 @@
-"""What checks are given, and what they find."""
+"""The data that checks receive, and the problems that they find."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from kiwinb.images.kind import Form, ImageKind
 
 @dataclass(frozen=True)
 class Problem:
-    """Why an image cannot be built as it is described, or not here.
+    """A reason why an image cannot be built as described, or not on this host.
 
     Attributes:
         what: What is wrong, in one sentence.
-        remedy: What to do about it.
-        location: File, line and element that it is about.
+        remedy: What the user can do about it.
+        location: File, line and element.
         check: Name of the check that found it.
     """
 
@@ -35,20 +35,20 @@ class Problem:
         return f"{self.location}: {self.what} [{self.check}]\n  {self.remedy}"
 
     def found_by(self, check: str) -> Problem:
-        """The same, with the name of its check."""
+        """Return this problem with the name of its check."""
         return replace(self, check=check)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked.
+    """The data to check.
 
     Attributes:
-        image: The description as this build sees it.
-        document: The whole description, other profiles and types included.
-        tree: The document with nothing but what the image is made of; has the line numbers.
-        host: What is known of this host.
-        boot_image: The boot image that a ``kiwi`` initrd is built from, if it can be read.
+        image: The effective description.
+        document: The whole description, including other profiles and types.
+        tree: The document reduced to the effective description, with line numbers.
+        host: Facts about this host.
+        boot_image: Description of the boot image of a ``kiwi`` initrd, if it can be read.
     """
 
     image: ImageDescription
@@ -59,26 +59,26 @@ class Subject:
 
     @property
     def kind(self) -> ImageKind | None:
-        """The kind of image; ``None`` for one that kiwinb does not make."""
+        """The image kind; ``None`` if kiwinb does not support it."""
         return IMAGE_KINDS.get(self.image.type.image)
 
     def is_a(self, form: Form) -> bool:
-        """Whether the image is of that form."""
+        """Tell whether the image has a form."""
         return self.kind is not None and self.kind.form == form
 
     def elements(self, path: str) -> Iterator[etree._Element]:
-        """The elements of the effective description at a path below ``<image>``."""
+        """Yield the elements of the effective description at a path below ``<image>``."""
         return self.tree.getroot().iterfind(path)
 
     def at(self, path: str, /, **attributes: str | None) -> Location:
-        """Where the description says something.
+        """Find the location of an element in the description.
 
         Args:
-            path: Of the element, below ``<image>``.
-            attributes: What its attributes are, when there may be several.
+            path: Path of the element below ``<image>``.
+            attributes: Attributes of the element, if there may be several elements.
 
         Returns:
-            The place of the element; that of the nearest element around it when it is not there.
+            The location of the element, or of its nearest ancestor if it does not exist.
         """
         while path:
             for element in self.elements(path):
@@ -89,7 +89,7 @@ class Subject:
 
     @property
     def type(self) -> Location:
-        """Where the selected ``<type>`` is."""
+        """Location of the selected ``<type>``."""
         return self.at("preferences/type")
 
     @property
@@ -100,10 +100,10 @@ class Subject:
 
 
 class CheckErrors(CheckError):
-    """What the checks found, all of it at once.
+    """All problems that the checks found.
 
     Args:
-        problems: At least one.
+        problems: The problems, at least one.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:

@@ -9,7 +9,7 @@ from kiwinb.checks import CHECKS, NOT_NEEDED
 
 
 def markdown() -> str:
-    """The text of ``docs/checks.md``."""
+    """Return the text of ``docs/checks.md``."""
     lines = [
         "# Runtime checks",
         "",

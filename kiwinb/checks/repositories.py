@@ -7,28 +7,28 @@ from collections.abc import Iterator
 from kiwinb.checks.problem import Problem, Subject
 
 _PUBLIC = ("http", "https", "ftp", "mirror", "obs")
-"""Schemes of places that the running image can reach; an alias stands for one of them."""
+"""Schemes of places that the running image may reach."""
 
 
 def repositories_configured(subject: Subject) -> Iterator[Problem]:
-    """Packages come from somewhere."""
+    """Packages are installed from repositories."""
     if not any(item.used_for_build for item in subject.image.repositories):
-        there = "only for the image itself" if subject.image.repositories else "not there"
+        why = "all are for the image itself" if subject.image.repositories else "there are none"
         yield Problem(
-            f"the image has no repository to install packages from: they are {there}",
+            f"the image has no repository to install packages from: {why}",
             "Add a <repository>, or give --add-repo.",
             subject.at("repository"),
         )
 
 
 def image_include_repos_publicly_resolvable(subject: Subject) -> Iterator[Problem]:
-    """A repository that the image itself has must not be a place on the build host."""
+    """A repository that is configured in the image must not be on the build host."""
     for item in subject.image.repositories:
         scheme, colon, _ = item.path.partition(":")
         if item.included_in_image and (scheme if colon else "") not in _PUBLIC:
             yield Problem(
                 f"the repository {item.alias or item.path} is to be in the image, "
                 f"but {item.path} is a place on this host",
-                "Name a place on the network, or drop imageinclude and imageonly.",
+                "Name a place on the network, or remove imageinclude and imageonly.",
                 subject.at("repository/source", path=item.path),
             )

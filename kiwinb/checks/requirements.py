@@ -1,4 +1,4 @@
-"""Which tools of the host the build of a description calls; its plug-ins say so."""
+"""Find out which programs of the host a build needs, by asking the plug-ins that it uses."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from kiwinb.packages import MANAGERS
 from kiwinb.sandbox.tools import TOOLS
 
 ALWAYS = ("cp",)
-"""Tools that all builds call."""
+"""Programs that all builds call."""
 
 
 def tools_for(image: ImageDescription) -> dict[str, str]:
-    """What each host tool is needed for, by its name.
+    """Return the programs of the host that a build needs, with their purposes.
 
-    Tools that a build takes from the root tree are not in it, nor those that it can do without.
+    Programs of the root tree and optional programs are not included.
     """
     needed = dict.fromkeys(ALWAYS, "root trees")
     manager = image.preferences.packagemanager or ""
@@ -31,10 +31,10 @@ def tools_for(image: ImageDescription) -> dict[str, str]:
 
 
 def packages_of(tools: Iterable[str]) -> tuple[str, ...]:
-    """The Debian packages that hold the tools, sorted; a tool of no known package is left out."""
+    """Return the Debian packages with the tools, sorted; tools of unknown packages are ignored."""
     return tuple(sorted({TOOLS[name] for name in tools if name in TOOLS}))
 
 
 def install_command(tools: Iterable[str]) -> str:
-    """The command that installs the tools on Debian and Ubuntu."""
+    """Return the command that installs tools on Debian and Ubuntu."""
     return f"sudo apt-get install {' '.join(packages_of(tools))}"

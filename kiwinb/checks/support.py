@@ -1,4 +1,4 @@
-"""Checks of what kiwinb can make, and of the tools that this host has for it."""
+"""Checks of whether kiwinb supports the image, and of the tools of this host."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kiwinb.packages import MANAGERS
 
 
 def image_type_supported(subject: Subject) -> Iterator[Problem]:
-    """The image is one that kiwinb makes."""
+    """The image type has to be one that kiwinb supports."""
     if subject.image.type.image not in IMAGE_KINDS:
         yield Problem(
             f"images of type {subject.image.type.image} cannot be made yet",
@@ -21,7 +21,7 @@ def image_type_supported(subject: Subject) -> Iterator[Problem]:
 
 
 def image_kind_refuses_nothing(subject: Subject) -> Iterator[Problem]:
-    """The image kind makes all that the description asks of it."""
+    """The image kind has to support everything that the description asks for."""
     kind = IMAGE_KINDS.get(subject.image.type.image)
     for refusal in kind.refusals(subject.image) if kind else ():
         yield Problem(
@@ -32,7 +32,7 @@ def image_kind_refuses_nothing(subject: Subject) -> Iterator[Problem]:
 
 
 def package_manager_supported(subject: Subject) -> Iterator[Problem]:
-    """The packages are ones that kiwinb installs."""
+    """The package manager has to be one that kiwinb supports."""
     name = subject.image.preferences.packagemanager
     if name not in MANAGERS:
         yield Problem(
@@ -43,7 +43,7 @@ def package_manager_supported(subject: Subject) -> Iterator[Problem]:
 
 
 def host_tools_installed(subject: Subject) -> Iterator[Problem]:
-    """This host has the tools; those of containers are container_tool_chain_installed's."""
+    """Builds need tools; ``container_tool_chain_installed`` covers those of containers."""
     if subject.is_a("container"):
         return
     needed = tools_for(subject.image)
@@ -57,7 +57,7 @@ def host_tools_installed(subject: Subject) -> Iterator[Problem]:
 
 
 def host_tools_suffice(subject: Subject) -> Iterator[Problem]:
-    """The tools that this host has are new enough for what the description asks of them."""
+    """The tools of this host may be too old for what the description asks for."""
     for lack in subject.host.lacking:
         yield Problem(
             lack,
@@ -67,11 +67,11 @@ def host_tools_suffice(subject: Subject) -> Iterator[Problem]:
 
 
 def foreign_architecture_runs_here(subject: Subject) -> Iterator[Problem]:
-    """Programs of the root tree run on this host: it has that architecture, or emulates it."""
+    """This host has to run programs of the root tree, natively or with an emulator."""
     error = subject.host.foreign
     if error is not None:
         yield Problem(
             error.problem,
-            error.remedy or f"Build on a host that is {subject.image.arch}.",
+            error.remedy or f"Build on a host with the architecture {subject.image.arch}.",
             subject.type,
         )
