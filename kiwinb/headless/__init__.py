@@ -1,1 +1,1 @@
-"""Recipe notebooks, executed with nobody in front of them; one module per part of a run."""
+"""Execute recipe notebooks without a user."""

@@ -1,4 +1,4 @@
-"""Why a run did not pass, with the log of the cell that it ended at."""
+"""Describe why a run failed, with the log of the cell at which it ended."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _TAIL = 20
 def failure_of(
     run: NotebookRun, ending: Ending, number: int | None, cell: nbformat.NotebookNode | None
 ) -> Failure:
-    """The failure that ends a run.
+    """Describe the failure that ends a run.
 
     Args:
         run: The run so far.
         ending: How the cell ended, or what ended the run between two cells.
         number: Number of the cell; ``None`` between two cells.
-        cell: The cell with its outputs.
+        cell: The cell with its outputs; ``None`` between two cells.
     """
     if number is None or cell is None:
         what = {"timeout": "the run took longer than it may", "interrupted": "it was interrupted"}
@@ -41,7 +41,7 @@ def failure_of(
 
 
 def unmet(run: NotebookRun) -> Failure | None:
-    """The failure of a run all of whose cells ended well, when expectations do not hold."""
+    """Describe the failure of a run whose cells succeeded; ``None`` if all expectations hold."""
     missed = [item for item in run.expectations if not item.passed]
     if not missed:
         return None
@@ -53,7 +53,7 @@ def unmet(run: NotebookRun) -> Failure | None:
 
 
 def annotation(failure: Failure, cell: Cell) -> str:
-    """Markdown that stands in the executed notebook before the cell that failed."""
+    """Return the Markdown text to insert into the executed notebook before the failed cell."""
     took = "" if cell.seconds is None else f" after {cell.seconds:.1f} s"
     lines = [f"**The run ended at this cell{took}** ({failure.kind})", ""]
     lines += ["````text", *failure.problem.splitlines(), "````"]

@@ -1,7 +1,7 @@
-"""A run as JUnit XML: a case per code cell, and one per expectation.
+"""Write runs as JUnit XML, with a test case for each code cell and each expectation.
 
-The form is the one that CI systems read; see
-https://github.com/testmoapp/junitxml for what they agree on.
+Source of the format: https://github.com/testmoapp/junitxml, which documents what CI systems
+support.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_junit(file: Path, runs: Iterable[tuple[str, NotebookRun]]) -> None:
-    """Write a suite for each run.
+    """Write a test suite for each run.
 
     Args:
-        file: Where; replaced when it is there.
-        runs: Name of the suite, and the run.
+        file: The file to write; an existing one is replaced.
+        runs: Name of each suite, and its run.
     """
     root = ET.Element("testsuites", name="kiwinb")
     suites = [_suite(name, run) for name, run in runs]
@@ -86,7 +86,7 @@ def _cell_case(suite: str, run: NotebookRun, cell: Cell) -> ET.Element:
 
 
 def _failed(failure: Failure) -> ET.Element:
-    """A failure where the cell raised, an error where something else ended it."""
+    """Make a ``failure`` if the cell raised an exception, or an ``error`` for other reasons."""
     element = ET.Element(
         "failure" if failure.kind == "error" else "error",
         type=failure.kind,
@@ -113,5 +113,5 @@ def _expectation_case(suite: str, item: Expectation) -> ET.Element:
 
 
 def _legal(text: str) -> str:
-    """The text without characters that XML does not allow."""
+    """Replace characters that XML does not allow."""
     return _ILLEGAL.sub("\ufffd", text)

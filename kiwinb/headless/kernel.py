@@ -1,4 +1,4 @@
-"""A kernel that executes the cells of a notebook one by one, and that can be stopped."""
+"""Execute the cells of a notebook one by one in a kernel that can be stopped."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from kiwinb.errors import NotebookError
 
 GRACE = 20.0
-"""Seconds that an interrupted cell has to clean up before its kernel is killed."""
+"""Time in seconds that an interrupted cell has to clean up before its kernel is killed."""
 
 _POLL = 0.5
 _SOCKET_PATH = 90
-"""Bytes that the path of a socket may have, the number behind it left out; see unix(7)."""
+"""Largest length in bytes of the path of a socket, without the number at its end; see unix(7)."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a cell ended that did not run to its end.
+    """The reason why a cell did not run to its end.
 
     Attributes:
-        kind: As :class:`~kiwinb.headless.result.Failure` has it.
-        problem: What to tell of it; empty when the kind says all.
+        kind: Kind, as in :class:`~kiwinb.headless.result.Failure`.
+        problem: Description; empty if the kind is sufficient.
     """
 
     kind: Literal["error", "timeout", "died", "interrupted"]
@@ -44,7 +44,13 @@ class Ending:
 
 
 class StopRequest:
-    """Whether this process has been asked to stop, and by which signal."""
+    """A request to stop the run, and the signal that caused it.
+
+    Attributes:
+        signal: Number of the first signal; ``None`` if there was none.
+        asked: Set when the run should stop.
+        at_once: Set when the run should stop without cleaning up.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -52,10 +58,10 @@ class StopRequest:
         self.at_once = asyncio.Event()
 
     def ask(self, number: int | None = None) -> None:
-        """Ask to stop; asked twice, it stops at once.
+        """Request to stop; a second request means to stop without cleaning up.
 
         Args:
-            number: Of the signal that asks.
+            number: Number of the signal that causes the request.
         """
         if self.asked.is_set():
             self.at_once.set()
@@ -64,7 +70,7 @@ class StopRequest:
 
     @asynccontextmanager
     async def by_file(self, file: Path | None) -> AsyncIterator[None]:
-        """Have the appearance of a file ask."""
+        """Request to stop when a file appears, until the context ends."""
         if file is None:
             yield
             return
@@ -81,7 +87,10 @@ class StopRequest:
 
     @contextmanager
     def by_signals(self) -> Iterator[None]:
-        """Have SIGINT, SIGTERM and SIGHUP ask, where this is the main thread."""
+        """Request to stop on SIGINT, SIGTERM and SIGHUP, until the context ends.
+
+        Outside the main thread, this does nothing.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -99,16 +108,16 @@ class StopRequest:
 
 
 class Kernel:
-    """The kernel of one run; an asynchronous context manager.
+    """The kernel of a run; an asynchronous context manager.
 
     Args:
-        notebook: Its cells are executed, and their outputs put into them.
+        notebook: The notebook; outputs are stored in its cells.
         directory: Working directory of the kernel.
-        environment: Its environment variables.
-        scratch: An empty directory for its sockets, of this user alone.
-        stop: Ends a running cell.
-        name: Of the kernel; the notebook says it when ``None``.
-        on_line: Takes the last line of what a cell prints.
+        environment: Environment variables of the kernel.
+        scratch: An empty directory for its sockets, to which only this user has access.
+        stop: Request that interrupts a running cell.
+        name: Name of the kernel; ``None`` for the one that the notebook names.
+        on_line: Called with the last line whenever a cell prints something.
 
     Raises:
         NotebookError: The kernel cannot be started.
@@ -146,7 +155,7 @@ class Kernel:
             connection = self._scratch / "kernel.json"
             manager.connection_file = str(connection)
             if len(os.fsencode(connection)) < _SOCKET_PATH:
-                manager.transport = "ipc"  # where nobody else can listen or talk
+                manager.transport = "ipc"  # other users have no access to it
             await client.async_start_new_kernel(env=self._environment)
             await client.async_start_new_kernel_client()
         except NoSuchKernel as error:
@@ -171,21 +180,21 @@ class Kernel:
         if channels is not None:
             channels.stop_channels()
         if manager is not None and manager.has_kernel:
-            with suppress(RuntimeError):  # it ended by itself meanwhile
+            with suppress(RuntimeError):  # it has ended by itself
                 await ensure_async(manager.shutdown_kernel(now=True))
             await ensure_async(manager.cleanup_resources())
         client.kc = client.km = None
 
     async def execute(self, index: int, number: int, timeout: float | None) -> Ending | None:
-        """Execute the cell at a position of the notebook.
+        """Execute a cell of the notebook.
 
         Args:
-            index: The position.
-            number: Its execution count.
-            timeout: Seconds it may take.
+            index: Index of the cell in the notebook.
+            number: Execution count of the cell.
+            timeout: Time limit in seconds; ``None`` for no limit.
 
         Returns:
-            How it ended; ``None`` when it ran to its end.
+            Why the cell did not run to its end; ``None`` if it did.
         """
         cell = self._notebook.cells[index]
         running = asyncio.ensure_future(
@@ -226,12 +235,12 @@ class Kernel:
                 running.cancel()
             await asyncio.wait({running}, timeout=5.0)
             if running.done() and not running.cancelled():
-                running.exception()  # KeyboardInterrupt, as we wanted
+                running.exception()  # a KeyboardInterrupt, as intended
         finally:
             at_once.cancel()
 
     def _keep_widgets(self) -> None:
-        """Put the widgets' state into the notebook, beside that of a former run."""
+        """Add the state of widgets to that of the former run in the notebook."""
         self._client.set_widgets_metadata()
         state = _widget_state(self._notebook)
         merged = {**self._widgets, **state}
@@ -250,7 +259,7 @@ def _widget_state(notebook: nbformat.NotebookNode) -> dict[str, Any]:
 
 
 class _Client(NotebookClient):
-    """nbclient's, which tells of lines while a cell prints them."""
+    """nbclient's client, extended to report lines while a cell prints them."""
 
     on_line: Callable[[str], None]
 

@@ -1,4 +1,4 @@
-"""The files that tell of a run: report, JUnit XML, and the directory of artefacts."""
+"""Write the files that describe a run: report, JUnit XML and a directory of artefacts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kiwinb.results.artefacts import Artefact, Collected, collect, with_results
 
 @dataclass(frozen=True)
 class OutcomeFiles:
-    """Where the files are wanted; those that are ``None`` are not.
+    """Paths of the files to write; ``None`` for files that are not needed.
 
     Attributes:
-        report: HTML report.
-        junit: JUnit XML.
-        artefacts: Directory of all artefacts, report, JUnit XML and notebook included.
+        report: Path of the HTML report.
+        junit: Path of the JUnit XML.
+        artefacts: Directory of all artefacts, including report, JUnit XML and notebook.
     """
 
     report: Path | None = None
@@ -32,14 +32,14 @@ def write_outcome(run: NotebookRun, files: OutcomeFiles) -> tuple[Collected, ...
     """Write the files of a run.
 
     Returns:
-        What the directory of artefacts holds.
+        The files in the directory of artefacts.
 
     Raises:
         HostError: The directory of artefacts cannot be written to, or is full.
     """
     suite = [(run.recipe.stem, run)]
     collected: tuple[Collected, ...] = ()
-    from kiwinb.headless.report import write_report  # nbconvert takes long to import
+    from kiwinb.headless.report import write_report  # importing nbconvert is slow
 
     if files.artefacts is not None:
         with tempfile.TemporaryDirectory(prefix="kiwinb-run-") as scratch:

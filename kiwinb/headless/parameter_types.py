@@ -1,4 +1,4 @@
-"""The types of parameters: what an annotation means, and which values are of it."""
+"""Types of parameters: evaluate annotations, and check and convert values."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _FALSE = ("false", "no", "off", "0")
 
 
 def type_named(text: str) -> Any:
-    """The type that a text names; ``Any`` when it names none that is known here."""
+    """Return the type that a text names; ``Any`` if it is not a known type."""
     try:
         return type_of(ast.parse(text, mode="eval").body)
     except SyntaxError:
@@ -55,7 +55,7 @@ def type_named(text: str) -> Any:
 
 
 def type_of(node: ast.expr) -> Any:
-    """The type that an annotation means, as far as it is one of those that can be checked."""
+    """Return the type that an annotation means; ``Any`` if it is not a known type."""
     if isinstance(node, ast.Constant):
         if node.value is None:
             return type(None)
@@ -84,7 +84,7 @@ def type_of(node: ast.expr) -> Any:
 
 
 def type_of_default(node: ast.expr) -> Any:
-    """The type of a literal; ``Any`` when it is none, or ``None``."""
+    """Return the type of a literal; ``Any`` for ``None`` and for other expressions."""
     try:
         value = ast.literal_eval(node)
     except (ValueError, SyntaxError):
@@ -93,7 +93,7 @@ def type_of_default(node: ast.expr) -> Any:
 
 
 def readings(type_: Any, text: str) -> Iterator[Any]:
-    """What a text of the command line may mean, the likeliest first."""
+    """Yield possible values of a text from the command line, the most likely first."""
     allowed = _alternatives(type_)
     if str in allowed and not set(allowed) - {str, type(None)}:
         if type(None) in allowed and text == "None":
@@ -119,7 +119,7 @@ def _alternatives(type_: Any) -> tuple[Any, ...]:
 
 
 def is_of(value: Any, type_: Any) -> bool:
-    """Whether a value is of a type; lists pass for tuples and sets, as YAML has no others."""
+    """Tell whether a value has a type; lists count as tuples and sets, which YAML does not have."""
     if type_ is Any:
         return True
     origin, arguments = typing.get_origin(type_), typing.get_args(type_)
@@ -134,7 +134,7 @@ def is_of(value: Any, type_: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    if kind in (tuple, set):  # YAML and TOML have lists alone
+    if kind in (tuple, set):  # YAML and TOML have only lists
         kind = (kind, list)
     if not isinstance(value, kind):
         return False
@@ -150,7 +150,7 @@ def is_of(value: Any, type_: Any) -> bool:
 
 
 def as_type(value: Any, type_: Any) -> Any:
-    """The value as the notebook is to have it."""
+    """Convert a value to the type that the notebook expects, such as a list to a tuple."""
     for item in _alternatives(type_):
         kind = typing.get_origin(item) or item
         if kind is float and isinstance(value, int) and int not in _alternatives(type_):
@@ -163,7 +163,7 @@ def as_type(value: Any, type_: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """YAML's data with dates as the text that they are written in."""
+    """Replace dates in data from YAML by text in ISO 8601 form."""
     if isinstance(value, dict):
         return {plain(key): plain(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,14 +1,14 @@
 """Parameters of a recipe, after papermill's convention.
 
-The cell tagged ``parameters`` assigns the defaults. Each assignment there is a parameter: its
-type is the annotation, or a ``# type: …`` comment, or else the type of the default; the comment
-behind it is its help::
+The cell tagged ``parameters`` assigns the defaults. Each assignment in it defines a parameter. Its
+type is the annotation, or that in a ``# type: …`` comment, or else the type of the default. The
+comment after it is its help::
 
     size: int = 4          # size of the disk in GiB
     profiles: list[str] = []
     name = "server"        # type: str name of the host
 
-Given values stand in a cell tagged ``injected-parameters`` behind that one. See
+Given values are assigned in a cell tagged ``injected-parameters``, which follows that cell. See
 https://papermill.readthedocs.io/en/latest/usage-parameterize.html.
 """
 
@@ -47,11 +47,11 @@ class Parameter:
     """A parameter of a recipe.
 
     Attributes:
-        name: Its name.
-        type_name: Its type as it is written; ``""`` when nothing tells.
+        name: Name of the parameter.
+        type_name: Its type as written; ``""`` if unknown.
         default: Source text of its default.
-        help: The comment behind it.
-        type: What its values must be; ``Any`` when that is not known here.
+        help: Comment after the assignment.
+        type: Type that values must have; ``Any`` if unknown.
     """
 
     name: str
@@ -63,16 +63,16 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Given:
-    """A value that was given on a command line: text, to be read as the parameter's type says."""
+    """A value from a command line: text to be read according to the type of the parameter."""
 
     text: str
 
 
 def recipe_parameters(notebook: nbformat.NotebookNode, recipe: Path) -> tuple[Parameter, ...]:
-    """The parameters of a notebook, in order; none when no cell is tagged ``parameters``.
+    """Return the parameters of a notebook, in order; none if no cell is tagged ``parameters``.
 
     Raises:
-        NotebookError: That cell is not plain Python.
+        NotebookError: The cell is not plain Python.
     """
     place = find_tagged(notebook, PARAMETERS)
     if place is None:
@@ -83,7 +83,7 @@ def recipe_parameters(notebook: nbformat.NotebookNode, recipe: Path) -> tuple[Pa
     except (SyntaxError, tokenize.TokenError) as error:
         raise NotebookError(
             f"{recipe}: the cell tagged '{PARAMETERS}' cannot be read: {error}",
-            remedy="It is to hold plain Python assignments, without magics.",
+            remedy="It should have plain Python assignments, without magics.",
         ) from None
     return tuple(found.values())
 
@@ -91,15 +91,15 @@ def recipe_parameters(notebook: nbformat.NotebookNode, recipe: Path) -> tuple[Pa
 def resolve(
     parameters: Sequence[Parameter], given: Mapping[str, Any], recipe: Path
 ) -> dict[str, Any]:
-    """The values to inject, checked against the parameters of a recipe.
+    """Check given values against the parameters of a recipe; return the values to inject.
 
     Args:
-        parameters: Those of the recipe.
-        given: Values by name; text of a command line is in a :class:`Given`.
+        parameters: The parameters of the recipe.
+        given: Values, by name; text from a command line is a :class:`Given`.
         recipe: The notebook, for messages.
 
     Raises:
-        NotebookError: There is no such parameter, or a value is of the wrong type.
+        NotebookError: There is no such parameter, or a value has the wrong type.
     """
     known = {parameter.name: parameter for parameter in parameters}
     if given and not known:
@@ -117,10 +117,10 @@ def resolve(
 
 
 def read_parameter_file(file: Path) -> dict[str, Any]:
-    """Values in a YAML file, one mapping.
+    """Read values from a YAML file with one mapping.
 
     Raises:
-        NotebookError: It cannot be read.
+        NotebookError: The file cannot be read, or is not a mapping of names to values.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -132,31 +132,35 @@ def read_parameter_file(file: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
-    """Values in YAML text, one mapping.
+    """Read values from YAML text with one mapping.
+
+    Args:
+        text: The text.
+        where: Where it comes from, for messages.
 
     Raises:
-        NotebookError: It is no mapping of names.
+        NotebookError: The text is not a mapping of names to values.
     """
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise NotebookError(
-            f"the parameters in {where} are no valid YAML: {reason}",
+            f"the parameters in {where} are not valid YAML: {reason}",
             remedy="Write them as NAME: VALUE.",
         ) from None
     if data is None:
         return {}
     if not isinstance(data, dict) or not all(isinstance(name, str) for name in data):
         raise NotebookError(
-            f"the parameters in {where} are no mapping of names to values",
-            remedy="Write them as NAME: VALUE, one a line.",
+            f"the parameters in {where} are not a mapping of names to values",
+            remedy="Write them as NAME: VALUE, one on each line.",
         )
     return {name: plain(value) for name, value in data.items()}
 
 
 def inject(notebook: nbformat.NotebookNode, values: Mapping[str, Any]) -> None:
-    """Put values into the cell behind the one with the defaults, in place of what is there."""
+    """Add a cell with values after that with the defaults, replacing a former one."""
     place = find_tagged(notebook, PARAMETERS)
     if place is None or not values:
         return
@@ -170,7 +174,7 @@ def inject(notebook: nbformat.NotebookNode, values: Mapping[str, Any]) -> None:
 
 
 def find_tagged(notebook: nbformat.NotebookNode, tag: str) -> int | None:
-    """Position of the first cell with a tag."""
+    """Return the index of the first cell with a tag; ``None`` if there is none."""
     for index, cell in enumerate(notebook.cells):
         if tag in cell.metadata.get("tags", []):
             return index
@@ -207,7 +211,7 @@ def _parse(source: str) -> Iterator[Parameter]:
 
 
 def _comments(source: str) -> dict[int, str]:
-    """The comment on each line that has one."""
+    """Return the comments in a source, by line."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return {
         token.start[0]: token.string.lstrip("#").strip()
@@ -217,7 +221,7 @@ def _comments(source: str) -> dict[int, str]:
 
 
 def _split_comment(comment: str) -> tuple[str, str]:
-    """The type that a comment ``type: TYPE HELP`` names, and its help."""
+    """Split a comment ``type: TYPE HELP`` into type and help; the type may be missing."""
     match = re.match(r"type:\s*(?P<type>[\w.]+(?:\[[^#]*\])?)\s*[-:,#]?\s*(?P<help>.*)", comment)
     return (match["type"], match["help"]) if match else ("", comment)
 
@@ -234,13 +238,13 @@ def _value(parameter: Parameter, given: Any, recipe: Path) -> Any:
     elif is_of(value, parameter.type):
         return as_type(value, parameter.type)
     raise NotebookError(
-        f"{recipe}: the parameter {parameter.name} is to be {parameter.type_name}, not {value!r}",
+        f"{recipe}: the parameter {parameter.name} has to be {parameter.type_name}, not {value!r}",
         remedy=f"Its default is {parameter.default}.",
     )
 
 
 def literal(value: Any) -> str:
-    """Python source of a value."""
+    """Return Python source for a value."""
     if isinstance(value, Path):
         return f"__import__('pathlib').Path({str(value)!r})"
     if isinstance(value, float) and not math.isfinite(value):

@@ -1,7 +1,7 @@
-"""What the cells of a running recipe tell the runner: artefacts and expectations.
+"""Receive records of artefacts and expectations from the cells of a running recipe.
 
-The kernel appends lines of JSON to files that environment variables name; after each cell the
-runner reads what is new.
+The kernel appends lines of JSON to files that environment variables name. After each cell, the
+runner reads the new lines.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from kiwinb.headless.result import Expectation
 from kiwinb.results.artefacts import RECORD_VARIABLE, Artefact
 
 EXPECTATIONS_VARIABLE = "KIWINB_RECORD_EXPECTATIONS"
-"""Environment variable that names the file which expectations are appended to."""
+"""Environment variable that names the file to which the kernel appends expectations."""
 
 
 class Records:
-    """The files of one run.
+    """The files with the records of a run.
 
     Args:
         directory: An empty directory.
@@ -35,18 +35,32 @@ class Records:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The variables that name the files."""
+        """Environment variables that name the files."""
         return {variable: str(file) for variable, file in self._files.items()}
 
     def artefacts(self, cell: int) -> tuple[Artefact, ...]:
-        """Those that were recorded since the last call, by the cell of this number."""
+        """Return the artefacts recorded since the last call, as artefacts of a cell.
+
+        Args:
+            cell: Number of the cell.
+
+        Raises:
+            NotebookError: A line is not a record.
+        """
         return tuple(
             Artefact(Path(str(item["path"])), str(item.get("kind", "file")), cell)
             for item in self._new(RECORD_VARIABLE, "path")
         )
 
     def expectations(self, cell: int) -> tuple[Expectation, ...]:
-        """Those that were recorded since the last call, by the cell of this number."""
+        """Return the expectations recorded since the last call, as expectations of a cell.
+
+        Args:
+            cell: Number of the cell.
+
+        Raises:
+            NotebookError: A line is not a record.
+        """
         return tuple(
             Expectation(
                 str(item["what"]),
@@ -65,7 +79,7 @@ class Records:
         with file.open("rb") as lines:
             lines.seek(self._read[variable])
             data = lines.read()
-        end = data.rfind(b"\n") + 1  # a killed kernel may leave half a line
+        end = data.rfind(b"\n") + 1  # a killed kernel may leave an incomplete line
         self._read[variable] += end
         return [_item(line, required) for line in data[:end].splitlines()]
 
@@ -77,4 +91,4 @@ def _item(line: bytes, required: str) -> dict[str, Any]:
             return dict(item)
     except (ValueError, TypeError):
         pass
-    raise NotebookError(f"a cell recorded what is no record: {line.decode(errors='replace')}")
+    raise NotebookError(f"a cell wrote an invalid record: {line.decode(errors='replace')}")

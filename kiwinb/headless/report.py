@@ -1,7 +1,7 @@
-"""The report of a run: the executed notebook as one HTML file that needs no network.
+"""Write the report of a run: the executed notebook as an HTML file that needs no network.
 
-nbconvert renders the cells. Its templates load RequireJS, MathJax and Mermaid from hosts on the
-Internet; ours leaves these out, and shows of each output its static form.
+nbconvert renders the cells. Its own templates load RequireJS, MathJax and Mermaid from the
+Internet. kiwinb's template leaves them out, and shows the static form of each output.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _FORMS = [
 
 
 def write_report(file: Path, run: NotebookRun, artefacts: Sequence[Collected]) -> None:
-    """Write the report of a run, with what it came to at its head.
+    """Write the report of a run, with a summary at the top.
 
     Args:
-        file: Where; replaced when it is there.
+        file: The file to write; an existing one is replaced.
         run: The run; its output notebook is read.
-        artefacts: What was collected of it; when empty, what its cells recorded is listed.
+        artefacts: Collected artefacts to list; if empty, those that the cells recorded are listed.
     """
     notebook = nbformat.read(run.output, as_version=4)
     shown = [
@@ -54,14 +54,14 @@ def write_report(file: Path, run: NotebookRun, artefacts: Sequence[Collected]) -
 
 
 def to_html(notebook: nbformat.NotebookNode, resources: dict[str, object]) -> str:
-    """A notebook as HTML that refers to nothing outside of itself.
+    """Convert a notebook to self-contained HTML.
 
     Args:
-        notebook: It is left as it is.
-        resources: What the template is given; ``kiwinb`` may hold a run for its head.
+        notebook: The notebook, which is not changed.
+        resources: Data for the template; ``kiwinb`` may hold a run for the summary at the top.
     """
     quiet = logging.getLogger("kiwinb.report")
-    quiet.setLevel(logging.ERROR)  # nbconvert warns of alternative texts that are missing
+    quiet.setLevel(logging.ERROR)  # nbconvert warns about missing alternative texts
     exporter = HTMLExporter(
         template_name="lab",
         embed_images=True,
@@ -75,7 +75,7 @@ def to_html(notebook: nbformat.NotebookNode, resources: dict[str, object]) -> st
 
 
 def _static(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook with outputs that need no live kernel and no scripts from elsewhere."""
+    """Copy a notebook, keeping only outputs that need neither a kernel nor external scripts."""
     static = copy.deepcopy(notebook)
     static.metadata.pop("widgets", None)
     for cell in static.cells:

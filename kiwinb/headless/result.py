@@ -1,4 +1,4 @@
-"""What a headless run of a recipe is told to be, while it goes on and when it has ended."""
+"""The record of a headless run of a recipe, during and after the run."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ class Cell:
     """A code cell of a run.
 
     Attributes:
-        number: What stands in ``In [number]`` of the executed notebook, from 1.
-        title: Its first line of code, or the heading that stands before it.
+        number: Number in ``In [number]`` of the executed notebook, from 1.
+        title: The heading right before it, or else its first line of code.
         source: SHA-256 of its source.
-        state: ``resumed`` when it ran before and was executed again for what follows it.
-        seconds: How long it took, in this run.
+        state: State of the cell; ``resumed`` if it ran in a former run and was executed again for
+            the cells after it.
+        seconds: Run time in this run, in seconds.
     """
 
     number: int
@@ -40,13 +41,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Expectation:
-    """Something that a recipe expects of its appliance, and what was measured.
+    """Something that a recipe expects of its appliance, with the measured value.
 
     Attributes:
-        what: In words, for example ``image size``.
-        expected: The bound, as text.
-        measured: The value, as text.
-        passed: It holds.
+        what: Description, for example ``image size``.
+        expected: The limit, as text.
+        measured: The measured value, as text.
+        passed: Whether the expectation holds.
         cell: Number of the cell that measured it.
     """
 
@@ -59,15 +60,15 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run did not pass.
+    """The reason why a run did not pass.
 
     Attributes:
-        kind: ``error`` (a cell raised), ``expectation``, ``timeout``, ``died`` (the kernel did) or
-            ``interrupted``.
-        cell: Number of the cell; ``None`` when none was running.
-        problem: In one sentence or line.
-        log: The last lines that the cell printed.
-        traceback: The traceback that the cell shows.
+        kind: ``error`` (a cell raised an exception), ``expectation``, ``timeout``, ``died`` (the
+            kernel died) or ``interrupted``.
+        cell: Number of the cell; ``None`` if no cell was running.
+        problem: Description in one sentence or line.
+        log: Last lines that the cell printed.
+        traceback: Traceback that the cell shows.
     """
 
     kind: FailureKind
@@ -84,18 +85,18 @@ class NotebookRun:
     Attributes:
         recipe: The notebook.
         output: The executed notebook.
-        state: Whether it passed.
-        parameters: The values that were given, as Python source.
+        state: State of the run.
+        parameters: Given values of parameters, as Python source.
         cells: The code cells, in order.
-        expectations: What was expected, in order.
-        artefacts: What the cells made, in order.
+        expectations: The expectations, in order.
+        artefacts: The artefacts of the cells, in order.
         failure: Why it did not pass.
         signal: Number of the signal that interrupted it.
-        seconds: How long it took.
-        started: When it began, as ISO 8601 text.
-        resumed: Number of the cell at which it went on, when it was resumed; one more than there
-            are cells when all had passed before.
-        token: Names the matrix that it is part of.
+        seconds: Run time in seconds.
+        started: Start time, as ISO 8601 text.
+        resumed: Number of the cell at which a resumed run continued. If all cells had passed
+            before, it is one more than the number of cells.
+        token: Token of the matrix run to which it belongs.
     """
 
     recipe: Path
@@ -114,31 +115,31 @@ class NotebookRun:
 
     @property
     def images(self) -> tuple[Path, ...]:
-        """Paths of the images that its cells delivered, in order."""
+        """Paths of the images that the cells delivered, in order."""
         return tuple(item.path for item in self.artefacts if item.kind == "image")
 
     @property
     def passed(self) -> bool:
-        """All cells ran, and all that is expected holds."""
+        """Whether all cells succeeded and all expectations hold."""
         return self.state == "passed"
 
     def cell(self, number: int) -> Cell:
-        """The cell of a number."""
+        """Return a cell by its number."""
         return self.cells[number - 1]
 
     def with_cell(self, number: int, **changes: Any) -> NotebookRun:
-        """The same with a cell changed."""
+        """Return this run with changes to a cell."""
         cells = list(self.cells)
         cells[number - 1] = replace(cells[number - 1], **changes)
         return replace(self, cells=tuple(cells))
 
     def error(self) -> KiwinbError | None:
-        """What to tell the user when it did not pass."""
+        """Return the error for the user; ``None`` if the run did not fail."""
         failure = self.failure
         if failure is None:
             return None
         where = "" if failure.cell is None else f"cell {_named(self.cell(failure.cell))}: "
-        again = f"Everything up to there is in {self.output}; --resume goes on from it."
+        again = f"Everything up to there is in {self.output}; --resume continues from there."
         said = "".join(f"\n  | {line}" for line in failure.log)
         match failure.kind:
             case "expectation":
@@ -150,12 +151,12 @@ class NotebookRun:
 
 @dataclass(frozen=True)
 class CellEvent:
-    """Something happened to a cell of a run.
+    """An event of a cell in a run: it starts, prints or ends.
 
     Attributes:
-        cell: The cell, in its new state; it ends when it has ``seconds``.
-        total: How many code cells there are.
-        line: The last line that the running cell printed, when the event is that.
+        cell: The cell in its new state; it has ``seconds`` if it ends.
+        total: Number of code cells.
+        line: Last line that the cell printed; ``None`` if it starts or ends.
     """
 
     cell: Cell
@@ -171,17 +172,17 @@ def _named(cell: Cell) -> str:
 
 
 def source_digest(source: str) -> str:
-    """SHA-256 of the source of a cell."""
+    """Compute the SHA-256 of the source of a cell."""
     return hashlib.sha256(source.encode()).hexdigest()
 
 
 def plain_text(text: str) -> str:
-    """Text as it reads, without the codes that colour it on a terminal."""
+    """Remove terminal escape sequences, such as those for colours, from a text."""
     return _ANSI.sub("", text)
 
 
 def to_record(run: NotebookRun) -> dict[str, Any]:
-    """A run as JSON data."""
+    """Convert a run to JSON data."""
     data = asdict(run)
     data["recipe"], data["output"] = str(run.recipe), str(run.output)
     data["artefacts"] = [{**asdict(item), "path": str(item.path)} for item in run.artefacts]
@@ -189,10 +190,10 @@ def to_record(run: NotebookRun) -> dict[str, Any]:
 
 
 def from_record(data: Mapping[str, Any]) -> NotebookRun:
-    """The run that :func:`to_record` wrote.
+    """Convert JSON data from :func:`to_record` back to a run.
 
     Raises:
-        LookupError, TypeError, ValueError: It did not.
+        LookupError, TypeError, ValueError: The data is not a run, or has another format.
     """
     values = dict(data)
     if values.pop("format") != 1:

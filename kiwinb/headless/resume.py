@@ -1,10 +1,9 @@
-"""Go on with a run that did not pass, from its output notebook.
+"""Resume a run that did not pass, from its output notebook.
 
-The kernel of that run is gone and its variables with it, and nothing can bring them back in
-general. So the cells before the one that failed are executed again for the state they leave,
-which is cheap, because every build step that ran has its checkpoint; the outputs of the former
-run stay in the notebook. That is sound only when these cells and the parameters are what they
-were, so a change in them is refused.
+The variables of the former run are lost, because its kernel has ended. So the cells before the
+failed one are executed again to restore them. This is fast, because the build steps that they run
+have checkpoints. Their outputs from the former run stay in the notebook. All this is correct only
+if neither these cells nor the parameters have changed; otherwise, resuming is refused.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from kiwinb.headless.result import Cell, NotebookRun, from_record
 RECORD = "kiwinb"
 """Key in the metadata of the output notebook that holds the record of the run."""
 FAILURE = "kiwinb-failure"
-"""Tag of the cell that tells of a failure."""
+"""Tag of the cell that describes a failure."""
 
 
 @dataclass(frozen=True)
 class FormerRun:
-    """A run that an output notebook holds.
+    """A former run and its output notebook.
 
     Attributes:
-        run: Its record.
-        notebook: The notebook, without what tells of its failure.
+        run: Record of the run.
+        notebook: The notebook, without the cell that describes a failure.
     """
 
     run: NotebookRun
@@ -38,10 +37,9 @@ class FormerRun:
 
     @property
     def first(self) -> int:
-        """Number of the first cell that has to run: the first one that is not done.
+        """Number of the first cell that is not done, or whose artefacts do not exist any more.
 
-        A cell whose artefacts are not there any more is not done either. One more than there are
-        cells when all are.
+        If there is no such cell, it is one more than the number of cells.
         """
         missing = {item.cell for item in self.run.artefacts if not item.path.exists()}
         for cell in self.run.cells:
@@ -51,17 +49,17 @@ class FormerRun:
 
 
 def read_former(output: Path) -> FormerRun | None:
-    """The run that an output notebook holds; ``None`` when there is no such file.
+    """Read the former run in an output notebook; ``None`` if the file does not exist.
 
     Raises:
-        NotebookError: It holds none.
+        NotebookError: The file is not the output of a run.
     """
     if not output.exists():
         return None
     try:
         notebook = nbformat.read(output, as_version=4)
         run = from_record(notebook.metadata[RECORD])
-    except Exception:  # nbformat raises several kinds for what is no notebook
+    except Exception:  # nbformat raises various exceptions for other files
         raise NotebookError(
             f"{output} is not the output of a run, so nothing can be resumed",
             remedy="Run without --resume.",
@@ -75,16 +73,16 @@ def read_former(output: Path) -> FormerRun | None:
 def check_unchanged(
     former: FormerRun, cells: Sequence[Cell], parameters: Mapping[str, str], recipe: Path
 ) -> None:
-    """Make sure that the run that goes on is the one that was begun.
+    """Check that neither parameters nor finished cells have changed since the former run.
 
     Args:
-        former: The run to go on with.
-        cells: The code cells of the recipe now.
-        parameters: The values that are given now.
+        former: The run to resume.
+        cells: The present code cells of the recipe.
+        parameters: The present values of parameters.
         recipe: The notebook.
 
     Raises:
-        NotebookError: Parameters or cells before the first one to run are not what they were.
+        NotebookError: Parameters, or cells before the first one to run, have changed.
     """
     before = former.run.parameters
     changed = [
@@ -105,5 +103,5 @@ def check_unchanged(
         raise NotebookError(
             f"{recipe}: cannot resume, something changed since that run:"
             + "".join(f"\n  - {item}" for item in changed),
-            remedy="Run without --resume; build steps that are unchanged do not run again.",
+            remedy="Run without --resume; unchanged build steps do not run again.",
         )

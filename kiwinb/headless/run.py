@@ -1,4 +1,4 @@
-"""Run a recipe notebook headless: the documented build is the build that CI executes."""
+"""Run a recipe notebook headless, so that CI executes the build as documented."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _SKIP = "skip-execution"
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a run may take, in seconds; ``None`` for no limit.
+    """Time limits of a run, in seconds; ``None`` for no limit.
 
     Attributes:
-        cell: A single cell.
-        run: The whole run.
+        cell: Limit for each cell.
+        run: Limit for the whole run.
     """
 
     cell: float | None = None
@@ -62,24 +62,25 @@ def run_notebook(
     token: str = "",
     stop_file: Path | None = None,
 ) -> NotebookRun:
-    """Execute a notebook from top to bottom, saving the output notebook around each cell.
+    """Execute a notebook from top to bottom, saving the output notebook before and after each cell.
 
-    SIGINT and SIGTERM interrupt the running cell, so that a build in it ends cleanly; a second
-    one kills the kernel. Whatever ends the run, the output notebook says how far it came.
+    SIGINT, SIGTERM and SIGHUP interrupt the running cell, so that a build in it ends cleanly; a
+    second signal kills the kernel. However the run ends, the output notebook records how far it
+    came.
 
     Args:
-        recipe: The notebook; its kernel runs in its directory.
-        output: Where the executed notebook is written; ``out/<name>.ipynb`` in the working
-            directory when not given.
-        parameters: Values in place of those in the cell tagged ``parameters``; a text that is to
-            be read as the parameter's type says is in a :class:`~.parameters.Given`.
-        watch: Told what happens to the cells.
-        limits: How long it may take.
-        resume: Go on from the first cell that is not done in the output notebook; from the
-            beginning when there is no output notebook.
-        kernel: Name of the kernel; the notebook says it when ``None``.
+        recipe: The notebook; the kernel runs in its directory.
+        output: The file for the executed notebook; by default, ``out/<name>.ipynb`` in the working
+            directory.
+        parameters: Values that replace those in the cell tagged ``parameters``. Text to be read
+            according to the type of the parameter is a :class:`~.parameters.Given`.
+        watch: Called with events of the cells.
+        limits: Time limits.
+        resume: Whether to continue from the first cell that is not done in the output notebook. If
+            there is no output notebook, the run starts from the beginning.
+        kernel: Name of the kernel; ``None`` for the one that the notebook names.
         token: Only a run with the same token is resumed.
-        stop_file: Its appearance interrupts the run, as SIGTERM does.
+        stop_file: If this file appears, the run is interrupted as by SIGTERM.
 
     Returns:
         The run, whether it passed or not.
@@ -114,7 +115,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     """Read a notebook.
 
     Raises:
-        NotebookError: It cannot be read.
+        NotebookError: The file cannot be read, or is not a notebook.
     """
     try:
         notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
@@ -123,14 +124,14 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         raise NotebookError(
             f"{path}: {error.strerror}", remedy="Name a notebook that exists."
         ) from None
-    except Exception as error:  # nbformat raises several kinds for what is no notebook
+    except Exception as error:  # nbformat raises various exceptions for other files
         raise NotebookError(
             f"{path}: not a notebook: {error}", remedy="Name a Jupyter notebook (.ipynb)."
         ) from None
 
 
 def _complete(coroutine: Any) -> NotebookRun:
-    """Run a coroutine to its end, also where an event loop runs already, as in a notebook."""
+    """Run a coroutine to its end, even if an event loop is already running, as in a notebook."""
     result: NotebookRun
     try:
         asyncio.get_running_loop()
@@ -143,7 +144,7 @@ def _complete(coroutine: Any) -> NotebookRun:
 
 
 class _Session:
-    """One run while it goes on: the notebook that fills with outputs, and the record of it."""
+    """A run in progress: the notebook with the outputs so far, and the record of the run."""
 
     def __init__(
         self,
@@ -178,7 +179,7 @@ class _Session:
         target.parent.mkdir(parents=True, exist_ok=True)
 
     def take_up(self, former: FormerRun) -> None:
-        """Take the outputs of the cells that are done from a former run."""
+        """Take over the outputs of finished cells from a former run."""
         self._first = former.first
         self.run = replace(self.run, resumed=self._first)
         for number, position in enumerate(_code_positions(former.notebook), 1):
@@ -191,7 +192,7 @@ class _Session:
             self._notebook.metadata["widgets"] = former.notebook.metadata["widgets"]
 
     def save(self) -> None:
-        """Write the output notebook: the whole of it, or it stays what it was."""
+        """Write the output notebook atomically."""
         self._notebook.metadata[RECORD] = to_record(self.run)
         target = self.run.output
         draft = target.with_name(f".{target.name}.part")
@@ -199,7 +200,7 @@ class _Session:
         draft.replace(target)
 
     async def execute(self, kernel: str | None, stop_file: Path | None) -> NotebookRun:
-        """Execute the cells; afterwards the output notebook says all that this returns."""
+        """Execute the cells; return the run, which the output notebook records, too."""
         began = time.monotonic()
         stop = StopRequest()
         with (
@@ -298,7 +299,7 @@ def _since(began: float) -> float:
 
 
 def _code_positions(notebook: nbformat.NotebookNode) -> list[int]:
-    """Positions of the cells that are executed, as nbclient chooses them."""
+    """Return the indexes of the cells to execute, chosen as nbclient does."""
     return [
         index
         for index, cell in enumerate(notebook.cells)
@@ -313,7 +314,7 @@ def _digest(notebook: nbformat.NotebookNode, position: int) -> str:
 
 
 def _title(notebook: nbformat.NotebookNode, position: int) -> str:
-    """The heading right before a cell, or its first line."""
+    """Return the heading right before a cell, or else its first line."""
     if position and notebook.cells[position - 1].cell_type == "markdown":
         lines = notebook.cells[position - 1].source.splitlines()
         headings = [line.lstrip("#").strip() for line in lines if line.startswith("#")]

@@ -106,7 +106,7 @@ def test_text_is_read_as_the_type_says(name: str, text: str, value: object) -> N
     ],
 )
 def test_a_value_of_the_wrong_type_is_told(name: str, value: object) -> None:
-    with pytest.raises(NotebookError, match=rf"recipe\.ipynb: the parameter {name} is to be"):
+    with pytest.raises(NotebookError, match=rf"recipe\.ipynb: the parameter {name} has to be"):
         _resolve(**{name: value})
 
 
