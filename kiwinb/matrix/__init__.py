@@ -1,1 +1,1 @@
-"""Recipes times parameters, run in parallel and compared."""
+"""Run recipes with all combinations of parameters in parallel, and compare the results."""

@@ -1,4 +1,4 @@
-"""One cell of a matrix, run in whatever process it is given to."""
+"""Run a cell of a matrix, in the process that this module is called in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kiwinb.headless.run import Limits, read_notebook, run_notebook
 from kiwinb.matrix.matrix import MatrixCell
 
 TARGET_DIR = "target_dir"
-"""The parameter that says where a recipe delivers its image."""
+"""Name of the parameter for the target directory of a recipe."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Job:
 
     Attributes:
         cell: The cell.
-        directory: Where everything that it makes goes; the same place on every host.
-        token: Names the run of the matrix; what ran of the cell under this token is not run again.
-        limits: How long it may take.
-        kernel: Name of the kernel; the notebook says it when ``None``.
-        stop_file: Its appearance ends the run.
+        directory: Directory for everything that it makes, at the same path on every host.
+        token: Identifies the run of the matrix; an earlier run with the same token is resumed.
+        limits: Time limits.
+        kernel: Name of the kernel; ``None`` for the one that the notebook names.
+        stop_file: If this file appears, the run is interrupted.
     """
 
     cell: MatrixCell
@@ -42,16 +42,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a cell.
+    """The outcome of a cell.
 
     Attributes:
-        name: Of the cell.
+        name: Name of the cell.
         run: The run of its recipe.
         host: Name of the host that ran it.
-        image: File name of the last image; ``""`` when it made none.
-        size: Bytes that this image has; ``None`` when it made none.
-        usage: Bytes that it takes on disk.
-        packages: Version of each package in it, by name.
+        image: File name of the last image; ``""`` if it made none.
+        size: Size of this image in bytes; ``None`` if it made none.
+        usage: Disk usage of this image in bytes; ``None`` if it made none.
+        packages: Versions of the packages in it, by package.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Outcome:
 
 
 def run_cell(job: Job) -> Outcome:
-    """Run a cell, or go on with it where a worker that died left it."""
+    """Run a cell, or resume it if its worker has died."""
     recipe = job.cell.recipe
     directory = job.directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,12 @@ def run_cell(job: Job) -> Outcome:
 
 
 def lost(job: Job, problem: str) -> Outcome:
-    """The outcome of a cell that could not be run at all."""
+    """Make the outcome of a cell that could not be run.
+
+    Args:
+        job: The cell.
+        problem: Why it could not be run.
+    """
     run = NotebookRun(
         job.cell.recipe,
         job.directory / job.cell.recipe.name,
@@ -114,7 +119,7 @@ def _measured(name: str, run: NotebookRun) -> Outcome:
 
 
 def _packages(image: Path) -> dict[str, str]:
-    """Those of the list that the build left beside its image, if it left one."""
+    """Read the package list that a build may have written beside its image."""
     from kiwinb.inspect.package_list import SUFFIX, read_package_list  # imports pandas
 
     lists = [file for file in image.parent.glob(f"*{SUFFIX}") if image.name.startswith(file.stem)]

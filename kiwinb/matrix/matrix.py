@@ -1,4 +1,4 @@
-"""A build matrix: recipes times parameters, read from a TOML file.
+"""Read a build matrix of recipes and parameters from a TOML file.
 
 ::
 
@@ -21,9 +21,9 @@
     release = "trixie"
     size = 8
 
-``exclude`` and ``include`` mean what they mean in the matrices of GitHub Actions: first cells are
-excluded; then each ``include`` adds its values to every cell whose original values it does not
-change, and makes a cell of its own when there is none.
+``exclude`` and ``include`` work as in the matrices of GitHub Actions. First, cells are excluded.
+Then each ``include`` adds its values to every cell whose original values it does not change. If
+there is no such cell, it adds a new cell.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ _NAME_LENGTH = 80
 
 @dataclass(frozen=True)
 class MatrixCell:
-    """One cell: a recipe with one choice of parameters.
+    """A cell: a recipe with values of parameters.
 
     Attributes:
-        name: Unique in the matrix, and good for a file name.
+        name: Name that is unique in the matrix and can be used as a file name.
         recipe: The notebook.
-        parameters: Values by name.
+        parameters: Values, by name.
     """
 
     name: str
@@ -65,8 +65,8 @@ class Matrix:
     """A matrix.
 
     Attributes:
-        file: What it was read from.
-        cells: Its cells, in order.
+        file: The file from which it was read.
+        cells: The cells, in order.
     """
 
     file: Path
@@ -75,7 +75,7 @@ class Matrix:
 
 @dataclass
 class _Draft:
-    """A cell in the making: its original values, and those that were added."""
+    """A preliminary cell, with its original values and those that ``include`` added."""
 
     recipe: str
     original: dict[str, Any]
@@ -86,14 +86,14 @@ def read_matrix(file: Path) -> Matrix:
     """Read a matrix, and check its parameters against its recipes.
 
     Raises:
-        MatrixError: It cannot be read, says what it cannot say, or has no cells.
-        NotebookError: A recipe cannot be read, or does not take a parameter or its value.
+        MatrixError: The file cannot be read, is not a valid matrix, or has no cells.
+        NotebookError: A recipe cannot be read, or does not accept a parameter or its value.
     """
     file = normalised(file)
     data = _load(file)
     for table in data:
         if table not in _TABLES:
-            raise _error(file, f"{table} is no table of a matrix; there are {', '.join(_TABLES)}")
+            raise _error(file, f"a matrix has no table {table}; there are {', '.join(_TABLES)}")
     shared = _axes(file, "parameters", data.get("parameters", {}))
     recipes = _recipes(file, data.get("recipe"))
     drafts = [
@@ -127,12 +127,12 @@ def _load(file: Path) -> dict[str, Any]:
         line, column = map(int, place.groups()) if place else (None, None)
         problem = str(error).removesuffix(place[0] if place else "")
         raise MatrixError(
-            f"this is no valid TOML: {problem}", location=Location(file, line, column)
+            f"this is not valid TOML: {problem}", location=Location(file, line, column)
         ) from None
 
 
 def _recipes(file: Path, given: object) -> dict[str, dict[str, list[Any]]]:
-    """The axes of each recipe alone, by its path as it is written."""
+    """Return the parameters that only one recipe has, by the path of the recipe as written."""
     if not isinstance(given, list) or not given:
         raise _error(file, "the matrix names no recipe", remedy='Add [[recipe]] path = "…".')
     recipes: dict[str, dict[str, list[Any]]] = {}
@@ -142,7 +142,7 @@ def _recipes(file: Path, given: object) -> dict[str, dict[str, list[Any]]]:
             raise _error(file, "a [[recipe]] has no path", remedy='Add path = "…" to it.')
         for key in item:
             if key not in ("path", "parameters"):
-                raise _error(file, f"{key} is no key of a [[recipe]]: path, parameters")
+                raise _error(file, f"a [[recipe]] has no key {key}; there are path, parameters")
         if path in recipes:
             raise _error(file, f"the recipe {path} is named twice")
         recipes[path] = _axes(file, f"the parameters of {path}", item.get("parameters", {}))
@@ -151,12 +151,12 @@ def _recipes(file: Path, given: object) -> dict[str, dict[str, list[Any]]]:
 
 def _axes(file: Path, where: str, table: object) -> dict[str, list[Any]]:
     if not isinstance(table, dict):
-        raise _error(file, f"{where} is to be a table of lists of values")
+        raise _error(file, f"{where} has to be a table of lists of values")
     for name, values in table.items():
         if not isinstance(values, list):
             raise _error(
                 file,
-                f"{where}: {name} is to be a list of values",
+                f"{where}: {name} has to be a list of values",
                 remedy=f"Write {name} = [{json.dumps(values, default=str)}].",
             )
         if not values:
@@ -171,7 +171,7 @@ def _entries(
 ) -> list[dict[str, Any]]:
     entries = data.get(table, [])
     if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
-        raise _error(file, f"{table} is to be an array of tables: [[{table}]]")
+        raise _error(file, f"{table} has to be an array of tables: [[{table}]]")
     for entry in entries:
         if not entry:
             raise _error(file, f"a [[{table}]] is empty")
@@ -211,7 +211,7 @@ def _include(
     if recipe is None and len(recipes) > 1:
         raise _error(
             file,
-            f"this include fits no cell, and says no recipe for one of its own: {_told(entry)}",
+            f"this include matches no cell, and names no recipe for a new one: {_told(entry)}",
             remedy='Add recipe = "…" to it.',
         )
     drafts.append(_Draft(recipe or recipes[0], values, {}))

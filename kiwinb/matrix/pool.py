@@ -1,7 +1,7 @@
-"""Where the cells of a matrix run: in processes here, or on the workers of a Dask cluster.
+"""Run the cells of a matrix in local processes, or on the workers of a Dask cluster.
 
-Both are an :class:`concurrent.futures.Executor`, and both run a call again elsewhere when the
-process that ran it dies.
+Both are a :class:`concurrent.futures.Executor`, and both repeat a call in another process if its
+process dies.
 """
 
 from __future__ import annotations
@@ -24,33 +24,39 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ATTEMPTS = 4
-"""How often a call is begun when its process dies each time: as often as Dask does."""
+"""Number of times that a call is tried if its process dies, as with Dask."""
 
 _PRELOADED = ["kiwinb.matrix.cell", "kiwinb.headless.report"]
 
 
 class LocalPool(Executor):
-    """Runs each call in a process of its own, so that the death of one harms no other.
+    """An executor that runs each call in a separate process.
+
+    If a process dies, other calls are not affected.
 
     Args:
-        processes: How many run at once.
+        processes: Number of processes that run at the same time.
     """
 
     def __init__(self, processes: int) -> None:
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="kiwinb-matrix")
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Have ``fn(*args)`` called in a new process; all of it is pickled."""
+        """Call ``fn`` in a new process; function, arguments and result are pickled."""
         return self._threads.submit(_call, fn, args, kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls; see :meth:`concurrent.futures.Executor.shutdown`."""
+        """Accept no more calls; see :meth:`concurrent.futures.Executor.shutdown`."""
         self._threads.shutdown(wait, cancel_futures=cancel_futures)
 
 
 @contextmanager
 def open_pool(processes: int, scheduler: str | None) -> Iterator[Executor]:
-    """The place to run: a Dask cluster when its scheduler is named, else processes here.
+    """Open an executor for cells.
+
+    Args:
+        processes: Number of local processes that run at the same time.
+        scheduler: Address of the scheduler of a Dask cluster; ``None`` to use local processes.
 
     Raises:
         HostError: Dask is not installed.
@@ -102,7 +108,7 @@ def _call(fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -
         return result
     raise HostError(
         f"the process that ran it was killed {ATTEMPTS} times",
-        remedy="The host ran out of memory, most likely; run fewer cells at once with -j.",
+        remedy="Most likely, the host ran out of memory; run fewer cells at once with -j.",
     )
 
 
@@ -115,7 +121,7 @@ def _child(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> None:
-    signal.signal(signal.SIGINT, lambda _number, _frame: None)  # the parent says when to stop
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)  # the parent decides when to stop
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         answer: tuple[str, object] = ("result", fn(*args, **kwargs))
@@ -126,7 +132,7 @@ def _child(
 
 
 def _end_with_parent() -> None:
-    """Have this process clean up and end when the one that wants its result is gone."""
+    """Make this process clean up and end when its parent process ends."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,4 +1,4 @@
-"""Run the cells of a matrix in parallel, and write down what came of them."""
+"""Run the cells of a matrix in parallel, and collect their outcomes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _STOP = ".stop"
 
 @dataclass(frozen=True)
 class MatrixOptions:
-    """How the cells are run.
+    """Options for running cells.
 
     Attributes:
-        limits: How long each may take.
-        kernel: Name of the kernel; each notebook says its own when ``None``.
-        resume: Go on with what the directory holds: cells that passed do not run again.
+        limits: Time limits of each cell.
+        kernel: Name of the kernel; ``None`` for the one that each notebook names.
+        resume: Whether to resume the run in the directory; cells that passed do not run again.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -43,23 +43,23 @@ def run_matrix(
     options: MatrixOptions | None = None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> tuple[Outcome, ...]:
-    """Run all cells; one that fails does not stop the others.
+    """Run all cells; a failing cell does not stop the others.
 
-    An interrupt or SIGTERM ends the cells that run cleanly, and takes the others back.
+    An interrupt or SIGTERM ends running cells cleanly, and cancels the others.
 
     Args:
         matrix: The matrix.
-        directory: Each cell has a directory in it, of its name. The workers of a cluster have to
-            see it at the same place.
-        pool: Runs the cells; see :func:`~.matrix_pool.open_pool`.
-        options: How they are run.
-        on_outcome: Told of each cell when it ends.
+        directory: Directory in which each cell has a directory with its name. Workers of a cluster
+            have to see it at the same path.
+        pool: Executor that runs the cells; see :func:`kiwinb.matrix.pool.open_pool`.
+        options: Options for running cells.
+        on_outcome: Called with the outcome of each cell when it ends.
 
     Returns:
-        What came of the cells, in their order.
+        The outcomes, in the order of the cells.
 
     Raises:
-        MatrixError: There is nothing to go on with.
+        MatrixError: There is no run to resume.
     """
     options = options or MatrixOptions()
     directory = normalised(directory).absolute()
@@ -103,7 +103,7 @@ def _job(cell: MatrixCell, directory: Path, token: str, options: MatrixOptions) 
 def _result(future: Future[Outcome], job: Job) -> Outcome:
     try:
         return future.result()
-    except (Exception, CancelledError) as error:  # its workers died, or could not start it
+    except (Exception, CancelledError) as error:  # its workers died or could not start it
         return lost(job, f"{type(error).__name__}: {error}")
 
 
@@ -114,7 +114,7 @@ def _token(directory: Path, resume: bool) -> str:
             return str(json.loads(state.read_bytes())["token"])
         except (OSError, ValueError, LookupError, TypeError):
             raise MatrixError(
-                f"there is no run of a matrix in {directory} to go on with",
+                f"there is no run of a matrix in {directory} to resume",
                 remedy="Run it without --resume.",
             ) from None
     token = uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""The summary of a matrix: JSON, and a notebook that compares its cells, also as HTML."""
+"""Write the summary of a matrix: JSON, JUnit XML, and a notebook (also as HTML) about its cells."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ failed if len(failed) else "All cells passed."
 
 
 def write_summary(directory: Path, matrix: Matrix, outcomes: Sequence[Outcome]) -> None:
-    """Write the summary into the directory of a matrix.
+    """Write the summary to the directory of a matrix.
 
     Args:
         directory: The directory.
         matrix: The matrix.
-        outcomes: What came of its cells.
+        outcomes: Outcomes of the cells.
 
     Raises:
         KiwinbError: The notebook cannot be executed.
