@@ -1,4 +1,4 @@
-"""The machines that QEMU emulates: one record for each architecture that images are booted on."""
+"""Virtual machines of QEMU, one record for each architecture on which images can be booted."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from kiwinb.errors import HostError
 
 @dataclass(frozen=True)
 class VirtualMachine:
-    """A machine of one architecture.
+    """A virtual machine for an architecture.
 
     Attributes:
-        arch: As ``uname -m`` prints it.
-        board: QEMU's ``-machine``.
-        emulated_cpu: QEMU's ``-cpu`` where KVM cannot be used.
+        arch: Architecture, as ``uname -m`` prints it.
+        board: Value of QEMU's ``-machine``.
+        emulated_cpu: Value of QEMU's ``-cpu`` if KVM cannot be used.
         package: Debian package of QEMU.
-        firmware: What firmware it can have.
-        uefi: Files of UEFI firmware, the code and a template for its variables, of which those
-            are taken that are there.
+        firmware: Supported firmware.
+        uefi: Files of UEFI firmware, each with the code and a template for variables. The first
+            one that exists is used.
         uefi_package: Debian package of the UEFI firmware.
-        options: Further options.
+        options: More options of QEMU.
     """
 
     arch: str
@@ -36,11 +36,11 @@ class VirtualMachine:
 
     @property
     def program(self) -> str:
-        """QEMU's program."""
+        """Name of QEMU's program."""
         return f"qemu-system-{self.arch}"
 
     def find_uefi(self) -> tuple[Path, Path] | None:
-        """The files of its UEFI firmware on this host; ``None`` when there are none."""
+        """Find the files of its UEFI firmware on this host; ``None`` if there are none."""
         return next((files for files in self.uefi if files[0].exists()), None)
 
 
@@ -66,7 +66,7 @@ VIRTUAL_MACHINES: Mapping[str, VirtualMachine] = {
         VirtualMachine(
             arch="aarch64",
             board="virt",
-            emulated_cpu="cortex-a57",  # "max" checks pointers by slow arithmetic
+            emulated_cpu="cortex-a57",  # "max" has pointer authentication, which is slow to emulate
             package="qemu-system-arm",
             firmware=frozenset({"uefi"}),
             uefi=((_AAVMF / "AAVMF_CODE.fd", _AAVMF / "AAVMF_VARS.fd"),),
@@ -74,18 +74,18 @@ VIRTUAL_MACHINES: Mapping[str, VirtualMachine] = {
         ),
     )
 }
-"""Machines by architecture."""
+"""Virtual machines, by architecture."""
 
 
 def machine_for(arch: str) -> VirtualMachine:
-    """The machine for an architecture.
+    """Return the virtual machine for an architecture.
 
     Raises:
-        HostError: kiwinb knows none.
+        HostError: kiwinb has no virtual machine for it.
     """
     if arch not in VIRTUAL_MACHINES:
         raise HostError(
-            f"kiwinb boots no images of the architecture {arch}",
-            remedy=f"It boots those of: {', '.join(VIRTUAL_MACHINES)}.",
+            f"kiwinb cannot boot images of the architecture {arch}",
+            remedy=f"It can boot images of: {', '.join(VIRTUAL_MACHINES)}.",
         )
     return VIRTUAL_MACHINES[arch]

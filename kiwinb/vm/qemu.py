@@ -63,10 +63,11 @@ class Console:
 
         Args:
             pattern: Regular expression.
-            timeout: Seconds to wait.
+            timeout: Time to wait in seconds.
 
         Raises:
-            BootError: It did not match in time, or the machine ended; includes the last lines.
+            BootError: The pattern did not match in time, or the machine ended. The error includes
+                the last lines of the console.
         """
         try:
             self._child.expect(pattern, timeout=timeout)
@@ -115,7 +116,7 @@ class Console:
         return CommandResult(int(end[2]), output)
 
     def power_off(self, *, timeout: float = 120) -> None:
-        """Shut the system down properly and wait for the machine to end."""
+        """Shut the system down and wait for the machine to end."""
         self.send("systemctl poweroff || poweroff")
         self._child.expect(pexpect.EOF, timeout=timeout)
 
@@ -144,11 +145,12 @@ def boot(
         memory: Memory of the machine in MiB.
         keep_changes: Let the machine change the image; otherwise the image stays unchanged.
         network: Give the machine a network card with user-mode networking.
-        log: File that gets all the console shows.
-        arch: Architecture of the image, as ``uname -m`` prints it; by default the host's.
+        log: File to write the output of the console to.
+        arch: Architecture of the image, as ``uname -m`` prints it; by default, the host's.
 
     Raises:
-        HostError: QEMU or the firmware is not installed, or there is none for the architecture.
+        HostError: QEMU or the firmware is not installed, or kiwinb does not support them for the
+            architecture.
     """
     with tempfile.TemporaryDirectory(prefix="kiwinb-boot-") as scratch:
         machine = machine_for(arch or platform.machine())
@@ -214,9 +216,9 @@ def _uefi(machine: VirtualMachine, scratch: Path) -> tuple[str, ...]:
 
 @cache
 def accelerator(program: str, machine: VirtualMachine) -> tuple[str, ...]:
-    """KVM if a machine really comes up with it, else emulation.
+    """Return QEMU's options for KVM if a trial with it succeeds, or else for emulation.
 
-    Being able to open the device proves little: in a nested guest, it may exist and not work.
+    The trial is necessary because in a nested guest, ``/dev/kvm`` may exist without working.
     """
     if machine.arch == platform.machine() and os.access("/dev/kvm", os.R_OK | os.W_OK):
         options = ("-accel", "kvm", "-cpu", "host")
