@@ -10,9 +10,9 @@
         expect.package(root, "openssh-server", at_least="1:9.2")
         expect.file(root, "/etc/motd", contains="Welcome")
 
-A block ``all()`` measures all its expectations, shows them as one table and reports those that do
-not hold together. Outside of such a block, an expectation that does not hold raises at once. All
-expectations are recorded for the headless runner.
+A block ``all()`` measures all its expectations, shows them in a table, and reports all that do not
+hold at its end. Outside such a block, an expectation that does not hold raises an error at once.
+All expectations are recorded for the headless runner.
 """
 
 from __future__ import annotations

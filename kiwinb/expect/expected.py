@@ -46,7 +46,7 @@ def that(value: Any, relation: str, bound: Any, label: str) -> Outcome:
         value: The measured value.
         relation: ``<``, ``<=``, ``==``, ``!=``, ``>=``, ``>``, ``in`` or ``not in``.
         bound: The value to compare with.
-        label: What the value is, in words.
+        label: Description of the value.
 
     Raises:
         ExpectationError: The expectation does not hold.
@@ -70,11 +70,12 @@ def size(
         at_least: Minimum size.
 
     Raises:
-        ExpectationError: The size is outside of the bounds.
+        ExpectationError: The size is outside the bounds.
+        InspectError: No bound is given, or the source cannot be read.
     """
     most, least = bytes_of(at_most), bytes_of(at_least)
     if most is None and least is None:
-        raise InspectError("a size is expected, and no bound is given", remedy="Give at_most.")
+        raise InspectError("a size is expected, but no bound is given", remedy="Give at_most.")
     what, measured = measure_size(source)
     passed = (most is None or measured <= most) and (least is None or measured >= least)
     bounds = [f"at most {exact(most)}"] if most is not None else []
@@ -90,11 +91,11 @@ def package(
     Args:
         source: A root tree, an image, or a path.
         name: Name of the package.
-        at_least: Minimum version, in the order of the package manager.
-        version: Its exact version.
+        at_least: Minimum version; versions are compared as the package manager does.
+        version: Exact version.
 
     Raises:
-        ExpectationError: The package is not installed, or in another version.
+        ExpectationError: The package is not installed, or another version is installed.
     """
     with opened_once(source) as tree:
         database = find_database(tree)
@@ -122,7 +123,8 @@ def no_package(source: Source, name: str = "*", *, section: str | None = None) -
         section: A section of any archive area: ``x11`` includes ``contrib/x11``.
 
     Raises:
-        ExpectationError: Such packages are installed; lists them with their sizes.
+        ExpectationError: Such packages are installed; the error lists them with their total size.
+        InspectError: Neither a name nor a section is given, or the source cannot be read.
     """
     if name == "*" and section is None:
         raise InspectError("no package is named", remedy="Give a name, a pattern or a section.")
@@ -155,9 +157,9 @@ def file(
     Args:
         source: A root tree, an image, or a path.
         path: A path in the tree; symbolic links are followed, unless ``target`` is given.
-        contains: Text that the file contains.
-        mode: Its permission bits, as in ``0o644``.
-        owner: Name of its owner, or the number as text.
+        contains: Text that the file has to contain.
+        mode: Permission bits, such as ``0o644``.
+        owner: Name of the owner, or the number as text.
         target: Target of the symbolic link at this path.
 
     Raises:
@@ -201,7 +203,7 @@ def no_file(source: Source, path: str) -> Outcome:
         path: A path in the tree, or a pattern with ``*``, which also matches ``/``.
 
     Raises:
-        ExpectationError: The path exists; lists the matches with their sizes.
+        ExpectationError: The path exists; the error lists the matches with their total size.
     """
     with opened_once(source) as tree:
         table = files(tree)
@@ -221,11 +223,11 @@ def no_unowned(source: Source, under: str = "/", *, ignore: Sequence[str] = ()) 
 
     Args:
         source: A root tree, an image, or a path.
-        under: Look only at this directory.
+        under: The directory to check.
         ignore: Patterns of paths to ignore.
 
     Raises:
-        ExpectationError: There are other files; lists them.
+        ExpectationError: There are other files; the error lists them.
     """
     with opened_once(source) as tree:
         table = unowned(tree)

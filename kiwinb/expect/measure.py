@@ -20,7 +20,7 @@ from kiwinb.packages.databases.database import Package
 from kiwinb.sizes import binary, parse_size
 
 Size: TypeAlias = int | str
-"""Bytes, or text such as ``400 MiB``."""
+"""A size in bytes, or text such as ``400 MiB``."""
 
 
 _SHOWN = 3
@@ -28,7 +28,7 @@ _SHOWN = 3
 
 @runtime_checkable
 class HasPath(Protocol):
-    """Something that is a file, such as an ``Image``."""
+    """An object with a file, such as an ``Image``."""
 
     @property
     def path(self) -> Path:
@@ -37,7 +37,7 @@ class HasPath(Protocol):
 
 
 def bytes_of(size: Size | None) -> int | None:
-    """The bytes of a bound.
+    """Convert a bound to bytes.
 
     Raises:
         InspectError: The bound is not a size.
@@ -46,17 +46,17 @@ def bytes_of(size: Size | None) -> int | None:
         return size
     found = parse_size(size)
     if found is None:
-        raise InspectError(f"{size!r} is no size", remedy="Write it as in '400 MiB'.")
+        raise InspectError(f"{size!r} is not a size", remedy="Write it as in '400 MiB'.")
     return found
 
 
 def exact(size: int) -> str:
-    """A size for people, followed by the number of bytes."""
+    """Format a size in binary units, followed by the number of bytes."""
     return f"{binary(size)} ({size} bytes)" if size >= 1024 else f"{size} bytes"
 
 
 def measure_size(source: Source | HasPath) -> tuple[str, int]:
-    """The name of a source, and its size in bytes."""
+    """Return the name of a source, and its size in bytes."""
     place = source.path if isinstance(source, HasPath) else source
     if isinstance(place, str | os.PathLike) and Path(place).is_file():
         return Path(place).name, Path(place).stat().st_size
@@ -65,14 +65,14 @@ def measure_size(source: Source | HasPath) -> tuple[str, int]:
 
 
 def resolved(table: pd.DataFrame) -> Any:
-    """The real paths of the directories of a tree, by path."""
+    """Return a mapping from paths of directories to their paths without symbolic links."""
     links = table[table["type"].eq("symlink")]
     return resolver(dict(zip(links["path"], links["target"], strict=True)))
 
 
 @contextmanager
 def opened_once(source: Source) -> Iterator[Tree]:
-    """The tree of a source; an enclosing ``all()`` keeps it open."""
+    """Open the tree of a source; an enclosing ``all()`` keeps it open."""
     together = OPEN.get()
     if together is not None:
         yield together.tree(source)
@@ -82,7 +82,7 @@ def opened_once(source: Source) -> Iterator[Tree]:
 
 
 def find(tree: Tree, path: str, *, follow: bool) -> pd.Series | None:
-    """The row of a path in the table of files; ``None`` if the path does not exist."""
+    """Return the row of a path in the table of files; ``None`` if the path does not exist."""
     table = files(tree)
     directories = resolved(table)
     parent, _, name = path.rstrip("/").rpartition("/")
@@ -92,7 +92,7 @@ def find(tree: Tree, path: str, *, follow: bool) -> pd.Series | None:
 
 
 def contains_text(tree: Tree, row: pd.Series, contains: str | bytes) -> tuple[bool, str]:
-    """Whether a file contains a text, and what it contains instead."""
+    """Tell whether a file contains a text, and describe what it contains."""
     if row["type"] != "file":
         return False, f"a {row['type']}"
     wanted = contains.encode() if isinstance(contains, str) else contains
@@ -104,12 +104,12 @@ def contains_text(tree: Tree, row: pd.Series, contains: str | bytes) -> tuple[bo
 
 
 def listed_packages(found: Sequence[Package]) -> str:
-    """Packages as one line of text, with their sizes."""
+    """Format the first few packages as one line of text, with the size of all."""
     return listed([item.label for item in found], sum(item.installed_size or 0 for item in found))
 
 
 def listed(names: Sequence[str], size: int) -> str:
-    """The first few names as one line of text, with the size of all."""
+    """Format the first few names as one line of text, with the size of all."""
     if not names:
         return "none"
     shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

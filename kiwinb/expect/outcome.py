@@ -26,7 +26,7 @@ class Outcome:
     """An expectation, and the measured value.
 
     Attributes:
-        what: What was measured, in words.
+        what: Description of what was measured.
         expected: The expected value.
         measured: The measured value.
         passed: Whether it holds.
@@ -38,7 +38,7 @@ class Outcome:
     passed: bool
 
     def __str__(self) -> str:
-        """The expectation as one line of text."""
+        """Format the expectation as one line of text."""
         mark = "ok" if self.passed else "FAILED"
         return f"{mark}: {self.what}: {self.measured} (expected: {self.expected})"
 
@@ -59,7 +59,7 @@ class Expectations:
     _opened: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def tree(self, source: Source) -> RememberedTree:
-        """The tree of a source; a block reads each tree once.
+        """Return the tree of a source, which is read only once in a block.
 
         Raises:
             InspectError: The tree cannot be read.
@@ -76,7 +76,7 @@ class Expectations:
 
     @property
     def passed(self) -> bool:
-        """Whether all of them hold."""
+        """Whether all expectations hold."""
         return not self.failures
 
     @property
@@ -85,7 +85,7 @@ class Expectations:
         return tuple(item for item in self.outcomes if not item.passed)
 
     def table(self) -> pd.DataFrame:
-        """One row for each: ``what``, ``expected``, ``measured``, ``passed``."""
+        """Return a table with the columns ``what``, ``expected``, ``measured`` and ``passed``."""
         columns = list(Outcome.__dataclass_fields__)
         return pd.DataFrame([asdict(item) for item in self.outcomes], columns=columns)
 
@@ -93,7 +93,8 @@ class Expectations:
         """Raise an error if an expectation does not hold.
 
         Raises:
-            ExpectationError: Lists those that do not hold, with the measured values.
+            ExpectationError: Expectations do not hold; the error lists them with the measured
+                values.
         """
         if self.failures:
             raise _error(self.failures, len(self.outcomes))
@@ -133,7 +134,7 @@ def report(what: str, expected: str, measured: str, passed: bool) -> Outcome:
     """Record an expectation, for the headless runner and the enclosing ``all()``.
 
     Raises:
-        ExpectationError: It does not hold, and there is no enclosing ``all()``.
+        ExpectationError: The expectation does not hold, and there is no enclosing ``all()``.
     """
     outcome = Outcome(what, expected, measured, passed)
     place = os.environ.get(RECORD_VARIABLE)

@@ -27,13 +27,15 @@ def boots(
     Args:
         image: A disk image.
         firmware: ``bios``, or ``efi`` (also ``uefi``).
-        timeout: Seconds it may take.
-        until: Regular expression of what its serial console shows at the end.
-        memory: Of the machine, in MiB.
-        arch: Architecture of the image; by default the host's.
+        timeout: Time limit in seconds.
+        until: Regular expression that matches the output of the serial console once the image has
+            booted.
+        memory: Memory of the machine in MiB.
+        arch: Architecture of the image, as ``uname -m`` prints it; by default, the host's.
 
     Raises:
-        ExpectationError: The image does not boot; includes the last lines of the console.
+        ExpectationError: The image does not boot; the error includes the last lines of the
+            console.
         HostError: QEMU or the firmware is not installed.
     """
     path = image.path if isinstance(image, HasPath) else Path(image)

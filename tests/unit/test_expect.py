@@ -52,7 +52,7 @@ def test_size_of_an_image(image: ImageFile) -> None:
         expect.size(image, at_most=4999)
     with fails("at least"):
         expect.size(image, at_least="1M")
-    with pytest.raises(InspectError, match="'many' is no size"):
+    with pytest.raises(InspectError, match="'many' is not a size"):
         expect.size(image, at_most="many")
     with pytest.raises(InspectError, match="no bound"):
         expect.size(image)
