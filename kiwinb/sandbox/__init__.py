@@ -1,1 +1,1 @@
-"""Sandbox: steps and commands run in namespaces that vanish with their process."""
+"""Run steps and commands in namespaces that disappear with their processes."""

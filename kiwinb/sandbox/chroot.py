@@ -24,7 +24,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "LC_ALL": "C.UTF-8",
     "TERM": "dumb",
 }
-"""The whole environment of a command, but for what its caller adds."""
+"""The environment of a command, to which its caller may add variables."""
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _DEVICE_LINKS = {
@@ -39,18 +39,18 @@ _STOP_SECONDS = 2.0
 
 
 class Chroot:
-    """A root tree in which commands can run; a context manager, for use in a worker.
+    """A root tree in which commands can run; a context manager for use in a worker.
 
-    While it is open the tree has /proc, /sys (read-only), a small /dev, an empty /run and the
-    host's name resolution. When it closes, what still runs in the tree is stopped, and nothing
-    of this is left in the tree; files that commands left in /tmp are removed too. A command that
-    replaces /etc/resolv.conf or writes to it has changed the tree: that is kept. Programs for
-    another architecture than the host's run by emulation; see :mod:`kiwinb.sandbox.foreign`.
+    While it is open, the tree has /proc, /sys (read-only), a small /dev, an empty /run and the
+    host's name resolution. When it closes, processes that still run in the tree are stopped, all of
+    this is removed from the tree, and also files that commands left in /tmp. But if a command
+    replaced /etc/resolv.conf or wrote to it, its version is kept. Programs for another architecture
+    than the host's are emulated; see :mod:`kiwinb.sandbox.foreign`.
 
     Args:
         root: The root tree.
-        log: Takes each line of output of the commands.
-        name_resolution: Lend the tree the host's resolv.conf.
+        log: Called with each line of output of the commands.
+        name_resolution: Whether the tree gets the host's resolv.conf while it is open.
     """
 
     def __init__(self, root: Path, *, log: Log | None = None, name_resolution: bool = True) -> None:
@@ -67,7 +67,7 @@ class Chroot:
             if self._name_resolution:
                 self._lend_resolv_conf()
             self._guard_tmp()
-            run = resolve_in(self._root, "/run")  # a tmpfs now: a trial leaves no trace
+            run = resolve_in(self._root, "/run")  # a tmpfs, so a trial leaves no trace
             self._emulation = stack.enter_context(emulated(self._root, run))
             stack.callback(self._stop_processes)
             self._leave = stack.pop_all()
@@ -82,9 +82,10 @@ class Chroot:
         self._leave.close()
 
     def join(self) -> None:
-        """Bring a new process to where programs of the tree run; it may be told to by `enter`.
+        """Move this process into the namespaces in which programs of the tree run.
 
-        It has no effect if the host itself runs programs of the tree's architecture.
+        To be called in a new process, for example in ``enter`` of :func:`execute`. It has no effect
+        if the host itself runs programs of the tree's architecture.
         """
         if self._emulation:
             self._emulation.join()
@@ -98,17 +99,17 @@ class Chroot:
         cwd: str = "/",
         check: bool = True,
     ) -> str:
-        """Run a command in the tree as root, and return what it printed to standard output.
+        """Run a command in the tree as root, and return its standard output.
 
         Args:
             argv: The command, looked up in the tree's PATH, and its arguments.
-            env: Variables on top of :data:`ENVIRONMENT`.
-            input: What it reads from standard input; nothing when not given.
+            env: Variables to add to :data:`ENVIRONMENT`.
+            input: Standard input; empty by default.
             cwd: Working directory in the tree.
-            check: Raise an error when the exit status is not zero.
+            check: Whether to raise an error if the exit status is not 0.
 
         Raises:
-            CommandError: It failed, or is not in the tree (status 127).
+            CommandError: The command failed, or is not in the tree (status 127).
         """
 
         def enter() -> None:
@@ -135,12 +136,16 @@ class Chroot:
             ) from None
 
     def bind(self, source: Path, target: str, *, readonly: bool = True) -> None:
-        """Show a file or directory of the host in the tree until the chroot closes.
+        """Bind-mount a file or directory of the host in the tree until the chroot closes.
 
         Args:
-            source: On the host.
-            target: Absolute path in the tree; made, and removed afterwards, if it is not there.
-            readonly: Commands cannot write to it.
+            source: Path on the host.
+            target: Absolute path in the tree; if it does not exist, it is created and removed
+                afterwards.
+            readonly: Whether the mount is read-only.
+
+        Raises:
+            OSError: The kernel refuses the mount.
         """
         place = self._mount_point(target, directory=source.is_dir())
         bind(source, place, readonly=readonly, recursive=source.is_dir())
@@ -175,7 +180,7 @@ class Chroot:
         return place
 
     def _mount_point(self, target: str, *, directory: bool = True) -> Path:
-        """The place of a mount in the tree; if it has to be made, it is removed at the end."""
+        """Return a mount point in the tree; if it has to be created, it is removed at the end."""
         place = resolve_in(self._root, target)
         missing = [path for path in (place, *place.parents) if not path.exists()]
         for path in reversed(missing):
@@ -188,7 +193,7 @@ class Chroot:
     def _change(
         self, directory: Path, do: Callable[[], object], undo: Callable[[], object]
     ) -> None:
-        """Change a directory, and undo it at the end, so that not even its time has changed."""
+        """Change a directory, and undo the change at the end, also that of the directory's time."""
         before = directory.stat()
         do()
         changed = directory.stat().st_mtime_ns
@@ -202,7 +207,7 @@ class Chroot:
         self._leave.callback(restore)
 
     def _lend_resolv_conf(self) -> None:
-        """Give the tree the host's resolv.conf until the end, or until a command changes it."""
+        """Give the tree the host's resolv.conf until the end, unless a command changes it."""
         try:
             content = Path(_RESOLV_CONF).read_bytes()
         except OSError:
@@ -234,7 +239,7 @@ class Chroot:
         self._change(place.parent, lend, take_back)
 
     def _guard_tmp(self) -> None:
-        """Remove at the end what is in /tmp then and was not before."""
+        """Remove at the end what commands have added to /tmp."""
         tmp = resolve_in(self._root, "/tmp")
         if not tmp.is_dir():
             return
@@ -253,7 +258,7 @@ class Chroot:
         self._leave.callback(clean)
 
     def _stop_processes(self) -> None:
-        """End the daemons that commands left behind in the tree."""
+        """Stop processes that commands left running in the tree."""
         deadline = time.monotonic() + _STOP_SECONDS
         asked: set[int] = set()
         while left := _processes_in(self._root):
@@ -266,7 +271,7 @@ class Chroot:
 
 
 def _processes_in(root: Path) -> set[int]:
-    """The processes whose root directory is the tree."""
+    """Return the processes whose root directory is the tree."""
     wanted = root.stat()
     found = set()
     for process in Path("/proc").iterdir():
@@ -278,7 +283,7 @@ def _processes_in(root: Path) -> set[int]:
 
 
 def _remove_empty(directory: Path) -> None:
-    with suppress(OSError):  # a command has put something there
+    with suppress(OSError):  # a command has put files there
         directory.rmdir()
 
 

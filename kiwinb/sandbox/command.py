@@ -1,4 +1,4 @@
-"""Run commands on the host, their output streamed line by line."""
+"""Run commands on the host, and pass on their output line by line."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def run(
     input: str | bytes | None = None,
     check: bool = True,
 ) -> str:
-    """Run a tool of the host and return what it printed to standard output.
+    """Run a tool of the host and return its standard output.
 
     Args:
-        argv: The tool's name and its arguments.
-        log: Takes each line of standard output and standard error.
-        env: Variables on top of the environment; the locale is always ``C.UTF-8``.
+        argv: Name of the tool and its arguments.
+        log: Called with each line of standard output and standard error.
+        env: Variables to add to the environment, in which ``LC_ALL`` is ``C.UTF-8``.
         cwd: Working directory.
-        input: What it reads from standard input; nothing when not given.
-        check: Raise an error when the exit status is not zero.
+        input: Standard input; empty by default.
+        check: Whether to raise an error if the exit status is not 0.
 
     Returns:
-        Standard output; bytes that are no UTF-8 are kept as lone surrogates.
+        Standard output; ``surrogateescape`` decodes bytes that are not UTF-8.
 
     Raises:
-        CommandError: It failed; the error shows the last lines it printed.
+        CommandError: The tool failed; the error has the last lines of its output.
         HostError: The tool is not installed.
     """
     words = [os.fspath(word) for word in argv]
@@ -71,21 +71,21 @@ def execute(
     check: bool,
     enter: Callable[[], None] | None = None,
 ) -> str:
-    """Run a command in exactly this environment; see :func:`run`.
+    """Run a command in exactly the given environment; see :func:`run`.
 
     Args:
-        argv: The command.
-        executable: What to execute, when that is not ``argv[0]``.
-        log: Takes each line of output.
-        env: The whole environment.
+        argv: The command and its arguments.
+        executable: The program to execute, if it is not ``argv[0]``.
+        log: Called with each line of output.
+        env: The complete environment.
         cwd: Working directory.
-        input: Standard input.
-        check: Raise an error when the exit status is not zero.
-        enter: Called in the new process, before the command takes its place.
+        input: Standard input; empty if ``None``.
+        check: Whether to raise an error if the exit status is not 0.
+        enter: Called in the new process before it executes the command.
 
     Raises:
-        CommandError: It failed.
-        FileNotFoundError: There is no such command.
+        CommandError: The command failed.
+        FileNotFoundError: The command does not exist.
     """
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
@@ -124,7 +124,7 @@ def execute(
 
 
 class _Lines:
-    """Cuts a stream of bytes into lines; of a line redrawn with CR, the last state counts."""
+    """Splitter of a byte stream into lines; of a line redrawn with CR, it keeps the last state."""
 
     def __init__(self, say: Log) -> None:
         self._say = say
@@ -149,7 +149,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def _communicate(process: subprocess.Popen[bytes], text: bytes, say: Log) -> bytes:
-    """Feed and read the process until it ends; a daemon it leaves may keep its pipes open."""
+    """Write to and read from a process until it ends, even if a daemon keeps its pipes open."""
     assert process.stdout is not None and process.stderr is not None
     output = bytearray()
     lines: dict[IO[bytes], _Lines] = {
@@ -158,7 +158,7 @@ def _communicate(process: subprocess.Popen[bytes], text: bytes, say: Log) -> byt
     }
 
     def drain(stream: IO[bytes]) -> bool:
-        """Take what there is; false at the end of the stream."""
+        """Read available data; return ``False`` at the end of the stream."""
         while True:
             try:
                 data = os.read(stream.fileno(), _CHUNK)

@@ -1,8 +1,8 @@
-"""Device nodes of a root tree, real ones or their stand-ins.
+"""Device nodes of a root tree, either real ones or stand-ins.
 
-In a user namespace the kernel makes no device nodes. There an empty regular
-file stands for the node, its kind and numbers in the extended attribute
-``user.kiwinb.device`` (``c:1:3``); mode and owner are those of the file.
+In a user namespace, the kernel does not allow device nodes. There, a stand-in represents the node:
+an empty regular file with the same mode and owner, whose extended attribute ``user.kiwinb.device``
+(``c:1:3``) holds kind and numbers.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Device:
 
 
 def make_device(path: Path, mode: int, major: int, minor: int) -> None:
-    """Make a device node: a real one where the kernel lets us, else a stand-in.
+    """Make a real device node, or a stand-in if the kernel does not allow that.
 
     Args:
-        path: Where; nothing is there yet.
+        path: Path, which must not exist.
         mode: Type and permissions, for example ``stat.S_IFCHR | 0o666``.
         major: Major number.
         minor: Minor number.
@@ -51,7 +51,7 @@ def make_device(path: Path, mode: int, major: int, minor: int) -> None:
 
 
 def make_stand_in(path: Path, mode: int, major: int, minor: int) -> None:
-    """Make what stands for a device node; the arguments are those of :func:`make_device`."""
+    """Make a stand-in for a device node; arguments as for :func:`make_device`."""
     kind = "b" if stat.S_ISBLK(mode) else "c"
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     os.setxattr(path, DEVICE_ATTRIBUTE, f"{kind}:{major}:{minor}".encode())
@@ -59,11 +59,11 @@ def make_stand_in(path: Path, mode: int, major: int, minor: int) -> None:
 
 
 def read_device(path: str | bytes | os.PathLike[str], status: os.stat_result) -> Device | None:
-    """The device node at a path, or ``None`` when there is something else.
+    """Read the device node or stand-in at a path; ``None`` for other files.
 
     Args:
-        path: Where.
-        status: Its ``os.lstat``.
+        path: The path.
+        status: Result of ``os.lstat`` for the path.
     """
     if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
         kind: Literal["c", "b"] = "b" if stat.S_ISBLK(status.st_mode) else "c"

@@ -1,10 +1,10 @@
-"""Run the programs of a root tree that is for another machine, by QEMU's user mode emulation.
+"""Run programs of a root tree for a foreign architecture, with QEMU's user mode emulation.
 
-The kernel hands programs of another machine to an emulator that is registered with binfmt_misc,
-see the kernel's Documentation/admin-guide/binfmt-misc.rst. Where the host has registered one with
-the flag F, which opens it at once, it works in every root tree. Elsewhere a user namespace can
-have a registration of its own, from Linux 6.7 on: nothing of the host changes, and it is gone
-with the namespace.
+The kernel passes programs for a foreign architecture to an emulator that is registered with
+binfmt_misc; see the kernel's Documentation/admin-guide/binfmt-misc.rst. If the host has registered
+one with the flag F, which opens the emulator at registration, it works in every root tree.
+Otherwise, from Linux 6.7 on, a user namespace can have its own registration, which does not change
+the host and disappears with the namespace.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ from kiwinb.sandbox.tools import TOOLS, search_path
 from kiwinb.sandbox.worker import Report, call
 
 BINFMT_MISC = Path("/proc/sys/fs/binfmt_misc")
-"""Where systemd and others mount the host's registrations."""
+"""Mount point of the host's registrations."""
 
 _FLAGS = "FPC"
-"""Open the emulator now (F), pass on ``argv[0]`` (P), heed set-user-ID bits of programs (C)."""
+"""Open the emulator at registration (F), pass on ``argv[0]`` (P), respect set-user-ID bits (C)."""
 
 _PROGRAMS_OF_TREES = ("/usr/bin/dpkg", "/usr/bin/rpm", "/bin/sh", "/usr/bin/env")
 
 _ALSO_RUN = {"x86_64": frozenset({"i586", "i686"}), "armv7l": frozenset({"armv6l"})}
-"""By architecture of a host, others whose programs its kernel executes itself."""
+"""Other architectures whose programs the kernel of a host executes itself, by architecture."""
 
 
 @dataclass(frozen=True)
 class Emulator:
-    """What runs programs of another machine.
+    """An emulator for programs of a foreign architecture.
 
     Attributes:
         arch: Architecture of the programs, as ``uname -m`` prints it.
-        machine: What marks these programs.
+        machine: Properties of these programs.
     """
 
     arch: str
     machine: Machine
 
     def search(self) -> Path | None:
-        """Path of the emulator; ``None`` when none that a root tree can do with is installed."""
+        """Find the emulator; ``None`` if no statically linked one is installed."""
         for name in self.machine.programs:
             found = shutil.which(name, path=search_path())
             if found and not needs_libraries(Path(found)):
@@ -62,22 +62,26 @@ class Emulator:
         return None
 
     def find(self) -> Path:
-        """Path of the emulator.
+        """Find the emulator.
 
         Raises:
-            HostError: None is installed, or it needs libraries, which a root tree does not have.
+            HostError: It is not installed, or needs shared libraries, which are not in the tree.
         """
         found = self.search()
         if found is None:
             raise HostError(
-                f"this host lacks what runs programs for {self.arch}, a statically linked "
+                f"this host lacks an emulator for programs for {self.arch}, a statically linked "
                 f"{' or '.join(self.machine.programs)}",
                 remedy=f"Install it: sudo apt-get install {TOOLS[self.machine.programs[0]]}",
             )
         return found
 
     def rule(self, program: Path) -> bytes:
-        """What registers it with binfmt_misc."""
+        """Return the line that registers the emulator with binfmt_misc.
+
+        Args:
+            program: Path of the emulator.
+        """
         magic, mask = (
             "".join(f"\\x{byte:02x}" for byte in data)
             for data in (self.machine.magic, self.machine.mask)
@@ -87,17 +91,17 @@ class Emulator:
 
 
 def emulator_for(arch: str, host_arch: str | None = None) -> Emulator | None:
-    """The emulator that a host needs for programs of an architecture.
+    """Return the emulator that a host needs for programs for an architecture.
 
     Args:
-        arch: As ``uname -m`` prints it.
-        host_arch: Of the host; of this one when ``None``.
+        arch: Architecture, as ``uname -m`` prints it.
+        host_arch: Architecture of the host; by default, that of this host.
 
     Returns:
-        ``None`` when the host's kernel executes such programs itself.
+        The emulator; ``None`` if the host's kernel executes such programs itself.
 
     Raises:
-        HostError: Nothing is known that runs them on this host.
+        HostError: kiwinb knows no emulator for the architecture.
     """
     host_arch = host_arch or platform.machine()
     if arch == host_arch or arch in _ALSO_RUN.get(host_arch, ()):
@@ -105,14 +109,17 @@ def emulator_for(arch: str, host_arch: str | None = None) -> Emulator | None:
     if arch not in MACHINES:
         raise HostError(
             f"programs for {arch} cannot be run on this host, which is {host_arch}",
-            remedy=f"Build on a host that is {arch}. Emulators are known for: "
+            remedy=f"Build on a host with the architecture {arch}. Emulators are known for: "
             f"{', '.join(MACHINES)}.",
         )
     return Emulator(arch, MACHINES[arch])
 
 
 def emulator_for_tree(root: Path) -> Emulator | None:
-    """The emulator that this host needs for the programs of a tree; none for an empty tree."""
+    """Return the emulator that this host needs for programs of a tree; ``None`` if it needs none.
+
+    The tree may be empty.
+    """
     for program in _PROGRAMS_OF_TREES:
         with suppress(OSError), resolve_in(root, program).open("rb") as file:
             start = file.read(20)
@@ -123,14 +130,14 @@ def emulator_for_tree(root: Path) -> Emulator | None:
 
 
 def host_runs(arch: str, place: Path = BINFMT_MISC) -> bool:
-    """Whether the host has registered an emulator that works in every root tree.
+    """Tell whether the host has registered an emulator that works in every root tree.
 
-    ``False`` may also mean that binfmt_misc is not mounted here, as in a worker, which has a
-    ``/proc`` of its own; :func:`try_program` knows better.
+    The result is also ``False`` if binfmt_misc is not mounted, as in a worker, which has its own
+    ``/proc``. :func:`try_program` is reliable in that case, too.
 
     Args:
-        arch: As ``uname -m`` prints it.
-        place: Where binfmt_misc is mounted.
+        arch: Architecture, as ``uname -m`` prints it.
+        place: Mount point of binfmt_misc.
     """
     if arch not in MACHINES or _read(place / "status").strip() != "enabled":
         return False
@@ -140,7 +147,7 @@ def host_runs(arch: str, place: Path = BINFMT_MISC) -> bool:
 
 
 def _is_for(entry: str, magic: bytes) -> bool:
-    """Whether a registration is enabled, has the flag F, and takes programs that start so."""
+    """Tell whether a registration is enabled, has the flag F, and matches a magic number."""
     lines = entry.splitlines()
     fields = dict(line.partition(" ")[::2] for line in lines)
     wanted = bytes.fromhex(fields.get("magic", ""))
@@ -154,46 +161,46 @@ def _is_for(entry: str, magic: bytes) -> bool:
 
 
 class Emulation:
-    """A user namespace in which programs of another machine run.
+    """A user namespace in which programs for a foreign architecture run.
 
-    It has all the ids of the one that it was made in, and all capabilities over its files; only
-    device nodes cannot be made in it. What is mounted stays what it was.
+    It has the same IDs as its parent namespace, and all capabilities for its files, but cannot make
+    device nodes. Mounts stay the same.
     """
 
     def __init__(self, user: int, mounts: int) -> None:
         self._user = user
-        self._mounts = mounts  # while it is open, the registration is not taken away
+        self._mounts = mounts  # keeps the registration alive while it is open
 
     def join(self) -> None:
-        """Bring this process into it, before it executes a program; it must have one thread.
+        """Move this process, which must have a single thread, into the namespace.
 
-        It gets a mount namespace as well, so that the program may mount.
+        The process also gets a new mount namespace, so that programs can mount file systems.
 
         Raises:
-            OSError: As the kernel says.
+            OSError: The kernel refuses it.
         """
         join(self._user, CLONE_NEWUSER)
         unshare(CLONE_NEWNS)
 
     def close(self) -> None:
-        """Let the namespace end with the last process in it."""
+        """Release the namespace, which ends with the last process in it."""
         os.close(self._user)
         os.close(self._mounts)
 
 
 @contextmanager
 def emulated(root: Path, scratch: Path) -> Iterator[Emulation | None]:
-    """Have the programs of a tree run, in a worker.
+    """Make it possible to run programs of a tree; for use in a worker.
 
     Args:
         root: The tree.
-        scratch: A directory that can be written to, on a file system that is not noexec.
+        scratch: A writable directory on a file system without ``noexec``.
 
     Yields:
-        Where to run them; ``None`` when they run everywhere.
+        The namespace in which the programs run; ``None`` if they run without one.
 
     Raises:
-        HostError: They cannot be run on this host.
+        HostError: The programs cannot be run on this host.
     """
     emulator = emulator_for_tree(root)
     if emulator is None or try_program(emulator, scratch):
@@ -204,13 +211,13 @@ def emulated(root: Path, scratch: Path) -> Iterator[Emulation | None]:
 
 
 def try_architecture(arch: str) -> HostError | None:
-    """Try in a worker of its own whether programs of an architecture run in root trees.
+    """Try in a new worker whether programs for an architecture run in root trees.
 
     Args:
-        arch: As ``uname -m`` prints it.
+        arch: Architecture, as ``uname -m`` prints it.
 
     Returns:
-        Why they do not; ``None`` when they run.
+        Why they do not run; ``None`` if they run.
     """
     try:
         emulator = emulator_for(arch)
@@ -222,7 +229,7 @@ def try_architecture(arch: str) -> HostError | None:
 
 
 def missing_emulator(arch: str) -> Emulator | None:
-    """The emulator for an architecture if it has to be installed on this host first."""
+    """Return the emulator for an architecture if it is needed, but not installed on this host."""
     with suppress(HostError):
         emulator = emulator_for(arch)
         if emulator is not None and emulator.search() is None:
@@ -231,10 +238,10 @@ def missing_emulator(arch: str) -> Emulator | None:
 
 
 def _try(emulator: Emulator, _report: Report) -> None:
-    """In a worker: try one program.
+    """Try a program; for use in a worker.
 
     Raises:
-        HostError: It does not run.
+        HostError: The program does not run.
     """
     with tempfile.TemporaryDirectory() as scratch:
         if try_program(emulator, Path(scratch)):
@@ -249,10 +256,10 @@ def _try(emulator: Emulator, _report: Report) -> None:
 
 @contextmanager
 def emulation(emulator: Emulator) -> Iterator[Emulation]:
-    """Register an emulator for the programs that one caller executes, in a worker.
+    """Register an emulator in a new namespace for programs of the caller; for use in a worker.
 
     Raises:
-        HostError: It is not installed, or the host does not allow it.
+        HostError: The emulator is not installed, or the host does not allow the registration.
     """
     made = _make(emulator.rule(emulator.find()))
     try:
@@ -262,7 +269,7 @@ def emulation(emulator: Emulator) -> Iterator[Emulation]:
 
 
 def _make(rule: bytes) -> Emulation:
-    """Have a child make the namespaces; it ends when they are held open."""
+    """Let a child process make the namespaces; it ends once this process holds them open."""
     reading, told = os.pipe()
     heard, writing = os.pipe()
     maps = {name: _own_map(name) for name in ("uid_map", "gid_map")}
@@ -288,7 +295,7 @@ def _make(rule: bytes) -> Emulation:
 
 
 def _run_child(rule: bytes, told: int, heard: int) -> NoReturn:
-    """Make the namespaces, and register the emulator once the ids are mapped."""
+    """Make the namespaces, and register the emulator once the IDs are mapped."""
     what = b"namespace"
     try:
         unshare(CLONE_NEWUSER | CLONE_NEWNS)
@@ -313,7 +320,7 @@ def register_privately(rule: bytes, place: Path) -> None:
         place: A directory to mount binfmt_misc on.
 
     Raises:
-        OSError: ``EPERM``: Linux is older than 6.7. ``ENODEV``: it lacks binfmt_misc.
+        OSError: ``EPERM`` if Linux is older than 6.7, ``ENODEV`` if it lacks binfmt_misc.
     """
     mount("binfmt_misc", place, "binfmt_misc")
     descriptor = os.open(place / "register", os.O_WRONLY)
@@ -324,10 +331,10 @@ def register_privately(rule: bytes, place: Path) -> None:
 
 
 def _expect_success(reading: int) -> None:
-    """Wait until the child has done its part.
+    """Wait until the child process has finished a part of its work.
 
     Raises:
-        HostError: It failed.
+        HostError: The child failed.
     """
     answer = os.read(reading, 100)
     if answer == b"\n":
@@ -338,13 +345,13 @@ def _expect_success(reading: int) -> None:
     if what != "mount":
         raise namespaces_denied(error, rootless=os.getuid() != 0)
     reason = (
-        "Linux 6.7 or newer is needed to have one for a build alone"
+        "Linux 6.7 or newer is needed to register one for a build alone"
         if is_denied(error)
         else str(error)
     )
     raise HostError(
-        f"this host runs no programs of another architecture: it has no emulator registered with "
-        f"binfmt_misc, and none can be registered here ({reason})",
+        f"this host cannot run programs of another architecture: it has no emulator registered "
+        f"with binfmt_misc, and none can be registered here ({reason})",
         remedy="Register one, on the host itself if this is a container: "
         "the emulator's package does it where systemd-binfmt or binfmt-support run (with the "
         'flag F, "fix binary"). Or run kiwinb on a newer kernel.',
@@ -352,12 +359,12 @@ def _expect_success(reading: int) -> None:
 
 
 def try_program(emulator: Emulator, directory: Path, namespace: Emulation | None = None) -> bool:
-    """Try in a worker whether a program of another machine runs in a root tree.
+    """Try whether a program for a foreign architecture runs in a root tree; for use in a worker.
 
     Args:
-        emulator: For the program.
-        directory: A directory that can be written to; it is the root of the trial.
-        namespace: Where to try; here when ``None``.
+        emulator: The emulator for the program.
+        directory: A writable directory, which becomes the root directory of the trial.
+        namespace: The namespace to try in; ``None`` for the present one.
     """
     program = directory / "trial"
     program.write_bytes(emulator.machine.trial_program())
@@ -377,7 +384,7 @@ def try_program(emulator: Emulator, directory: Path, namespace: Emulation | None
 
 
 def _own_map(name: str) -> str:
-    """The lines that map every id of this user namespace to itself, in one below it."""
+    """Return lines that map every ID of this user namespace to itself in a child namespace."""
     lines = [line.split() for line in Path("/proc/self", name).read_text().splitlines()]
     return "".join(f"{inside} {inside} {count}\n" for inside, _outside, count in lines)
 

@@ -1,4 +1,4 @@
-"""Machines that programs are for: how elf(5) marks them, and what QEMU calls them."""
+"""Properties of programs by architecture: their ELF headers, and QEMU's names."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _HEADER = struct.Struct("=4sBBBB8x")
-_SIZE_64, _SIZE_32 = (64, 56), (52, 32)  # of the header and of a program header
+_SIZE_64, _SIZE_32 = (64, 56), (52, 32)  # sizes of the ELF header and of a program header
 _PT_LOAD, _PT_INTERP = 1, 3
-_ANY_SYSTEM_BYTE = 7  # of the magic: the operating system; programs say 0 or 3, both Linux
+_ANY_SYSTEM_BYTE = 7  # offset of the operating system; it is 0 or 3 for Linux
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What elf(5) and the kernel say of programs of one architecture.
+    """Properties of the programs for an architecture.
+
+    Source of the format: elf(5).
 
     Attributes:
         bits: 32 or 64.
-        big_endian: Most significant byte first.
-        number: ``e_machine``.
-        flags: ``e_flags`` of :attr:`trial`.
+        big_endian: Whether the most significant byte comes first.
+        number: Value of ``e_machine``.
+        flags: Value of ``e_flags`` for :attr:`trial`.
         trial: Machine code that ends a process with status 0.
-        emulator: What QEMU calls it.
-        family: QEMU's name of the family that it belongs to; part of package names.
+        emulator: QEMU's name of the architecture.
+        family: QEMU's name of the family of architectures, which is a part of package names.
     """
 
     bits: int
@@ -37,26 +39,26 @@ class Machine:
 
     @property
     def programs(self) -> tuple[str, ...]:
-        """Names that its emulator has on one host or another, linked statically."""
+        """Possible names of its statically linked emulator."""
         return (f"qemu-{self.emulator}-static", f"qemu-{self.emulator}")
 
     @property
     def magic(self) -> bytes:
-        """The first 20 bytes of its programs, those that are linked to a fixed address."""
+        """The first 20 bytes of programs with a fixed load address."""
         order = ">" if self.big_endian else "<"
         ident = _HEADER.pack(b"\x7fELF", self.bits // 32, 1 + self.big_endian, 1, 0)
         return ident + struct.pack(f"{order}HH", 2, self.number)
 
     @property
     def mask(self) -> bytes:
-        """Which bits of :attr:`magic` count: not those that tell a fixed address from none."""
+        """The bits of :attr:`magic` that all programs share, with or without a fixed address."""
         mask = bytearray(b"\xff" * len(self.magic))
         mask[_ANY_SYSTEM_BYTE] = 0
         mask[17 if self.big_endian else 16] = 0xFE
         return bytes(mask)
 
     def trial_program(self) -> bytes:
-        """The smallest program: it ends at once, with status 0."""
+        """Return a minimal program, which ends at once with status 0."""
         order = ">" if self.big_endian else "<"
         wide = self.bits == 64
         header, entry = _SIZE_64 if wide else _SIZE_32
@@ -94,14 +96,14 @@ MACHINES: Mapping[str, Machine] = {
     "s390x": Machine(64, True, 22, 0, bytes.fromhex("a72900000a01"), "s390x", "s390x"),
     "x86_64": Machine(64, False, 62, 0, bytes.fromhex("b83c00000031ff0f05"), "x86_64", "x86"),
 }
-"""By what ``uname -m`` prints, the architectures that kiwinb can build for anywhere."""
+"""Architectures for which kiwinb can build on any host, by the output of ``uname -m``."""
 
 EMULATORS = frozenset(name for machine in MACHINES.values() for name in machine.programs)
 """Names of all emulators."""
 
 
 def needs_libraries(program: Path) -> bool:
-    """Whether an ELF program names a loader of shared libraries."""
+    """Tell whether a program needs shared libraries or an interpreter."""
     with program.open("rb") as file:
         header = file.read(64)
         if header[:4] != b"\x7fELF":
@@ -117,5 +119,5 @@ def needs_libraries(program: Path) -> bool:
 
 
 def matches(data: bytes, magic: bytes, mask: bytes) -> bool:
-    """Whether bytes are those of a magic, as far as the mask says that they count."""
+    """Tell whether data starts with a magic number, comparing only the bits in the mask."""
     return all(not (a ^ b) & c for a, b, c in zip(data, magic, mask, strict=False))

@@ -1,4 +1,4 @@
-"""What other processes have in memory, and what the kernel reads of a program to start it."""
+"""Read the memory of other processes, and the interpreters that programs name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _IoVec(ctypes.Structure):
 
 
 class Memory:
-    """Reads strings of other processes."""
+    """Reader of the memory of other processes."""
 
     def __init__(self, libc: ctypes.CDLL) -> None:
         self.buffer = ctypes.create_string_buffer(_SHORT)
@@ -30,10 +30,10 @@ class Memory:
             function.restype = ctypes.c_ssize_t
 
     def read(self, pid: int, address: int, size: int) -> bytes:
-        """As much as there is, up to a size.
+        """Read up to ``size`` bytes, as far as they are mapped.
 
         Raises:
-            OSError: There is nothing, or it may not be read.
+            OSError: Nothing is mapped at the address, or reading it is not allowed.
         """
         buffer = ctypes.create_string_buffer(size)
         local = _IoVec(ctypes.addressof(buffer), size)
@@ -45,7 +45,11 @@ class Memory:
         return buffer.raw[:got]
 
     def string(self, pid: int, address: int) -> bytes | None:
-        """A path; ``None`` where the call itself will fail for lack of one."""
+        """Read a path; ``None`` if there is none, so that the system call will fail.
+
+        Raises:
+            OSError: Reading it is not allowed.
+        """
         if not address:
             return None
         if not pid:
@@ -61,7 +65,7 @@ class Memory:
 
 
 def interpreter_of(descriptor: int) -> bytes:
-    """The interpreter that a script or an ELF file names; empty if there is none."""
+    """Return the interpreter that a script or an ELF file names; empty if there is none."""
     head = os.pread(descriptor, 4096, 0)
     if head.startswith(b"#!"):
         words = head[2:].partition(b"\n")[0].split(maxsplit=1)
@@ -70,7 +74,7 @@ def interpreter_of(descriptor: int) -> bytes:
         return b""
     wide, order = head[4] == 2, "<" if head[5] == 1 else ">"
     if not wide:
-        return b""  # its first system call tells of it
+        return b""  # its first system call reports a foreign architecture
     start, size, count = struct.unpack_from(order + "Q14xHH", head, 32)
     for index in range(count):
         entry = os.pread(descriptor, size, start + index * size)

@@ -1,4 +1,4 @@
-"""Mounts of the worker's own mount namespace; see mount(2) and mount_setattr(2)."""
+"""Mount file systems in the mount namespace of a worker; see mount(2) and mount_setattr(2)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MS_PRIVATE = 0x40000
 _MNT_DETACH = 2
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
-_SYS_MOUNT_SETATTR = 442  # one number on all architectures
+_SYS_MOUNT_SETATTR = 442  # the same on all architectures
 _MOUNT_ATTR_RDONLY = 0x1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -35,7 +35,7 @@ def mount(
     """Mount a file system.
 
     Raises:
-        OSError: As the kernel says; ``filename`` is the target.
+        OSError: The kernel refuses it; ``filename`` is the target.
     """
     status = _libc.mount(
         os.fsencode(source),
@@ -48,7 +48,17 @@ def mount(
 
 
 def bind(source: Path, target: Path, *, readonly: bool = False, recursive: bool = False) -> None:
-    """Show one file or directory at another place as well."""
+    """Bind-mount a file or directory at another place.
+
+    Args:
+        source: The file or directory.
+        target: The mount point.
+        readonly: Whether the mount is read-only.
+        recursive: Whether to include mounts below the source.
+
+    Raises:
+        OSError: The kernel refuses it.
+    """
     mount(source, target, None, MS_BIND | (MS_REC if recursive else 0))
     if readonly:
         try:
@@ -59,12 +69,20 @@ def bind(source: Path, target: Path, *, readonly: bool = False, recursive: bool 
 
 
 def make_readonly(target: Path, *, recursive: bool) -> None:
-    """Let nothing be written through a mount, nor with `recursive` through those below it."""
+    """Make a mount read-only, and with ``recursive`` also those below it.
+
+    Raises:
+        OSError: The kernel refuses it.
+    """
     _set_attributes(target, _AT_RECURSIVE if recursive else 0, setting=_MOUNT_ATTR_RDONLY)
 
 
 def make_writable(target: Path) -> None:
-    """Take back what :func:`make_readonly` did to a mount."""
+    """Make a mount writable again after :func:`make_readonly`.
+
+    Raises:
+        OSError: The kernel refuses it.
+    """
     _set_attributes(target, 0, clearing=_MOUNT_ATTR_RDONLY)
 
 
@@ -82,15 +100,19 @@ def _set_attributes(target: Path, flags: int, *, setting: int = 0, clearing: int
 
 
 def unmount(target: Path) -> None:
-    """Take a mount away, and all below it; if it is in use, as soon as it is not."""
+    """Detach a mount and all mounts below it, even if they are in use.
+
+    Raises:
+        OSError: The kernel refuses it.
+    """
     _check(_libc.umount2(os.fsencode(target), _MNT_DETACH), target)
 
 
 def unmount_now(target: Path) -> None:
-    """Take a mount away.
+    """Unmount a file system.
 
     Raises:
-        OSError: It is in use (``EBUSY``).
+        OSError: The kernel refuses it, with ``EBUSY`` if the file system is in use.
     """
     _check(_libc.umount2(os.fsencode(target), 0), target)
 
@@ -102,5 +124,5 @@ def _check(status: int, target: str | os.PathLike[str]) -> None:
 
 
 def is_denied(error: OSError) -> bool:
-    """Whether the host forbids it, rather than something being wrong."""
+    """Tell whether an error means that the host does not allow an operation."""
     return error.errno in (errno.EPERM, errno.EACCES)

@@ -1,7 +1,7 @@
-"""Skip the writing to disk that dpkg and others insist on: a tree that is cut off is thrown away.
+"""Suppress ``fsync`` of dpkg and others, because a tree is discarded if its step is interrupted.
 
-A seccomp filter, see seccomp(2), makes ``fsync`` and its kin return success at once, for this
-process and all that it starts. The checkpoint store syncs what it keeps, by itself.
+A seccomp filter (see seccomp(2)) makes ``fsync`` and similar system calls of this process and its
+children return success at once. The checkpoint store itself syncs what it keeps.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ _SYSTEM_CALLS = {
     "aarch64": (0xC00000B7, _GENERIC),
     "riscv64": (0xC00000F3, _GENERIC),
 }
-"""By machine: its AUDIT_ARCH, and the numbers of (f)sync, fdatasync, syncfs and their kin."""
+"""AUDIT_ARCH and the numbers of ``sync``, ``fsync``, ``fdatasync``, ``msync``, ``syncfs`` and
+``sync_file_range``, by machine."""
 
 
 def suppress_sync() -> None:
-    """Make ``fsync`` and its kin do nothing from now on; for a new process, before it executes.
+    """Make ``fsync`` and similar system calls of this process do nothing from now on.
 
-    Where the kernel does not allow it, or the machine is another one, all stays as it is.
+    To be called in a new process before it executes a program. It has no effect if the kernel does
+    not allow it, or on other architectures.
     """
     if platform.machine() not in _SYSTEM_CALLS:
         return

@@ -1,4 +1,4 @@
-"""The filter of seccomp_unotify(2): which system calls the kernel tells a supervisor about."""
+"""The filter that makes the kernel notify a supervisor of system calls; see seccomp_unotify(2)."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ ANSWER = struct.Struct("=QqiI")
 FIRST_ARGUMENT = 5
 
 _OLDEST = (5, 19)
-"""The first kernel where only a fatal signal interrupts a call that was received."""
+"""First kernel in which only a fatal signal interrupts a call whose notification was received."""
 _RECEIVES_THE_END = (6, 11)
-"""The first kernel where waiting for a notification ends when there can be none any more."""
+"""First kernel in which waiting for a notification ends once no more can come."""
 
 _LOAD, _JUMP_EQUAL, _JUMP_ABOVE, _JUMP_ANY, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
 _ALLOW, _NOTIFY, _NO_SUCH_CALL = 0x7FFF0000, 0x7FC00000, 0x00050000 | errno.ENOSYS
@@ -49,15 +49,15 @@ _NEW_LISTENER, _WAIT_KILLABLE = 1 << 3, 1 << 5
 
 
 def _argument(index: int) -> int:
-    """The place of the lower half of an argument; all these machines are little-endian."""
+    """Return the offset of the lower half of an argument on a little-endian machine."""
     return 16 + 8 * index
 
 
 def _filter(arch: int, column: int) -> bytes:
-    """The program: notify of the calls in the tables, refuse io_uring, allow all others.
+    """Return the filter program: notify of calls in the tables, refuse io_uring, allow all others.
 
-    ``fstat`` of glibc is ``newfstatat(fd, "", ..., AT_EMPTY_PATH)``: half of all calls, and of
-    no interest.
+    glibc's ``fstat`` is ``newfstatat(fd, "", ..., AT_EMPTY_PATH)``. It is allowed, because it makes
+    up half of all calls and does not read a path.
     """
     numbers = [(call.x86_64, call.generic)[column] for call in CALLS]
     numbers += [pair[column] for pairs in UNOBSERVED.values() for pair in pairs]
@@ -103,16 +103,19 @@ def _filter(arch: int, column: int) -> bytes:
 
 
 def install(libc: ctypes.CDLL) -> int:
-    """Put the filter on this process for ever; the descriptor that tells of its calls.
+    """Install the filter on this process, which cannot be undone.
+
+    Returns:
+        The descriptor that receives notifications.
 
     Raises:
-        OSError: The kernel does not allow it, or another supervisor has this process already.
+        OSError: The kernel does not allow it, or this process already has a supervisor.
     """
     arch, column, seccomp = MACHINES[platform.machine()]
     code = _filter(arch, column)
     program = ctypes.create_string_buffer(code)
     header = struct.pack("@HP", len(code) // 8, ctypes.addressof(program))
-    if kernel() < _OLDEST:  # it would take no answer that lets a call go on
+    if kernel() < _OLDEST:  # it lacks _WAIT_KILLABLE
         raise OSError(errno.ENOSYS, f"Linux {platform.release()} is too old")
     listener = int(libc.syscall(seccomp, _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE, header))
     if listener < 0:
@@ -121,28 +124,28 @@ def install(libc: ctypes.CDLL) -> int:
 
 
 def kernel() -> tuple[int, int]:
-    """Version of the running kernel, as 6, 11; 0, 0 if its name has another form."""
+    """Return the version of the running kernel, such as (6, 11); (0, 0) if it is not understood."""
     major, _dot, rest = platform.release().partition(".")
     minor = re.match(r"\d+", rest)
     return (int(major), int(minor[0])) if major.isdigit() and minor else (0, 0)
 
 
 class Channel:
-    """The descriptor of a filter: notifications come from it, and answers go to it."""
+    """The descriptor of a filter, for receiving notifications and sending answers."""
 
     def __init__(self, listener: int) -> None:
         self.listener = listener
         self.interrupted = 0
-        """How often a call was gone before it could be received."""
+        """Number of calls that were interrupted before their notification could be received."""
         self._poll = select.poll()
         self._poll.register(listener, select.POLLIN)
         self._may_block = kernel() < _RECEIVES_THE_END
 
     def receive(self) -> bytes | None:
-        """Wait for the next notification; ``None`` when all its processes have ended.
+        """Wait for the next notification; return ``None`` once all processes have ended.
 
         Raises:
-            OSError: The kernel refuses to give one.
+            OSError: The kernel returns an unexpected error.
         """
         while True:
             if self._may_block and self._is_over(None):
@@ -161,15 +164,16 @@ class Channel:
         return any(events & select.POLLHUP for _fd, events in self._poll.poll(milliseconds))
 
     def answer(self, identity: int) -> None:
-        """Let a call go on.
+        """Let a call continue.
 
         Raises:
-            OSError: It has ended, or a signal came first: then it asks again.
+            OSError: The process has ended, or a signal interrupted the call, which then causes
+                another notification.
         """
         ioctl(self.listener, SEND, ANSWER.pack(identity, 0, 0, CONTINUE))
 
     def wave_through(self) -> None:
-        """Let everything go on, unseen, until the end."""
+        """Let all calls continue, without looking at them, until all processes have ended."""
         with suppress(OSError):
             while (data := self.receive()) is not None:
                 with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What a command read: the paths that it looked up, and the links that it made."""
+"""Observations of a command: the paths that it read, and the links that it made."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from pathlib import Path
 
 
 class Kind(StrEnum):
-    """What is read of a path; an attribute's value is its short name in files."""
+    """What a command reads of a path; the values are used in files."""
 
     LOOKUP = "lookup"
-    """Whether it is there, and its metadata."""
+    """Existence and metadata."""
     CONTENT = "content"
-    """What is in the file, or the names in the directory, too."""
+    """Also the content of a file, or the names in a directory."""
     LISTING = "listing"
-    """The names in the directory, too."""
+    """Also the names in a directory."""
     ENTRY = "entry"
-    """As LOOKUP, of a path that is made, changed or removed; its directories change with it."""
+    """As LOOKUP, for a path that is created, changed or removed, which changes its directory."""
     TREE = "tree"
-    """All that is below it, too: it moves."""
+    """Also everything below the path, because it is moved."""
 
 
 @dataclass(frozen=True, order=True)
 class Access:
-    """One path that was read.
+    """A path that was read.
 
     Attributes:
-        path: Absolute, in the root directory of the command; not normalised.
+        path: Absolute path in the command's root directory, not normalised.
         kind: What was read of it.
-        follow: Whether a symbolic link that the last part is was followed.
-        root: The directory that the path starts from, if it is not the command's own root.
+        follow: Whether a symbolic link at the path itself was followed.
+        root: Directory at which the path starts; ``/`` for the command's own root directory.
     """
 
     path: bytes
@@ -43,11 +43,11 @@ class Access:
 
 @dataclass(frozen=True, order=True)
 class Link:
-    """A second way to a path that the command made: a symbolic or hard link, or a new name.
+    """Another path that the command made for a file: a symbolic or hard link, or a new name.
 
     Attributes:
-        path: Where it is; absolute, in the root directory of the command.
-        target: Where it leads to, as text of a symbolic link.
+        path: The new path, absolute in the command's root directory.
+        target: The other path, as the target of a symbolic link.
         root: As for :class:`Access`.
     """
 
@@ -58,13 +58,13 @@ class Link:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a command read.
+    """All that a command read.
 
     Attributes:
-        accesses: In the order of their paths.
-        links: In the order in which they were made.
-        notifications: How many system calls were seen.
-        incomplete: Why there may be more that was read; empty when there is not.
+        accesses: The paths that it read, sorted by path.
+        links: The links that it made, in order.
+        notifications: Number of observed system calls.
+        incomplete: Why it may have read more than this; empty if the observation is complete.
     """
 
     accesses: tuple[Access, ...] = ()
@@ -74,11 +74,11 @@ class Observation:
 
     @property
     def complete(self) -> bool:
-        """Whether all that was read is known."""
+        """Whether everything that the command read is known."""
         return not self.incomplete
 
     def __or__(self, other: Observation) -> Observation:
-        """What either of two commands read."""
+        """Combine the observations of two commands."""
         return Observation(
             tuple(sorted({*self.accesses, *other.accesses})),
             tuple(dict.fromkeys((*self.links, *other.links))),

@@ -1,18 +1,19 @@
-"""Observe what a command reads: every path that it and all its children look up in a file system.
+"""Observe which paths a command and its children read.
 
-A seccomp filter, see seccomp_unotify(2), makes the kernel tell a thread of this process about each
-system call that takes a path, before it happens. The thread notes the path and lets the call go on.
-Results are not seen, and need not be: the tree that a command starts from can be asked later.
+A seccomp filter (see seccomp_unotify(2)) makes the kernel notify a thread of this process of each
+system call that takes a path, before the call happens. The thread records the path and lets the
+call continue. It does not see results of calls, but they can be found out later from the tree in
+which the command started.
 
     with Observer() as observer:
         subprocess.run(command, preexec_fn=observer.enter)
     observation = observer.finish()
 
-What cannot be observed makes the observation incomplete, and never stops the command.
+If something cannot be observed, the observation is incomplete, but the command continues.
 
-A signal that comes just before a call is seen interrupts it: it is begun again, or fails with
-``EINTR`` where the handler was set without ``SA_RESTART``. That is very rare, and counts as
-incomplete.
+A signal that arrives just before a call is received interrupts the call. The call is restarted, or
+fails with ``EINTR`` if the handler was set without ``SA_RESTART``. This is very rare, and makes the
+observation incomplete.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ _END_SECONDS = 2.0
 
 
 class Observer:
-    """Observes one command; a context manager.
+    """Observer of a command; a context manager.
 
-    The process that calls :meth:`enter` and all that it starts from then on is observed.
+    It observes the process that calls :meth:`enter`, and all processes that this one starts.
 
     Args:
-        mounts: Directories in which the process may mount and unmount file systems, but programs
-            that it starts in another root directory may not. Any other mount makes the
+        mounts: Directories in which the process may mount and unmount file systems, but not
+            programs that it starts in another root directory. Any other mount makes the
             observation incomplete.
     """
 
@@ -68,9 +69,10 @@ class Observer:
         self._theirs.close()
 
     def enter(self) -> None:
-        """Be observed from now on; for a new process, after ``chroot`` and before it executes.
+        """Observe this process from now on.
 
-        It does not fail: where the kernel does not allow it, the command runs unobserved.
+        To be called in a new process after ``chroot`` and before it executes the command. If the
+        kernel does not allow it, the command runs unobserved.
         """
         try:
             listener = install(self._libc)
@@ -86,10 +88,10 @@ class Observer:
         os.close(listener)
 
     def finish(self) -> Observation:
-        """What was read; to be called when the command has ended."""
+        """Return the observation; to be called once the command has ended."""
         self._theirs.close()
         self._thread.join(_END_SECONDS)
-        left = self._thread.is_alive()  # it goes on answering them
+        left = self._thread.is_alive()  # it keeps answering remaining processes
         supervisor = self._supervisor
         if supervisor is None:
             return Observation(incomplete=(self._problem or "it was not started",))

@@ -1,4 +1,4 @@
-"""Paths as they are seen inside a root tree."""
+"""Resolve paths inside a root tree."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _MAXIMUM_LINKS = 40  # as in path_resolution(7)
 
 
 def resolve_in(root: Path, path: str | os.PathLike[str], *, follow_last: bool = True) -> Path:
-    """Where a path of a root tree is on the host, as if ``root`` were ``/``.
+    """Return the path on the host for a path in a root tree, as if ``root`` were ``/``.
 
-    Symbolic links are followed inside of the tree: an absolute one starts at ``root``, and
-    ``..`` never leaves it. Parts that do not exist are kept as they are.
+    Symbolic links are followed inside the tree: absolute ones start at ``root``, and ``..`` never
+    leaves it. Parts that do not exist are kept.
 
     Args:
         root: The root tree.
-        path: Path inside of it, with or without a leading slash.
-        follow_last: Follow a symbolic link that the last part is, too.
+        path: Path in the tree, with or without a leading slash.
+        follow_last: Whether to follow a symbolic link at the path itself.
 
     Raises:
-        KiwinbError: Symbolic links go round in a circle.
+        KiwinbError: There are too many symbolic links, usually because of a loop.
     """
     parts = _split(os.fspath(path))
     at: list[str] = []
@@ -50,5 +50,5 @@ def resolve_in(root: Path, path: str | os.PathLike[str], *, follow_last: bool = 
 
 
 def _split(path: str) -> list[str]:
-    """The parts of a path, the first one last."""
+    """Return the parts of a path in reverse order."""
     return [part for part in path.split("/") if part not in ("", ".")][::-1]

@@ -1,4 +1,4 @@
-"""What this process may do on the host: be root, or be root in a user namespace of its own."""
+"""Find out whether workers run as root on the host, or as root in a user namespace."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from kiwinb.errors import HostError
 from kiwinb.sandbox.tools import find_tool
 
 _CAP_SYS_ADMIN = 21
-_LAST_ID = 65535  # a tree may hold any 16-bit owner; 65534 is nobody
+_LAST_ID = 65535  # a tree may have any 16-bit owner; 65534 is nobody
 
 
 @dataclass(frozen=True)
 class IdRange:
-    """Some user or group ids and what they are outside of the user namespace.
+    """A range of user or group IDs in a user namespace, and the IDs outside that they map to.
 
     Attributes:
-        inside: First id inside.
-        outside: First id outside.
-        count: How many.
+        inside: First ID inside the namespace.
+        outside: First ID outside the namespace.
+        count: Number of IDs.
     """
 
     inside: int
@@ -32,12 +32,12 @@ class IdRange:
 
 @dataclass(frozen=True)
 class Privilege:
-    """How a worker comes to be root.
+    """How a worker becomes root.
 
     Attributes:
-        rootless: In a user namespace: the kernel makes it no device nodes.
-        uids: The user ids of a new user namespace; empty when none is needed.
-        gids: Its group ids.
+        rootless: Whether it is in a user namespace, where the kernel does not allow device nodes.
+        uids: User IDs of a new user namespace; empty if no new one is needed.
+        gids: Group IDs of a new user namespace.
     """
 
     rootless: bool
@@ -45,17 +45,17 @@ class Privilege:
     gids: tuple[IdRange, ...] = ()
 
     def owns(self, uid: int) -> bool:
-        """Whether a user id of this host is one that a worker can give to files."""
+        """Tell whether workers can use a user ID of this host as the owner of files."""
         return not self.uids or any(
             item.outside <= uid < item.outside + item.count for item in self.uids
         )
 
 
 def detect() -> Privilege:
-    """Find out how workers of this process come to be root.
+    """Find out how workers of this process become root.
 
     Raises:
-        HostError: They cannot; the remedy says what the host lacks.
+        HostError: They cannot become root; the remedy says what the host lacks.
     """
     if os.geteuid() == 0:
         return _as_root()
@@ -91,7 +91,7 @@ def _as_root() -> Privilege:
 
 
 def _subordinate(file: Path, user: str) -> Iterator[IdRange]:
-    """The user's lines of subuid(5) or subgid(5), laid behind id 0."""
+    """Yield the user's ranges in subuid(5) or subgid(5), mapped to the IDs from 1 on."""
     inside = 1
     for line in _read(file).splitlines():
         owner, _, rest = line.partition(":")
@@ -128,7 +128,12 @@ def _check_sysctls() -> None:
 
 
 def namespaces_denied(error: OSError, *, rootless: bool) -> HostError:
-    """The error to raise when the kernel refused namespaces or mounts in them."""
+    """Make the error for a kernel that refuses namespaces, or mounts in them.
+
+    Args:
+        error: The error of the kernel.
+        rootless: Whether the worker is in a user namespace.
+    """
     if rootless and _read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").strip() == "1":
         remedy = (
             "AppArmor restricts user namespaces on this host. Run: "

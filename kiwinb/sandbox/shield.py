@@ -1,7 +1,7 @@
-"""Shield the host from a step: only the places that it is to write to can be written to.
+"""Protect the host from a step, which can write only to the directories that it needs.
 
-No program that a step runs, and no symbolic link that it follows out of a root tree, changes
-anything else; it fails with ``EROFS`` ("Read-only file system").
+Writing elsewhere, by a program that the step runs or through a symbolic link that leads out of a
+root tree, fails with ``EROFS`` ("Read-only file system").
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from kiwinb.sandbox.mounts import bind, make_readonly, make_writable
 
 
 def shield_host(writable: Iterable[Path]) -> None:
-    """Make all mounts of this mount namespace read-only, but for these directories and ``/proc``.
+    """Make all mounts in this mount namespace read-only, except for some directories and ``/proc``.
 
-    Where ``/`` is no mount point of its own, as in a plain chroot, nothing is changed.
+    If ``/`` is not a mount point, as in a plain chroot, this has no effect.
 
     Args:
-        writable: Made when they are not there.
+        writable: Directories that stay writable; they are created if necessary.
 
     Raises:
-        OSError: As the kernel says.
+        OSError: The kernel refuses it.
     """
     places = [place.resolve() for place in writable]
     for place in places:

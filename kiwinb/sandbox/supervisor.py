@@ -1,4 +1,4 @@
-"""Takes the notifications of a filter, notes the paths in them and lets the calls go on."""
+"""Receive the notifications of a filter, record paths, and let the calls continue."""
 
 from __future__ import annotations
 
@@ -53,7 +53,15 @@ Key = tuple[bytes, bytes, str, int]  # root, path, what, flags
 
 @dataclass(frozen=True)
 class _Plan:
-    """A call as the loop needs it: indices in a notification, 0 for none."""
+    """A system call, prepared for the loop.
+
+    Attributes:
+        path: Index of the path in a notification.
+        directory: Index of the directory; 0 for none.
+        flags: Index of the flags; 0 for none.
+        mask: Flags that matter.
+        what: Word for :func:`kiwinb.sandbox.syscalls.meaning`.
+    """
 
     path: int
     directory: int
@@ -63,13 +71,19 @@ class _Plan:
 
 
 class Supervisor:
-    """Takes the notifications of one filter until all its processes have ended.
+    """Receiver of the notifications of a filter, until all its processes have ended.
 
     Args:
         listener: Descriptor of the filter.
         pid: The process that installed it.
         mounts: Directories in which processes with the same root as that one may mount and
             unmount; any other mount makes the observation incomplete.
+
+    Attributes:
+        seen: Paths that were read.
+        links: Links that were made, in order.
+        incomplete: Why the observation is incomplete.
+        notifications: Number of observed system calls.
     """
 
     def __init__(self, listener: int, pid: int, mounts: Sequence[bytes] = ()) -> None:
@@ -92,11 +106,11 @@ class Supervisor:
 
     @property
     def interrupted(self) -> int:
-        """How many calls a signal interrupted before they were seen."""
+        """Number of calls that a signal interrupted before they were received."""
         return self._channel.interrupted
 
     def run(self) -> None:
-        """Answer until the end, whatever happens."""
+        """Answer notifications until all processes have ended, even after an error."""
         with suppress(OSError):
             ioctl(self._channel.listener, SET_FLAGS, SYNC_WAKE_UP)
         current = [0]
@@ -109,13 +123,13 @@ class Supervisor:
             self._channel.wave_through()
 
     def close(self) -> None:
-        """Give up the descriptors, once nothing is left to answer."""
+        """Close the descriptors; to be called when no notifications can come any more."""
         os.close(self._channel.listener)
         for descriptor in self._root_descriptors.values():
             os.close(descriptor)
 
     def _follow(self, current: list[int]) -> None:
-        """The loop: everything in it happens a hundred thousand times."""
+        """Run the loop, which has to be fast: it may run a hundred thousand times."""
         arch, column, _seccomp = MACHINES[platform.machine()]
         fast, slow = _plans(arch, column)
         listener, receive = self._channel.listener, self._channel.receive
@@ -145,7 +159,7 @@ class Supervisor:
                     try:
                         ioctl(listener, send, pack(note[0], 0, 0, go_on))
                     except OSError:
-                        continue  # it ended, or a signal came first: then it asks again
+                        continue  # the process ended, or a signal will cause another notification
                     seen.add((root, path, plan.what, flags))
                     continue
                 directory = note[plan.directory] & 0xFFFFFFFF if plan.directory else AT_FDCWD
@@ -219,12 +233,12 @@ class Supervisor:
         data = self._memory.read(pid, arguments[1], size)
         if struct.unpack_from("=H", data)[0] != AF_UNIX:
             return None
-        return data[2:].partition(b"\0")[0] or None  # an abstract one begins with a zero byte
+        return data[2:].partition(b"\0")[0] or None  # abstract names begin with a zero byte
 
     def _how(
         self, pid: int, directory: int, arguments: tuple[int, ...]
     ) -> tuple[int, bytes | None]:
-        """Flags of ``openat2``, and its directory if that is to be the root."""
+        """Return the flags of ``openat2``, and its directory if it is used as the root."""
         flags, _mode, resolve = struct.unpack("=QQQ", self._memory.read(pid, arguments[2], 24))
         root = self._directory(pid, directory) if resolve & 0x10 else None
         return flags & OPEN_MASK, root
@@ -238,7 +252,7 @@ class Supervisor:
         flags: int,
         root: bytes | None = None,
     ) -> list[Key]:
-        """The place of a path in the tree, relative to nothing but a root."""
+        """Return a path as an absolute path below a root; empty if the call does not use it."""
         if path is None or (not path and not flags & AT_EMPTY_PATH):
             return []  # the call will fail
         if root is None:
@@ -246,10 +260,10 @@ class Supervisor:
         if not path.startswith(b"/"):
             start = self._directory(pid, directory)
             if start is None:
-                return []  # a pipe or socket, or no directory
+                return []  # a pipe, a socket, or not a directory
             inside = _inside(root, start)
             if inside is None:
-                self.incomplete.add(f"a directory outside of its root: {os.fsdecode(start)}")
+                self.incomplete.add(f"a directory outside its root: {os.fsdecode(start)}")
                 return []
             path = inside.rstrip(b"/") + b"/" + path if path else inside
         if magic := MAGIC.match(path):
@@ -259,7 +273,7 @@ class Supervisor:
     def _through_descriptor(
         self, pid: int, path: bytes, rest: bytes | None, what: str, flags: int
     ) -> list[Key]:
-        """What a path like /proc/self/fd/3 stands for at this time."""
+        """Return the present target of a path such as /proc/self/fd/3."""
         link = path[: len(path) - len(rest or b"")]
         owner = f"/proc/{pid}".encode()
         link = re.sub(rb"^/+dev/+fd", owner + b"/fd", link)
@@ -293,7 +307,7 @@ class Supervisor:
         return root
 
     def _directory(self, pid: int, descriptor: int) -> bytes | None:
-        """A directory of a process, in the tree."""
+        """Return the path in the tree of a directory that a process has open; or ``None``."""
         name = "cwd" if descriptor == AT_FDCWD else f"fd/{descriptor}"
         try:
             path = _readlink(f"/proc/{pid}/{name}".encode())
@@ -305,11 +319,11 @@ class Supervisor:
             return None
         inside = _inside(self._root, path.removesuffix(_DELETED))
         if inside is None:
-            self.incomplete.add(f"a directory outside of the tree: {os.fsdecode(path)}")
+            self.incomplete.add(f"a directory outside the tree: {os.fsdecode(path)}")
         return inside
 
     def _interpreters(self, key: Key) -> Iterator[Key]:
-        """What the kernel reads by itself to execute a file: interpreters, and theirs."""
+        """Yield the files that the kernel itself reads to execute a file: nested interpreters."""
         root, path, _what, _flags = key
         for _depth in range(6):
             path = self._interpreter(root, path)
@@ -334,7 +348,7 @@ class Supervisor:
             os.close(descriptor)
 
     def _open_inside(self, root: bytes, path: bytes) -> int | None:
-        """Open a file as a process with this root would; ``None`` where it could not."""
+        """Open a file as a process with this root would; ``None`` if that is impossible."""
         how = struct.pack("=QQQ", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, 0, 0x10)
         top = self._root_descriptors.get(root)
         if top is None:
@@ -347,7 +361,7 @@ class Supervisor:
 
 
 def _plans(arch: int, column: int) -> tuple[dict[int, _Plan], dict[int, Call | str]]:
-    """By number and architecture: the simple calls for the loop, and all others."""
+    """Return the simple calls for the loop, and all others, by number and architecture."""
     fast: dict[int, _Plan] = {}
     slow: dict[int, Call | str] = {}
     for call in CALLS:
@@ -376,7 +390,7 @@ def _readlink(path: bytes) -> bytes:
 
 
 def _inside(root: bytes, path: bytes) -> bytes | None:
-    """A path in a root directory as seen from there; ``None`` if it is not in it."""
+    """Return a path relative to a root directory, as absolute; ``None`` if it is outside."""
     root = root.rstrip(b"/")
     if path == root:
         return b"/"

@@ -1,4 +1,4 @@
-"""The system calls that take paths, on each architecture, and what they read of them."""
+"""Tables of the system calls that take paths, and of what they read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ AT_SYMLINK_NOFOLLOW = 0x100
 AT_REMOVEDIR = 0x200
 AT_SYMLINK_FOLLOW = 0x400
 AT_EMPTY_PATH = 0x1000
-NEWEST = 469  # a newer system call might take a path that nobody would see
+NEWEST = 469  # newer system calls are refused, because they might take paths unobserved
 
 
 @dataclass(frozen=True)
 class CallPath:
-    """Where a system call has a path: the argument with it, and the one with its directory."""
+    """Position of a path in a system call.
+
+    Attributes:
+        argument: Index of the argument with the path.
+        directory: Index of the argument with its directory, if any.
+    """
 
     argument: int
     directory: int | None = None
@@ -29,12 +34,12 @@ class Call:
     """A system call that takes paths.
 
     Attributes:
-        x86_64: Its number there.
-        generic: Its number on newer architectures.
-        paths: Where its paths are.
-        what: What it does with each of them: a word for :func:`meaning`.
-        flags: The argument with its flags.
-        mask: The flags that matter.
+        x86_64: Its number on x86_64; ``None`` if it does not exist there.
+        generic: Its number on newer architectures; ``None`` if it does not exist there.
+        paths: Positions of its paths.
+        what: What it does with each path, as a word for :func:`meaning`.
+        flags: Index of the argument with its flags.
+        mask: Flags that matter.
     """
 
     x86_64: int | None
@@ -59,14 +64,14 @@ AT_MASK: Final = AT_SYMLINK_NOFOLLOW | AT_SYMLINK_FOLLOW | AT_REMOVEDIR | AT_EMP
 
 
 def _plain(x86_64: int | None, generic: int | None, *what: str) -> Call:
-    """A call whose paths are its first arguments."""
+    """Make a call whose first arguments are its paths."""
     return Call(x86_64, generic, tuple(CallPath(i) for i in range(len(what))), what)
 
 
 def _at(
     x86_64: int | None, generic: int | None, what: str, flags: int | None = None, mask: int = 0
 ) -> Call:
-    """A call whose first arguments are a directory and a path in it."""
+    """Make a call whose first arguments are a directory and a path in it."""
     return Call(x86_64, generic, (CallPath(1, 0),), (what,), flags, mask or AT_MASK)
 
 
@@ -145,25 +150,30 @@ UNOBSERVED: Final = {
     "a watch": ((301, 263),),
     "a network": ((41, 198),),
 }
-"""Calls that change what paths mean, or read something else than paths."""
+"""Calls that change the meaning of paths, or read something other than paths."""
 
 SOCKET: Final = (41, 198)
 FSTATAT: Final = (262, 79)
 IO_URING_SETUP: Final = (425, 425)
-AF_UNIX, AF_NETLINK, AF_ALG = 1, 16, 38  # sockets of this machine
+AF_UNIX, AF_NETLINK, AF_ALG = 1, 16, 38  # address families that stay on this host
 
 MACHINES: Final = {
     "x86_64": (0xC000003E, 0, 317),
     "aarch64": (0xC00000B7, 1, 277),
     "riscv64": (0xC00000F3, 1, 277),
 }
-"""By machine: its AUDIT_ARCH, which column of numbers it has, and the number of seccomp(2)."""
+"""AUDIT_ARCH, column in the tables, and the number of seccomp(2), by machine."""
 
 _Meaning = tuple[tuple[Kind, bool], ...]
 
 
 def meaning(what: str, flags: int) -> _Meaning:
-    """What a call reads of a path: kinds, and whether it follows a link at the end."""
+    """Return what a call reads of a path, and whether it follows a symbolic link at the path.
+
+    Args:
+        what: A word in :attr:`Call.what`.
+        flags: Flags of the call.
+    """
     follow = not flags & AT_SYMLINK_NOFOLLOW
     if what == "open":
         return _meaning_of_open(flags)

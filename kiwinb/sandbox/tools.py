@@ -1,4 +1,4 @@
-"""The host tools kiwinb runs, and the Debian package that holds each."""
+"""Find the tools of the host that kiwinb runs."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ TOOLS: Mapping[str, str] = {
     "zstd": "zstd",
     "zsyncmake": "zsync",
 }
-"""Debian package by tool."""
+"""Debian packages that contain the tools, by tool."""
 
 _SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 def search_path() -> str:
-    """``PATH`` with the directories of the system tools, which users often lack."""
+    """Return ``PATH`` with the directories of system tools, which ordinary users often lack."""
     given = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return os.pathsep.join([*given, *(d for d in _SYSTEM_DIRECTORIES if d not in given)])
 
 
 def find_tool(name: str) -> str:
-    """Path of a host tool.
+    """Find the path of a host tool.
 
     Raises:
-        HostError: It is not installed; the remedy names its Debian package.
+        HostError: The tool is not installed; the remedy names its Debian package.
     """
     found = shutil.which(name, path=search_path())
     if found is None:

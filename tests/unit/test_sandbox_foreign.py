@@ -58,7 +58,7 @@ def test_the_host_needs_no_emulator_for_its_own_programs() -> None:
 def test_an_architecture_that_nothing_emulates() -> None:
     with pytest.raises(HostError, match="sparc64 cannot be run") as caught:
         emulator_for("sparc64", "x86_64")
-    assert "Build on a host that is sparc64" in str(caught.value)
+    assert "Build on a host with the architecture sparc64" in str(caught.value)
 
 
 def test_the_tree_says_what_it_needs(tmp_path: Path) -> None:
