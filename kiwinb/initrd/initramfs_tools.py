@@ -28,6 +28,6 @@ class InitramfsTools:
     def build(self, chroot: Chroot, root: Path, kernel: str, initrd: str, epoch: int) -> None:
         """Build the initrd; update-initramfs chooses its name."""
         resolve_in(root, initrd).unlink(missing_ok=True)
-        # In another locale, its shells would look for their messages at each of their starts
+        # In another locale, each shell would look for translated messages when it starts
         env = {"SOURCE_DATE_EPOCH": str(epoch), "LC_ALL": "C"}
         chroot.run(["update-initramfs", "-c", "-k", kernel], env=env)

@@ -33,7 +33,7 @@ WATCH = ".kiwinb-watch"
 LINE = ".kiwinb-line"
 
 OBSERVED = re.compile(rb"^#[ \t]*kiwinb:[ \t]*observed[ \t]*$", re.MULTILINE)
-"""The comment by which a script asks to run only if anything that it read has changed."""
+"""The comment with which a script asks to run again only if something that it read changed."""
 
 _SHELLS = ("sh", "bash", "dash")
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
@@ -77,8 +77,8 @@ class Script:
     def observed(self) -> bool:
         """Whether it has the comment ``# kiwinb: observed``.
 
-        The author says so that its effect depends on nothing but its text, its variables and the
-        files of the tree: neither on the time nor on chance.
+        It is the author's statement that the effect of the script depends only on its text, its
+        variables and the files of the tree, and not, for example, on the time.
         """
         return OBSERVED.search(self.content) is not None
 
@@ -126,7 +126,7 @@ class RunScript:
 
     @property
     def observed(self) -> bool:
-        """Whether its result is reused while all that it read is the same."""
+        """Whether its result is reused as long as everything that it read is unchanged."""
         return self.script.observed and not self.on_host
 
     def run(self, context: StepContext) -> None:

@@ -1,4 +1,4 @@
-"""How calls of functions in workers end before their time."""
+"""End calls of functions in workers early."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Cancelled(Exception):
 
 
 class Cancellation:
-    """Lets one thread end the calls that others wait for, and all that these calls started."""
+    """Means for a thread to end calls that other threads wait for, with all their processes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -22,23 +22,23 @@ class Cancellation:
         self._inputs: set[IO[bytes]] = set()
 
     def cancel(self) -> None:
-        """End all calls that are made with this object, now and later."""
+        """End all calls that use this object, including later ones."""
         with self._lock:
             self._cancelled = True
             for stream in self._inputs:
                 close_input(stream)
 
     def check(self) -> None:
-        """Raise :class:`Cancelled` once it is cancelled."""
+        """Raise :class:`Cancelled` if :meth:`cancel` was called."""
         if self._cancelled:
             raise Cancelled
 
     @contextmanager
     def closing(self, stream: IO[bytes]) -> Iterator[None]:
-        """Close the standard input of a worker, which ends it, if it is cancelled meanwhile.
+        """Have :meth:`cancel` end a worker, by closing its standard input, within the context.
 
         Raises:
-            Cancelled: It was cancelled.
+            Cancelled: :meth:`cancel` was called before.
         """
         with self._lock:
             self.check()
@@ -51,7 +51,7 @@ class Cancellation:
 
 
 def close_input(stream: IO[bytes]) -> None:
-    """Close the standard input of a worker, which may have ended already."""
+    """Close the standard input of a worker, even if the worker has ended."""
     with suppress(BrokenPipeError):
         stream.close()
 

@@ -1,4 +1,4 @@
-"""What a worker tells its caller: pickled events in a pipe, each behind its length."""
+"""Events that a worker sends to its caller: pickled in a pipe, each preceded by its length."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ _LENGTH = struct.Struct("=Q")
 
 
 class Report:
-    """How a function in a worker tells its caller how it goes."""
+    """Reports of a function in a worker to its caller."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
 
     def log(self, line: str) -> None:
-        """One line of output, without line end."""
+        """Report a line of output, without line end."""
         self.send("log", line)
 
     def progress(self, fraction: float) -> None:
-        """How much is done, 0.0 to 1.0."""
+        """Report the fraction that is done, 0.0 to 1.0."""
         self.send("progress", fraction)
 
     def send(self, kind: str, value: object) -> None:
-        """Any event; the caller knows what the kinds mean."""
+        """Send an event of any kind that the caller knows."""
         data = memoryview(frame((kind, value)))
         while data:
             data = data[os.write(self.descriptor, data) :]
 
 
 def frame(value: object) -> bytes:
-    """The bytes that stand for a value in a pipe."""
+    """Return a value as the bytes that are sent through a pipe."""
     data = pickle.dumps(value)
     return _LENGTH.pack(len(data)) + data
 
 
 def read_event(stream: IO[bytes]) -> tuple[str, Any] | None:
-    """The next event; ``None`` at the end of the stream."""
+    """Return kind and value of the next event; ``None`` at the end of the stream."""
     header = stream.read(_LENGTH.size)
     if len(header) < _LENGTH.size:
         return None
@@ -50,7 +50,7 @@ def read_event(stream: IO[bytes]) -> tuple[str, Any] | None:
 
 
 def read_frame(descriptor: int) -> bytes:
-    """The pickled value of the next frame; not a byte more is taken from the pipe.
+    """Read the pickled value of the next frame, and nothing after it.
 
     Raises:
         EOFError: The other end was closed.
@@ -69,7 +69,7 @@ def _read(descriptor: int, size: int) -> bytes:
 
 
 def portable(error: BaseException) -> BaseException:
-    """The error, or one that says the same, if it does not survive the way to the caller."""
+    """Return an error for the caller; if it cannot be pickled, an error with its traceback."""
     text = "".join(traceback.format_exception(error))
     if not isinstance(error, KiwinbError):
         error.add_note(f"In the worker:\n{text}")

@@ -1,8 +1,8 @@
-"""The process that forks workers: it has imported what they need, and itself runs none of it.
+"""The process that forks workers after importing the modules that they need.
 
-It takes requests from its standard input, a socket, forks a keeper for each, and tells how that
-ended. It ends with its caller, whether that closes the socket or dies; the kernel then kills the
-keepers, and with them all that they keep.
+It receives requests from its standard input, which is a socket, forks a keeper for each, and
+reports how the keeper ended. It ends when its caller closes the socket or dies; the kernel then
+kills the keepers and all their processes.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from typing import NoReturn
 from kiwinb.sandbox.keeper import run_worker
 
 DESCRIPTORS = 5
-"""Of a request: input, events, output, working directory, and a socket for the answers."""
+"""Number of descriptors of a request: input, events, output, working directory, and a socket for
+the answers."""
 
 STARTED = struct.Struct("=I")
-"""The first answer: the keeper's process id; with it comes a descriptor of the process."""
+"""The first answer: the keeper's process id, sent with a descriptor of that process."""
 
 ENDED = struct.Struct("=i")
 """The second answer: the keeper's exit status, or the negative number of a signal."""
@@ -32,14 +33,14 @@ ENDED = struct.Struct("=i")
 def main() -> NoReturn:
     """Import modules, then serve the process that started this one.
 
-    The command line holds ``sys.path`` as JSON, the caller's process id and the modules.
+    The command line consists of ``sys.path`` as JSON, the caller's process id and the modules.
     """
     parent = int(sys.argv[2])
     caller = os.pidfd_open(parent)
     if os.getppid() != parent:
         os._exit(1)
     for name in sys.argv[3:]:
-        with suppress(Exception):  # a worker that needs it tells what is wrong
+        with suppress(Exception):  # a worker that needs it will report the error
             importlib.import_module(name)
     gc.collect()
     gc.freeze()
@@ -66,7 +67,7 @@ def _serve(caller: int) -> NoReturn:
 
 
 def _take(requests: socket.socket) -> tuple[int, int, socket.socket]:
-    """Fork a keeper for the next request, or end when there will be none."""
+    """Fork a keeper for the next request; end if the caller has closed the socket."""
     flags = socket.MSG_CMSG_CLOEXEC
     data, descriptors, _flags, _address = socket.recv_fds(requests, 1, DESCRIPTORS, flags)
     if not data:
@@ -80,13 +81,13 @@ def _take(requests: socket.socket) -> tuple[int, int, socket.socket]:
         os.close(descriptor)
     process = os.pidfd_open(pid)
     answers = socket.socket(fileno=answering)
-    with suppress(OSError):  # the caller waits no more
+    with suppress(OSError):  # the caller no longer waits
         socket.send_fds(answers, [STARTED.pack(pid)], [process])
     return process, pid, answers
 
 
 def _tell(process: int, pid: int, answers: socket.socket) -> None:
-    """Reap a keeper, and tell its caller."""
+    """Reap a keeper, and report its exit status to the caller."""
     _pid, status = os.waitpid(pid, 0)
     os.close(process)
     with answers, suppress(OSError):

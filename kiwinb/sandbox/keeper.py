@@ -1,13 +1,14 @@
 """The processes of a worker: keeper, init and callee.
 
-* The *keeper* enters the namespaces and watches over its standard input, a
-  pipe from the caller. When that closes, or the keeper or the process that
-  forked it dies, the kernel kills everything in the process namespace;
+* The *keeper* enters the namespaces and watches its standard input, a pipe
+  from the caller. When the caller closes the pipe, or the keeper or the
+  process that forked it dies, the kernel kills everything in the process
+  namespace;
 * the *init* is process 1 of the process namespace and reaps orphans;
 * the *callee* runs the function and writes events to a second pipe.
 
-The keeper ends after everything else has: when it is reaped, nothing that
-the function started is left, and all mounts are gone.
+The keeper ends last: once it has been reaped, all processes that the function
+started have ended, and all mounts are gone.
 """
 
 from __future__ import annotations
@@ -47,18 +48,18 @@ from kiwinb.sandbox.namespaces import (
 from kiwinb.sandbox.privilege import namespaces_denied
 
 _EVENTS = 3
-"""Where a worker has its pipe for events; it has no other descriptors but 0 to 2."""
+"""Descriptor of a worker's pipe for events; its only other descriptors are 0 to 2."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a worker is told first, through its standard input.
+    """Settings of a worker, which it reads from its standard input before anything else.
 
     Attributes:
-        rootless: It runs in a user namespace.
-        maps: It makes that namespace itself, and its caller maps the ids.
-        modules: ``sys.path`` of its caller.
-        environment: Its environment.
+        rootless: Whether the worker runs in a user namespace.
+        maps: Whether the worker creates that namespace itself, and its caller maps the ids.
+        modules: ``sys.path`` of the caller.
+        environment: Environment of the worker.
     """
 
     rootless: bool
@@ -68,13 +69,13 @@ class Setup:
 
 
 def run_worker(parent: int, given: int, events: int, output: int, directory: int) -> NoReturn:
-    """Be the keeper, in a process that was just forked for it.
+    """Act as the keeper; to be called in a newly forked process.
 
     Args:
-        parent: The process that forked it.
+        parent: The process that forked this one.
         given: The reading end of the pipe from the caller.
         events: The writing end of the pipe for events.
-        output: A file that takes what is written to standard output and standard error.
+        output: File for standard output and standard error.
         directory: The working directory.
     """
     try:
@@ -103,7 +104,7 @@ def run_worker(parent: int, given: int, events: int, output: int, directory: int
 
 
 def _keep_only(given: int, events: int, output: int) -> None:
-    """Give the descriptors their numbers, and close all others: other workers' are among them."""
+    """Renumber the descriptors, and close all others, such as those of other workers."""
     spare = [fcntl(item, F_DUPFD, _EVENTS + 1) for item in (given, output, output, events)]
     for number, descriptor in enumerate(spare):
         os.dup2(descriptor, number, inheritable=number != _EVENTS)
@@ -111,7 +112,7 @@ def _keep_only(given: int, events: int, output: int) -> None:
 
 
 def _become(setup: Setup) -> None:
-    """Take over what a process of the caller itself would have."""
+    """Take over the module path and the environment of the caller."""
     sys.path[:] = setup.modules
     importlib.invalidate_caches()
     os.environ.clear()
@@ -137,7 +138,7 @@ def _enter_namespaces(setup: Setup, report: Report, parent: int) -> None:
 def _keep(init: int) -> NoReturn:
     """Wait for the init, and kill it when the caller closes our standard input."""
     watch = select.poll()
-    watch.register(0, 0)  # tells of the other end's closing only
+    watch.register(0, 0)  # reports only that the other end was closed
     watch.register(os.pidfd_open(init), select.POLLIN)
     if any(descriptor == 0 for descriptor, _event in watch.poll()):
         os.kill(init, signal.SIGKILL)
@@ -148,7 +149,7 @@ def _keep(init: int) -> NoReturn:
 def _run_init(setup: Setup, report: Report, alive: int) -> NoReturn:
     die_with_parent()
     if select.select([alive], [], [], 0)[0]:
-        os._exit(1)  # the keeper died before it could take us along
+        os._exit(1)  # the keeper died before the call of die_with_parent()
     try:
         mount("none", "/", None, MS_REC | MS_PRIVATE)
         mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)

@@ -33,13 +33,13 @@ _OUTPUT_TAIL = 4000
 
 
 class Launcher:
-    """Launches workers from one process, which imports once what they have in common.
+    """Launcher of workers: forks them from one process, which imports their modules only once.
 
     A context manager; several threads may use it at the same time. The process starts with the
     first worker, and ends with the context.
 
     Args:
-        modules: Names of modules that workers need. They must start no threads.
+        modules: Names of modules that workers need. They must not start threads.
     """
 
     def __init__(self, modules: Iterable[str] = ()) -> None:
@@ -93,11 +93,11 @@ class Launcher:
 
 
 class Worker:
-    """A worker that runs.
+    """A running worker.
 
     Attributes:
-        input: Its standard input; when this is closed, the worker ends.
-        events: What it tells, see :mod:`kiwinb.sandbox.events`.
+        input: Standard input of the worker, which ends when this is closed.
+        events: Pipe with the worker's events; see :mod:`kiwinb.sandbox.events`.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Worker:
         self._status: int | None = None
 
     def say(self, data: bytes) -> None:
-        """Write to its standard input, unless it ended, or another thread closed that."""
+        """Write to its standard input, if it still runs and no other thread closed the input."""
         with suppress(BrokenPipeError, ValueError):
             self.input.write(data)
             self.input.flush()
@@ -141,11 +141,11 @@ class Worker:
         return self._pid
 
     def ending(self) -> tuple[int, str]:
-        """How it ended, once it has.
+        """Wait until it has ended.
 
         Returns:
-            Its exit status, or the negative number of the signal that killed it, and the end of
-            what it wrote to standard output and standard error.
+            Its exit status, or the negative number of the signal that killed it; and the last
+            part of its standard output and standard error.
         """
         self._wait()
         if self._status is None:
@@ -153,7 +153,7 @@ class Worker:
         return self._status, _tail(self._output)
 
     def close(self) -> None:
-        """End it, and wait until everything that it started has ended, too."""
+        """End it, and wait until all processes that it started have ended."""
         close_input(self.input)
         self._wait()
         if self._process >= 0:
@@ -169,11 +169,11 @@ class Worker:
             answer = self._answer(None)
         if answer:
             (self._status,) = ENDED.unpack(answer)
-        else:  # the process that forked it was killed: the kernel kills it as well
+        else:  # the process that forked it was killed, so that the kernel kills it too
             select.select([self._process], [], [], _END_SECONDS)
 
     def _answer(self, timeout: float | None) -> bytes | None:
-        """The last answer; empty if none will come, ``None`` if none came in time."""
+        """Return the last answer; empty if there will be none, ``None`` after the timeout."""
         self._answers.settimeout(timeout)
         try:
             return self._answers.recv(ENDED.size)
@@ -206,16 +206,16 @@ class _Server:
         return self._process.poll() is not None
 
     def request(self, descriptors: Sequence[int]) -> None:
-        """Ask for a worker; if the process has died, the worker's pipes tell so."""
+        """Request a worker; if the process has died, the worker's pipes are closed."""
         with suppress(BrokenPipeError, ConnectionResetError):
             socket.send_fds(self._requests, [b"+"], descriptors)
 
     def ending(self) -> tuple[int, str]:
-        """As :meth:`Worker.ending`, of this process."""
+        """Wait until this process has ended; results as for :meth:`Worker.ending`."""
         return self._process.wait(_END_SECONDS), _tail(self._output)
 
     def kill(self) -> None:
-        """End it by force, and all its workers."""
+        """Kill it and all its workers."""
         self._process.kill()
 
     def close(self) -> None:

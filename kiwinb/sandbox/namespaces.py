@@ -1,4 +1,4 @@
-"""Namespaces, and processes that die together: see unshare(2), setns(2) and prctl(2)."""
+"""Namespaces, and processes that die with their parent: see unshare(2), setns(2), prctl(2)."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def unshare(flags: int) -> None:
-    """Put this process into new namespaces.
+    """Move this process to new namespaces.
 
     Raises:
-        OSError: As the kernel says.
+        OSError: The system call failed.
     """
     _check(_libc.unshare(flags))
 
 
 def join(descriptor: int, flag: int) -> None:
-    """Put this process into a namespace that is held open.
+    """Move this process to the namespace of a descriptor.
 
     Raises:
-        OSError: As the kernel says.
+        OSError: The system call failed.
     """
     _check(_libc.setns(descriptor, flag))
 
@@ -38,7 +38,7 @@ def join(descriptor: int, flag: int) -> None:
 def die_with_parent() -> None:
     """Have the kernel kill this process when the thread that forked it ends.
 
-    A change of this process's ids takes that back.
+    A later change of this process's ids cancels this.
     """
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL))
 

@@ -87,15 +87,14 @@ class Observation:
         )
 
     def inside(self, tree: Path) -> Observation:
-        """What was read of a tree, by programs inside of it and by those outside.
+        """Return the part of the observation that concerns a tree.
 
         Args:
-            tree: The tree, without symbolic links in its path, in the root directory of the
-                command.
+            tree: Path of the tree in the command's root directory, without symbolic links.
 
         Returns:
-            The observation with paths as programs in the tree see them; everything outside of the
-            tree is left out.
+            The accesses and links in the tree, by programs inside and outside of it, with paths
+            as programs inside see them.
         """
         top = os.fsencode(tree)
         accesses, links = set(), dict[Link, None]()
@@ -112,7 +111,7 @@ class Observation:
 
 
 def _inside(tree: bytes, root: bytes, path: bytes) -> tuple[bytes, bytes] | None:
-    """Root and path as seen in a tree; ``None`` if the place is not in it."""
+    """Return root and path as seen in a tree; ``None`` if the path is not in it."""
     if root == tree:
         return b"/", path
     if root.startswith(tree + b"/"):

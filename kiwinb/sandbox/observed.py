@@ -1,4 +1,4 @@
-"""Run a function in a process of its own, and observe everything that it and its programs read."""
+"""Run a function in a separate process, and observe everything that it and its programs read."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def run_observed(
     progress: Progress,
     mounts: Iterable[Path] = (),
 ) -> Observation:
-    """Call ``function(log, progress)`` in a child process; in a worker.
+    """Call ``function(log, progress)`` in a child process of a worker.
 
-    When it has returned, all processes that it left behind are killed.
+    When the function has returned, all other processes in the process namespace are killed.
 
     Args:
-        function: What to run; it may change nothing but files.
-        log: Takes its lines of output.
-        progress: Takes how much is done.
+        function: The function; it must have no effects except on files.
+        log: Called with each line of output.
+        progress: Called with the fraction that is done, 0.0 to 1.0.
         mounts: Directories in which it may mount file systems; see :class:`Observer`.
 
     Raises:
         HostError: The child process died.
-        Exception: What the function raised.
+        Exception: The function raised it.
     """
     observer = Observer(mounts)
     reading, writing = os.pipe()
@@ -72,7 +72,7 @@ def _run_child(
 
 
 def _follow(descriptor: int, log: Log, progress: Progress) -> tuple[bool, BaseException | None]:
-    """Pass on what the child reports; whether it came to its end, and the error that it had."""
+    """Pass on the child's reports; return whether the function ended, and its error."""
     with os.fdopen(descriptor, "rb", closefd=False) as events:
         while (event := read_event(events)) is not None:
             kind, value = event

@@ -1,4 +1,4 @@
-"""End the processes that a job of a worker left behind."""
+"""End processes that still run after a worker's job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def end_other_processes() -> None:
-    """Kill all other processes in our process namespace, so that nothing writes any more."""
+    """Kill all other processes in this process namespace, except its init."""
     own = {1, os.getpid()}
     while left := {int(p.name) for p in Path("/proc").iterdir() if p.name.isdecimal()} - own:
         for pid in left:

@@ -46,7 +46,7 @@ MAGIC = re.compile(
 )
 _DELETED = b" (deleted)"
 _SPECIAL = ("open2", "execute", "chroot", "symlink", "mount")
-_ROOTS_SECONDS = 0.2  # no process number is used again so soon
+_ROOTS_SECONDS = 0.2  # process ids are not reused so soon
 
 Key = tuple[bytes, bytes, str, int]  # root, path, what, flags
 
@@ -75,9 +75,9 @@ class Supervisor:
 
     Args:
         listener: Descriptor of the filter.
-        pid: The process that installed it.
-        mounts: Directories in which processes with the same root as that one may mount and
-            unmount; any other mount makes the observation incomplete.
+        pid: The process that installed the filter.
+        mounts: Directories in which processes with the same root directory as that process may
+            mount and unmount; any other mount makes the observation incomplete.
 
     Attributes:
         seen: Paths that were read.
@@ -209,7 +209,7 @@ class Supervisor:
     def _leave_root(self, pid: int) -> None:
         self._roots_differ = True
         self._roots.clear()
-        self._roots_until = 0.0  # this process still has its old one
+        self._roots_until = 0.0  # this process still has its old root directory
         if len([*Path(f"/proc/{pid}/task").iterdir()]) > 1:
             self.incomplete.add("a program with several threads changed its root")
 
@@ -290,7 +290,7 @@ class Supervisor:
         return [(b"/", inside.rstrip(b"/") + rest if rest else inside, what, flags)]
 
     def _root_of(self, pid: int) -> bytes:
-        """The root directory of a process, relative to that of the first one."""
+        """Return the root directory of a process, relative to that of the first process."""
         now = time.monotonic()
         if now > self._roots_until:
             self._roots.clear()
@@ -300,7 +300,7 @@ class Supervisor:
         try:
             root = _inside(self._root, _readlink(f"/proc/{pid}/root".encode()))
         except (FileNotFoundError, ProcessLookupError):
-            return b"/"  # it has been killed, and the call does not go on
+            return b"/"  # it was killed, so that the call will not go on
         if root is None:
             raise OSError("a process has left its root directory")
         self._roots[pid] = root
