@@ -50,7 +50,7 @@ class HostFacts:
     foreign: HostError | None = None
 
     def missing(self, tools: Iterable[str]) -> tuple[str, ...]:
-        """Return those of the tools that are not installed."""
+        """Return the tools that are not installed."""
         return tuple(name for name in tools if name not in self.tools)
 
 

@@ -37,7 +37,7 @@ class FormerRun:
 
     @property
     def first(self) -> int:
-        """Number of the first cell that is not done, or whose artefacts do not exist any more.
+        """Number of the first cell that is not done, or whose artefacts no longer exist.
 
         If there is no such cell, it is one more than the number of cells.
         """

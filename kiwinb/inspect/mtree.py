@@ -78,7 +78,7 @@ def lines(tree: Tree) -> Iterator[str]:
         if kind == "file":
             words["size"] = f"{row.size}"
         if is_linked:
-            number = numbers.setdefault(row.inode, len(numbers) + 1)  # the tree's own may vary
+            number = numbers.setdefault(row.inode, len(numbers) + 1)  # the tree's numbers may vary
             words |= {"nlink": f"{row.links}", "inode": f"{number}"}
         words["time"] = f"{row.mtime}.0"
         if row.path in digests:

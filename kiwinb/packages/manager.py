@@ -234,9 +234,9 @@ class PackageManager(Protocol):
         Args:
             context: Context of the step.
             packages: Package names; packages that are not installed are only logged.
-            force: Whether to remove only these packages, whatever depends on them, as KIWI NG's
-                ``delete`` does. Otherwise, packages that depend on them and packages that are no
-                longer needed are removed, too, as ``uninstall`` does.
+            force: Whether to remove only these packages, even if others depend on them, as KIWI
+                NG's ``delete`` does. Otherwise, packages that depend on them and packages that
+                are no longer needed are removed, too, as ``uninstall`` does.
 
         Raises:
             PackageError: A package could not be removed.

@@ -78,7 +78,7 @@ class DeletePackages:
     Attributes:
         manager: The package manager.
         packages: Package names.
-        force: Whether to remove only these packages, whatever depends on them (``delete``).
+        force: Whether to remove only these packages, even if others depend on them (``delete``).
             Otherwise, packages that depend on them and packages that are no longer needed are
             removed, too (``uninstall``).
     """

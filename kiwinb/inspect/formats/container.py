@@ -145,7 +145,7 @@ class ContainerTree(MemberTree):
             found = files.find("index.json") or files.find("manifest.json")
         return cls(files, name) if found else None
 
-    # --- what it says of itself ---
+    # --- metadata ---
 
     @cached_property
     def _image(self) -> tuple[Mapping[str, Any], Sequence[str]]:

@@ -63,7 +63,7 @@ class DiskTree(Tree):
         with reading(name, self.what):
             self._layout = partitions.read(window)
 
-    # --- what is on it ---
+    # --- partitions and volumes ---
 
     @cached_property
     def _filesystems(self) -> Mapping[int, IndexedTree]:

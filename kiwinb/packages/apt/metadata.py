@@ -289,7 +289,7 @@ def _quiet(_line: str) -> None:
 
 
 def _index_of_release(file: Path) -> _Index:
-    from email.utils import parsedate_to_datetime  # builds from an index that is there need none
+    from email.utils import parsedate_to_datetime  # not needed if the index is cached
 
     data = file.read_bytes()
     for fields in paragraphs(data.decode("utf-8", "replace")):
