@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -55,12 +56,22 @@ def find_host_files(
         for purpose, directory in sorted(directories.items()):
             if directory.path.is_dir():
                 source = Source(fingerprint(directory.path, cache), directory.path)
-                version = _version(directory.package)
+                version = _version(directory.package, cache)
                 found.append((purpose, HostFiles(directory.package, version, source)))
     return tuple(found)
 
 
-def _version(package: str) -> str:
+def _version(package: str, cache: FingerprintCache) -> str:
+    """The version of a package of the host, from the cache if dpkg has done nothing since."""
+    status = Path(os.environ.get("DPKG_ADMINDIR", "/var/lib/dpkg"), "status")
+    name = f"version of {package} in {status}"
+    try:
+        return cache.remembered(name, status, lambda: _ask_dpkg(package))
+    except OSError:
+        return _ask_dpkg(package)
+
+
+def _ask_dpkg(package: str) -> str:
     tool = shutil.which("dpkg-query", path=search_path())
     if tool is None:
         return ""

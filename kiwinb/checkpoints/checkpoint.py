@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from kiwinb.errors import StoreError
@@ -70,10 +71,18 @@ def read_checkpoint(directory: Path) -> Checkpoint:
         FileNotFoundError: There is no checkpoint.
         StoreError: It is damaged.
     """
+    file = directory / FILE
+    status = file.stat()
+    return _read(file, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _read(file: Path, _inode: int, _size: int, _mtime_ns: int) -> Checkpoint:
+    """Read a file; a build asks for the same ones again and again."""
     try:
-        return Checkpoint(**json.loads((directory / FILE).read_bytes()))
+        return Checkpoint(**json.loads(file.read_bytes()))
     except (ValueError, TypeError) as error:
         raise StoreError(
-            f"the checkpoint {directory.name} is damaged: {error}",
+            f"the checkpoint {file.parent.name} is damaged: {error}",
             remedy="Remove it; the next build makes it again.",
         ) from error

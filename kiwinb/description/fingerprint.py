@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
@@ -63,13 +64,30 @@ class FingerprintCache:
         Raises:
             OSError: It cannot be read.
         """
-        name, stamp = os.fsdecode(path.absolute()), _stamp(path.stat())
+
+        def make() -> Digest:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+
+        return self.remembered(os.fsdecode(path.absolute()), path, make)
+
+    def remembered(self, name: str, file: Path, make: Callable[[], str]) -> str:
+        """What was made from a file; it is made again if the file has changed since.
+
+        Args:
+            name: What it is; no other caller has the same name.
+            file: A regular file.
+            make: Makes it.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        stamp = _stamp(file.stat())
         if (known := self._recall(name, stamp)) is not None:
             return known
         began = time.time_ns()
-        with path.open("rb") as file:
-            value = hashlib.file_digest(file, "sha256").hexdigest()
-        after = path.stat()
+        value = make()
+        after = file.stat()
         settled = max(after.st_mtime_ns, after.st_ctime_ns) + SETTLED_NS < began
         if settled and _stamp(after) == stamp:
             self._remember(name, stamp, value)
