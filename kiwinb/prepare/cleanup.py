@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -66,11 +65,9 @@ class CleanUp:
         machine_id = resolve_in(root, "etc/machine-id")
         if machine_id.exists():
             machine_id.write_bytes(b"")
-        for path in _all(root):
+        for name in _all_stamped(root, self.epoch):
             with suppress(OSError):
-                status = path.lstat()
-                if status.st_mtime > self.epoch or stat.S_ISDIR(status.st_mode):
-                    os.utime(path, (self.epoch, self.epoch), follow_symlinks=False)
+                os.utime(name, (self.epoch, self.epoch), follow_symlinks=False)
 
 
 def _remove(path: Path) -> None:
@@ -80,11 +77,24 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _all(root: Path) -> Iterator[Path]:
-    for directory, _directories, files in os.walk(root, topdown=False):
-        for name in files:
-            yield Path(directory, name)
-        for name in _directories:
-            if (path := Path(directory, name)).is_symlink():
-                yield path
-        yield Path(directory)
+def _all_stamped(root: Path, epoch: int) -> Iterator[str]:
+    """All that gets the time of the repositories; a directory comes after what is in it.
+
+    There are too many files for a :class:`Path` of each.
+    """
+    directories = [os.fspath(root)]
+    for directory in directories:  # it grows meanwhile
+        with suppress(OSError), os.scandir(directory) as found:
+            for entry in list(found):
+                if entry.is_dir(follow_symlinks=False):
+                    directories.append(entry.path)
+                elif _is_newer(entry, epoch):
+                    yield entry.path
+    yield from reversed(directories)
+
+
+def _is_newer(entry: os.DirEntry[str], epoch: int) -> bool:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime > epoch
+    except OSError:
+        return False
