@@ -223,10 +223,10 @@ def _table(
     devices: dict[int, str],
 ) -> pd.DataFrame:
     try:
-        facts = np.fromiter(numbers, np.int64, len(numbers))
+        flat = np.fromiter(numbers, np.int64, len(numbers))
     except OverflowError:  # of an inode number
-        facts = np.fromiter((n & _LOW for n in numbers), np.uint64, len(numbers)).view(np.int64)
-    facts = facts.reshape(len(paths), -1)
+        flat = np.fromiter((n & _LOW for n in numbers), np.uint64, len(numbers)).view(np.int64)
+    facts = flat.reshape(len(paths), -1)
     modes = facts[:, stat.ST_MODE]
     kinds = np.zeros(len(paths), np.int8)
     for mode, name in KIND_OF.items():
