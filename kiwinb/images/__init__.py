@@ -11,6 +11,13 @@ from kiwinb.images.oem import OemKind
 from kiwinb.images.tbz import TarballKind
 from kiwinb.steps.registry import Registry
 from kiwinb.storage.filesystem import FILESYSTEMS
+from kiwinb.storage.filesystem.spec import FilesystemMaker
+
+
+def _kind_of(maker: FilesystemMaker) -> ImageKind | None:
+    """The kind whose images are this file system and nothing else."""
+    return FilesystemKind(maker.name) if maker.makes_images else None
+
 
 IMAGE_KINDS: Registry[ImageKind] = Registry(
     "image kind",
@@ -20,8 +27,8 @@ IMAGE_KINDS: Registry[ImageKind] = Registry(
         ContainerKind("oci"),
         OemKind(),
         TarballKind(),
-        *(FilesystemKind(name) for name in FILESYSTEMS.where(lambda item: item.makes_images)),
     ),
+    derived=(FILESYSTEMS, _kind_of),
     error=ImageError,
 )
 """Image kinds, by the value of the ``image`` attribute of a ``<type>``."""

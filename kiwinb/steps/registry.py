@@ -7,11 +7,12 @@ that it works with by :class:`Used`, so that its key covers their revisions.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from kiwinb.errors import KiwinbError
 from kiwinb.steps.keys import NOT_IN_KEY
@@ -41,7 +42,8 @@ class Used:
     Attributes:
         name: Its name in the registry.
         revision: Its revision; a change makes the step run again.
-        module: The module that registers it; the process that runs a step imports it.
+        module: The module that registers it, which the process that runs a step imports; empty for
+            a plug-in that kiwinb brings.
     """
 
     name: str
@@ -58,41 +60,72 @@ class Registry(Mapping[str, P]):
     Args:
         sort: What the plug-ins are, in the singular, for messages: ``file system``.
         plugins: The plug-ins that kiwinb brings.
+        derived: Another registry, and what makes a plug-in of one of that registry, or ``None``:
+            each file system that can be an image is an image kind, too.
         error: The error that :meth:`find` raises.
     """
 
     def __init__(
-        self, sort: str, plugins: Iterable[P] = (), *, error: type[KiwinbError] = KiwinbError
+        self,
+        sort: str,
+        plugins: Iterable[P] = (),
+        *,
+        derived: tuple[Registry[Any], Callable[[Any], P | None]] | None = None,
+        error: type[KiwinbError] = KiwinbError,
     ) -> None:
         self.sort = sort
         self._error = error
-        self._plugins: dict[str, P] = {}
-        for plugin in plugins:
-            self.register(plugin)
+        self._derived = derived
+        self._plugins: dict[str, P] = {plugin.name: plugin for plugin in plugins}
+        self._added: dict[str, str] = {}  # the module that registered it, by name
+        _REGISTRIES[sort] = self
 
     def __getitem__(self, name: str) -> P:
-        return self._plugins[name]
+        return self._all()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._plugins)
+        return iter(self._all())
 
     def __len__(self) -> int:
-        return len(self._plugins)
+        return len(self._all())
+
+    def _all(self) -> Mapping[str, P]:
+        if self._derived is None:
+            return self._plugins
+        return {**self._plugins, **self._follow(self._derived[0]), **self._plugins}
+
+    def _follow(self, names: Iterable[str]) -> dict[str, P]:
+        """The plug-ins that follow from those of the other registry, by name."""
+        if self._derived is None:
+            return {}
+        source, derive = self._derived
+        made = (derive(source[name]) for name in names)
+        return {plugin.name: plugin for plugin in made if plugin is not None}
 
     def register(self, plugin: P) -> P:
-        """Add a plug-in.
+        """Add a plug-in; call this in the module of the plug-in, at its top level.
+
+        The processes that run steps import that module, so that they know the plug-in, too.
 
         Raises:
             ValueError: The registry has a plug-in of that name.
         """
-        if plugin.name in self._plugins:
+        if plugin.name in self:
             raise ValueError(f"there is a {self.sort} {plugin.name} already")
         self._plugins[plugin.name] = plugin
+        self._added[plugin.name] = sys._getframe(1).f_globals["__name__"]
         return plugin
 
     def remove(self, name: str) -> None:
         """Remove a plug-in."""
         del self._plugins[name]
+        self._added.pop(name, None)
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The names of the plug-ins that kiwinb does not bring."""
+        derived = self._follow(self._derived[0].added) if self._derived else {}
+        return (*self._added, *(name for name in derived if name not in self._plugins))
 
     def find(self, name: str | None, what: str = "") -> P:
         """Find the plug-in that a description names.
@@ -104,8 +137,8 @@ class Registry(Mapping[str, P]):
         Raises:
             KiwinbError: There is no such plug-in; the remedy lists the others.
         """
-        if name is not None and name in self._plugins:
-            return self._plugins[name]
+        if name is not None and name in self:
+            return self[name]
         near = get_close_matches(name or "", list(self), n=1)
         asked = f" (for {what})" if what else ""
         raise self._error(
@@ -116,14 +149,47 @@ class Registry(Mapping[str, P]):
     def use(self, name: str | None, what: str = "") -> Used:
         """A reference to the plug-in of a name; arguments and errors as for :meth:`find`."""
         plugin = self.find(name, what)
-        return Used(plugin.name, plugin.revision, type(plugin).__module__)
+        module = self._added.get(plugin.name, "")
+        return Used(plugin.name, plugin.revision, module)
 
     def get_used(self, used: Used) -> P:
-        """The plug-in that a step refers to, in the process that runs the step."""
-        if used.name not in self._plugins and used.module:
-            import_module(used.module)
-        return self._plugins[used.name]
+        """The plug-in that a step refers to, in the process that runs the step.
+
+        Raises:
+            KiwinbError: This process does not know it: the module that registers it cannot be
+                imported, or registers it no longer.
+        """
+        if used.name not in self and used.module:
+            try:
+                import_module(used.module)
+            except ImportError as error:
+                raise self._unknown(used) from error
+        if used.name not in self:
+            raise self._unknown(used)
+        return self[used.name]
+
+    def _unknown(self, used: Used) -> KiwinbError:
+        module = used.module or "no module"
+        return self._error(
+            f"the process that runs the step does not know the {self.sort} {used.name}, "
+            f"which {module} registers",
+            remedy="Register it at the top level of a module that can be imported: a file in a "
+            "directory of sys.path, not a cell of a notebook.",
+        )
 
     def where(self, holds: Callable[[P], bool]) -> tuple[str, ...]:
         """The names of the plug-ins that meet a condition."""
-        return tuple(name for name, plugin in self._plugins.items() if holds(plugin))
+        return tuple(name for name, plugin in self.items() if holds(plugin))
+
+
+_REGISTRIES: dict[str, Registry[Any]] = {}
+
+
+def added_names(sort: str) -> tuple[str, ...]:
+    """The names of the registered plug-ins of a sort that kiwinb does not bring.
+
+    Args:
+        sort: As :class:`Registry` has it: ``file system``.
+    """
+    registry = _REGISTRIES.get(sort)
+    return registry.added if registry is not None else ()

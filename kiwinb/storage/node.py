@@ -118,13 +118,13 @@ class FilesystemNode:
     @property
     def loader_modules(self) -> tuple[str, ...]:
         """See :class:`Node`."""
-        module = FILESYSTEMS[self.spec.kind.name].grub_module
+        module = FILESYSTEMS.get_used(self.spec.kind).grub_module
         return (module,) if module else ()
 
     @property
     def growth(self) -> Growth | None:
         """See :class:`Node`."""
-        return FILESYSTEMS[self.spec.kind.name].growth
+        return FILESYSTEMS.get_used(self.spec.kind).growth
 
     def plan(self, site: Site) -> tuple[DraftStep, ...]:
         """See :class:`Node`."""
