@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kiwinb.distributions import find_in_tree
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.steps.registry import Used
 
 
 @dataclass(frozen=True)
@@ -26,18 +28,19 @@ class Kernel:
     initrd: str | None
 
 
-def find_kernel(root: Path, *, initrd: bool) -> Kernel:
+def find_kernel(root: Path, *, initrd: bool, distributions: Sequence[Used] = ()) -> Kernel:
     """Find the newest kernel.
 
     Args:
         root: The tree.
         initrd: Whether the kernel needs an initrd.
+        distributions: The distributions that the tree may be of; all if empty.
 
     Raises:
         ImageError: There is no kernel, or no initrd for it, or kiwinb does not know the
             distribution of the tree and so the names of these files.
     """
-    distribution = find_in_tree(root)
+    distribution = find_in_tree(root, distributions)
     boot = resolve_in(root, "/boot")
     names = {path.name for path in boot.iterdir()} if boot.is_dir() else set()
     found = {name: version for name in names if (version := distribution.kernel_version(name))}

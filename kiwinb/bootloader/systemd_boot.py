@@ -17,7 +17,7 @@ from kiwinb.bootloader.kernel import Kernel, find_kernel
 from kiwinb.bootloader.target import DEFAULT_TIMEOUT, BootFacts, BootTarget
 from kiwinb.bootloader.uki import unify
 from kiwinb.description.model import ImageDescription
-from kiwinb.distributions import find_in_tree, release, release_text
+from kiwinb.distributions import release, release_text
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.steps.step import StepContext
@@ -58,9 +58,9 @@ class SystemdBoot:
         """Configure ``kernel-install`` for later kernels."""
         root = context.root
         _suffix(target)
-        find_kernel(root, initrd=target.initrd)
+        find_kernel(root, initrd=target.initrd, distributions=target.distributions)
         _write(resolve_in(root, "/etc/kernel/cmdline"), f"{target.kernel_options}\n")
-        _write(resolve_in(root, "/etc/kernel/entry-token"), f"{_token(root)}\n")
+        _write(resolve_in(root, "/etc/kernel/entry-token"), f"{_token(root, target)}\n")
         # If the tree lacks ukify's hooks, later kernels are installed as files with an entry.
         if target.unified and all(resolve_in(root, path).exists() for path in _MAKES_IMAGES):
             layout = "layout=uki\nuki_generator=ukify\n"
@@ -79,7 +79,7 @@ class SystemdBoot:
         timeout = DEFAULT_TIMEOUT if target.settings.timeout is None else target.settings.timeout
         _write(esp / "loader/loader.conf", f"timeout {timeout}\nconsole-mode keep\n")
         _write(esp / "loader/entries.srel", "type1\n")
-        kernel = find_kernel(root, initrd=target.initrd)
+        kernel = find_kernel(root, initrd=target.initrd, distributions=target.distributions)
         context.log(f"kernel {kernel.version}, command line: {target.kernel_options}")
         if target.unified:
             self._write_unified(root, target, kernel, esp)
@@ -98,12 +98,12 @@ class SystemdBoot:
             version=kernel.version,
             arch=target.arch,
         )
-        place = esp / f"EFI/Linux/{_token(root)}-{kernel.version}.efi"
+        place = esp / f"EFI/Linux/{_token(root, target)}-{kernel.version}.efi"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(image)
 
     def _write_files(self, root: Path, target: BootTarget, kernel: Kernel, esp: Path) -> None:
-        token, boot = _token(root), resolve_in(root, "/boot")
+        token, boot = _token(root, target), resolve_in(root, "/boot")
         place = f"/{token}/{kernel.version}"
         directory = esp / place.lstrip("/")
         directory.mkdir(parents=True, exist_ok=True)
@@ -144,9 +144,9 @@ def _program(root: Path, name: str, *, signed: bool = False) -> Path:
     )
 
 
-def _token(root: Path) -> str:
+def _token(root: Path, target: BootTarget) -> str:
     """Return the first part of the names of entries, which is the ID of the distribution."""
-    return release(root).get("ID", find_in_tree(root).name)
+    return release(root).get("ID", target.find_distribution(root).name)
 
 
 def _write(place: Path, text: str) -> None:

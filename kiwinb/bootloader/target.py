@@ -9,6 +9,9 @@ from typing import Literal, Protocol
 
 from kiwinb.bootloader.host import HostDirectory, HostFiles
 from kiwinb.description.model import Bootloader, ImageDescription
+from kiwinb.distributions import find_in_tree
+from kiwinb.distributions.distribution import Distribution
+from kiwinb.steps.registry import Used
 from kiwinb.steps.step import StepContext
 from kiwinb.storage.patches import Patch
 
@@ -68,6 +71,8 @@ class BootTarget:
         boot: Location of ``/boot``.
         core: Sectors for the code for BIOS firmware; ``None`` if there is none to write.
         host_files: Files of the host that may be used, by purpose.
+        distributions: The distributions that the tree may be of; see
+            :func:`~kiwinb.distributions.find_in_tree`.
     """
 
     medium: Medium
@@ -83,10 +88,19 @@ class BootTarget:
     boot: BootPlace
     core: CoreRoom | None = None
     host_files: tuple[tuple[str, HostFiles], ...] = ()
+    distributions: tuple[Used, ...] = ()
 
     def host(self, purpose: str) -> Path | None:
         """Return the directory of the host for a purpose; ``None`` if the host does not have it."""
         return next((files.source.path for name, files in self.host_files if name == purpose), None)
+
+    def find_distribution(self, root: Path) -> Distribution:
+        """Find the distribution of a root tree; see :func:`kiwinb.distributions.find_in_tree`.
+
+        Raises:
+            ImageError: The distribution is not known.
+        """
+        return find_in_tree(root, self.distributions)
 
 
 @dataclass(frozen=True)

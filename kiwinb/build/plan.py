@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from kiwinb.description.model import ImageDescription
-from kiwinb.distributions import DISTRIBUTIONS, named
+from kiwinb.distributions import DISTRIBUTIONS, named, used_with
 from kiwinb.images import IMAGE_KINDS
 from kiwinb.images.container.derived import plan_base_container
 from kiwinb.images.inputs import BuildInputs
@@ -91,7 +91,8 @@ def plan_create(
     tree = drafts[-1].name if drafts else prepare[-1].name
     metadata = plan_metadata(image, tree)  # no package owns an initrd, so this need not wait for it
     if kind.boots:
-        action = plan_initrd(image.type.initrd_system, inputs.epoch)
+        distributions = used_with(image.preferences.packagemanager)
+        action = plan_initrd(image.type.initrd_system, inputs.epoch, distributions)
         drafts = (*drafts, DraftStep(INITRD, "Build the initrd", action, base=tree))
         tree = INITRD
     made = kind.plan(image, inputs, tree)

@@ -7,7 +7,7 @@ treats an unknown distribution as a known one.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kiwinb.distributions.alpine import ALPINE
@@ -18,7 +18,7 @@ from kiwinb.distributions.redhat import REDHAT
 from kiwinb.distributions.suse import SUSE
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.paths import resolve_in
-from kiwinb.steps.registry import Registry
+from kiwinb.steps.registry import Registry, Used
 
 DISTRIBUTIONS: Registry[Distribution] = Registry(
     "distribution", (DEBIAN, UBUNTU, REDHAT, SUSE, ARCH, ALPINE), error=ImageError
@@ -54,18 +54,28 @@ def release(root: Path) -> Mapping[str, str]:
     return _assignments(release_text(root))
 
 
-def find_in_tree(root: Path) -> Distribution:
+def find_in_tree(root: Path, among: Sequence[Used] = ()) -> Distribution:
     """Find the distribution of a root tree.
 
+    Args:
+        root: The root tree.
+        among: The distributions to choose from, as :func:`used_with` returns them; all if empty.
+
     Raises:
-        ImageError: The tree does not say its distribution, or kiwinb does not know it.
+        ImageError: The tree does not say its distribution, kiwinb does not know it, or it is none
+            of those to choose from.
     """
+    candidates = [DISTRIBUTIONS.get_used(used) for used in among] or [*DISTRIBUTIONS.values()]
     said = release(root)
     names = (said.get("ID", ""), *said.get("ID_LIKE", "").split())
-    for name in names:
-        for distribution in DISTRIBUTIONS.values():
-            if name in distribution.ids:
-                return distribution
+    if found := _of_any_id(names, candidates):
+        return found
+    if other := _of_any_id(names, [*DISTRIBUTIONS.values()]):
+        raise ImageError(
+            f"the root tree is of the distribution {other.name}, "
+            "which the package manager of the description does not install",
+            remedy=f"Set <packagemanager> to one of: {', '.join(other.managers)}.",
+        )
     file = _RELEASE_FILES[0]
     raise ImageError(
         f"the root tree has a distribution that kiwinb does not know: {names[0]} (in {file})"
@@ -75,6 +85,11 @@ def find_in_tree(root: Path) -> Distribution:
         + ", ".join(id for item in DISTRIBUTIONS.values() for id in item.ids)
         + ".",
     )
+
+
+def _of_any_id(names: Sequence[str], candidates: Sequence[Distribution]) -> Distribution | None:
+    """Return the distribution with the first name that is an ID of any of the candidates."""
+    return next((item for name in names for item in candidates if name in item.ids), None)
 
 
 def package_remedy(root: Path, name: Callable[[Packages], str]) -> str:
@@ -96,6 +111,19 @@ def of_manager(manager: str | None) -> tuple[Distribution, ...]:
     This is all that is known about the distribution before there is a tree.
     """
     return tuple(item for item in DISTRIBUTIONS.values() if manager in item.managers)
+
+
+def used_with(manager: str | None) -> tuple[Used, ...]:
+    """Return references to the distributions that a tree may be of, for the steps that ask it.
+
+    Args:
+        manager: The package manager that fills the tree.
+
+    Returns:
+        The distributions that the package manager installs; all, if no distribution names it.
+    """
+    names = DISTRIBUTIONS.where(lambda item: manager in item.managers)
+    return tuple(DISTRIBUTIONS.use(name) for name in names or DISTRIBUTIONS)
 
 
 def of_mirror(alias: str) -> Distribution | None:

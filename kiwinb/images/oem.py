@@ -11,6 +11,7 @@ from kiwinb.bootloader.host import HostDirectory
 from kiwinb.bootloader.target import BootPlace, BootTarget, CoreRoom
 from kiwinb.description.model import Bootloader, ImageDescription
 from kiwinb.description.sources import EDIT_CONFIG, EDIT_INSTALL
+from kiwinb.distributions import used_with
 from kiwinb.errors import ImageError
 from kiwinb.images.formats import FORMATS, plan_format
 from kiwinb.images.inputs import BuildInputs
@@ -270,6 +271,7 @@ def _target(image: ImageDescription, layout: DiskLayout, inputs: BuildInputs) ->
         boot=boot_place(layout),
         core=core_room(layout) if bios and loader.embeds_code else None,
         host_files=inputs.host_files,
+        distributions=used_with(image.preferences.packagemanager),
     )
 
 

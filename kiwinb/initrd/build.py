@@ -23,6 +23,8 @@ class BuildInitrd:
     Attributes:
         tools: The tools to choose from, the preferred one first; if empty, no initrd is built.
         epoch: Time of the files in the initrds, in seconds since 1970-01-01 UTC.
+        distributions: The distributions that the tree may be of; see
+            :func:`~kiwinb.distributions.find_in_tree`.
     """
 
     output: ClassVar[Output] = "tree"
@@ -32,6 +34,7 @@ class BuildInitrd:
 
     tools: tuple[Used, ...]
     epoch: int
+    distributions: tuple[Used, ...] = ()
 
     def run(self, context: StepContext) -> None:
         """Build the initrds; do nothing if there is no kernel.
@@ -46,7 +49,7 @@ class BuildInitrd:
         versions = sorted(path.name for path in modules.iterdir()) if modules.is_dir() else []
         if not versions or not self.tools:
             return
-        distribution = find_in_tree(root)
+        distribution = find_in_tree(root, self.distributions)
         kernels = [version for version in versions if _has_kernel(root, distribution, version)]
         candidates = [INITRD_TOOLS.get_used(used) for used in self.tools]
         tool = next((item for item in candidates if item.find(root)), None)
@@ -61,15 +64,18 @@ class BuildInitrd:
                 tool.build(chroot, root, kernel, initrd, self.epoch)
 
 
-def plan_initrd(system: str | None, epoch: int) -> BuildInitrd:
+def plan_initrd(
+    system: str | None, epoch: int, distributions: tuple[Used, ...] = ()
+) -> BuildInitrd:
     """Plan the action that builds the initrds of an image.
 
     Args:
         system: The ``initrd_system`` attribute of the ``<type>``.
         epoch: Time of the files in the initrds, in seconds since 1970-01-01 UTC.
+        distributions: The distributions that the tree may be of.
     """
     names = INITRD_TOOLS.where(lambda tool: system in tool.systems)
-    return BuildInitrd(tuple(INITRD_TOOLS.use(name) for name in names), epoch)
+    return BuildInitrd(tuple(INITRD_TOOLS.use(name) for name in names), epoch, distributions)
 
 
 def _has_kernel(root: Path, distribution: Distribution, version: str) -> bool:

@@ -25,7 +25,7 @@ from kiwinb.bootloader.host import HostDirectory
 from kiwinb.bootloader.kernel import find_kernel
 from kiwinb.bootloader.target import BootFacts, BootTarget
 from kiwinb.description.model import ImageDescription
-from kiwinb.distributions import find_in_tree, release
+from kiwinb.distributions import release
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.command import run
@@ -86,9 +86,9 @@ class Grub2:
     def configure(self, context: StepContext, target: BootTarget) -> None:
         """Write ``grub.cfg``, ``grubenv``, ``/etc/default/grub``, the modules and the core."""
         root = context.root
-        kernel = find_kernel(root, initrd=target.initrd)
+        kernel = find_kernel(root, initrd=target.initrd, distributions=target.distributions)
         context.log(f"kernel {kernel.version}, command line: {target.kernel_options}")
-        directory = resolve_in(root, _directory(root))
+        directory = resolve_in(root, _directory(root, target))
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "grub.cfg").write_text(menu(target, kernel))
         (directory / "grub.cfg").chmod(0o600)
@@ -106,7 +106,7 @@ class Grub2:
             self._install_bios(context, target)
         if target.efi:
             self._install_efi_modules(context, target)
-        self._install_font(root)
+        self._install_font(root, target)
 
     def finalise(
         self, context: StepContext, target: BootTarget, facts: BootFacts, esp: Path
@@ -116,7 +116,7 @@ class Grub2:
             self._install_efi(context, target, esp)
         if target.core is None:
             return ()
-        directory = resolve_in(context.root, f"{_directory(context.root)}/{BIOS_PLATFORM}")
+        directory = resolve_in(context.root, f"{_directory(context.root, target)}/{BIOS_PLATFORM}")
         return patches(
             boot=(directory / "boot.img").read_bytes(),
             core=(directory / "core.img").read_bytes(),
@@ -125,7 +125,7 @@ class Grub2:
 
     def _install_bios(self, context: StepContext, target: BootTarget) -> None:
         modules = self._install_modules(context, target, BIOS_PLATFORM)
-        place = resolve_in(context.root, f"{_directory(context.root)}/{BIOS_PLATFORM}")
+        place = resolve_in(context.root, f"{_directory(context.root, target)}/{BIOS_PLATFORM}")
         shutil.copyfile(modules / "boot.img", place / "boot.img")
         self._make_image(context, target, BIOS_PLATFORM, modules, place / "core.img", ["biosdisk"])
 
@@ -134,7 +134,7 @@ class Grub2:
         if not (target.secure and _signed(context.root, target.arch)):
             self._install_modules(context, target, platform)
         elif (source := _platform_directory(context.root, platform)) is not None:
-            place = resolve_in(context.root, f"{_directory(context.root)}/{platform}")
+            place = resolve_in(context.root, f"{_directory(context.root, target)}/{platform}")
             self._copy_modules(source, place)
 
     def _install_efi(self, context: StepContext, target: BootTarget, esp: Path) -> None:
@@ -160,10 +160,10 @@ class Grub2:
         root = context.root
         for name, source in loaders.items():
             shutil.copyfile(source, esp / "EFI/BOOT" / name)
-        distribution = find_in_tree(root)
+        distribution = target.find_distribution(root)
         vendor = esp / "EFI" / distribution.efi_vendor(release(root).get("ID", distribution.name))
         vendor.mkdir(parents=True, exist_ok=True)
-        (vendor / "grub.cfg").write_text(signed_config(target.boot, _directory(root)))
+        (vendor / "grub.cfg").write_text(signed_config(target.boot, _directory(root, target)))
 
     def _modules(self, context: StepContext, target: BootTarget, platform: str) -> Path:
         """Find the directory of a platform's modules, in the tree or else on the host."""
@@ -180,7 +180,7 @@ class Grub2:
         source = self._modules(context, target, platform)
         if not source.is_relative_to(context.root):
             context.log(f"the root tree has no GRUB for {platform}: using this host's")
-        place = resolve_in(context.root, f"{_directory(context.root)}/{platform}")
+        place = resolve_in(context.root, f"{_directory(context.root, target)}/{platform}")
         self._copy_modules(source, place)
         return source
 
@@ -200,7 +200,7 @@ class Grub2:
         more: list[str],
     ) -> None:
         """Make a core from GRUB's kernel and the modules with which it finds its directory."""
-        boot, directory = target.boot, _directory(context.root)
+        boot, directory = target.boot, _directory(context.root, target)
         names = [*more, *boot.modules, "search_fs_uuid"]
         prefix = boot.path(directory)
         tool = _tree_tool(context.root)
@@ -230,12 +230,12 @@ class Grub2:
                 run([_MKIMAGE[0], *argv], log=context.log)
             shutil.copyfile(image, result)
 
-    def _install_font(self, root: Path) -> None:
+    def _install_font(self, root: Path, target: BootTarget) -> None:
         font = resolve_in(root, "/usr/share/grub/unicode.pf2")
         if font.exists():
-            target = resolve_in(root, f"{_directory(root)}/fonts")
-            target.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(font, target / font.name)
+            place = resolve_in(root, f"{_directory(root, target)}/fonts")
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(font, place / font.name)
 
 
 def _platform_directory(root: Path, platform: str) -> Path | None:
@@ -255,9 +255,9 @@ def _tree_tool(root: Path) -> str | None:
     return None
 
 
-def _directory(root: Path) -> str:
+def _directory(root: Path, target: BootTarget) -> str:
     """Return GRUB's directory, in which the distribution of a tree keeps ``grub.cfg``."""
-    return find_in_tree(root).grub_directory
+    return target.find_distribution(root).grub_directory
 
 
 def _efi_platform(arch: str) -> tuple[str, str, str]:
