@@ -22,7 +22,7 @@ from typing import Literal
 from kiwinb.checkpoints.store import Store
 from kiwinb.checks import make_subject, problems
 from kiwinb.checks.host import filesystem_of, why_foreign
-from kiwinb.checks.requirements import ALWAYS, packages_of, tools_for
+from kiwinb.checks.requirements import ALWAYS, packages_of, tools_for, without_package
 from kiwinb.description.document import read
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.select import select
@@ -213,6 +213,9 @@ def _tools(needed: dict[str, str], state: State) -> Iterator[Finding]:
             f"Run: sudo apt-get install {package}",
             (package,),
         )
+    for name in without_package(missing):
+        what = f"{name} for {missing[name]}: kiwinb does not know its package"
+        yield Finding("tools", state, what, f"Install the package that brings {name}.")
 
 
 def _host(settings: Settings) -> Iterator[Finding]:

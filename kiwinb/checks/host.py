@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from kiwinb.checks.requirements import tools_for
 from kiwinb.description.model import ImageDescription
 from kiwinb.distributions import find_in_tree
 from kiwinb.errors import HostError, ImageError
@@ -65,7 +66,7 @@ def gather(
         target: Target directory of the results or the root tree; it need not exist.
     """
     path = search_path()
-    names = (*TOOLS, *_OTHER_TOOLS)
+    names = (*TOOLS, *_OTHER_TOOLS, *tools_for(image))
     tools = frozenset(name for name in names if shutil.which(name, path=path))
     place = Path(target).absolute() if target is not None else None
     media = "tagmedia" in tools and image.type.attributes.get("mediacheck") == "true"

@@ -35,6 +35,16 @@ def packages_of(tools: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({TOOLS[name] for name in tools if name in TOOLS}))
 
 
+def without_package(tools: Iterable[str]) -> tuple[str, ...]:
+    """Return the tools, sorted, whose Debian package kiwinb does not know."""
+    return tuple(sorted({*tools} - TOOLS.keys()))
+
+
 def install_command(tools: Iterable[str]) -> str:
-    """Return the command that installs tools on Debian and Ubuntu."""
-    return f"sudo apt-get install {' '.join(packages_of(tools))}"
+    """Return how to install tools on Debian and Ubuntu: a command, and what it does not cover."""
+    names = tuple(tools)
+    packages, others = packages_of(names), without_package(names)
+    parts = [f"sudo apt-get install {' '.join(packages)}"] if packages else []
+    if others:
+        parts.append(f"the packages that bring {', '.join(others)}")
+    return "; and ".join(parts)
