@@ -25,6 +25,7 @@ from kiwinb.description.schema.rules import (
 )
 from kiwinb.description.xml import BASE, children, elements, location, tag
 from kiwinb.errors import DescriptionError, DescriptionErrors
+from kiwinb.steps.registry import added_names
 
 MOST_ERRORS = 500
 """The maximum number of errors to report."""
@@ -213,7 +214,7 @@ def _bad_value(element: etree._Element, known: AttributeRule, value: str) -> Des
 
 
 def _allowed(datatype: Datatype) -> str:
-    said = ", ".join(datatype.values)
+    said = ", ".join((*datatype.values, *added_names(datatype.plugin)))
     if datatype.expected:
         said = f"{said}, {datatype.expected}" if said else datatype.expected
     return f" Allowed: {said}." if said else ""

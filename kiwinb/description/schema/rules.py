@@ -15,6 +15,8 @@ from typing import Literal
 
 from lxml import etree
 
+from kiwinb.steps.registry import added_names
+
 State = Literal["honoured", "accepted"]
 """``honoured``: kiwinb acts on it. ``accepted``: valid, but without effect so far."""
 
@@ -23,6 +25,7 @@ _DOCUMENTATION = "{http://relaxng.org/ns/compatibility/annotations/1.0}documenta
 _STATE = "{urn:kiwinb:schema}state"
 _EXPECTED = "{urn:kiwinb:schema}expected"
 _HAS = "{urn:kiwinb:schema}has"
+_PLUGIN = "{urn:kiwinb:schema}plugin"
 _XML_SPACE = re.compile(r"[ \t\r\n]+")
 
 
@@ -37,6 +40,8 @@ class Datatype:
         expected: A description of the patterns, in words.
         having: Elements that belong to some of the values: a container image has a
             ``containerconfig``, an image that boots has a ``bootloader``.
+        plugin: The sort of plug-in that the values name, for example ``file system``. The names of
+            plug-ins that kiwinb does not bring are allowed, too. Empty if they name none.
     """
 
     values: Mapping[str, State] = field(default_factory=dict)
@@ -44,6 +49,7 @@ class Datatype:
     anything: bool = False
     expected: str = ""
     having: Mapping[str, str] = field(default_factory=dict)
+    plugin: str = ""
 
     def accepts(self, text: str) -> bool:
         """Whether a text is allowed."""
@@ -51,6 +57,7 @@ class Datatype:
         return (
             self.anything
             or word in self.values
+            or word in added_names(self.plugin)
             or any(re.fullmatch(pattern, word, re.ASCII) for pattern in self.patterns)
         )
 
@@ -225,12 +232,13 @@ def _datatype(parts: list[etree._Element], defines: Mapping[str, etree._Element]
     values: dict[str, State] = {}
     patterns: list[str] = []
     anything = False
-    expected = ""
+    expected = plugin = ""
     having: dict[str, str] = {}
     queue = list(parts)
     while queue:
         part = queue.pop(0)
         expected = part.get(_EXPECTED) or expected
+        plugin = part.get(_PLUGIN) or plugin
         match etree.QName(part).localname:
             case "ref":
                 queue = [*defines[part.get("name", "")], *queue]
@@ -245,7 +253,7 @@ def _datatype(parts: list[etree._Element], defines: Mapping[str, etree._Element]
                 patterns.append(pattern if pattern is not None else "(?s:.+)")
             case _:
                 anything = True
-    return Datatype(values, tuple(patterns), anything, expected, having)
+    return Datatype(values, tuple(patterns), anything, expected, having, plugin)
 
 
 def _state(element: etree._Element) -> State:
