@@ -163,6 +163,14 @@ class PackageManager(Protocol):
         ...
 
     @property
+    def honours(self) -> frozenset[str]:
+        """What changes what it installs: elements and attributes of packages and repositories.
+
+        They are children of ``<packages>``, and attributes of ``<packages>`` and ``<repository>``.
+        """
+        ...
+
+    @property
     def splits_versions(self) -> bool:
         """Whether versions are ``epoch:version-release``, split into fields in package lists."""
         ...

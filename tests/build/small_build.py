@@ -1,20 +1,24 @@
 """Build a small appliance in a process of its own: whole, resumed, or to be killed.
 
-python tests/build/small_build.py write DIRECTORY TYPE  writes its description
-python tests/build/small_build.py run DIRECTORY         prepare and create it; prints the steps
-python tests/build/small_build.py prepare DIRECTORY     prepare it; prints a digest of its tree
-python tests/build/small_build.py create DIRECTORY      and create it; prints one of its image, too
+python tests/build/small_build.py write DIRECTORY TYPES MANAGER
+                                                     writes its description; types with commas
+python tests/build/small_build.py run DIRECTORY      prepare and create it; prints the steps
+python tests/build/small_build.py prepare DIRECTORY  prepare it; prints a digest of its tree
+python tests/build/small_build.py create DIRECTORY   and create it; prints one of each image, too
 """
 
 from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from kiwinb.build.appliance import Appliance
 from kiwinb.build.image import Image
 from kiwinb.checkpoints.treescan import to_json
+from kiwinb.images import IMAGE_KINDS
 from kiwinb.settings import Settings, load_settings
 from kiwinb.steps.progress import StepEvent
 
@@ -26,40 +30,78 @@ DESCRIPTION = """\
   </description>
   <preferences>
     <version>1.0.0</version>
-    <packagemanager>apt</packagemanager>
+    <packagemanager>{manager}</packagemanager>
     <timezone>UTC</timezone>
-    <type image="{type}" {attributes}/>
+    {types}
   </preferences>
   <users><user name="operator" groups="operator,adm" password="secret" pwdformat="plain"/></users>
-  <repository type="apt-deb" alias="debian" distribution="bookworm"
-      components="main" imageinclude="true">
-    <source path="mirror:debian"/>
-  </repository>
-  <packages type="bootstrap"><package name="passwd"/></packages>
-  <packages type="image">
-    <package name="iputils-ping"/><package name="tzdata"/>{packages}
-  </packages>
+  {repository}
+  <packages type="bootstrap">{bootstrap}</packages>
+  <packages type="image">{packages}</packages>
 </image>
 """
 PROGRAM = f"import runpy; runpy.run_path({__file__!r}, run_name='__main__')"
 """What ``python -c`` runs to do the same."""
 
-KERNEL = """
-    <package name="linux-image-cloud-amd64"/><package name="systemd-sysv"/><package name="fdisk"/>
-    <package name="grub-pc-bin"/><package name="grub-efi-amd64-bin"/><package name="grub2-common"/>
-"""
+
+@dataclass(frozen=True)
+class System:
+    """What the small appliance is made of, for one package manager.
+
+    Attributes:
+        repository: ``<repository>`` elements.
+        bootstrap: The first package: it brings ``useradd``.
+        packages: Time zones, and a file with capabilities.
+        boots: What a disk boots with.
+    """
+
+    repository: str
+    bootstrap: str
+    packages: tuple[str, ...]
+    boots: tuple[str, ...]
 
 
-def write_description(directory: Path, type: str = "cpio", packages: str = "") -> Path:
-    """Write the description into ``DIRECTORY/description``."""
+SYSTEMS: Mapping[str, System] = {
+    "apt": System(
+        repository='<repository type="apt-deb" alias="debian" distribution="bookworm" '
+        'components="main" imageinclude="true"><source path="mirror:debian"/></repository>',
+        bootstrap="passwd",
+        packages=("iputils-ping", "tzdata"),
+        boots=(
+            *("linux-image-cloud-amd64", "systemd-sysv", "fdisk"),
+            *("grub-pc-bin", "grub-efi-amd64-bin", "grub2-common"),
+        ),
+    )
+}
+"""By package manager; a new one needs an entry, so that it is killed, resumed and compared."""
+
+
+def write_description(
+    directory: Path, types: str = "cpio", packages: str = "", manager: str = "apt"
+) -> Path:
+    """Write the description into ``DIRECTORY/description``.
+
+    Args:
+        directory: Its parent directory.
+        types: Image kinds, with commas between them.
+        packages: More ``<package>`` elements.
+        manager: The package manager.
+    """
     path = directory / "description"
     (path / "root/etc").mkdir(parents=True)
     (path / "root/etc/motd").write_text("hello\n")
     (path / "config.sh").write_text("set -e\nmkdir -p /srv/data\nchmod 2750 /srv/data\n")
-    attributes = 'filesystem="ext4" firmware="efi" efiparttable="gpt"' if type == "oem" else ""
-    if type == "oem":
-        packages += KERNEL
-    text = DESCRIPTION.format(type=type, attributes=attributes, packages=packages)
+    kinds, system = types.split(","), SYSTEMS[manager]
+    disks = [kind for kind in kinds if IMAGE_KINDS[kind].form == "disk"]
+    disk = 'filesystem="ext4" firmware="efi" efiparttable="gpt"'
+    names = (*system.packages, *(system.boots if disks else ()))
+    text = DESCRIPTION.format(
+        manager=manager,
+        types="".join(f'<type image="{kind}" {disk if kind in disks else ""}/>' for kind in kinds),
+        repository=system.repository,
+        bootstrap=f'<package name="{system.bootstrap}"/>',
+        packages="".join(f'<package name="{name}"/>' for name in names) + packages,
+    )
     (path / "config.xml").write_text(text)
     return path
 
@@ -78,19 +120,22 @@ def build(directory: Path, events: list[StepEvent] | None = None) -> tuple[Appli
 
 
 def digests(directory: Path, *, create: bool) -> str:
-    """SHA-256 of the list of the prepared tree and of the image, one a line."""
-    appliance = Appliance(directory / "description", settings=settings(directory))
+    """SHA-256 of the list of the prepared tree and of each image, one a line."""
+    description = directory / "description"
+    appliance = Appliance(description, settings=settings(directory))
     appliance.prepare()
-    found = [to_json(appliance.store.scan(appliance.plan.prepare[-1].key)).encode()]
-    if create:
-        found.append(appliance.build(directory / "out").path.read_bytes())
-    return "".join(f"{hashlib.sha256(data).hexdigest()}\n" for data in found)
+    found = {"tree": to_json(appliance.store.scan(appliance.plan.prepare[-1].key)).encode()}
+    kinds = [str(item.get("image")) for item in appliance.document.tree.getroot().iter("type")]
+    for kind in kinds if create else ():
+        appliance = Appliance(description, type=kind, settings=settings(directory))
+        found[kind] = appliance.build(directory / "out" / kind).path.read_bytes()
+    return "".join(f"{hashlib.sha256(data).hexdigest()} {kind}\n" for kind, data in found.items())
 
 
 if __name__ == "__main__":
     command, place = sys.argv[1], Path(sys.argv[2])
     if command == "write":
-        write_description(place, sys.argv[3])
+        write_description(place, sys.argv[3], manager=sys.argv[4])
     elif command == "run":
         seen: list[StepEvent] = []
         build(place, seen)

@@ -40,10 +40,10 @@ class Account:
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/"
         )
 
-    def run(self, program: str, *arguments: str) -> str:
-        """Run a Python program to its end, and return what it prints."""
+    def run(self, program: str, *arguments: str, timeout: float = 300) -> str:
+        """Run a Python program to its end, at most so many seconds; return what it prints."""
         process = self.start(program, *arguments)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=timeout)
         assert process.returncode == 0, err
         return out
 

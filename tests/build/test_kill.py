@@ -11,6 +11,8 @@ import pytest
 from small_build import PROGRAM
 from store_program import accounts
 
+from kiwinb.packages import MANAGERS
+
 pytestmark = pytest.mark.build
 
 KILLS = 20
@@ -48,15 +50,18 @@ def _left(directory: Path) -> list[str]:
     return [line for line in (*mounts, *loops) if str(directory) in line]
 
 
+@pytest.mark.parametrize("manager", MANAGERS)
 @pytest.mark.parametrize(("stage", "type"), [("prepare", "cpio"), ("create", "oem")])
 @pytest.mark.timeout(2400)
-def test_killed_at_any_moment(stage: str, type: str) -> None:
+@pytest.mark.proves("package manager", "*")
+@pytest.mark.proves("image kind", "cpio oem")
+def test_killed_at_any_moment(manager: str, stage: str, type: str) -> None:
     seed = int(os.environ.get("KIWINB_TEST_SEED") or random.SystemRandom().randrange(10**6))
     print(f"KIWINB_TEST_SEED={seed}")
     dice = random.Random(seed)
     account = accounts()[0]
     with account.directory() as directory:
-        account.run(PROGRAM, "write", str(directory), type)
+        account.run(PROGRAM, "write", str(directory), type, manager)
         expected = account.run(PROGRAM, stage, str(directory))
         seconds = []
         for first in range(3):

@@ -63,7 +63,7 @@ BASES: dict[str, tuple[str, ...]] = {
 }
 CANDIDATES = (
     *("1", "2", "7", "4096", "9M", "true", "false", "other", "/other", "other.sh", "lz4", "xz"),
-    *("compat=0.10", "by-label", "0700", "Other text", "secret", "1000"),
+    *("compat=0.10", "by-label", "0700", "Other text", "secret", "1000", "serial"),
 )
 
 
@@ -123,12 +123,54 @@ ATTRIBUTES = sorted(element_rules()["type"].attributes.keys() - {"image"})
 
 
 @pytest.mark.parametrize("kind", IMAGE_KINDS)
+@pytest.mark.proves("image kind", "*", "*")
+@pytest.mark.proves("file system", "*", "*")
 def test_what_a_kind_honours_changes_a_key_and_nothing_else_does(kind: str, tmp_path: Path) -> None:
     honoured = IMAGE_KINDS[kind].honours
     known = element_rules()["type"]
     assert not honoured - known.attributes.keys() - known.children.keys()
     effects = {name: next(_effects(tmp_path, kind, name), None) for name in ATTRIBUTES}
     assert {name for name, effect in effects.items() if effect} == honoured & {*ATTRIBUTES}
+
+
+def _honoured(directory: Path, registry: Registry[Any], name: str) -> set[str]:
+    """What a disk format or bootloader honours, as far as it changes a key."""
+    format = f'format="{name}"' if registry is FORMATS else ""
+    loader = name if registry is BOOTLOADERS else "custom"
+    firmware = "bios" if BOOTLOADERS[loader].boots_bios else "efi"
+    base = f'<type image="oem" filesystem="ext4" firmware="{firmware}" {format}>{{}}</type>'
+    plain = _state(directory, base.format(f'<bootloader name="{loader}"/>'))
+    assert plain is not None
+    element, found = element_rules()["type" if format else "bootloader"], set()
+    for part in registry[name].honours:
+        rule = element.attributes.get(part)
+        for value in _values(rule.datatype) if rule else [""]:
+            said = f'{part}="{value}"' if rule else ""
+            inside = "" if rule else f"<{part}>{SETTINGS[part]}</{part}>"
+            text = base.format(f'<bootloader name="{loader}" {said}>{inside}</bootloader>')
+            if format:
+                text = _with(base.format('<bootloader name="custom"/>'), part, value)
+            if _state(directory, text) not in (plain, None):
+                found.add(part)
+    return found
+
+
+SETTINGS = {
+    "bootloadersettings": '<environment><env name="a" value="b"/></environment>',
+}
+"""What is in the children of ``<bootloader>`` that bootloaders honour."""
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.proves("disk format", "*", "*")
+def test_what_a_format_honours_changes_a_key(name: str, tmp_path: Path) -> None:
+    assert _honoured(tmp_path, FORMATS, name) == FORMATS[name].honours
+
+
+@pytest.mark.parametrize("name", BOOTLOADERS)
+@pytest.mark.proves("bootloader", "*", "*")
+def test_what_a_bootloader_honours_changes_a_key(name: str, tmp_path: Path) -> None:
+    assert _honoured(tmp_path, BOOTLOADERS, name) == BOOTLOADERS[name].honours
 
 
 def _keys(directory: Path, kind: str) -> list[str]:
@@ -183,6 +225,7 @@ def test_a_revision_is_in_the_keys_of_what_uses_the_plugin_and_of_nothing_else(
 
 
 @pytest.mark.parametrize("kind", IMAGE_KINDS)
+@pytest.mark.proves("image kind", "*")
 def test_tools_are_ones_whose_package_is_known(kind: str, tmp_path: Path) -> None:
     for base in BASES.get(kind, (f'<type image="{kind}"/>',)):
         preferences = (
@@ -254,6 +297,7 @@ def _wrapped(layout: DiskLayout) -> DiskLayout:
     return replace(layout, partitions=tuple(partitions))
 
 
+@pytest.mark.proves("image kind", "oem", "filesystem")
 def test_a_root_file_system_may_be_at_any_depth(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

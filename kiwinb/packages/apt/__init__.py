@@ -40,6 +40,12 @@ class Apt:
     name = "apt"
     revision = 1
     tools = ("apt-get", "apt-cache", "dpkg", "dpkg-deb", "tar")
+    honours = frozenset(
+        {
+            *("package", "namedCollection", "ignore", "patternType"),
+            *("distribution", "components", "architectures", "priority", "repository_gpgcheck"),
+        }
+    )
     splits_versions = False
 
     def host_mirrors(self) -> tuple[HostMirror, ...]:
