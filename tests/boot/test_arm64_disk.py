@@ -43,6 +43,7 @@ SMALL_INITRD = {
 """Of initramfs-tools: emulation is slow, and a machine of QEMU needs few modules."""
 
 
+@pytest.mark.proves("bootloader", "grub2")
 def test_it_boots_to_a_login_and_nothing_failed(tmp_path: Path) -> None:
     place = tmp_path / "armed"
     for name, text in SMALL_INITRD.items():

@@ -32,6 +32,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("firmware", ["bios", "uefi"])
+@pytest.mark.proves("image kind", "oem")
+@pytest.mark.proves("bootloader", "grub2")
+@pytest.mark.proves("distribution", "debian")
+@pytest.mark.proves("package manager", "apt")
 def test_it_boots_to_a_login_and_nothing_failed(
     image: Path, firmware: Literal["bios", "uefi"], tmp_path: Path
 ) -> None:

@@ -84,6 +84,22 @@ def kind(image: Path) -> str:
     return "qcow2" if image.suffix == ".qcow2" else "raw"
 
 
+@pytest.mark.proves(
+    "image kind",
+    "oem",
+    "filesystem",
+    "efipartsize",
+    "format",
+    "kernelcmdline",
+    "spare_part",
+    "spare_part_fs",
+    "spare_part_mountpoint",
+    "oemconfig",
+)
+@pytest.mark.proves("file system", "xfs swap fat16")
+@pytest.mark.proves("disk format", "qcow2")
+@pytest.mark.proves("bootloader", "grub2")
+@pytest.mark.proves("initrd tool", "initramfs-tools")
 def test_xfs_boots_under_uefi_with_swap_and_more_partitions(
     store: Settings, tmp_path: Path
 ) -> None:
@@ -106,6 +122,8 @@ def test_xfs_boots_under_uefi_with_swap_and_more_partitions(
         assert console.run("touch /root/it-is-writable; sync").status == 0
 
 
+@pytest.mark.proves("image kind", "oem", "filesystem", "firmware")
+@pytest.mark.proves("file system", "btrfs")
 def test_btrfs_boots_under_bios_from_an_mbr(store: Settings, tmp_path: Path) -> None:
     image = build(tmp_path, store, 'filesystem="btrfs" firmware="bios"')
     with boot(image, firmware="bios", log=tmp_path / "console.log") as console:
@@ -118,6 +136,17 @@ def test_btrfs_boots_under_bios_from_an_mbr(store: Settings, tmp_path: Path) -> 
         assert console.run("touch /root/it-is-writable; sync").status == 0
 
 
+@pytest.mark.proves(
+    "image kind",
+    "oem",
+    "bootpartition",
+    "bootfilesystem",
+    "bootpartsize",
+    "rootfs_label",
+    "devicepersistency",
+    "efiparttable",
+)
+@pytest.mark.proves("file system", "ext2 ext4")
 def test_ext4_boots_under_bios_from_a_boot_partition_by_label(
     store: Settings, tmp_path: Path
 ) -> None:
@@ -137,6 +166,7 @@ def test_ext4_boots_under_bios_from_a_boot_partition_by_label(
         assert int(console.run("df --output=size -B1 / | tail -1").output) > LARGER
 
 
+@pytest.mark.proves("bootloader", "systemd_boot", "timeout")
 def test_a_unified_kernel_image_boots_by_systemd_boot(store: Settings, tmp_path: Path) -> None:
     image = build(
         tmp_path,

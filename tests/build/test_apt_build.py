@@ -47,6 +47,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     shutil.rmtree(directory, ignore_errors=True)
 
 
+@pytest.mark.proves("package manager", "apt", "package", "namedCollection")
 def test_database_is_complete(tree: Made) -> None:
     result, _lines = tree
     assert result["audit"] == ""
@@ -87,6 +88,7 @@ def test_nothing_of_the_build_is_left(tree: Made) -> None:
 
 
 @pytest.mark.account("both")
+@pytest.mark.proves("package manager", "apt")
 def test_rootless_tree_is_the_same(tree: Made) -> None:
     account = accounts()[1]
     with account.directory() as top:

@@ -59,6 +59,7 @@ def _skopeo(*arguments: str) -> Any:
     return json.loads(subprocess.check_output(command, text=True) or "null")
 
 
+@pytest.mark.proves("image kind", "docker oci", "containerconfig")
 def test_the_configuration_is_that_of_the_description(built: tuple[Appliance, Image, str]) -> None:
     _appliance, _image, name = built
     said = _skopeo("inspect", "--config", name)
@@ -84,6 +85,7 @@ def test_it_goes_by_each_of_its_names(built: tuple[Appliance, Image, str], name:
 
 
 @pytest.mark.account("root")  # it unpacks files of several owners
+@pytest.mark.proves("image kind", "docker oci")
 def test_umoci_unpacks_the_tree(built: tuple[Appliance, Image, str], tmp_path: Path) -> None:
     appliance, _image, name = built
     layout = tmp_path / "layout"

@@ -46,6 +46,7 @@ def _layers(archive: Path) -> list[str]:
         return list(json.load(config)["rootfs"]["diff_ids"])
 
 
+@pytest.mark.proves("image kind", "oci", "derived_from")
 def test_a_container_has_the_layers_of_its_base_and_one_more(tmp_path: Path) -> None:
     base = _appliance(tmp_path, "base", "apt").build(tmp_path / "out-base").path
     named = f'derived_from="file://{base}#base:one"'

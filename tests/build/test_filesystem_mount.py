@@ -102,6 +102,7 @@ def check(image: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.proves("file system", "ext2 ext3 ext4 xfs btrfs")
 def test_the_kernel_sees_the_tree(tree: Path, tmp_path: Path, kind: str) -> None:
     image = tmp_path / "image"
     content = make(tree, image, kind)
@@ -118,6 +119,7 @@ def test_the_kernel_sees_the_tree(tree: Path, tmp_path: Path, kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", ["xfs", "btrfs"])
+@pytest.mark.proves("file system", "xfs btrfs")
 def test_the_kernel_writes_to_it_and_grows_it(tree: Path, tmp_path: Path, kind: str) -> None:
     image = tmp_path / "image"
     make(tree, image, kind)
@@ -144,6 +146,7 @@ def test_the_kernel_writes_to_it_and_grows_it(tree: Path, tmp_path: Path, kind: 
 
 @pytest.mark.needs("mksquashfs", "mkfs.erofs")
 @pytest.mark.parametrize("kind", ["squashfs", "erofs"])
+@pytest.mark.proves("file system", "squashfs erofs")
 def test_the_kernel_sees_the_tree_that_is_read_only(tree: Path, tmp_path: Path, kind: str) -> None:
     image = tmp_path / "image"
     long = "n" * 255  # more than mkfs.erofs of Debian 12 takes

@@ -132,6 +132,7 @@ def test_functions_on_debian(built: tuple[Appliance, Image]) -> None:
     assert not {"btrfs", "nfs", "xfs", "r8169"} & names
 
 
+@pytest.mark.proves("image kind", "oem", "editbootconfig", "editbootinstall")
 def test_scripts_of_the_disk(built: tuple[Appliance, Image], tmp_path: Path) -> None:
     _appliance, image = built
     listed = subprocess.run(

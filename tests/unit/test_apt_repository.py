@@ -142,6 +142,7 @@ def test_lists_of_a_running_build_stay(repo: Path, host: HostPaths, opened: Open
         assert names(apt.resolve(["beta"])) == ["beta"]
 
 
+@pytest.mark.proves("package manager", "apt", "package", "patternType", "ignore")
 def test_dependencies_recommends_and_ignore(repo: Path, opened: Opened) -> None:
     with opened(resolved(repo)) as apt:
         assert names(apt.resolve(["alpha"])) == ["alpha", "beta"]
@@ -235,6 +236,7 @@ def test_wrong_password(host: HostPaths, served: ResolvedRepository) -> None:
         APT.refresh([replace(served, password="guessed")], "x86_64", host, force=True)
 
 
+@pytest.mark.proves("package manager", "apt", "priority")
 def test_priorities(tmp_path: Path, repo: Path, opened: Opened) -> None:
     newer = tmp_path / "newer"
     newer.mkdir()
@@ -291,6 +293,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
 
 
 @pytest.mark.needs("gpg")
+@pytest.mark.proves("package manager", "apt", "repository_gpgcheck")
 def test_signatures(repo: Path, host: HostPaths, keys: Keys, tmp_path: Path) -> None:
     home, sign = keys
     sign(repo)
@@ -308,6 +311,7 @@ def test_signatures(repo: Path, host: HostPaths, keys: Keys, tmp_path: Path) -> 
 
 
 @pytest.mark.needs("gpg")
+@pytest.mark.proves("package manager", "apt", "components", "distribution")
 def test_configuration_of_the_image(tmp_path: Path, repo: Path, keys: Keys) -> None:
     home, _sign = keys
     signed = resolved(

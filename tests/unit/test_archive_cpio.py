@@ -63,6 +63,7 @@ def _round_trip(_argument: None, _report: Report) -> tuple[str, ...]:
         return compare(expected[1:], _as_in_cpio(scan(unpacked))[1:])  # GNU cpio leaves . alone
 
 
+@pytest.mark.proves("image kind", "cpio", "compressed")
 def test_gnu_cpio_unpacks_the_same_tree() -> None:
     assert call(_round_trip, None) == ()
 

@@ -44,6 +44,7 @@ def _round_trip(_argument: None, _report: Report) -> tuple[str, ...]:
         return compare(select(root, _NODES, contents=True), scan(unpacked))
 
 
+@pytest.mark.proves("image kind", "tbz")
 def test_gnu_tar_unpacks_the_same_tree() -> None:
     assert call(_round_trip, None) == ()
 

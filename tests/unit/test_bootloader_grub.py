@@ -84,6 +84,9 @@ def setup(directory: Path, attributes: str, bootloader: str = "") -> BootTarget:
         (Bootloader(input_console="none", output_console="none"), []),
     ],
 )
+@pytest.mark.proves(
+    "bootloader", "grub2", "input_console", "output_console", "serial_line", "video_mode"
+)
 def test_consoles(settings: Bootloader, commands: list[str]) -> None:
     assert terminal_commands(settings) == commands
 
@@ -101,6 +104,7 @@ def test_consoles(settings: Bootloader, commands: list[str]) -> None:
         ),
     ],
 )
+@pytest.mark.proves("bootloader", "grub2", "timeout", "timeout_style")
 def test_the_menu(tmp_path: Path, attributes: str, lines: list[str]) -> None:
     given = setup(tmp_path, attributes, 'timeout="3" timeout_style="hidden"')
     text = menu(given, KERNEL)
@@ -123,6 +127,7 @@ def test_defaults_keep_what_else_is_there(tmp_path: Path) -> None:
     assert text.startswith('GRUB_TIMEOUT="10"\n# a remark\n')
 
 
+@pytest.mark.proves("bootloader", "grub2", "bootloadersettings")
 def test_the_environment_block(tmp_path: Path) -> None:
     place = tmp_path / "grubenv"
     place.write_bytes(environment_block((ConfigOption("saved", "one"), ConfigOption("none"))))

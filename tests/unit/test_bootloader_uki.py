@@ -31,6 +31,7 @@ def unified(stub: bytes) -> bytes:
     )
 
 
+@pytest.mark.proves("bootloader", "systemd_boot")
 def test_sections(stub: bytes) -> None:
     made = unified(stub)
     parsed = pefile.PE(data=made, fast_load=True)

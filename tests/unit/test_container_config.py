@@ -41,6 +41,7 @@ _FULL = ContainerConfig(
 )
 
 
+@pytest.mark.proves("image kind", "docker oci", "containerconfig")
 def test_everything_is_said() -> None:
     config = image_config(_FULL, arch="x86_64", author="B", epoch=86400, diff_ids=["0" * 64])
     assert config == {
@@ -197,6 +198,7 @@ def test_plan() -> None:
     assert "tmp/*" in step.action.exclude
 
 
+@pytest.mark.proves("image kind", "oci", "derived_from", "ensure_empty_tmpdirs")
 def test_plan_of_a_derived_container() -> None:
     build_type = BuildType("oci", derived_from="file:///base.tar", ensure_empty_tmpdirs=False)
     (step,) = IMAGE_KINDS["oci"].plan(_image(build_type), BuildInputs(Sources(), 0), "tree").steps

@@ -72,6 +72,7 @@ def _difference(_argument: None, _report: Report) -> tuple[tuple[str, ...], list
         return compare(now, scan(unpacked)), names
 
 
+@pytest.mark.proves("image kind", "docker oci", "derived_from")
 def test_a_difference_makes_the_tree() -> None:
     differences, names = call(_difference, None)
     assert differences == ()

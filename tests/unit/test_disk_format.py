@@ -47,6 +47,7 @@ def disk(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.proves("disk format", "*")
 def test_formats(tmp_path: Path, disk: Path, name: str) -> None:
     action = planned(tmp_path, f'format="{name}"')
     assert action is not None
@@ -70,6 +71,8 @@ def test_formats(tmp_path: Path, disk: Path, name: str) -> None:
     subprocess.run(same, check=True, stdout=subprocess.PIPE)
 
 
+@pytest.mark.proves("disk format", "vmdk", "formatoptions")
+@pytest.mark.proves("image kind", "oem", "format", "formatoptions")
 def test_options_of_a_format(tmp_path: Path, disk: Path) -> None:
     options = 'format="vmdk" formatoptions="subformat=streamOptimized"'
     action = planned(tmp_path, options)

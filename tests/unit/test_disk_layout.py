@@ -142,6 +142,27 @@ def shown(layout: DiskLayout) -> list[str]:
         ),
     ],
 )
+@pytest.mark.proves(
+    "image kind",
+    "oem",
+    "bootfilesystem",
+    "bootpartition",
+    "bootpartsize",
+    "dosparttable_extended_layout",
+    "eficsm",
+    "efipartsize",
+    "efiparttable",
+    "filesystem",
+    "firmware",
+    "partitions",
+    "root_clone",
+    "rootpart_id",
+    "spare_part",
+    "spare_part_fs",
+    "spare_part_is_last",
+    "spare_part_mountpoint",
+    "target_blocksize",
+)
 def test_layouts(
     tmp_path: Path, attributes: str, inside: str, table: str, partitions: list[str]
 ) -> None:
@@ -186,6 +207,7 @@ def test_what_cannot_be(tmp_path: Path, attributes: str, inside: str, problem: s
         OemKind().plan(image(tmp_path, attributes, inside), BuildInputs(Sources(), 0), "tree")
 
 
+@pytest.mark.proves("image kind", "oem", "firmware")
 def test_firmware(tmp_path: Path) -> None:
     for attributes, arch, bios, efi in (
         ('firmware="efi"', "x86_64", True, True),
@@ -206,6 +228,7 @@ def test_firmware(tmp_path: Path) -> None:
         ('<size unit="M" additive="true" unpartitioned="100">800</size>', None, 700, 100),
     ],
 )
+@pytest.mark.proves("image kind", "oem", "size")
 def test_sizes(
     tmp_path: Path, size: str, total: int | None, extra: int, unpartitioned: int
 ) -> None:
@@ -226,6 +249,7 @@ def test_sizes(
         ("by-partuuid", ("PARTUUID=", "PARTUUID=")),
     ],
 )
+@pytest.mark.proves("image kind", "oem", "devicepersistency", "fsmountoptions", "rootfs_label")
 def test_names_of_devices(tmp_path: Path, persistency: str | None, names: tuple[str, str]) -> None:
     layout = lay_out(
         image(
@@ -330,6 +354,17 @@ def put_together(directory: Path, layout: DiskLayout) -> Path:
             '<partition name="b" size="8"/></partitions>',
         ),
     ],
+)
+@pytest.mark.proves(
+    "image kind",
+    "oem",
+    "bootpartition",
+    "disk_start_sector",
+    "dosparttable_extended_layout",
+    "oemconfig",
+    "partitions",
+    "size",
+    "target_blocksize",
 )
 def test_the_disk_has_the_layout(tmp_path: Path, attributes: str, inside: str) -> None:
     layout = lay_out(image(tmp_path, attributes, inside))

@@ -31,6 +31,7 @@ def tree(root: Path, text: str, file: str = "etc/os-release") -> Path:
         ("ID=alpine\n", "alpine"),
     ],
 )
+@pytest.mark.proves("distribution", "*")
 def test_a_tree_says_what_it_is(tmp_path: Path, text: str, name: str) -> None:
     assert find_in_tree(tree(tmp_path, text)).name == name
 

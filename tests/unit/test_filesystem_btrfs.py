@@ -41,6 +41,7 @@ def show(image: Path, *options: str) -> str:
     return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
+@pytest.mark.proves("file system", "btrfs")
 def test_it_is_sound_and_the_same_each_time(tree: Path, image: Path, tmp_path: Path) -> None:
     assert UUID in check(image)
     make(tree, tmp_path / "again", "btrfs")
@@ -51,6 +52,7 @@ def test_it_is_sound_and_the_same_each_time(tree: Path, image: Path, tmp_path: P
     assert "label\t\t\tROOT\n" in text
 
 
+@pytest.mark.proves("file system", "btrfs")
 def test_btrfs_restore_finds_the_tree(tree: Path, image: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

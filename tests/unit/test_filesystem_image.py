@@ -48,6 +48,8 @@ def make(
         ("btrfs", ["btrfs", "check"]),
     ],
 )
+@pytest.mark.proves("file system", "ext2 ext3 ext4 xfs btrfs", "rootfs_label")
+@pytest.mark.proves("image kind", "ext2 ext3 ext4 xfs btrfs", "rootfs_label")
 def test_file_systems(tree: Path, tmp_path: Path, kind: str, argv: list[str]) -> None:
     image = make(tree, tmp_path, kind, 'rootfs_label="MINE"')
     subprocess.run([*argv, image], check=True, capture_output=True)
@@ -57,6 +59,8 @@ def test_file_systems(tree: Path, tmp_path: Path, kind: str, argv: list[str]) ->
     assert {"LABEL=MINE", f"TYPE={kind}"} <= set(found)
 
 
+@pytest.mark.proves("file system", "ext4 btrfs", "size")
+@pytest.mark.proves("image kind", "ext4 btrfs", "size")
 def test_a_size_is_kept(tree: Path, tmp_path: Path) -> None:
     image = make(tree, tmp_path, "ext4", inside='<size unit="M">77</size>')
     assert image.stat().st_size == 77 << 20

@@ -93,6 +93,7 @@ def kept(entries: tuple[Entry, ...], kind: str) -> list[Entry]:
 
 @pytest.mark.account("root")
 @pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.proves("file system", "squashfs erofs")
 def test_what_is_unpacked_is_the_tree(tree: Path, tmp_path: Path, kind: str) -> None:
     before = scan(tree)
     content = make(tree, tmp_path / "image", kind)
@@ -107,6 +108,7 @@ def test_what_is_unpacked_is_the_tree(tree: Path, tmp_path: Path, kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.proves("file system", "squashfs erofs")
 def test_the_bytes_are_the_same_each_time(tree: Path, tmp_path: Path, kind: str) -> None:
     make(tree, tmp_path / "one", kind)
     again = tmp_path / "again"
@@ -143,6 +145,7 @@ def test_stand_ins_become_what_nodes_are(tree: Path, tmp_path: Path, kind: str) 
 
 
 @pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.proves("image kind", "squashfs erofs")
 def test_images(tree: Path, tmp_path: Path, kind: str) -> None:
     plan = IMAGE_KINDS[kind].plan(described(tmp_path, kind), BuildInputs(Sources(), EPOCH), "tree")
     (step,), (result,) = plan.steps, plan.results
@@ -158,6 +161,8 @@ def test_images(tree: Path, tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.needs("mksquashfs", "unsquashfs")
 @pytest.mark.parametrize("compression", SQUASHFS)
+@pytest.mark.proves("file system", "squashfs", "squashfscompression")
+@pytest.mark.proves("image kind", "squashfs", "squashfscompression")
 def test_squashfs_compression(tree: Path, tmp_path: Path, compression: str) -> None:
     image = described(tmp_path, "squashfs", f'squashfscompression="{compression}"')
     plan = IMAGE_KINDS["squashfs"].plan(image, BuildInputs(Sources(), EPOCH), "tree")
@@ -173,6 +178,8 @@ def test_squashfs_compression(tree: Path, tmp_path: Path, compression: str) -> N
 
 @pytest.mark.needs("mkfs.erofs", "fsck.erofs")
 @pytest.mark.parametrize("compression", ["lz4", "lz4hc", "lz4hc,12", "lz4hc,level=9"])
+@pytest.mark.proves("file system", "erofs", "erofscompression")
+@pytest.mark.proves("image kind", "erofs", "erofscompression")
 def test_erofs_compression(tree: Path, tmp_path: Path, compression: str) -> None:
     image = described(tmp_path, "erofs", f'erofscompression="{compression}"')
     assert not list(IMAGE_KINDS["erofs"].lacks(image))

@@ -47,6 +47,7 @@ def look(image: Path, *commands: str) -> str:
     return done.stdout
 
 
+@pytest.mark.proves("file system", "xfs")
 def test_it_is_sound_and_the_same_each_time(tree: Path, image: Path, tmp_path: Path) -> None:
     check(image)
     make(tree, tmp_path / "again", "xfs")
@@ -91,6 +92,7 @@ def test_inodes_say_what_the_tree_says(image: Path) -> None:
     ("options", "sector_size"),
     [((), 4096), (("-i", "size=1024"), 512), (("-m", "bigtime=0,reflink=0"), 512)],
 )
+@pytest.mark.proves("file system", "xfs", "fscreateoptions")
 def test_options(tree: Path, tmp_path: Path, options: tuple[str, ...], sector_size: int) -> None:
     make(tree, tmp_path / "image", "xfs", options=options, sector_size=sector_size)
     check(tmp_path / "image")

@@ -74,6 +74,8 @@ def _tree(root: Path, *tools: str, id: str = "debian", kernel: str = "vmlinuz-6.
         ("none", ("dracut", "initramfs-tools"), None),
     ],
 )
+@pytest.mark.proves("initrd tool", "dracut initramfs-tools")
+@pytest.mark.proves("image kind", "oem", "initrd_system")
 def test_which_tool_makes_it(
     system: str | None, there: tuple[str, ...], made_by: str | None, tmp_path: Path, chroot: Chroot
 ) -> None:
@@ -105,6 +107,7 @@ def test_no_tool(
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
+@pytest.mark.proves("distribution", "*")
 def test_the_distribution_names_kernel_and_initrd(
     name: str, tmp_path: Path, chroot: Chroot
 ) -> None:
@@ -131,6 +134,7 @@ def test_a_tree_without_kernels(tmp_path: Path, chroot: Chroot) -> None:
     assert chroot.commands == []
 
 
+@pytest.mark.proves("initrd tool", "initramfs-tools")
 def test_only_tools_that_may_make_it_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     def key(system: str | None) -> str:
         return seal((DraftStep("initrd", "", plan_initrd(system, EPOCH)),))[0].key
