@@ -32,6 +32,7 @@ from kiwinb.description.select import select
 from kiwinb.description.sources import Sources
 from kiwinb.errors import HostError
 from kiwinb.images import IMAGE_KINDS
+from kiwinb.images.formats import FORMATS
 from kiwinb.images.inputs import BuildInputs
 from kiwinb.sandbox import tools as tools_module
 from kiwinb.sandbox.tools import TOOLS, find_tool
@@ -166,11 +167,12 @@ def _makers() -> list[Any]:
     """The plug-ins that make files, with the tools that this takes."""
     found = []
     for sort, name in PLUGINS:
-        if sort not in (IMAGE_KINDS.sort, FILESYSTEMS.sort):
+        if sort not in (IMAGE_KINDS.sort, FORMATS.sort, FILESYSTEMS.sort):
             continue
-        kind = type_with(sort, name)
-        needs = {"sfdisk", "xz"} if "oem" in kind else {"xz"}
-        if sort == FILESYSTEMS.sort or name in FILESYSTEMS:
+        needs = {"sfdisk"} if "oem" in type_with(sort, name) else {"xz"}
+        if sort == FORMATS.sort:
+            needs |= {*FORMATS[name].tools}
+        elif name in FILESYSTEMS:
             needs |= {*FILESYSTEMS[name].tools}
         found.append(pytest.param(sort, name, marks=pytest.mark.needs(*needs), id=f"{sort}-{name}"))
     return found
@@ -178,6 +180,7 @@ def _makers() -> list[Any]:
 
 @pytest.mark.parametrize(("sort", "name"), _makers())
 @pytest.mark.proves("image kind", "*")
+@pytest.mark.proves("disk format", "*")
 @pytest.mark.proves("file system", "*")
 def test_equal_inputs_give_equal_bytes(sort: str, name: str, tmp_path: Path) -> None:
     first = _made(sort, name, tmp_path / "first")

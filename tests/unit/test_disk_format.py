@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,20 @@ from odd_tree import run_action
 from kiwinb.description.select import select
 from kiwinb.errors import ImageError
 from kiwinb.images.formats import FORMATS, plan_format
-from kiwinb.images.formats.qemu import ConvertDisk
+from kiwinb.images.formats.identity import settle
+from kiwinb.images.formats.qemu import ConvertDisk, convert
 from kiwinb.storage.sparse import copy_data
 
 MIB = 1 << 20
+
+
+IDENTIFIERS: Mapping[str, Sequence[int]] = {
+    "vdi": (0x188, 0x198),
+    "vhdx": ((64 << 10) + 16, (64 << 10) + 32, (128 << 10) + 16, (128 << 10) + 32),
+    "vmdk": (512 + 36,),
+    "vpc": (-512 + 68,),
+}
+"""Where disks have identifiers that qemu-img makes at random, by what it calls the formats."""
 
 
 def planned(directory: Path, attributes: str) -> ConvertDisk | None:
@@ -55,7 +67,7 @@ def test_formats(tmp_path: Path, disk: Path, name: str) -> None:
     (made,) = out.iterdir()
     assert made.suffix == f".{FORMATS[name].suffix}"
     argv: list[str | Path] = ["qemu-img", "info", "--output=json", "-f", action.driver, made]
-    done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(argv, capture_output=True, check=True)
     facts = json.loads(done.stdout)
     assert facts["virtual-size"] >= 40 * MIB
     same: list[str | Path] = [
@@ -69,6 +81,59 @@ def test_formats(tmp_path: Path, disk: Path, name: str) -> None:
         made,
     ]
     subprocess.run(same, check=True, stdout=subprocess.PIPE)
+    assert done.stderr == b""
+
+
+CHECKED = {"qcow2": "qcow2", "vdi": "vdi", "vhdx": "vhdx", "vmdk": "vmdk"}
+"""What qemu-img can check of what it calls the formats."""
+
+
+@pytest.mark.parametrize(
+    ("driver", "options"),
+    [
+        ("vdi", ""),
+        ("vhdx", "subformat=dynamic"),
+        ("vmdk", ""),
+        ("vmdk", "subformat=streamOptimized"),
+        ("vmdk", "subformat=monolithicFlat"),
+        ("vpc", ""),
+        ("vpc", "subformat=fixed,force_size=on"),
+    ],
+)
+@pytest.mark.proves("disk format", "vdi vhd vhd-fixed vhdx vmdk")
+def test_identifiers_follow_from_the_name_of_the_file(
+    tmp_path: Path, disk: Path, driver: str, options: str
+) -> None:
+    made = {}
+    for place in ("first", "second"):
+        (tmp_path / place).mkdir()
+        for name in ("a.x", "b.x"):
+            file = tmp_path / place / name
+            convert(disk / "disk.raw", file, driver, [options] if options else [], None)
+            made[place, name] = file.read_bytes()
+    assert made["first", "a.x"] == made["second", "a.x"]
+    assert made["first", "b.x"] == made["second", "b.x"]
+    for offset in () if "Flat" in options else IDENTIFIERS[driver]:
+        a, b = (made["first", name][offset:][:16] for name in ("a.x", "b.x"))
+        assert a != b and any(a)
+    if driver in CHECKED and "Flat" not in options:
+        argv: list[str | Path] = ["qemu-img", "check", "-f", driver, tmp_path / "first/a.x"]
+        done = subprocess.run(argv, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+    if driver == "vpc":
+        footer = bytearray(made["first", "a.x"][-512:])
+        (checksum,) = struct.unpack_from(">I", footer, 64)
+        footer[64:68] = bytes(4)
+        assert checksum == 0xFFFFFFFF - sum(footer)
+
+
+@pytest.mark.parametrize("driver", IDENTIFIERS)
+def test_what_is_no_disk_of_the_format(tmp_path: Path, driver: str) -> None:
+    (tmp_path / "disk").write_bytes(bytes(1 << 20))
+    with pytest.raises(ImageError, match="disk: qemu-img made a disk whose headers are not"):
+        settle(tmp_path / "disk", driver)
+    settle(tmp_path / "disk", "qcow2")
+    assert not any((tmp_path / "disk").read_bytes())
 
 
 @pytest.mark.proves("disk format", "vmdk", "formatoptions")

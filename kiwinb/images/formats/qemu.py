@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from kiwinb.description.model import ImageDescription
+from kiwinb.images.formats.identity import settle
 from kiwinb.images.kind import ImagePlan, ResultFile
 from kiwinb.sandbox.command import Log, run
 from kiwinb.steps.registry import Used
@@ -31,7 +32,7 @@ class ConvertDisk:
     """
 
     output: ClassVar[Output] = "files"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     disk_format: Used
     source_step: str
@@ -54,7 +55,7 @@ class ConvertDisk:
 def convert(
     source: Path, target: Path, driver: str, options: Sequence[str], log: Log | None
 ) -> None:
-    """Convert a raw disk with qemu-img.
+    """Convert a raw disk with qemu-img; the same disk gives the same bytes in files of one name.
 
     Args:
         source: The raw disk.
@@ -68,6 +69,7 @@ def convert(
     """
     given = ("-o", ",".join(options)) if options else ()
     run(["qemu-img", "convert", "-f", "raw", "-O", driver, *given, source, target], log=log)
+    settle(target, driver)
 
 
 @dataclass(frozen=True)
