@@ -119,7 +119,7 @@ _TABLES = (
         INITRD_TOOLS,
         ("Tool", "`initrd_system`"),
         lambda item: (_listed(sorted(name for name in item.systems if name)),),
-        "Honours, of `<initrd>`",
+        "Honours, of `<dracut>` in `<initrd>`",
     ),
 )
 

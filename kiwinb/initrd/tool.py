@@ -29,7 +29,7 @@ class InitrdTool(Protocol):
 
     @property
     def honours(self) -> frozenset[str]:
-        """The attributes and child elements of ``<initrd>`` that affect the result."""
+        """The attributes of ``<dracut>`` in ``<initrd>`` that change what it makes."""
         ...
 
     def package(self, distribution: Distribution) -> str:

@@ -81,22 +81,29 @@ def type_with(sort: str, name: str) -> str:
     )
 
 
-def document_with(directory: Path, sort: str, name: str) -> Document:
-    """A description for which a plug-in is at work; written into the directory."""
+def document_with(directory: Path, sort: str, name: str, more: str = "") -> Document:
+    """A description for which a plug-in is at work; written into the directory.
+
+    Args:
+        directory: Its directory.
+        sort: The sort of the plug-in.
+        name: Its name.
+        more: What else is in the ``<type>``.
+    """
     manager = name if sort == MANAGERS.sort else "apt"
     preferences = (
         f"<preferences><version>1.0.0</version><packagemanager>{manager}</packagemanager>"
-        f"{type_with(sort, name)}</preferences>"
+        f"{type_with(sort, name).replace('</type>', f'{more}</type>')}</preferences>"
     )
     return document(directory, preferences=preferences)
 
 
-def keys_with(directory: Path, sort: str, name: str) -> list[str]:
-    """The keys of the steps of a build for which a plug-in is at work."""
+def keys_with(directory: Path, sort: str, name: str, more: str = "") -> list[str]:
+    """The keys of the steps of a build for which a plug-in is at work; arguments as before."""
     if sort == DISTRIBUTIONS.sort:  # its package manager may be one that kiwinb does not have yet
         among = used_with(DISTRIBUTIONS[name].managers[0])
         return [step.key for step in seal((DraftStep("", "", plan_initrd(None, 0, among)),))]
-    image = select(document_with(directory, sort, name), arch="x86_64")
+    image = select(document_with(directory, sort, name, more), arch="x86_64")
     repository = ResolvedRepository("debian", "mirror:debian", ("file:///srv",))
     state = RepositoryState((("debian", "0" * 64),), 1_700_000_000, Path("/srv/lists"))
     inputs = BuildInputs(Sources(), state.epoch, (repository,), state)

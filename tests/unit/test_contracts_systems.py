@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from descriptions import document
-from plugin_registries import REGISTRIES
+from plugin_registries import REGISTRIES, keys_with
 from small_build import SYSTEMS
 
 from kiwinb.bootloader.kernel import find_kernel
@@ -273,13 +273,18 @@ def test_a_tool_that_the_tree_lacks_is_told_with_its_package(
 
 @pytest.mark.parametrize("name", INITRD_TOOLS)
 @pytest.mark.proves("initrd tool", "*", "*")
-def test_what_an_initrd_tool_says_of_descriptions_is_known(name: str) -> None:
+def test_what_an_initrd_tool_honours_changes_a_key(name: str, tmp_path: Path) -> None:
     tool, rules = INITRD_TOOLS[name], element_rules()
     systems = rules["type"].attributes["initrd_system"].datatype
     assert tool.systems
     assert all(system is None or systems.accepts(system) for system in tool.systems)
-    known = {*rules["initrd"].attributes, *rules["initrd"].children, *rules["dracut"].attributes}
-    assert tool.honours <= known
+    assert tool.honours <= {*rules["dracut"].attributes}
+    settings = '<initrd action="add"><dracut {}="true"/></initrd>'
+    keys = {
+        part: keys_with(tmp_path, "initrd tool", name, settings.format(part) if part else "")
+        for part in ("", *tool.honours)
+    }
+    assert all(keys[part] != keys[""] for part in tool.honours)
 
 
 @pytest.mark.parametrize("name", INITRD_TOOLS)
