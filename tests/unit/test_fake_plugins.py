@@ -166,7 +166,7 @@ def test_it_is_one_module_with_one_registration(sort: str, register: Register) -
     assert not any(FAKES[sort].name in text for text in texts)
 
 
-@pytest.mark.parametrize("sort", FAKES.keys() - {"initrd tool"})
+@pytest.mark.parametrize("sort", [sort for sort in FAKES if sort != "initrd tool"])
 def test_a_description_may_name_it_once_it_is_registered(
     sort: str, register: Register, tmp_path: Path
 ) -> None:
