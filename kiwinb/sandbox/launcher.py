@@ -212,7 +212,8 @@ class _Server:
 
     def ending(self) -> tuple[int, str]:
         """Wait until this process has ended; results as for :meth:`Worker.ending`."""
-        return self._process.wait(_END_SECONDS), _tail(self._output)
+        status = self._process.wait(_END_SECONDS)
+        return status, "" if self._output.closed else _tail(self._output)
 
     def kill(self) -> None:
         """Kill it and all its workers."""
