@@ -62,7 +62,7 @@ def find_host_files(
 
 
 def _version(package: str, cache: FingerprintCache) -> str:
-    """The version of a package of the host, from the cache if dpkg has done nothing since."""
+    """Return the version of a host package, from the cache if dpkg's database is unchanged."""
     status = Path(os.environ.get("DPKG_ADMINDIR", "/var/lib/dpkg"), "status")
     name = f"version of {package} in {status}"
     try:

@@ -78,7 +78,7 @@ def read_checkpoint(directory: Path) -> Checkpoint:
 
 @lru_cache(maxsize=256)
 def _read(file: Path, _inode: int, _size: int, _mtime_ns: int) -> Checkpoint:
-    """Read a file; a build asks for the same ones again and again."""
+    """Read a file; cached, because a build reads the same files repeatedly."""
     try:
         return Checkpoint(**json.loads(file.read_bytes()))
     except (ValueError, TypeError) as error:

@@ -72,15 +72,15 @@ class FingerprintCache:
         return self.remembered(os.fsdecode(path.absolute()), path, make)
 
     def remembered(self, name: str, file: Path, make: Callable[[], str]) -> str:
-        """What was made from a file; it is made again if the file has changed since.
+        """Return a text that depends on a file, and compute it only if the file has changed.
 
         Args:
-            name: What it is; no other caller has the same name.
+            name: Name of the text, unique among all callers.
             file: A regular file.
-            make: Makes it.
+            make: Function that computes the text.
 
         Raises:
-            OSError: The file cannot be read.
+            OSError: The status of the file cannot be read.
         """
         stamp = _stamp(file.stat())
         if (known := self._recall(name, stamp)) is not None:

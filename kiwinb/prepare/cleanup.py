@@ -78,12 +78,12 @@ def _remove(path: Path) -> None:
 
 
 def _all_stamped(root: Path, epoch: int) -> Iterator[str]:
-    """All that gets the time of the repositories; a directory comes after what is in it.
+    """Yield all paths newer than a time, and all directories, each after its content.
 
-    There are too many files for a :class:`Path` of each.
+    A tree has so many files that creating a :class:`Path` for each would be slow.
     """
     directories = [os.fspath(root)]
-    for directory in directories:  # it grows meanwhile
+    for directory in directories:  # the loop appends to it
         with suppress(OSError), os.scandir(directory) as found:
             for entry in list(found):
                 if entry.is_dir(follow_symlinks=False):
