@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from kiwinb.errors import HostError
+from kiwinb.sandbox.mounts import mount
 from kiwinb.sandbox.privilege import detect
 from kiwinb.sandbox.worker import Cancellation, Cancelled, Launcher, Report, call
 
@@ -31,13 +33,14 @@ def _facts(_argument: None, _report: Report) -> dict[str, object]:
     paths = sorted(Path("/proc/self/fd").iterdir())
     links = {path.name: str(path.readlink()) for path in paths if path.exists()}
     return {
-        "names": {name: value.partition(":")[0] for name, value in links.items()},
+        # what is behind the colon or the hash is the number of an inode
+        "names": {name: re.split("[:#]", value)[0] for name, value in links.items()},
         "cwd": Path.cwd(),
         "uid": os.getuid(),
         "session": os.getsid(0),
         "environment": dict(os.environ),
         "modules": [*sys.path],
-        "mounts": len(Path("/proc/self/mounts").read_text().splitlines()),
+        "mounted": "kiwinb-spoilt" in Path("/proc/self/mounts").read_text(),
         "preloaded": "json.tool" in sys.modules,
         "argument": "kiwinb_not_there" in sys.modules,
     }
@@ -53,6 +56,8 @@ def _spoil(directory: Path, _report: Report) -> None:
     socket.sethostname("spoilt")
     subprocess.Popen(["sleep", "300"], start_new_session=True)
     (directory / "made").touch()
+    (directory / "mounted").mkdir()
+    mount("kiwinb-spoilt", directory / "mounted", "tmpfs")
 
 
 def test_a_call_leaves_nothing_to_the_next(tmp_path: Path) -> None:
@@ -62,6 +67,7 @@ def test_a_call_leaves_nothing_to_the_next(tmp_path: Path) -> None:
         after = call(_facts, None, launcher=launcher)
     assert (tmp_path / "made").stat().st_mode & 0o777 == 0o666
     assert before == after
+    assert not before["mounted"]
     assert before["preloaded"] and not before["argument"]
     assert before["cwd"] == Path.cwd()
     alone = call(_facts, None)
@@ -110,7 +116,11 @@ def _servers(parent: int) -> list[int]:
     """The processes that fork workers for a process."""
     children = Path(f"/proc/{parent}/task").glob("*/children")
     pids = [int(pid) for file in children for pid in file.read_text().split()]
-    return [pid for pid in pids if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [
+        pid
+        for pid in pids
+        if b"kiwinb.sandbox.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
 
 
 def _below(pid: int) -> list[int]:
@@ -171,11 +181,13 @@ def test_a_cancellation_ends_the_calls_of_all_threads() -> None:
     privilege = detect()
     with Launcher() as launcher, ThreadPoolExecutor(3) as pool:
         futures = [pool.submit(run, number) for number in range(3)]
-        assert _wait_until(lambda: len(started) == 3)
-        (server,) = _servers(os.getpid())
-        workers = _below(server)
-        assert len(workers) == 9
-        cancellation.cancel()
+        try:
+            assert _wait_until(lambda: len(started) == 3)
+            (server,) = _servers(os.getpid())
+            workers = _below(server)
+            assert len(workers) == 9
+        finally:  # or the pool waits for them
+            cancellation.cancel()
         for future in futures:
             future.result(20)
         assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
