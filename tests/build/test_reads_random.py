@@ -18,6 +18,7 @@ from kiwinb.sandbox.observation import Observation
 from kiwinb.sandbox.observe import Observer
 
 pytestmark = [
+    pytest.mark.build,
     pytest.mark.account("root"),
     pytest.mark.needs("busybox"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning"),
