@@ -335,8 +335,10 @@ def test_progress_is_bars_on_a_terminal_and_lines_elsewhere(
             observer(StepEvent(step, "running", fraction=0.5))
             time.sleep(0.2)
             observer(StepEvent(step, "done", seconds=1.0))
+            observer(StepEvent(step, "reused", seconds=1.0))
         said = capsys.readouterr().err
         assert "+ Clean up: done (1.0 s)" in said
+        assert "= Clean up: not run: nothing that it read has changed\n" in said
         assert ("\x1b[" in said) == terminal
         assert ("> Clean up" in said) != terminal
         assert ("a line" in said) == terminal

@@ -72,6 +72,17 @@ def test_panel_follows_events(panel: Panel) -> None:
     assert panel.text().splitlines()[1].split() == ["held", "one", "3.0", "s", "2.0", "KiB"]
 
 
+def test_a_reused_step_counts_as_kept(panel: Panel) -> None:
+    panel.observe(StepEvent(STEPS[0], "held", seconds=3.0))
+    panel.observe(StepEvent(STEPS[1], "running"))
+    panel.observe(StepEvent(STEPS[1], "reused", seconds=20.0))
+    assert panel.fraction == pytest.approx(2 / 3)
+    assert panel.summary == "2 of 3 steps, 1 held, 1 reused"
+    assert 'class="state reused"' in panel.html() and "2.0 KiB" in panel.text().splitlines()[2]
+    panel.end(KeyboardInterrupt())
+    assert panel.note.startswith("Stopped. 2 of 3 steps are kept")
+
+
 def test_what_was_not_needed(panel: Panel) -> None:
     panel.observe(StepEvent(STEPS[2], "held"))
     panel.end()
@@ -154,6 +165,9 @@ def test_steps_and_explanations_look_well_and_iterate() -> None:
         StepForecast(step, step.name == "one", () if step.name == "one" else ("input x changed",))
         for step in STEPS
     )
+    noted = Explanation([StepForecast(STEPS[0], True, (), "not run: it <may> say why")])
+    assert "held    one              not run: it <may> say why" in repr(noted)
+    assert "not run: it &lt;may&gt; say why" in noted._repr_html_()
     assert [item.held for item in forecast] == [True, False, False, False]
     assert "input x changed" in repr(forecast) and "1 of 4 steps are held" in repr(forecast)
     assert "input x changed" in forecast._repr_html_()
