@@ -18,6 +18,7 @@ import pytest
 from kiwinb.description.model import Repository
 from kiwinb.errors import PackageError, RepositoryError
 from kiwinb.packages import MANAGERS
+from kiwinb.packages.apt.complaints import unreadable
 from kiwinb.packages.apt.pool import Download
 from kiwinb.packages.apt.session import Session, session
 from kiwinb.packages.manager import PackageRequest, ResolvedRepository
@@ -292,6 +293,32 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
     subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)
 
 
+@pytest.mark.parametrize(
+    ("warning", "key"),
+    [
+        (
+            "W: GPG error: copy:/repo ./ InRelease: The following signatures couldn't be verified "
+            "because the public key is not available: NO_PUBKEY CEB1B9B97B6B2950",
+            "CEB1B9B97B6B2950",
+        ),
+        (
+            "W: OpenPGP signature verification failed: copy:/repo ./ InRelease: Sub-process "
+            "/usr/bin/sqv returned an error code (1), error message is: Missing key "
+            "74A342F9DA43B41158E9900DAD311363A56C95AB, which is needed to verify signature.",
+            "74A342F9DA43B41158E9900DAD311363A56C95AB",
+        ),
+    ],
+    ids=["gpgv", "sqv"],
+)
+def test_an_unknown_key_is_named(warning: str, key: str) -> None:
+    refused = "E: The repository 'copy:/repo ./ InRelease' is not signed."
+    error = unreadable(["Err:1 copy:/repo ./ InRelease", warning, refused])
+    assert f"is signed with the key {key}, which" in str(error)
+    assert warning in str(error) and refused in str(error)
+    assert "<signing key=" in str(error)
+    assert "<signing" not in str(unreadable(["Err:1 copy:/repo ./ InRelease", refused]))
+
+
 @pytest.mark.needs("gpg")
 @pytest.mark.proves("package manager", "apt", "repository_gpgcheck")
 def test_signatures(repo: Path, host: HostPaths, keys: Keys, tmp_path: Path) -> None:
@@ -303,7 +330,7 @@ def test_signatures(repo: Path, host: HostPaths, keys: Keys, tmp_path: Path) -> 
         state = APT.refresh([good], "x86_64", host, force=True)
         assert dict(state.digests).keys() == {"test"}
     bad = resolved(repo, repository_gpgcheck=True, signing=(str(home / "wrong.gpg"),))
-    with pytest.raises(RepositoryError, match="NO_PUBKEY"):
+    with pytest.raises(RepositoryError, match=r"signed with the key [0-9A-F]{16,40}, which"):
         APT.refresh([bad], "x86_64", host, force=True)
     (repo / "InRelease").unlink()
     with pytest.raises(RepositoryError, match="not signed"):

@@ -12,6 +12,10 @@ _MISSING = re.compile(
     r"E: (?:Unable to locate package (\S+)|Package '([^']+)' has no installation candidate"
     r"|Couldn't find task '([^']+)')"
 )
+_SIGNATURE = re.compile(r"GPG|OpenPGP|fetch")
+_UNKNOWN_KEY = re.compile(r"(?:NO_PUBKEY|Missing key) ([0-9A-F]{16,64})\b")
+"""What apt passes on from gpgv, and since apt 3 from sqv."""
+
 _CONFLICTS = "The following packages have unmet dependencies:"
 
 
@@ -28,8 +32,25 @@ def complaints(lines: Sequence[str]) -> str:
     """
     errors = [line for line in lines if line.startswith(("E:", "Err:"))]
     warnings = [line for line in lines if line.startswith("W:")]
-    said = [*errors, *(line for line in warnings if "GPG" in line or "fetch" in line)]
+    said = [*errors, *(line for line in warnings if _SIGNATURE.search(line))]
     return "\n".join(f"  {line}" for line in dict.fromkeys(said or warnings or lines[-10:]))
+
+
+def unreadable(lines: Sequence[str]) -> RepositoryError:
+    """Make the error for repositories whose metadata apt could not read."""
+    keys = dict.fromkeys(key for line in lines for key in _UNKNOWN_KEY.findall(line))
+    if keys:
+        return RepositoryError(
+            f"a repository is signed with the key {', '.join(keys)}, which kiwinb was not told to "
+            f"trust:\n{complaints(lines)}",
+            remedy="If you trust it, name the file with this key in <signing key=…/> of the "
+            "repository named above.",
+        )
+    return RepositoryError(
+        "the repositories cannot be read:\n" + complaints(lines),
+        remedy="Check the URL, the suite and the signing key of the repository named above, "
+        "and that this host reaches it.",
+    )
 
 
 def missing_packages(names: Sequence[str], known: Sequence[str]) -> PackageError:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kiwinb.errors import CommandError, RepositoryError
-from kiwinb.packages.apt.complaints import complaints
+from kiwinb.packages.apt.complaints import unreadable
 from kiwinb.packages.apt.config import AptConfig, credentials
 from kiwinb.packages.apt.sources import key_suffix, read_key, stanza
 from kiwinb.packages.deb822 import paragraphs
@@ -185,11 +185,7 @@ def _apt_get_update(config: AptConfig) -> None:
     try:
         apt(config, ["apt-get", "update"], lines.append)
     except CommandError as error:
-        raise RepositoryError(
-            "the repositories cannot be read:\n" + complaints(lines),
-            remedy="Check the URL, the suite and the signing key of the repository named above, "
-            "and that this host reaches it.",
-        ) from error
+        raise unreadable(lines) from error
 
 
 def apt(
