@@ -319,6 +319,13 @@ def test_an_unknown_key_is_named(warning: str, key: str) -> None:
     assert "<signing" not in str(unreadable(["Err:1 copy:/repo ./ InRelease", refused]))
 
 
+def test_the_reason_for_a_failed_download_is_told() -> None:
+    failed = "E: Failed to fetch copy:/repo/Packages  404  Not Found"
+    reason = "  Error writing to file - write (28: No space left on device) [IP: 192.0.2.1 80]"
+    error = unreadable(["Get:1 copy:/repo", "Err:1 copy:/repo Packages", reason, "Ign:2 x", failed])
+    assert reason.strip() in str(error) and failed in str(error) and "Ign:2" not in str(error)
+
+
 @pytest.mark.needs("gpg")
 @pytest.mark.proves("package manager", "apt", "repository_gpgcheck")
 def test_signatures(repo: Path, host: HostPaths, keys: Keys, tmp_path: Path) -> None:

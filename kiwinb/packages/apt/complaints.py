@@ -30,7 +30,11 @@ def complaints(lines: Sequence[str]) -> str:
 
     Warnings about signatures and downloads are added to errors.
     """
-    errors = [line for line in lines if line.startswith(("E:", "Err:"))]
+    errors, reason = [], False
+    for line in lines:
+        reason = line.startswith("Err:") or (reason and line.startswith("  "))
+        if reason or line.startswith("E:"):
+            errors.append(line.strip())
     warnings = [line for line in lines if line.startswith("W:")]
     said = [*errors, *(line for line in warnings if _SIGNATURE.search(line))]
     return "\n".join(f"  {line}" for line in dict.fromkeys(said or warnings or lines[-10:]))
