@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,10 @@ MOUNTED: Final = frozenset({b"proc", b"sys", b"dev", b"run"})
 """Directories at the top of a tree whose content is not the tree's when a command runs."""
 
 _NOT_SEEN = ("trusted.overlay.", "user.overlay.", "security.selinux")
+_LONGEST = 4096  # PATH_MAX
 NODE, METADATA, CONTENT, NAMES = 0, 1, 2, 4
+"""What is wanted of a place; NODE is what decides who may go through a directory."""
+
 Digest = Callable[[Path], str]
 
 
@@ -37,6 +40,7 @@ class State:
         digest: SHA-256 of a file's content, or of the sorted names in a directory.
         mtime: Modification time in nanoseconds; compared only when asked for.
         links: Of a file, how many hard links it has.
+        device: Of a device node, its number.
     """
 
     kind: str
@@ -49,6 +53,7 @@ class State:
     digest: str | None = None
     mtime: int | None = None
     links: int | None = None
+    device: int | None = None
 
 
 ABSENT: Final = State("absent")
@@ -68,8 +73,14 @@ class Tree:
         except KeyError:
             pass
         status = None
-        with suppress(FileNotFoundError, NotADirectoryError):
-            status = os.lstat(self._root + path)
+        full = self._root + path
+        try:
+            status = os.lstat(full)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG or len(full) >= _LONGEST:
+                raise  # the file system could have the name, but not below this root
         self._statuses[path] = status
         return status
 
@@ -89,20 +100,20 @@ class Tree:
         kind = KIND_OF[stat.S_IFMT(status.st_mode)]
         if kind == "symlink":  # without a target it says nothing
             wanted |= METADATA
-        state = State(kind)
-        if wanted & METADATA:
-            state = State(
-                kind,
-                stat.S_IMODE(status.st_mode),
-                status.st_uid,
-                status.st_gid,
-                status.st_size if kind == "file" else None,
-                self.link(path) if kind == "symlink" else None,
-                _xattrs(self._root + path),
-                None,
-                status.st_mtime_ns,
-                status.st_nlink if kind == "file" else None,
-            )
+        whole = bool(wanted & METADATA)
+        state = State(
+            kind,
+            stat.S_IMODE(status.st_mode),
+            status.st_uid,
+            status.st_gid,
+            status.st_size if whole and kind == "file" else None,
+            self.link(path) if kind == "symlink" else None,
+            _xattrs(self._root + path),
+            None,
+            status.st_mtime_ns if whole else None,
+            status.st_nlink if whole and kind == "file" else None,
+            status.st_rdev if kind in ("char", "block") else None,
+        )
         if wanted & CONTENT and kind == "file":
             place = Path(os.fsdecode(self._root + path))
             return replace(state, digest=(digest or hash_file)(place))
@@ -168,6 +179,7 @@ def to_row(path: bytes, state: State) -> list[Any]:
         state.xattrs,
         state.digest,
         state.links,
+        state.device,
     ]
     while row[-1] is None:
         row.pop()
@@ -176,8 +188,8 @@ def to_row(path: bytes, state: State) -> list[Any]:
 
 def from_row(row: list[Any]) -> tuple[bytes, State]:
     """The place and the state that :func:`to_row` wrote."""
-    path, kind, mode, uid, gid, mtime, size, target, xattrs, digest, links = row + [None] * (
-        11 - len(row)
-    )
+    path, kind, mode, uid, gid, mtime, size, target, *rest = row + [None] * (12 - len(row))
+    xattrs, digest, links, device = rest
     link = None if target is None else os.fsencode(target)
-    return os.fsencode(path), State(kind, mode, uid, gid, size, link, xattrs, digest, mtime, links)
+    state = State(kind, mode, uid, gid, size, link, xattrs, digest, mtime, links, device)
+    return os.fsencode(path), state

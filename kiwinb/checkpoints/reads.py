@@ -31,9 +31,11 @@ from kiwinb.checkpoints.places import (
     to_row,
 )
 from kiwinb.sandbox.observation import Access, Kind, Link
+from kiwinb.sandbox.supervisor import MAGIC
 
-_FORMAT = 2
+_FORMAT = 3
 _MAXIMUM_LINKS = 40  # as in path_resolution(7)
+_MAXIMUM_WAYS = 300
 _WANTED: Final = {
     Kind.LOOKUP: METADATA,
     Kind.CONTENT: METADATA | CONTENT,
@@ -91,6 +93,10 @@ def record(
         accesses: What it read.
         links: What it made for other ways to the same: what it read there, it read in the tree.
         digest: Gives the SHA-256 of a file, if the caller knows a faster way than reading it.
+
+    Raises:
+        ValueError: An access leads to places that cannot be found out.
+        OSError: A place cannot be read.
     """
     walk = _Walk(Tree(tree_root))
     for link in links:
@@ -180,7 +186,7 @@ def _twins(tree: Tree, paths: Iterable[bytes]) -> tuple[tuple[bytes, ...], ...]:
 def _is_same(tree: Tree, path: bytes, before: State, mtimes: bool, digest: Digest | None) -> bool:
     if before.kind == "absent":
         return _is_absent(tree, path)
-    wanted = NODE if before.mode is None else METADATA
+    wanted = NODE if before.mtime is None else METADATA
     now = tree.state(path, wanted, digest)
     expected = replace(before, digest=None)
     if not mtimes:
@@ -204,7 +210,7 @@ def _is_absent(tree: Tree, path: bytes) -> bool:
             break
     walk = _Walk(tree)
     found = walk.resolve(Access(b"/" + path, Kind.LOOKUP, follow=False))
-    return found is not None and tree.status(found) is None
+    return not _is_mounted(found) and tree.status(found) is None
 
 
 class _Walk:
@@ -219,12 +225,10 @@ class _Walk:
     def add_link(self, link: Link) -> None:
         """Know another way to a place, which is not in the tree."""
         place = self.resolve(Access(link.path, Kind.LOOKUP, False, link.root))
-        if place is None:
-            return
         targets = {link.target: None}
         if link.target.startswith(b"/"):  # of a link that was moved, its own target counts, too
             old = self.resolve(Access(link.target, Kind.LOOKUP, False, link.root))
-            targets.update(self._made.get(old, {}) if old is not None else {})
+            targets.update(self._made.get(old, {}))
         self._made.setdefault(place, {}).update(targets)
 
     def add(self, access: Access) -> None:
@@ -234,24 +238,28 @@ class _Walk:
         done = {access.path}
         while self._other_ways:
             path = self._other_ways.popitem()[0]
-            if path not in done and len(done) < _MAXIMUM_LINKS:
+            if path not in done:
+                if len(done) == _MAXIMUM_WAYS:
+                    raise ValueError(f"too many ways to {os.fsdecode(access.path)}")
                 done.add(path)
                 self._add(replace(access, path=path))
 
     def _add(self, access: Access) -> None:
         place = self.resolve(access)
-        if place is None:
+        if _is_mounted(place):
             return
         self._want(place, _WANTED[access.kind])
         if access.kind is Kind.ENTRY:
-            for directory in above(place):
-                if self.tree.status(directory) is not None:
-                    self._want(directory, METADATA)
+            for directory in above(place):  # in one that is absent, nothing can be made
+                self._want(directory, METADATA)
         elif access.kind is Kind.TREE:
             self._want_all(place)
 
-    def resolve(self, access: Access) -> bytes | None:
-        """The place an access leads to, what is on the way being wanted; ``None`` if outside."""
+    def resolve(self, access: Access) -> bytes:
+        """The place an access leads to, what is on the way being wanted.
+
+        Links in mounts are known only if the command made them.
+        """
         start = _split(access.root)
         at = start[::-1]
         parts = _split(access.path)
@@ -265,11 +273,13 @@ class _Walk:
                 gone = False
                 continue
             at.append(part)
-            if at[0] in MOUNTED:
-                return None
             here = b"/".join(at)
             if here in self._made and (parts or follow):
                 self._branch(at, parts, len(start))
+            if at[0] in MOUNTED:
+                if (magic := MAGIC.match(b"/" + b"/".join(at + parts[::-1]))) and magic[1]:
+                    raise ValueError(f"a path through {os.fsdecode(access.path)}")
+                continue
             status = None if gone else self.tree.status(here)
             if status is None:  # made by the command, perhaps: what is in it may lead back
                 if b".." in parts and not gone:
@@ -300,13 +310,19 @@ class _Walk:
         self.wanted[place] = self.wanted.get(place, 0) | what
 
     def _want_all(self, top: bytes) -> None:
-        status = self.tree.status(top)
-        if status is None or not stat.S_ISDIR(status.st_mode):
-            return
-        for name in self.tree.names(top):
-            place = top + b"/" + name
-            self._want(place, METADATA | CONTENT)
-            self._want_all(place)
+        pending = [top]
+        while pending:
+            directory = pending.pop()
+            status = self.tree.status(directory)
+            if status is not None and stat.S_ISDIR(status.st_mode):
+                for name in self.tree.names(directory):
+                    place = directory + b"/" + name
+                    self._want(place, METADATA | CONTENT)
+                    pending.append(place)
+
+
+def _is_mounted(place: bytes) -> bool:
+    return place.partition(b"/")[0] in MOUNTED
 
 
 def _split(path: bytes) -> list[bytes]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kiwinb.checkpoints import reads
-from kiwinb.sandbox.observation import Access, Kind
+from kiwinb.sandbox.observation import Access, Kind, Link
 
 pytestmark = pytest.mark.account("root")
 
@@ -91,6 +93,10 @@ def replaced(path: Path, target: str) -> None:
             "/etc/gone/x",
         ),
         (lambda t: (t / "etc/gone").symlink_to("/"), None),
+        (lambda t: (t / "usr").chmod(0o700), "/usr"),
+        (lambda t: os.chown(t / "etc", 1, 0), "/etc"),
+        (lambda t: os.setxattr(t / "etc", "user.x", b"1"), "/etc"),
+        (lambda t: os.utime(t / "etc", (1, 1)), None),
     ],
 )
 def test_same(
@@ -124,3 +130,76 @@ def test_moved_directories_are_read_as_a_whole(tree: Path) -> None:
     noted = reads.record(tree, [Access(b"/usr", Kind.TREE, False)])
     (tree / "usr/bin/mawk").write_text("gawk")
     assert reads.same(tree, noted) == "/usr/bin/mawk"
+
+
+def test_what_cannot_be_made_without_a_directory_can_be_made_in_one(tree: Path) -> None:
+    noted = reads.record(tree, [Access(b"/etc/gone/deep/x", Kind.ENTRY, False)])
+    assert reads.same(tree, noted) is None
+    (tree / "etc/gone").mkdir()
+    assert reads.same(tree, noted) == "/etc/gone"
+    changed = reads.Changed(frozenset({b"etc/gone"}))
+    assert reads.same(tree, noted, changed=changed) == "/etc/gone"
+
+
+def test_device_numbers(tree: Path) -> None:
+    os.mknod(tree / "etc/node", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    noted = reads.record(tree, [Access(b"/etc/node", Kind.LOOKUP)])
+    assert reads.Reads.from_json(noted.to_json()) == noted
+    assert reads.same(tree, noted) is None
+    (tree / "etc/node").unlink()
+    os.mknod(tree / "etc/node", stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    assert reads.same(tree, noted) == "/etc/node"
+
+
+def test_a_link_that_led_to_many_places(tree: Path) -> None:
+    names = [f"etc/{number}" for number in range(60)]
+    for name in names:
+        (tree / name).mkdir()
+        (tree / name / "file").write_text("one")
+    links = [Link(b"/cur", b"/" + name.encode()) for name in names]
+    noted = reads.record(tree, [Access(b"/cur/file", Kind.CONTENT)], links)
+    for name in names:
+        (tree / name / "file").write_text("two")
+        assert reads.same(tree, noted) == f"/{name}/file"
+        (tree / name / "file").write_text("one")
+
+
+def test_too_many_ways(tree: Path) -> None:
+    with pytest.raises(ValueError, match="too many ways"):
+        reads.record(tree, [Access(b"/x/file", Kind.CONTENT)], [Link(b"/x", b"/x/x")])
+
+
+@pytest.mark.parametrize("target", ["/proc/self/root", "../proc/self/cwd", "/proc/1/fd/7"])
+def test_a_link_out_of_the_tree_and_back(tree: Path, target: str) -> None:
+    (tree / "etc/way").symlink_to(target)
+    reads.record(tree, [Access(b"/etc/way", Kind.LOOKUP, False)])
+    with pytest.raises(ValueError, match="a path through /etc/way/usr/bin/mawk"):
+        reads.record(tree, [Access(b"/etc/way/usr/bin/mawk", Kind.CONTENT)])
+
+
+def test_names_that_no_tree_can_have(tree: Path) -> None:
+    name = b"x" * 256
+    paths = [b"/" + name, b"/usr/%b/bin" % name, b"/usr/bin/mawk/" + name]
+    noted = reads.record(tree, [Access(path, Kind.CONTENT) for path in paths])
+    assert noted.states[name].kind == "absent"
+    assert reads.same(tree, noted) is None
+    assert reads.same(tree, reads.Reads.from_json(noted.to_json())) is None
+
+
+def test_a_deep_directory_that_moves(tree: Path) -> None:
+    deep = b"usr" + b"/d" * 1200
+    for length in range(5, len(deep) + 1, 2):
+        (tree / os.fsdecode(deep[:length])).mkdir(exist_ok=True)
+    try:
+        noted = reads.record(tree, [Access(b"/usr", Kind.TREE, False)])
+    finally:
+        subprocess.run(["rm", "-r", tree / "usr/d"], check=True)
+    assert deep in noted.states
+
+
+@pytest.mark.parametrize("path", [b"/run/e/awk", b"/proc/../usr/bin/awk", b"/dev/x/../../bin/awk"])
+def test_a_way_through_a_mount(tree: Path, path: bytes) -> None:
+    links = [Link(b"/dev/first", b"/usr/bin"), Link(b"/run/e", b"/dev/first")]
+    noted = reads.record(tree, [Access(path, Kind.CONTENT)], links)
+    assert noted.states[b"usr/bin/mawk"].digest
+    assert b"run" not in noted.states
