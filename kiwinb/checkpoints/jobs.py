@@ -24,6 +24,7 @@ from kiwinb.checkpoints.overlay import try_overlay
 from kiwinb.checkpoints.trees import BACKENDS, TreeRef
 from kiwinb.checkpoints.treescan import Entry, compare, scan
 from kiwinb.errors import StoreError
+from kiwinb.sandbox.command import run
 from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE
 from kiwinb.sandbox.others import end_other_processes
 from kiwinb.sandbox.worker import Report
@@ -131,7 +132,10 @@ def scan_tree(root: Path, contents: bool, _report: Report) -> tuple[Entry, ...]:
 def remove(directories: Sequence[Path], _report: Report) -> None:
     """Remove directories recursively; ignores files that disappear meanwhile."""
     for directory in directories:
-        shutil.rmtree(directory, onerror=_retry_removal)
+        try:
+            shutil.rmtree(directory, onerror=_retry_removal)
+        except RecursionError:  # rm(1) has no limit
+            run(["rm", "-rf", "--", directory])
 
 
 def _retry_removal(function: Callable[..., Any], path: str, error: Any) -> None:

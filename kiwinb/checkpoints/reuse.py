@@ -31,6 +31,8 @@ from kiwinb.sandbox.observation import Observation
 
 _ORIGIN = tuple(f"{prefix}origin" for prefix in PRIVATE)
 _OPAQUE = tuple(f"{prefix}opaque" for prefix in PRIVATE)
+_WHITEOUT = ("char", [0, 0])
+_MOST_REASONS = 5
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def keep_reads(
 ) -> None:
     """Write down what an action read of the tree, with its result; in a worker.
 
-    If that is not known for certain, it is not written, and the log says why.
+    If that is not known for certain, it is not written, and the log says why. That never fails: the
+    action has succeeded.
 
     Args:
         tree: The tree before the action.
@@ -76,22 +79,42 @@ def keep_reads(
     """
     reasons = observation.incomplete
     if not reasons:
-        place = make_place(tree.mnt)
-        with BACKENDS[tree.backend].view(tree.layers, place) as root:
-            reads = record(root, observation.accesses, observation.links)
-            carried: list[bytes] = []
-            if draft.output == "tree":
-                reasons = tuple(_unexplained(draft.directory / "data", root, reads, carried))
+        try:
+            reasons = _keep_reads(tree, draft, observation)
+        except Exception as error:
+            with suppress(OSError):
+                (draft.directory / READS).unlink()
+            reasons = (str(error) or type(error).__name__,)
     if reasons:
-        log(f"What this step read is not known for certain: {', '.join(reasons)}.")
-        return
+        more = len(reasons) - _MOST_REASONS
+        told = (*reasons[:_MOST_REASONS], *([f"and {more} more"] if more > 0 else []))
+        log(_plain(f"What this step read is not known for certain: {', '.join(told)}."))
+
+
+def _keep_reads(tree: TreeRef, draft: Draft, observation: Observation) -> tuple[str, ...]:
+    """Write down what an action read, or return why that is not known for certain."""
+    place = make_place(tree.mnt)
+    carried: list[bytes] = []
+    with BACKENDS[tree.backend].view(tree.layers, place) as root:
+        reads = record(root, observation.accesses, observation.links)
+        if draft.output == "tree":
+            reasons = tuple(_unexplained(draft.directory / "data", root, reads, carried))
+            if reasons:
+                return reasons
     data = {"reads": reads.to_json(), "carried": [os.fsdecode(path) for path in carried]}
     (draft.directory / READS).write_bytes(zlib.compress(json.dumps(data).encode(), 1))
+    return ()
+
+
+def _plain(text: str) -> str:
+    """Escape what cannot be printed, such as parts of odd file names."""
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _unexplained(layer: Path, root: Path, reads: Reads, carried: list[bytes]) -> Iterator[str]:
     """Why the changes in a layer do not follow from what was read; collects carried directories."""
-    for path in _walk(os.fsencode(layer), b""):
+    for path in _walk(os.fsencode(layer)):
         own = os.path.join(os.fsencode(layer), path)  # noqa: PTH118 - bytes
         place = os.path.join(os.fsencode(root), path)  # noqa: PTH118 - bytes
         state = reads.states.get(path)
@@ -157,11 +180,15 @@ def find(
             def digest(path: Path, digests: dict[bytes, str] = digests) -> str:
                 return digests.get(os.fsencode(path.relative_to(root))) or hash_file(path)
 
-            differs = same(root, kept.reads, changed=changed, mtimes=mtimes, digest=digest)
+            try:
+                differs = same(root, kept.reads, changed=changed, mtimes=mtimes, digest=digest)
+            except (OSError, ValueError) as error:
+                log(_plain(f"What this step read when it ran before cannot be compared: {error}."))
+                continue
             if differs is None:
                 return candidate
             if candidate is candidates[0]:
-                log(f"{differs} has changed, which this step read when it ran before.")
+                log(_plain(f"{differs} has changed, which this step read when it ran before."))
     return None
 
 
@@ -194,7 +221,8 @@ def _compare_layers(
                 path = entry["path"].encode("latin-1")
                 path = b"" if path == b"." else path
                 paths.add(path)
-                if any(name in _OPAQUE for name, _value in entry["xattrs"]):
+                hides = (entry["kind"], entry["device"]) == _WHITEOUT
+                if hides or any(name in _OPAQUE for name, _value in entry["xattrs"]):
                     below.add(path)
         for layer in other[shared:]:
             for entry in read_rows(layer.parent):
@@ -229,7 +257,7 @@ def take_over(earlier: Earlier, tree: TreeRef, draft: Draft) -> Checkpoint:
 
 def _fit(layer: Path, root: Path, carried: Sequence[bytes]) -> None:
     """Give a layer's carried directories the metadata that they have in the tree below."""
-    for path in _walk(os.fsencode(layer), b""):
+    for path in _walk(os.fsencode(layer)):
         own = os.path.join(os.fsencode(layer), path)  # noqa: PTH118 - bytes
         for name in os.listxattr(own, follow_symlinks=False):
             if name in _ORIGIN:  # of a file in a layer that is not below this one
@@ -244,10 +272,13 @@ def _fit(layer: Path, root: Path, carried: Sequence[bytes]) -> None:
             copy_attributes(root / os.fsdecode(path), directory)
 
 
-def _walk(top: bytes, relative: bytes) -> Iterator[bytes]:
+def _walk(top: bytes) -> Iterator[bytes]:
     """All paths of a layer, relative to its top; a directory comes before what is in it."""
-    yield relative
-    directory = os.path.join(top, relative)  # noqa: PTH118 - bytes
-    if stat.S_ISDIR(os.lstat(directory).st_mode):
-        for name in sorted(os.listdir(directory)):  # noqa: PTH208 - bytes
-            yield from _walk(top, os.path.join(relative, name))  # noqa: PTH118 - bytes
+    pending = [b""]
+    while pending:
+        path = pending.pop()
+        yield path
+        directory = os.path.join(top, path)  # noqa: PTH118 - bytes
+        if stat.S_ISDIR(os.lstat(directory).st_mode):
+            names = sorted(os.listdir(directory), reverse=True)  # noqa: PTH208 - bytes
+            pending += [os.path.join(path, name) for name in names]  # noqa: PTH118 - bytes

@@ -98,7 +98,7 @@ def scan(root: Path, *, contents: bool = True) -> tuple[Entry, ...]:
 def survey(root: Path, *, contents: bool = True) -> Survey:
     """List a tree and measure its disk usage; see :func:`scan`."""
     top = os.fsencode(root)
-    found = sorted(_walk(top, b""), key=lambda item: item[0])
+    found = sorted(_walk(top), key=lambda item: item[0])
     groups: dict[_Inode, list[bytes]] = {}
     for path, status in found:
         groups.setdefault((status.st_dev, status.st_ino), []).append(path)
@@ -182,15 +182,17 @@ def _from_bytes(value: bytes) -> str:
     return value.decode("latin-1")
 
 
-def _walk(top: bytes, relative: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
-    if not relative:
-        yield relative, os.lstat(top)
-    with os.scandir(os.path.join(top, relative)) as entries:  # noqa: PTH118 - bytes
-        for entry in entries:
-            path = os.path.join(relative, entry.name)  # noqa: PTH118 - bytes
-            yield path, entry.stat(follow_symlinks=False)
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(top, path)
+def _walk(top: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
+    yield b"", os.lstat(top)
+    pending = [b""]
+    while pending:
+        relative = pending.pop()
+        with os.scandir(os.path.join(top, relative)) as entries:  # noqa: PTH118 - bytes
+            for entry in entries:
+                path = os.path.join(relative, entry.name)  # noqa: PTH118 - bytes
+                yield path, entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(path)
 
 
 def _xattrs(path: bytes) -> tuple[tuple[str, bytes], ...]:

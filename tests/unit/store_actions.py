@@ -100,6 +100,13 @@ class Shell:
 
 
 @dataclass(frozen=True)
+class ObservedShell(Shell):
+    """The same, observed."""
+
+    observed: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
 class Look:
     """Read a file of the tree, and write what is in it into another one; observed."""
 

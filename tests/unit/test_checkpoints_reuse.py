@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from store_actions import Look, LookFiles, Pack, SetMode, Write, read
+from store_actions import Look, LookFiles, ObservedShell, Pack, SetMode, Shell, Write, read
 
 from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.store import Store
@@ -151,3 +151,67 @@ def test_errors_come_through(store: Store) -> None:
     with pytest.raises(KiwinbError, match=r"step look: .*No such file"):
         _run(store, _steps(Look("missing")))
     assert not any((store.path / "drafts").iterdir())
+
+
+def _chain(*actions: Action) -> tuple[Step, ...]:
+    """Steps on top of each other; the last one is the one that looks."""
+    names = [*(f"s{number}" for number in range(len(actions) - 1)), "look"]
+    drafts = [
+        DraftStep(name, name, action, base=base)
+        for name, action, base in zip(names, actions, [None, *names], strict=False)
+    ]
+    return seal(tuple(drafts))
+
+
+def test_a_directory_that_was_removed_and_made_again_by_a_reused_result(store: Store) -> None:
+    base, remove = Shell("mkdir d; echo old > d/old"), Shell("rm -r d")
+    make = ObservedShell("mkdir d; echo new > d/new")
+    look = ObservedShell("if test -e d/old; then echo yes; else echo no; fi > seen")
+    assert _run(store, _chain(Shell("echo other > other"), make))[0] == "done"
+    assert _run(store, _chain(base, remove, make))[0] == "reused"
+    assert _run(store, _chain(base, Shell("echo > x"), look))[0] == "done"
+    steps = _chain(base, remove, make, look)
+    _run(store, steps)
+    assert store.in_tree(_key(steps), read, "seen") == "no\n"
+
+
+def test_odd_names_are_said_in_plain_text(store: Store) -> None:
+    steps = _chain(Shell("echo 1 > a"), ObservedShell("echo 2 > \"$(printf 'x\\377\\ny')\""))
+    lines = [event.line for event in _run(store, steps)[1] if event.line]
+    assert lines == []
+    again = _chain(
+        Shell("echo 1 > a; echo 3 > \"$(printf 'x\\377\\ny')\""), *[s.action for s in steps[1:]]
+    )
+    state, events = _run(store, again)
+    assert state == "done"
+    assert "/x\\xff\\ny has changed, which this step read when it ran before." in [
+        event.line for event in events
+    ]
+
+
+def test_names_that_are_too_long(store: Store) -> None:
+    look = ObservedShell("test -e $(printf '%0300d' 1) || echo no > seen")
+    assert _run(store, _chain(Shell("echo 1 > a"), look))[0] == "done"
+    assert _run(store, _chain(Shell("echo 2 > a"), look))[0] == "reused"
+
+
+def test_deep_trees(store: Store) -> None:
+    deep = ObservedShell(
+        "i=0; while [ $i -lt 1100 ]; do mkdir d; cd -P d; i=$((i + 1)); done; echo 1 > file"
+    )
+    try:
+        assert _run(store, _chain(Shell("echo 1 > a"), deep))[0] == "done"
+        assert _run(store, _chain(Shell("echo 2 > a"), deep))[0] == "reused"
+    finally:
+        store.gc(0)
+    assert store.list() == ()
+
+
+def test_what_was_read_cannot_be_noted(store: Store) -> None:
+    steps = _chain(Shell("ln -s /proc/self/root way"), ObservedShell("test -e way/etc/x || :"))
+    state, events = _run(store, steps)
+    assert state == "done"
+    assert "What this step read is not known for certain: a path through /way/etc/x." in [
+        event.line for event in events
+    ]
+    assert store.get(_key(steps)).reads == ""
