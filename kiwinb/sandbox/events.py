@@ -41,11 +41,15 @@ def frame(value: object) -> bytes:
 
 
 def read_event(stream: IO[bytes]) -> tuple[str, Any] | None:
-    """Return kind and value of the next event; ``None`` at the end of the stream."""
+    """Return kind and value of the next event; ``None`` if the stream ends before its end."""
     header = stream.read(_LENGTH.size)
     if len(header) < _LENGTH.size:
         return None
-    kind, value = pickle.loads(stream.read(_LENGTH.unpack(header)[0]))
+    (size,) = _LENGTH.unpack(header)
+    data = stream.read(size)
+    if len(data) < size:
+        return None
+    kind, value = pickle.loads(data)
     return kind, value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -138,6 +139,7 @@ class Worker:
             if data:
                 (self._pid,) = STARTED.unpack(data)
                 (self._process,) = descriptors
+                os.set_inheritable(self._process, False)  # recv_fds() ignores MSG_CMSG_CLOEXEC
         return self._pid
 
     def ending(self) -> tuple[int, str]:
@@ -207,8 +209,13 @@ class _Server:
 
     def request(self, descriptors: Sequence[int]) -> None:
         """Request a worker; if the process has died, the worker's pipes are closed."""
-        with suppress(BrokenPipeError, ConnectionResetError):
+        try:
             socket.send_fds(self._requests, [b"+"], descriptors)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        except OSError as error:
+            if error.errno != errno.EBADF:  # another thread saw that it died, and closed it
+                raise
 
     def ending(self) -> tuple[int, str]:
         """Wait until this process has ended; results as for :meth:`Worker.ending`."""

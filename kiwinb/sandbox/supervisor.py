@@ -317,7 +317,9 @@ class Supervisor:
             raise
         if not path.startswith(b"/"):
             return None
-        inside = _inside(self._root, path.removesuffix(_DELETED))
+        if path.endswith(_DELETED) and not os.path.lexists(path):
+            path = path.removesuffix(_DELETED)
+        inside = _inside(self._root, path)
         if inside is None:
             self.incomplete.add(f"a directory outside the tree: {os.fsdecode(path)}")
         return inside

@@ -148,6 +148,27 @@ def test_all_workers_die_with_the_process_that_forked_them() -> None:
     assert not _servers(os.getpid())
 
 
+def test_a_process_that_another_thread_found_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at the process and the request, another thread replaced it."""
+    with Launcher() as launcher:
+        server = launcher._running()
+        server.kill()
+        assert _wait_until(server.is_dead)
+        assert launcher._running() is not server
+        monkeypatch.setattr(launcher, "_running", lambda: server)
+        with pytest.raises(HostError, match="killed"):
+            call(_facts, None, launcher=launcher)
+
+
+def test_programs_of_the_caller_inherit_nothing() -> None:
+    with Launcher() as launcher, launcher.launch(detect()) as worker:
+        assert worker.pid
+        open_ones = [int(file.name) for file in Path("/proc/self/fd").iterdir() if file.exists()]
+        inherited = [number for number in open_ones if os.get_inheritable(number)]
+        kinds = [os.readlink(f"/proc/self/fd/{number}") for number in inherited]  # noqa: PTH115
+    assert not [kind for kind in kinds if "pidfd" in kind]
+
+
 def test_a_killed_keeper_takes_its_worker_along() -> None:
     killed: list[int] = []
 

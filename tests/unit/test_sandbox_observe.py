@@ -186,6 +186,21 @@ def test_static_binaries_in_a_chroot_that_change_root_again(tmp_path: Path) -> N
     assert noted.states[b"bin/busybox"].digest
 
 
+def test_a_name_as_that_of_something_deleted(tmp_path: Path) -> None:
+    (tmp_path / "a (deleted)").mkdir()
+    (tmp_path / "gone").mkdir()
+    seen = python(
+        """
+        import os
+        os.chdir("a (deleted)"); os.path.exists("one")
+        os.chdir("../gone"); os.rmdir("../gone"); os.path.exists("two")
+        """,
+        cwd=tmp_path,
+    )
+    assert kinds(seen, tmp_path / "a (deleted)/one")
+    assert kinds(seen, tmp_path / "gone/two")
+
+
 def test_long_and_strange_paths(tmp_path: Path) -> None:
     long = "/".join(["d" * 200] * 15)
     seen = python(
@@ -207,6 +222,8 @@ def test_what_cannot_be_observed(tmp_path: Path) -> None:
     assert network.incomplete == ("a network",)
     mounts = python("import ctypes; ctypes.CDLL(None).umount2(b'/nowhere', 0)")
     assert mounts.incomplete == ("a mount",)
+    tree = python("import ctypes; ctypes.CDLL(None).syscall(467, -1, b'/', 0, 0, 0)")
+    assert tree.incomplete == ("a mount",)
     rings = python(
         "import ctypes, os; c = ctypes.CDLL(None, use_errno=True); "
         "assert c.syscall(425, 1, 0) == -1 and ctypes.get_errno() == 38; os.stat('/fine')"

@@ -15,6 +15,7 @@ import pytest
 
 from kiwinb.errors import CommandError, HostError
 from kiwinb.sandbox.devices import Device, make_device, read_device
+from kiwinb.sandbox.events import frame
 from kiwinb.sandbox.mounts import mount
 from kiwinb.sandbox.privilege import Privilege, detect
 from kiwinb.sandbox.worker import Report, call, probe
@@ -64,6 +65,17 @@ def test_bugs_come_back_with_their_traceback() -> None:
 def test_a_crash_is_an_error() -> None:
     with pytest.raises(HostError, match=r"_fail \(status 139\): last words"):
         call(_fail, "crash")
+
+
+def _tear(size: int, report: Report) -> None:
+    os.write(report.descriptor, frame(("log", "x" * 1000))[:size])
+    os._exit(3)
+
+
+@pytest.mark.parametrize("size", [3, 8, 500])
+def test_a_crash_in_the_middle_of_an_event_is_an_error(size: int) -> None:
+    with pytest.raises(HostError, match=r"_tear \(status 3\)"):
+        call(_tear, size)
 
 
 def _large(argument: bytes, report: Report) -> bytes:
