@@ -9,6 +9,7 @@ import json
 import os
 import random
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -87,12 +88,12 @@ class Repeat(Work):
     observed: ClassVar[bool] = False
 
 
-def main(directory: Path, count: int) -> None:
+def main(directory: Path, seeds: Iterable[int]) -> None:
     """Print how many results were reused and how many made, and each one that was wrong."""
     store = Store.open(directory, backend="overlay")
     outcomes = {"reused": 0, "done": 0, "failed": 0}
     wrong = []
-    for seed in range(count + 1):
+    for seed in (0, *seeds):
         states: dict[str, str] = {}
 
         def note(event: StepEvent, states: dict[str, str] = states) -> None:
