@@ -73,8 +73,13 @@ def _read(descriptor: int, size: int) -> bytes:
 
 
 def portable(error: BaseException) -> BaseException:
-    """Return an error for the caller; if it cannot be pickled, an error with its traceback."""
+    """Return an error for the caller.
+
+    It is an error with the traceback if the error cannot be pickled, or would end the caller.
+    """
     text = "".join(traceback.format_exception(error))
+    if not isinstance(error, Exception):
+        return RuntimeError(text)
     if not isinstance(error, KiwinbError):
         error.add_note(f"In the worker:\n{text}")
     try:

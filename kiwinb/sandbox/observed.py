@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
+import select
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
 from kiwinb.errors import HostError
-from kiwinb.sandbox.events import Report, portable, read_event
+from kiwinb.sandbox.events import Report, portable, read_frame
 from kiwinb.sandbox.observation import Observation
 from kiwinb.sandbox.observe import Observer
 from kiwinb.sandbox.others import end_other_processes
@@ -46,7 +48,7 @@ def run_observed(
     os.close(writing)
     with observer:
         try:
-            ended, error = _follow(reading, log, progress)
+            ended, error = _follow(reading, child, log, progress)
         finally:
             os.close(reading)
         _pid, status = os.waitpid(child, 0)
@@ -71,15 +73,23 @@ def _run_child(
     os._exit(0)
 
 
-def _follow(descriptor: int, log: Log, progress: Progress) -> tuple[bool, BaseException | None]:
+def _follow(
+    descriptor: int, child: int, log: Log, progress: Progress
+) -> tuple[bool, BaseException | None]:
     """Pass on the child's reports; return whether the function ended, and its error."""
-    with os.fdopen(descriptor, "rb", closefd=False) as events:
-        while (event := read_event(events)) is not None:
-            kind, value = event
+    process = os.pidfd_open(child)
+    try:
+        # processes that the child forked may keep the pipe open when the child has died
+        while descriptor in select.select([descriptor, process], [], [])[0]:
+            kind, value = pickle.loads(read_frame(descriptor))
             if kind == "log":
                 log(value)
             elif kind == "progress":
                 progress(value)
             else:
                 return True, value
+    except EOFError:
+        pass
+    finally:
+        os.close(process)
     return False, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,10 @@ def test_errors_come_through(store: Store) -> None:
         _run(store, _steps(Look("a", "command")))
     with pytest.raises(HostError, match="step look: the process of the step ended early"):
         _run(store, _steps(Look("a", "die")))
+    began = time.monotonic()
+    with pytest.raises(HostError, match="step look: the process of the step ended early"):
+        _run(store, _steps(Look("a", "orphan")))
+    assert time.monotonic() - began < 30  # it does not wait for the other process
     with pytest.raises(KiwinbError, match=r"step look: .*No such file"):
         _run(store, _steps(Look("missing")))
     assert not any((store.path / "drafts").iterdir())

@@ -62,6 +62,11 @@ def test_bugs_come_back_with_their_traceback() -> None:
     assert "in _fail" in caught.value.__notes__[0]
 
 
+def test_a_function_that_exits_does_not_end_its_caller() -> None:
+    with pytest.raises(RuntimeError, match="SystemExit: 3"):
+        call(_fail, "exit")
+
+
 def test_a_crash_is_an_error() -> None:
     with pytest.raises(HostError, match=r"_fail \(status 139\): last words"):
         call(_fail, "crash")
