@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from store_actions import ObservedShell
 
 from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.space import SpaceWatch, build_places, explained_space
@@ -121,6 +122,29 @@ def test_a_store_that_is_full_before(places: dict[str, Path]) -> None:
     ballast.unlink()
     made = run_steps(store, steps, HostPaths(cache=places["cache"]))
     store.remove([item.key for item in made.values()])
+
+
+def test_a_result_that_does_not_fit_once_more(places: dict[str, Path]) -> None:
+    store = Store.open(places["store"] / "checkpoints")
+
+    def run(name: str) -> None:
+        large = ObservedShell("head -c 1600000 /dev/zero > large")
+        steps = _steps(
+            DraftStep("two", "Two", Small(name), base="one"),
+            DraftStep("large", "Large", large, base="two"),
+        )
+        run_steps(store, steps, HostPaths(cache=places["cache"]))
+
+    run("2")
+    with pytest.raises(SpaceError, match=r"step large: .* the checkpoint store .*No space left"):
+        run("3")
+    assert sorted(item.name for item in store.list()) == ["large", "one", "two", "two"]
+    assert store.verify_all() == {}
+    assert not any((store.path / "drafts").iterdir())
+    subprocess.run(["mount", "-o", "remount,size=9m", places["store"]], check=True)
+    run("3")
+    assert [item.name for item in store.list() if item.reused] == ["large"]
+    store.remove([item.key for item in store.list()])
 
 
 def test_a_full_image_is_not_a_full_disk(tmp_path: Path) -> None:
