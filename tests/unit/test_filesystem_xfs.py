@@ -12,7 +12,7 @@ from made_filesystem import MIB, UUID, make, make_larger_tree
 from kiwinb.errors import ImageError
 from kiwinb.storage.filesystem.spec import FilesystemFull
 from kiwinb.storage.filesystem.xfs_directory import name_hash
-from kiwinb.storage.filesystem.xfs_space import balanced
+from kiwinb.storage.filesystem.xfs_geometry import balanced
 
 
 @pytest.fixture(scope="module")

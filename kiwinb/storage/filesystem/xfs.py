@@ -34,6 +34,7 @@ from kiwinb.storage.filesystem.xfs_directory import (
     short_directory,
     short_size,
 )
+from kiwinb.storage.filesystem.xfs_geometry import BLOCK
 from kiwinb.storage.filesystem.xfs_inode import (
     CORE,
     DEVICE,
@@ -52,7 +53,7 @@ from kiwinb.storage.filesystem.xfs_inode import (
     short_attributes,
     symlink_block,
 )
-from kiwinb.storage.filesystem.xfs_space import BLOCK, INODE_SHARE, Space
+from kiwinb.storage.filesystem.xfs_space import INODE_SHARE, Space
 
 _SMALLEST = 300 * MIB
 _LOG = 68 * MIB

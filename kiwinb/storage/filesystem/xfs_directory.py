@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kiwinb.storage.filesystem.xfs_space import BLOCK, balanced, sealed
+from kiwinb.storage.filesystem.xfs_geometry import BLOCK, balanced, sealed
 
 LEAF_START = (32 << 30) // BLOCK
 FREE_START = (64 << 30) // BLOCK

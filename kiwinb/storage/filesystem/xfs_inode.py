@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kiwinb.storage.filesystem.xfs_directory import name_hash
-from kiwinb.storage.filesystem.xfs_space import BLOCK, MOST_BLOCKS, NULL, Geometry, balanced, sealed
+from kiwinb.storage.filesystem.xfs_geometry import (
+    BLOCK,
+    MOST_BLOCKS,
+    NULL,
+    Geometry,
+    balanced,
+    sealed,
+)
 
 CORE = 176
 """Number of bytes of an inode before its data fork."""
