@@ -11,7 +11,8 @@ from made_filesystem import MIB, UUID, make, make_larger_tree
 
 from kiwinb.checkpoints.treescan import Entry, compare
 from kiwinb.errors import ImageError
-from kiwinb.storage.filesystem.btrfs_tree import Identity, TreeWriter, name_hash
+from kiwinb.storage.filesystem.btrfs_items import Identity, name_hash
+from kiwinb.storage.filesystem.btrfs_tree import TreeWriter
 from kiwinb.storage.filesystem.spec import FilesystemFull
 from kiwinb.storage.treewalk import select
 

@@ -17,8 +17,7 @@ from pathlib import Path
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import ImageError
 from kiwinb.sizes import MIB
-from kiwinb.storage.filesystem.btrfs_space import Item, Space
-from kiwinb.storage.filesystem.btrfs_tree import (
+from kiwinb.storage.filesystem.btrfs_items import (
     DIR_INDEX,
     DIR_ITEM,
     EXTENT_DATA,
@@ -26,10 +25,10 @@ from kiwinb.storage.filesystem.btrfs_tree import (
     INODE_EXTREF,
     INODE_ITEM,
     INODE_REF,
-    MOST_ITEM,
     TOP_TREE,
     XATTR_ITEM,
     Identity,
+    Item,
     far_reference,
     file_extent,
     inline_extent,
@@ -40,6 +39,8 @@ from kiwinb.storage.filesystem.btrfs_tree import (
     reference_hash,
     xattr_item,
 )
+from kiwinb.storage.filesystem.btrfs_space import Space
+from kiwinb.storage.filesystem.btrfs_tree import MOST_ITEM
 from kiwinb.storage.filesystem.content import (
     TYPES,
     Content,

@@ -1,4 +1,4 @@
-"""Manage the space of a new btrfs on one device: chunks, and the use of their bytes."""
+"""Write the data and the trees of a new btrfs on one device, and record the space that they use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from kiwinb.sizes import MIB
-from kiwinb.storage.filesystem.btrfs_tree import (
+from kiwinb.storage.filesystem.btrfs_chunks import SUPERBLOCK_ROOM, SUPERBLOCKS, Chunks
+from kiwinb.storage.filesystem.btrfs_items import (
     BLOCK_GROUP_ITEM,
     CHECKSUM_TREE,
     CHECKSUMS,
@@ -21,7 +22,6 @@ from kiwinb.storage.filesystem.btrfs_tree import (
     DEVICE_TREE,
     DIR_ITEM,
     DIRECTORY_OF_ROOTS,
-    DUPLICATED,
     EXTENT_CSUM,
     EXTENT_ITEM,
     EXTENT_TREE,
@@ -42,10 +42,8 @@ from kiwinb.storage.filesystem.btrfs_tree import (
     TOP_TREE,
     UUID_ITEM,
     UUID_TREE,
-    Chunk,
     Identity,
-    Key,
-    TreeWriter,
+    Item,
     checksum,
     data_extent,
     default_item,
@@ -57,18 +55,14 @@ from kiwinb.storage.filesystem.btrfs_tree import (
     root_item,
     superblock,
 )
-from kiwinb.storage.filesystem.spec import FilesystemFull
+from kiwinb.storage.filesystem.btrfs_tree import TreeWriter
 
-_SUPERBLOCKS = (64 << 10, 64 << 20, 256 << 30)
-_SUPERBLOCK_ROOM = 64 << 10
-_SYSTEM_SIZE = 4 * MIB
-_METADATA_SIZE = 32 * MIB
-_MOST_DATA = 1 << 30
+_METADATA_ROOM = 32
+"""Number of blocks left for the trees whose size is not known before they are written."""
+
 _LARGEST_EXTENT = 128 * MIB
 _CHECKSUMS_PER_ITEM = 2000
 _EXTENT_ITEM_SIZE = 78  # bytes of the largest item in the extent tree, with its header
-
-Item = tuple[Key, bytes]
 
 
 @dataclass(frozen=True)
@@ -112,63 +106,11 @@ class Space:
         self._file = file
         self._size = size // SECTOR * SECTOR
         self._identity = identity
-        self._device_end = MIB
-        self._chunks: list[Chunk] = []
-        self._current: dict[int, Chunk] = {}
+        self._chunks = Chunks(self._size)
         self._data: list[DataExtent] = []
         self._checksums: list[tuple[int, bytearray]] = []
         self._blocks: list[tuple[int, int, int]] = []
         self._roots: dict[int, tuple[int, int]] = {}
-        self._new_chunk(SYSTEM, _SYSTEM_SIZE, _SYSTEM_SIZE)
-
-    # Chunks
-
-    def _allocate(self, kind: int, size: int) -> tuple[Chunk, int]:
-        """Allocate bytes for a kind of data; return their chunk and their address."""
-        chunk = self._current.get(kind)
-        if chunk is None or chunk.used + size > chunk.size:
-            wanted = _METADATA_SIZE if kind == METADATA else self._data_chunk_size()
-            chunk = self._new_chunk(kind, wanted, size)
-        address = chunk.address + chunk.used
-        chunk.used += size
-        return chunk, address
-
-    def _data_chunk_size(self) -> int:
-        return max(8 * MIB, min(_MOST_DATA, self._size // 10 // MIB * MIB))
-
-    def _new_chunk(self, kind: int, wanted: int, least: int) -> Chunk:
-        """Make a chunk; if there is no room for the wanted size, make it as small as allowed."""
-        copies = 1 if kind == DATA else 2
-        wanted = max(wanted, -(-least // MIB) * MIB)
-        end, places = self._places(copies, wanted)
-        if end > self._size:
-            wanted = -(-least // MIB) * MIB
-            end, places = self._places(copies, wanted)
-            if end > self._size:
-                raise FilesystemFull("the btrfs file system is too small for its content")
-        self._device_end = end
-        last = self._chunks[-1] if self._chunks else None
-        address = last.address + last.size if last else MIB
-        profile = DUPLICATED if copies == 2 else 0
-        chunk = Chunk(address, wanted, kind | profile, places)
-        self._chunks.append(chunk)
-        self._current[kind] = chunk
-        return chunk
-
-    def _places(self, copies: int, size: int) -> tuple[int, tuple[int, ...]]:
-        """Find places on the device for the copies of a chunk, avoiding the superblocks.
-
-        Returns:
-            The end of the last copy, and the start of each copy, in bytes.
-        """
-        end, places = self._device_end, list[int]()
-        for _ in range(copies):
-            for mirror in _SUPERBLOCKS:
-                if end < mirror + _SUPERBLOCK_ROOM and mirror < end + size:
-                    end = -(-(mirror + _SUPERBLOCK_ROOM) // MIB) * MIB
-            places.append(end)
-            end += size
-        return end, tuple(places)
 
     # Data
 
@@ -182,7 +124,7 @@ class Space:
         found: list[DataExtent] = []
         for offset, data in pieces:
             data += bytes(-len(data) % SECTOR)
-            chunk, address = self._allocate(DATA, len(data))
+            chunk, address = self._chunks.allocate(DATA, len(data))
             self._write(chunk.places[0] + address - chunk.address, data)
             self._note_checksums(address, data)
             extent = DataExtent(address, len(data), inode, offset)
@@ -211,7 +153,7 @@ class Space:
         kind = SYSTEM if number == CHUNK_TREE else METADATA
 
         def allocate(level: int) -> int:
-            _, address = self._allocate(kind, NODE)
+            _, address = self._chunks.allocate(kind, NODE)
             self._blocks.append((address, level, number))
             return address
 
@@ -228,7 +170,7 @@ class Space:
         self.end_tree(number, tree)
 
     def _write_block(self, address: int, data: bytes) -> None:
-        chunk = next(c for c in reversed(self._chunks) if c.address <= address)
+        chunk = self._chunks.holding(address)
         for place in chunk.places:
             self._write(place + address - chunk.address, data)
 
@@ -255,7 +197,7 @@ class Space:
         self._write_tree(DEVICE_TREE, self._device_items())
         self._write_tree(CHUNK_TREE, self._chunk_items())
         # The content of the next two trees depends on the extent tree, but their size does not.
-        _, roots = self._allocate(METADATA, NODE)
+        _, roots = self._chunks.allocate(METADATA, NODE)
         self._blocks.append((roots, 0, ROOT_TREE))
         free = self._set_aside(FREE_SPACE_TREE, self._free_items())
         self._write_extents()
@@ -265,11 +207,9 @@ class Space:
 
     def _make_room(self) -> None:
         """Make sure that the current metadata chunk has room for all remaining trees."""
-        items = len(self._data) + len(self._blocks) + len(self._chunks)
-        blocks = items * _EXTENT_ITEM_SIZE // (NODE * 9 // 10) + 32
-        chunk = self._current[METADATA]
-        if chunk.used + blocks * NODE >= chunk.size:
-            self._new_chunk(METADATA, _METADATA_SIZE, (blocks + 1) * NODE)
+        items = len(self._data) + len(self._blocks) + len(self._chunks.all)
+        blocks = items * _EXTENT_ITEM_SIZE // (NODE * 9 // 10) + _METADATA_ROOM
+        self._chunks.reserve(METADATA, (blocks + 1) * NODE)
 
     def _shape(self, items: list[Item]) -> list[int]:
         """Return the levels of a tree's blocks, in the order in which they are allocated."""
@@ -289,7 +229,7 @@ class Space:
         """Allocate the blocks of a tree that is written later."""
         addresses = []
         for level in self._shape(items):
-            _, address = self._allocate(METADATA, NODE)
+            _, address = self._chunks.allocate(METADATA, NODE)
             self._blocks.append((address, level, number))
             addresses.append(address)
         return addresses
@@ -303,7 +243,7 @@ class Space:
 
     def _write_extents(self) -> None:
         """Write the extent tree, which also records its own blocks."""
-        chunk, others, levels = self._current[METADATA], list(self._blocks), [0]
+        chunk, others, levels = self._chunks.current[METADATA], list(self._blocks), [0]
         first, used = chunk.address + chunk.used, chunk.used
         while True:
             addresses = [first + NODE * index for index in range(len(levels))]
@@ -318,15 +258,15 @@ class Space:
         self._write_at(EXTENT_TREE, items, addresses)
 
     def _write_superblocks(self, label: bytes) -> None:
-        system = [chunk for chunk in self._chunks if chunk.kind & SYSTEM]
-        for place in _SUPERBLOCKS:
-            if place + _SUPERBLOCK_ROOM <= self._size:
+        system = [chunk for chunk in self._chunks.all if chunk.kind & SYSTEM]
+        for place in SUPERBLOCKS:
+            if place + SUPERBLOCK_ROOM <= self._size:
                 block = superblock(
                     self._identity,
                     place=place,
                     label=label,
                     size=self._size,
-                    used=sum(chunk.used for chunk in self._chunks),
+                    used=sum(chunk.used for chunk in self._chunks.all),
                     device=self._device_item(),
                     root=self._roots[ROOT_TREE],
                     chunk_root=self._roots[CHUNK_TREE],
@@ -343,13 +283,13 @@ class Space:
         ]
 
     def _device_item(self) -> bytes:
-        used = sum(chunk.size * len(chunk.places) for chunk in self._chunks)
+        used = sum(chunk.size * len(chunk.places) for chunk in self._chunks.all)
         return device_item(self._identity, size=self._size, used=used)
 
     def _device_items(self) -> list[Item]:
         return sorted(
             ((1, DEV_EXTENT, place), chunk.device_extent(self._identity))
-            for chunk in self._chunks
+            for chunk in self._chunks.all
             for place in chunk.places
         )
 
@@ -359,14 +299,14 @@ class Space:
             device,
             *(
                 ((FIRST_INODE, CHUNK_ITEM, chunk.address), chunk.item(self._identity))
-                for chunk in self._chunks
+                for chunk in self._chunks.all
             ),
         ]
 
     def _extent_items(self) -> list[Item]:
         found: list[Item] = [
             ((chunk.address, BLOCK_GROUP_ITEM, chunk.size), chunk.group_item())
-            for chunk in self._chunks
+            for chunk in self._chunks.all
         ]
         for address, level, owner in self._blocks:
             found.append(((address, METADATA_ITEM, level), metadata_extent(owner)))
@@ -377,7 +317,7 @@ class Space:
 
     def _free_items(self) -> list[Item]:
         found: list[Item] = []
-        for chunk in self._chunks:
+        for chunk in self._chunks.all:
             left = chunk.size - chunk.used
             key = (chunk.address, FREE_SPACE_INFO, chunk.size)
             found.append((key, struct.pack("<II", 1 if left else 0, 0)))
