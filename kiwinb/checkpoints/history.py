@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kiwinb.checkpoints.locks import locked
+from kiwinb.files import replace_file
 from kiwinb.steps.keys import Digest, digest
 from kiwinb.steps.step import Step
 
@@ -94,17 +95,14 @@ class History:
             step.name: asdict(LastRun(step.key, dict(step.inputs), _before(step, keys)))
             for step in planned
         }
-        spare = self._file.with_suffix(".new")
         try:
             with locked(self._lock, what="the build history"):
                 data = self._read()
                 data[build.key] = {**data.pop(build.key, {}), **runs}  # the latest is the last
                 for old in [*data][:-_BUILDS]:
                     del data[old]
-                spare.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-                spare.replace(self._file)
+                replace_file(self._file, json.dumps(data, indent=1) + "\n")
         except OSError as error:
-            spare.unlink(missing_ok=True)
             log.warning("What was built is not remembered: %s", error)
 
     def changes(

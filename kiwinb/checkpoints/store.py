@@ -41,6 +41,7 @@ from kiwinb.checkpoints.space import explained_space, store_place, target_place
 from kiwinb.checkpoints.trees import BACKENDS, TreeRef
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import StoreError
+from kiwinb.files import replace_file
 from kiwinb.sandbox.privilege import Privilege, detect
 from kiwinb.sandbox.worker import Report, call
 from kiwinb.settings import Settings
@@ -576,9 +577,7 @@ def _create(path: Path, privilege: Privilege, backend: BackendName | None) -> No
             "rootless": privilege.rootless,
             "uid": os.getuid(),
         }
-        spare = path / "store.json.new"
-        spare.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        spare.rename(path / "store.json")
+        replace_file(path / "store.json", json.dumps(description, indent=2) + "\n")
 
 
 def _renew(path: Path, privilege: Privilege) -> None:

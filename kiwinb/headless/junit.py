@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from kiwinb.files import replace_file
 from kiwinb.headless.result import Cell, Expectation, Failure, NotebookRun
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -32,9 +33,7 @@ def write_junit(file: Path, runs: Iterable[tuple[str, NotebookRun]]) -> None:
     root.set("time", f"{sum(float(suite.get('time', '0')) for suite in suites):.3f}")
     ET.indent(root)
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.part")
-    ET.ElementTree(root).write(draft, encoding="utf-8", xml_declaration=True)
-    draft.replace(file)
+    replace_file(file, ET.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
 def _suite(name: str, run: NotebookRun) -> ET.Element:

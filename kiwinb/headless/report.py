@@ -16,6 +16,7 @@ from pathlib import Path
 import nbformat
 from nbconvert import HTMLExporter
 
+from kiwinb.files import replace_file
 from kiwinb.headless.result import NotebookRun
 from kiwinb.results.artefacts import Collected
 from kiwinb.sizes import binary
@@ -97,6 +98,4 @@ def _size(path: Path) -> str:
 
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(file)
+    replace_file(file, text)

@@ -17,6 +17,7 @@ from typing import Any
 import nbformat
 
 from kiwinb.errors import NotebookError
+from kiwinb.files import replace_file
 from kiwinb.headless.failure import annotation, failure_of, unmet
 from kiwinb.headless.kernel import Ending, Kernel, StopRequest
 from kiwinb.headless.parameters import inject, literal, recipe_parameters, resolve
@@ -194,10 +195,8 @@ class _Session:
     def save(self) -> None:
         """Write the output notebook atomically."""
         self._notebook.metadata[RECORD] = to_record(self.run)
-        target = self.run.output
-        draft = target.with_name(f".{target.name}.part")
-        nbformat.write(self._notebook, draft)
-        draft.replace(target)
+        text: str = nbformat.writes(self._notebook)
+        replace_file(self.run.output, f"{text.rstrip()}\n")
 
     async def execute(self, kernel: str | None, stop_file: Path | None) -> NotebookRun:
         """Execute the cells; return the run, which the output notebook records, too."""

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from kiwinb.description.model import Repository
 from kiwinb.distributions import of_mirror
 from kiwinb.errors import RepositoryError
+from kiwinb.files import replace_file
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import HostMirror, ResolvedRepository
 from kiwinb.sandbox.command import run
@@ -243,7 +244,5 @@ def _inline_key(field: str, settings: Settings) -> Source:
     directory = settings.cache / "keys"
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / f"{hashlib.sha256(data).hexdigest()}.asc"
-    with tempfile.NamedTemporaryFile(dir=directory, delete=False) as fresh:
-        fresh.write(data)
-    Path(fresh.name).replace(file)
+    replace_file(file, data)
     return _source(file)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kiwinb.errors import CommandError, RepositoryError
+from kiwinb.files import replace_file
 from kiwinb.packages.apt.complaints import unreadable
 from kiwinb.packages.apt.config import AptConfig, credentials
 from kiwinb.packages.apt.sources import key_suffix, read_key, stanza
@@ -138,14 +139,6 @@ def _write_once(file: Path, data: bytes) -> None:
         replace_file(file, data)
 
 
-def replace_file(file: Path, data: bytes) -> None:
-    """Write a file atomically, so that readers never see a part of it."""
-    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".new-", delete=False) as fresh:
-        fresh.write(data)
-    Path(fresh.name).chmod(0o644)
-    Path(fresh.name).replace(file)
-
-
 def _fetch(
     lists: Lists, repositories: Sequence[ResolvedRepository], architecture: str
 ) -> RepositoryState:
@@ -176,7 +169,7 @@ def _fetch(
     read_at = time.time()
     epoch = max(index.date for index in indexes.values())
     record = {"state": state.name, "digests": digests, "epoch": epoch, "read_at": read_at}
-    replace_file(lists.current, json.dumps(record).encode())
+    replace_file(lists.current, json.dumps(record))
     return RepositoryState(digests, epoch, state, read_at)
 
 

@@ -1,0 +1,55 @@
+"""Files are written completely or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from kiwinb.files import replace_file
+
+
+def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    replace_file(file, "grün\n")
+    assert file.read_bytes() == b"gr\xc3\xbcn\n"
+    before = file.stat().st_ino
+    replace_file(file, b"\0\1")
+    assert file.read_bytes() == b"\0\1"
+    assert file.stat().st_ino != before
+    assert [*tmp_path.iterdir()] == [file]
+
+
+def test_a_new_file_has_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        replace_file(tmp_path / "file", b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.write_text("old")
+
+    def full(path: Path, data: bytes) -> int:
+        with path.open("wb") as stream:
+            stream.write(data[:1])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        replace_file(file, b"new")
+    assert file.read_text() == "old"
+    assert [*tmp_path.iterdir()] == [file]
+
+
+def test_text_that_is_not_utf_8_leaves_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("old")
+    with pytest.raises(UnicodeEncodeError):
+        replace_file(file, "\udcff")
+    assert file.read_text() == "old"
