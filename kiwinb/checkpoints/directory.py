@@ -1,0 +1,165 @@
+"""Create the directory of a checkpoint store, and check that an existing one can be used."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+from pathlib import Path
+
+from kiwinb.checkpoints import jobs
+from kiwinb.checkpoints.backend import BackendName
+from kiwinb.checkpoints.locks import locked
+from kiwinb.checkpoints.trees import BACKENDS
+from kiwinb.errors import StoreError
+from kiwinb.files import replace_file
+from kiwinb.sandbox.privilege import Privilege
+from kiwinb.sandbox.worker import call
+
+FORMAT = 3
+BACKEND_VARIABLE = "KIWINB_STORE_BACKEND"
+"""Environment variable that names the backend of a new store: ``overlay`` or ``copy``."""
+
+_DIRECTORIES = ("objects", "drafts", "trash", "locks", "logs", "mnt")
+
+log = logging.getLogger(__name__)
+
+
+def prepare_directory(path: Path, privilege: Privilege, backend: BackendName | None) -> BackendName:
+    """Make sure that a directory is a store of this user and of our format.
+
+    Args:
+        path: The directory.
+        privilege: How workers become root.
+        backend: Force a backend; by default, a new store uses the best one that works there.
+
+    Returns:
+        The backend of the store.
+
+    Raises:
+        StoreError: The store belongs to somebody else, or cannot be created there.
+    """
+    wanted = backend or _forced_backend()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        _renew(path, privilege)
+        if not (path / "store.json").exists():
+            _create(path, privilege, wanted)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make the checkpoint store: {error}", remedy="Choose another directory."
+        ) from error
+    return _read_description(path, privilege, wanted)
+
+
+def mode(rootless: bool) -> str:
+    """How a process works, in words."""
+    return "rootless" if rootless else "as root"
+
+
+def _forced_backend() -> BackendName | None:
+    value = os.environ.get(BACKEND_VARIABLE)
+    if not value:
+        return None
+    for name in BACKENDS:
+        if name == value:
+            return name
+    raise StoreError(
+        f"{BACKEND_VARIABLE}={value} names no backend",
+        remedy=f"Use one of: {', '.join(BACKENDS)}.",
+    )
+
+
+def _create(path: Path, privilege: Privilege, backend: BackendName | None) -> None:
+    with locked(path / ".lock", what=f"the store {path}"):
+        if (path / "store.json").exists():
+            return
+        others = {entry.name for entry in path.iterdir()} - {".lock", *_DIRECTORIES}
+        if others:
+            (path / ".lock").unlink()
+            raise StoreError(
+                f"{path} is not empty, and not a checkpoint store",
+                remedy="Choose a directory of its own for the store.",
+            )
+        for name in _DIRECTORIES:
+            (path / name).mkdir(exist_ok=True)
+        trial = path / "trash" / f"trial-{secrets.token_hex(4)}"
+        trial.mkdir()
+        job = jobs.TrialJob(trial, path / "mnt", privilege.rootless)
+        problem = call(jobs.try_backend, job, privilege=privilege)
+        call(jobs.remove, (trial,), privilege=privilege)
+        if backend == "overlay" and problem:
+            raise StoreError(
+                f"overlay file systems do not work in {path}: {problem}",
+                remedy="Use the backend copy.",
+            )
+        description = {
+            "format": FORMAT,
+            "backend": backend or ("copy" if problem else "overlay"),
+            "rootless": privilege.rootless,
+            "uid": os.getuid(),
+        }
+        replace_file(path / "store.json", json.dumps(description, indent=2) + "\n")
+
+
+def _renew(path: Path, privilege: Privilege) -> None:
+    """Empty a store whose format this kiwinb does not read; leave any other directory alone.
+
+    Raises:
+        StoreError: A build uses the store.
+    """
+    file = path / "store.json"
+    if not (found := _other_format(file, privilege)) or not (path / "locks").is_dir():
+        return
+    alone = locked(path / "locks" / "store", what=f"the store {path} of format {found}", timeout=0)
+    with locked(path / ".lock", what=f"the store {path}"), alone:
+        if not (found := _other_format(file, privilege)):
+            return
+        log.warning(
+            "The store %s has format %s, which this kiwinb does not read: "
+            "it is emptied and made anew (format %s).",
+            *(path, found, FORMAT),
+        )
+        names = ("objects", "drafts", "trash", "mnt", "logs")
+        doomed = tuple(path / name for name in names if (path / name).is_dir())
+        call(jobs.remove, doomed, privilege=privilege)
+        (path / "history.json").unlink(missing_ok=True)
+        file.unlink()
+
+
+def _other_format(file: Path, privilege: Privilege) -> str | None:
+    """The format of a store of this user, if it differs from ours."""
+    try:
+        description = json.loads(file.read_bytes())
+        found, owner = description["format"], (description["rootless"], description["uid"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return str(found) if found != FORMAT and owner == (privilege.rootless, os.getuid()) else None
+
+
+def _read_description(path: Path, privilege: Privilege, backend: BackendName | None) -> BackendName:
+    try:
+        description = json.loads((path / "store.json").read_bytes())
+        owner = (description["rootless"], description["uid"])
+        found: BackendName = description["backend"]
+    except OSError as error:
+        raise StoreError(
+            f"cannot read the store: {error}", remedy="Use a store of your own."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path}/store.json is damaged: {error}", remedy="Remove the store and build again."
+        ) from error
+    if owner != (privilege.rootless, os.getuid()):
+        raise StoreError(
+            f"the store {path} is that of user {owner[1]} ({mode(owner[0])}); "
+            f"this process is user {os.getuid()} ({mode(privilege.rootless)})",
+            remedy="Use a store of your own; owners of files differ between the two.",
+        )
+    if backend is not None and backend != found:
+        raise StoreError(
+            f"the store {path} keeps trees with the backend {found}, not {backend}",
+            remedy="Use another directory for the store, or its own backend.",
+        )
+    return found
