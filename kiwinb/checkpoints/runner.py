@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -106,8 +106,8 @@ def run_steps(
     """
     by_name = {step.name: step for step in steps}
     wanted = _final(steps) if targets is None else targets
-    places = build_places(store.path, host.cache)
-    with exit_on_termination(), explained_space(places), store.in_use(), ExitStack() as stack:
+    full = explained_space(build_places(store.path, host.cache))
+    with exit_on_termination(), full, store.in_use():
         names = _due(store, by_name, wanted)
         due = tuple(step for step in steps if step.name in names)
         found = {
@@ -115,24 +115,8 @@ def run_steps(
             for step in steps
             if step.name not in names and store.holds(step.key)
         }
-        count = parallel or core_count()
-        present = store.list() if due else ()
-        before = {item.name: item for item in present}
-        messages: SimpleQueue[StepEvent | _Ended] = SimpleQueue()
-        run = _Run(
-            store,
-            by_name,
-            host,
-            before,
-            tuple(item for item in reversed(present) if item.reads),
-            ranks(due, {name: item.seconds for name, item in before.items()} if count > 1 else {}),
-            Slots(count),
-            places,
-            Cancellation(),
-            stack.enter_context(Launcher(_modules(due))),
-            messages.put,
-        )
-        found |= _run_all(run, due, messages, observer)
+        if due:
+            found |= _run_due(store, by_name, host, due, parallel or core_count(), observer)
     if store.limit is not None:
         with suppress(StoreError):  # another build uses the store and will do this
             store.gc(keep=[by_name[name].key for name in wanted], timeout=0)
@@ -141,15 +125,6 @@ def run_steps(
         for step in steps
         if step.name in found and store.holds(step.key)
     }
-
-
-def due_steps(
-    store: Store, steps: Sequence[Step], targets: Sequence[str] | None = None
-) -> tuple[Step, ...]:
-    """The steps that :func:`run_steps` would run now, in order."""
-    by_name = {step.name: step for step in steps}
-    due = _due(store, by_name, _final(steps) if targets is None else targets)
-    return tuple(step for step in steps if step.name in due)
 
 
 def _final(steps: Sequence[Step]) -> tuple[str, ...]:
@@ -178,6 +153,36 @@ def _due(store: Store, by_name: Mapping[str, Step], wanted: Sequence[str]) -> se
             due.add(name)
             pending += step.before
     return due
+
+
+def _run_due(
+    store: Store,
+    by_name: Mapping[str, Step],
+    host: HostPaths,
+    due: Sequence[Step],
+    count: int,
+    observer: Observer,
+) -> dict[str, Checkpoint]:
+    """Run the steps that are due, at most ``count`` at the same time."""
+    present = store.list()
+    before = {item.name: item for item in present}
+    seconds = {name: item.seconds for name, item in before.items()} if count > 1 else {}
+    messages: SimpleQueue[StepEvent | _Ended] = SimpleQueue()
+    with Launcher(_modules(due)) as launcher:
+        run = _Run(
+            store,
+            by_name,
+            host,
+            before,
+            tuple(item for item in reversed(present) if item.reads),
+            ranks(due, seconds),
+            Slots(count),
+            build_places(store.path, host.cache),
+            Cancellation(),
+            launcher,
+            messages.put,
+        )
+        return _run_all(run, due, messages, observer)
 
 
 def _run_all(
