@@ -17,6 +17,7 @@ from kiwinb.sizes import binary
 
 if TYPE_CHECKING:
     from kiwinb.matrix.cell import Outcome
+    from kiwinb.matrix.matrix import Matrix
 
 FILE = click.Path(path_type=Path)
 
@@ -60,10 +61,7 @@ def matrix(
 
     read = read_matrix(file)
     if list_:
-        if options.json:
-            print_json([vars(cell) for cell in read.cells])
-        else:
-            click.echo("\n".join(cell.name for cell in read.cells))
+        _list_cells(options, read)
         return
 
     from kiwinb.headless.run import Limits
@@ -93,10 +91,21 @@ def matrix(
         click.echo((directory / JSON).read_text(), nl=False)
     else:
         click.echo(directory / HTML)
+    _check_passed(outcomes)
+
+
+def _list_cells(options: GlobalOptions, read: Matrix) -> None:
+    if options.json:
+        print_json([vars(cell) for cell in read.cells])
+    else:
+        click.echo("\n".join(cell.name for cell in read.cells))
+
+
+def _check_passed(outcomes: Sequence[Outcome]) -> None:
     failed = [outcome.name for outcome in outcomes if not outcome.run.passed]
     if failed:
         raise MatrixError(
-            f"{len(failed)} of {count} cells did not pass: {', '.join(failed)}",
+            f"{len(failed)} of {len(outcomes)} cells did not pass: {', '.join(failed)}",
             remedy="See their reports, and continue with --resume.",
         )
 

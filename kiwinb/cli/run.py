@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from kiwinb.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from kiwinb.headless.parameters import Parameter
+    from kiwinb.headless.result import NotebookRun
+    from kiwinb.results.artefacts import Collected
 
 FILE = click.Path(path_type=Path)
 
@@ -87,37 +90,52 @@ def run(
     it was interrupted, 2 if the command line is wrong.
     """
     from kiwinb.headless.outcome import OutcomeFiles, write_outcome
-    from kiwinb.headless.parameters import (
-        Given,
-        parse_yaml,
-        read_parameter_file,
-        recipe_parameters,
-    )
-    from kiwinb.headless.result import to_record
+    from kiwinb.headless.parameters import recipe_parameters
     from kiwinb.headless.run import Limits, read_notebook, run_notebook
 
     if help_notebook:
         _show_parameters(options, recipe, recipe_parameters(read_notebook(recipe), recipe))
         return
+    with cell_progress(options.console, verbose=options.verbose) as watch:
+        done = run_notebook(
+            recipe,
+            output=output,
+            parameters=_given(files, texts, parameters),
+            watch=watch,
+            limits=Limits(timeout, run_timeout),
+            resume=resume,
+            kernel=kernel,
+        )
+    collected = write_outcome(done, OutcomeFiles(report, junit, artefacts))
+    _show(options, done, collected)
+    if done.signal is not None:
+        click.echo(f"kiwinb: {done.error()}", err=True)
+        sys.exit(128 + done.signal)
+    error = done.error()
+    if error is not None:
+        raise error
+
+
+def _given(
+    files: Sequence[Path], texts: Sequence[str], parameters: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    """The values of the options -f, -y and -p; later ones override earlier ones."""
+    from kiwinb.headless.parameters import Given, parse_yaml, read_parameter_file
+
     given: dict[str, Any] = {}
     for file in files:
         given.update(read_parameter_file(file))
     for text in texts:
         given.update(parse_yaml(text, "--parameters-yaml"))
     given.update((name, Given(text)) for name, text in parameters)
-    with cell_progress(options.console, verbose=options.verbose) as watch:
-        done = run_notebook(
-            recipe,
-            output=output,
-            parameters=given,
-            watch=watch,
-            limits=Limits(timeout, run_timeout),
-            resume=resume,
-            kernel=kernel,
-        )
+    return given
+
+
+def _show(options: GlobalOptions, done: NotebookRun, collected: Sequence[Collected]) -> None:
+    from kiwinb.headless.result import to_record
+
     if done.resumed is not None and done.resumed > len(done.cells):
         options.console.print("The last run passed; nothing to do.", highlight=False)
-    collected = write_outcome(done, OutcomeFiles(report, junit, artefacts))
     show_expectations(options.console, done)
     annotate_on_ci(done)
     if options.json:
@@ -128,12 +146,6 @@ def run(
         )
         for image in done.images:
             click.echo(image)
-    if done.signal is not None:
-        click.echo(f"kiwinb: {done.error()}", err=True)
-        sys.exit(128 + done.signal)
-    error = done.error()
-    if error is not None:
-        raise error
 
 
 def _show_parameters(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,14 +39,7 @@ def write_cpio(
     Raises:
         ImageError: A file is 4 GiB or larger, or became shorter while it was read.
     """
-    written = 0
-
-    def put(data: bytes, aligned: bool = True) -> None:
-        nonlocal written
-        data += bytes(-len(data) % 4) if aligned else b""
-        stream.write(data)
-        written += len(data)
-
+    archive = _Writer(stream)
     entries = [replace(item, link=b"") if item.kind == "symlink" else item for item in entries]
     links = Counter(entry.link for entry in entries if entry.link)
     left = Counter(links)
@@ -55,12 +48,8 @@ def write_cpio(
         source = os.path.join(os.fsencode(root), entry.path)  # noqa: PTH118 - bytes
         left[entry.link] -= 1
         size = entry.size if not entry.link or not left[entry.link] else 0
-        if size > _LARGEST:
-            raise ImageError(
-                f"{os.fsdecode(entry.path)} is too large for a cpio archive",
-                remedy="A file in a cpio archive has to be smaller than 4 GiB.",
-            )
-        put(
+        _check_size(entry.path, size)
+        archive.put(
             _header(
                 entry.path,
                 inode=inodes.setdefault(entry.link or entry.path, number),
@@ -74,21 +63,47 @@ def write_cpio(
             )
         )
         if entry.kind == "symlink":
-            put(entry.target)
+            archive.put(entry.target)
         elif size:
-            with open(source, "rb", buffering=0) as file:  # noqa: PTH123 - bytes
-                rest = size
-                while rest:
-                    data = file.read(min(CHUNK, rest))
-                    if not data:
-                        name = os.fsdecode(entry.path)
-                        raise ImageError(f"{name} became shorter while it was read")
-                    put(data, aligned=False)
-                    progress(len(data))
-                    rest -= len(data)
-            put(bytes(-size % 4), aligned=False)
-    put(_header(b"TRAILER!!!", links=1))
-    put(bytes(-written % _BLOCK))
+            for piece in _content(source, entry.path, size):
+                archive.put(piece, aligned=False)
+                progress(len(piece))
+            archive.put(bytes(-size % 4), aligned=False)
+    archive.put(_header(b"TRAILER!!!", links=1))
+    archive.put(bytes(-archive.written % _BLOCK))
+
+
+class _Writer:
+    """Writer of an archive, which counts the bytes that it has written."""
+
+    def __init__(self, stream: Sink) -> None:
+        self._stream = stream
+        self.written = 0
+
+    def put(self, data: bytes, aligned: bool = True) -> None:
+        """Write data, with zeros up to a multiple of 4 bytes if it is to be aligned."""
+        data += bytes(-len(data) % 4) if aligned else b""
+        self._stream.write(data)
+        self.written += len(data)
+
+
+def _check_size(path: bytes, size: int) -> None:
+    if size > _LARGEST:
+        raise ImageError(
+            f"{os.fsdecode(path)} is too large for a cpio archive",
+            remedy="A file in a cpio archive has to be smaller than 4 GiB.",
+        )
+
+
+def _content(source: bytes, path: bytes, size: int) -> Iterator[bytes]:
+    """Read the first bytes of a file in pieces."""
+    with open(source, "rb", buffering=0) as file:  # noqa: PTH123 - bytes
+        while size:
+            data = file.read(min(CHUNK, size))
+            if not data:
+                raise ImageError(f"{os.fsdecode(path)} became shorter while it was read")
+            yield data
+            size -= len(data)
 
 
 def _header(

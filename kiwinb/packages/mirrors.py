@@ -66,15 +66,8 @@ def resolve(
     keys: tuple[Source, ...] = ()
     if repository.signing:
         keys = tuple(_read_key(key, alias, description_dir) for key in repository.signing)
-    elif checked:
-        keys = _default_keys(place, settings, keyrings)
-        if not keys:
-            raise RepositoryError(
-                f"there is no known key for the repository {alias} ({repository.path})",
-                remedy='Name its key file in the description: <source …><signing key="…"/>'
-                '</source>, or set repository_gpgcheck="false" to use it unchecked.',
-            )
-    flat = distribution.endswith("/")
+    elif checked and not (keys := _default_keys(place, settings, keyrings)):
+        raise _no_key(repository, alias)
     return ResolvedRepository(
         alias=alias,
         path=repository.path,
@@ -82,7 +75,7 @@ def resolve(
         keys=keys,
         checked=checked,
         distribution=distribution,
-        components=() if flat else repository.components or ("main",),
+        components=() if distribution.endswith("/") else repository.components or ("main",),
         architectures=repository.architectures,
         priority=repository.priority,
         username=repository.username,
@@ -90,6 +83,14 @@ def resolve(
         used_for_build=repository.used_for_build,
         included_in_image=repository.included_in_image,
         image_url=_public(place.urls[0]) if repository.included_in_image else None,
+    )
+
+
+def _no_key(repository: Repository, alias: str) -> RepositoryError:
+    return RepositoryError(
+        f"there is no known key for the repository {alias} ({repository.path})",
+        remedy='Name its key file in the description: <source …><signing key="…"/>'
+        '</source>, or set repository_gpgcheck="false" to use it unchecked.',
     )
 
 

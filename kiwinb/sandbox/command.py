@@ -8,8 +8,8 @@ import selectors
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -105,10 +105,20 @@ def execute(
         start_new_session=True,
         preexec_fn=enter,
     )
-    try:
+    with _watched(process):
         text = input.encode() if isinstance(input, str) else input
         output = _communicate(process, text or b"", say)
         status = process.wait()
+    if check and status:
+        raise CommandError(argv, status, tuple(tail))
+    return output.decode("utf-8", "surrogateescape")
+
+
+@contextmanager
+def _watched(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Close the pipes of a process at the end; after an error, kill the process first."""
+    try:
+        yield
     except BaseException:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -118,9 +128,6 @@ def execute(
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
-    if check and status:
-        raise CommandError(argv, status, tuple(tail))
-    return output.decode("utf-8", "surrogateescape")
 
 
 class _Lines:
@@ -146,6 +153,14 @@ class _Lines:
 
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def _write_some(descriptor: int, pending: memoryview) -> memoryview:
+    """Write to a pipe; return what is left to write, which is nothing if nobody reads it."""
+    try:
+        return pending[os.write(descriptor, pending[:_CHUNK]) :]
+    except BrokenPipeError:
+        return pending[:0]
 
 
 def _communicate(process: subprocess.Popen[bytes], text: bytes, say: Log) -> bytes:
@@ -177,6 +192,7 @@ def _communicate(process: subprocess.Popen[bytes], text: bytes, say: Log) -> byt
             for stream in lines:
                 os.set_blocking(stream.fileno(), False)
                 selector.register(stream, selectors.EVENT_READ)
+            streams = {stream.fileno(): stream for stream in lines}
             pending = memoryview(text)
             if process.stdin is not None:
                 os.set_blocking(process.stdin.fileno(), False)
@@ -187,19 +203,12 @@ def _communicate(process: subprocess.Popen[bytes], text: bytes, say: Log) -> byt
                     if key.fileobj == pidfd:
                         ended = True
                     elif key.fileobj is process.stdin:
-                        try:
-                            pending = pending[os.write(key.fd, pending[:_CHUNK]) :]
-                        except BrokenPipeError:
-                            pending = pending[:0]
+                        pending = _write_some(key.fd, pending)
                         if not pending:
                             selector.unregister(process.stdin)
                             process.stdin.close()
                     else:
-                        stream = (
-                            process.stdout
-                            if key.fd == process.stdout.fileno()
-                            else (process.stderr)
-                        )
+                        stream = streams[key.fd]
                         if not drain(stream):
                             selector.unregister(stream)
             for stream, line in lines.items():

@@ -66,7 +66,23 @@ class AptConfig:
             extended_states.parent.mkdir(parents=True, exist_ok=True)
         (self.work / "preferences").write_text(preferences)
         _write_secret(self.work / "auth.conf", netrc)
-        paths = {
+        values = {
+            **self._paths(archives, status, extended_states),
+            **_FIXED,
+            "APT::Architecture": self.architecture,
+            "APT::Architectures": self.architecture,
+            "APT::Install-Recommends": str(self.recommends).lower(),
+        }
+        if self.root is not None:
+            values["DPkg::Chroot-Directory"] = self.root
+        lines = [acquire_options()]
+        lines += [f'{name} "{value}";\n' for name, value in values.items()]
+        lines += [f'DPkg::Options:: "{option}";\n' for option in DPKG_OPTIONS]
+        self.file.write_text("".join(lines))
+
+    def _paths(self, archives: Path, status: Path, extended_states: Path) -> dict[str, str | Path]:
+        """The places of all files that apt reads and writes; none is on the host."""
+        return {
             "Dir": f"{self.work}/",
             "Dir::Etc::main": "/dev/null",
             "Dir::Etc::parts": "/dev/null",
@@ -88,33 +104,6 @@ class AptConfig:
             "Dir::Log::Terminal": "/dev/null",
             "Dir::Log::Planner": "/dev/null",
         }
-        values = {
-            "APT::Architecture": self.architecture,
-            "APT::Architectures": self.architecture,
-            "APT::Sandbox::User": "root",
-            "APT::Install-Recommends": str(self.recommends).lower(),
-            "APT::Install-Suggests": "false",
-            "APT::Immediate-Configure": "false",
-            "APT::Get::Assume-Yes": "true",
-            "APT::Cmd::Pattern-Only": "true",
-            "APT::Update::Error-Mode": "any",
-            "Acquire::Languages": "none",
-            "Acquire::PDiffs": "false",
-            "Acquire::ForceHash": "SHA256",
-            "Acquire::AllowReleaseInfoChange": "true",
-            "Debug::NoLocking": "true",
-            "DPkg::Use-Pty": "false",
-            "DPkg::Install::Recursive::Minimum": "100000",
-            "Dpkg::Progress-Fancy": "false",
-            "pkgCacheGen::ForceEssential": ",",
-            "quiet": "1",
-        }
-        if self.root is not None:
-            values["DPkg::Chroot-Directory"] = str(self.root)
-        lines = [acquire_options()]
-        lines += [f'{name} "{value}";\n' for name, value in {**paths, **values}.items()]
-        lines += [f'DPkg::Options:: "{option}";\n' for option in DPKG_OPTIONS]
-        self.file.write_text("".join(lines))
 
     def environment(self, epoch: int = 0) -> Mapping[str, str]:
         """Return the complete environment of a run of apt, and so of maintainer scripts.
@@ -125,6 +114,26 @@ class AptConfig:
         passed = {name: value for name, value in os.environ.items() if name.lower() in _PASSED_ON}
         return {**passed, **SCRIPT_ENVIRONMENT, **stamp(epoch), "APT_CONFIG": str(self.file)}
 
+
+_FIXED: Mapping[str, str] = {
+    "APT::Sandbox::User": "root",
+    "APT::Install-Suggests": "false",
+    "APT::Immediate-Configure": "false",
+    "APT::Get::Assume-Yes": "true",
+    "APT::Cmd::Pattern-Only": "true",
+    "APT::Update::Error-Mode": "any",
+    "Acquire::Languages": "none",
+    "Acquire::PDiffs": "false",
+    "Acquire::ForceHash": "SHA256",
+    "Acquire::AllowReleaseInfoChange": "true",
+    "Debug::NoLocking": "true",
+    "DPkg::Use-Pty": "false",
+    "DPkg::Install::Recursive::Minimum": "100000",
+    "Dpkg::Progress-Fancy": "false",
+    "pkgCacheGen::ForceEssential": ",",
+    "quiet": "1",
+}
+"""Settings that are the same for every run of apt."""
 
 DPKG_OPTIONS = (
     "--force-unsafe-io",
