@@ -20,10 +20,6 @@ from kiwinb.errors import ImageError
 MACHINES: Mapping[str, int] = {"x86_64": 0x8664, "aarch64": 0xAA64}
 """Machine types in PE files, by the output of ``uname -m``."""
 
-_ORDER = (".osrel", ".cmdline", ".dtb", ".uname", ".splash", ".initrd", ".ucode", ".linux")
-"""Order of sections. The kernel is last because kernels before 5.8 are started in place and unpack
-themselves beyond their end."""
-
 _PAGE = 4096
 _LARGEST = 2 << 30
 _PE32_PLUS = 0x20B
@@ -106,7 +102,6 @@ def unify(
     os_release: str,
     version: str,
     arch: str,
-    others: Sequence[Section] = (),
 ) -> bytes:
     """Make a Unified Kernel Image.
 
@@ -118,11 +113,10 @@ def unify(
         os_release: Text of ``/etc/os-release``, from which boot menus take title and version.
         version: Kernel version, as ``uname -r`` prints it.
         arch: Architecture, as ``uname -m`` prints it.
-        others: More sections: ``.splash``, ``.dtb``, ``.ucode``.
 
     Raises:
-        ImageError: The stub or the kernel is not an EFI program for this architecture, a section
-            is not one that stubs use, or :func:`assemble` refuses the stub.
+        ImageError: The stub or the kernel is not an EFI program for this architecture, or
+            :func:`assemble` refuses the stub.
     """
     image = gzip.decompress(kernel) if kernel.startswith(_GZIP) else kernel
     for what, data in (("stub", stub), ("kernel", image)):
@@ -132,14 +126,12 @@ def unify(
         Section(".osrel", os_release.encode()),
         Section(".cmdline", command_line.encode()),
         Section(".uname", version.encode()),
-        *others,
         *([] if initrd is None else [Section(".initrd", initrd)]),
+        # The kernel is last because kernels before 5.8 are started in place and unpack themselves
+        # beyond their end.
         Section(".linux", image),
     ]
-    known = [section for section in sections if section.name in _ORDER]
-    if unknown := [section.name for section in sections if section not in known]:
-        raise ImageError(f"the EFI stub has no use for the section {unknown[0]}")
-    return assemble(stub, sorted(known, key=lambda section: _ORDER.index(section.name)))
+    return assemble(stub, sections)
 
 
 def assemble(stub: bytes, sections: Sequence[Section]) -> bytes:
@@ -184,18 +176,6 @@ def assemble(stub: bytes, sections: Sequence[Section]) -> bytes:
     struct.pack_into("<I", made, optional + _CHECKSUM, 0)
     struct.pack_into("<H", made, optional + _DLL_FLAGS, _dll_flags(program, sections))
     return b"".join((bytes(made), *parts))
-
-
-def read_sections(image: bytes) -> tuple[Section, ...]:
-    """Return the sections of an EFI program without their padding.
-
-    Raises:
-        ImageError: The file is not an EFI program.
-    """
-    return tuple(
-        Section(placed.name, image[placed.offset :][: min(placed.size, placed.file_size)])
-        for placed in _parse(image, "file").sections
-    )
 
 
 def _parse(data: bytes, what: str) -> _Program:

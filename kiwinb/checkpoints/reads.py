@@ -79,20 +79,13 @@ class Reads:
         return cls(dict(map(from_row, data["reads"])), tuple(twins))
 
 
-def record(
-    tree_root: Path,
-    accesses: Iterable[Access],
-    links: Iterable[Link] = (),
-    *,
-    digest: Digest | None = None,
-) -> Reads:
+def record(tree_root: Path, accesses: Iterable[Access], links: Iterable[Link] = ()) -> Reads:
     """Note the state of everything that was read, in the tree as it was before.
 
     Args:
         tree_root: The tree that the command started from.
         accesses: What it read.
         links: What it made for other ways to the same: what it read there, it read in the tree.
-        digest: Gives the SHA-256 of a file, if the caller knows a faster way than reading it.
 
     Raises:
         ValueError: An access leads to places that cannot be found out.
@@ -106,7 +99,7 @@ def record(
     states: dict[bytes, State] = {}
     for path, wanted in sorted(walk.wanted.items()):
         if not any(states.get(directory) == ABSENT for directory in above(path)):
-            states[path] = walk.tree.state(path, wanted, digest)
+            states[path] = walk.tree.state(path, wanted, None)
     linked = [path for path, state in states.items() if (state.links or 0) > 1]
     return Reads(states, _twins(walk.tree, linked))
 
@@ -156,7 +149,7 @@ def same(
         reads: What was read of the first one.
         changed: Where the two may differ; ``None`` if that is not known.
         mtimes: Compare modification times, too.
-        digest: As for :func:`record`.
+        digest: Gives the SHA-256 of a file, if the caller knows a faster way than reading it.
 
     Returns:
         The first path that differs, as ``/etc/fstab``; ``None`` if there is none.

@@ -161,7 +161,6 @@ class Store(StoreContents):
         argument: A,
         *,
         writable: bool = False,
-        on_log: Callable[[str], None] = lambda line: None,
     ) -> R:
         """Call ``function(root, argument, report)`` in a worker that sees the tree of a key.
 
@@ -170,7 +169,6 @@ class Store(StoreContents):
             function: A function on the module level of an importable module.
             argument: Passed to the function; it is pickled.
             writable: Make the tree writable and discard the changes; otherwise it is read-only.
-            on_log: Called with the lines that the function reports.
 
         Raises:
             StoreError: The store does not hold the tree.
@@ -179,12 +177,12 @@ class Store(StoreContents):
             tree = self.tree(key)
             self.touch(key)
             if not writable:
-                return self._view(jobs.ViewJob(function, argument, tree, None), on_log)
+                return self._view(jobs.ViewJob(function, argument, tree, None))
             with housekeeping.draft_directory(self) as directory:
-                return self._view(jobs.ViewJob(function, argument, tree, directory), on_log)
+                return self._view(jobs.ViewJob(function, argument, tree, directory))
 
-    def _view(self, job: jobs.ViewJob[A, R], on_log: Callable[[str], None]) -> R:
-        return call(jobs.run_in_tree, job, on_log=on_log, privilege=self.privilege)
+    def _view(self, job: jobs.ViewJob[A, R]) -> R:
+        return call(jobs.run_in_tree, job, privilege=self.privilege)
 
     def scan(self, key: Digest, *, contents: bool = True) -> tuple[Entry, ...]:
         """List the tree of a key."""

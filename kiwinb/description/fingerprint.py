@@ -120,7 +120,7 @@ def _stamp(status: os.stat_result) -> str:
 
 
 def fingerprint(
-    path: Path, cache: FingerprintCache | None = None, *, modes: bool = True, owners: bool = False
+    path: Path, cache: FingerprintCache | None = None, *, owners: bool = False
 ) -> Digest:
     """Digest of a file, or of a directory and everything below it, without times.
 
@@ -130,7 +130,6 @@ def fingerprint(
     Args:
         path: The file or directory.
         cache: Caches digests of contents.
-        modes: Cover all mode bits; otherwise only whether the owner may execute a file.
         owners: Cover owner and group.
 
     Raises:
@@ -147,10 +146,7 @@ def fingerprint(
             facts += [status.st_uid, status.st_gid]
         if kind == stat.S_IFLNK:
             return [*facts, os.fsencode(path.readlink())]
-        if modes:
-            facts += [stat.S_IMODE(status.st_mode), read_attributes(path)]
-        elif kind == stat.S_IFREG:
-            facts.append(bool(status.st_mode & stat.S_IXUSR))
+        facts += [stat.S_IMODE(status.st_mode), read_attributes(path)]
         if kind == stat.S_IFDIR:
             with os.scandir(path) as found:
                 below = sorted((item.name for item in found), key=os.fsencode)

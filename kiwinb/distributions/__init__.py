@@ -105,14 +105,6 @@ def package_remedy(root: Path, name: Callable[[Packages], str]) -> str:
         return "Add the package that contains it."
 
 
-def of_manager(manager: str | None) -> tuple[Distribution, ...]:
-    """Return the distributions that a package manager can install.
-
-    This is all that is known about the distribution before there is a tree.
-    """
-    return tuple(item for item in DISTRIBUTIONS.values() if manager in item.managers)
-
-
 def used_with(manager: str | None) -> tuple[Used, ...]:
     """Return references to the distributions that a tree may be of, for the steps that ask it.
 

@@ -19,9 +19,6 @@ from kiwinb.notebook.live import Request, Shown
 from kiwinb.notebook.sizes import LEVELS, Group, Sizes
 from kiwinb.sizes import binary
 
-VIEWS = ("treemap", "icicle", "pareto")
-"""Forms in which sizes can be drawn."""
-
 _MOST = 40
 _LISTED = 100
 _HEADER = 20.0

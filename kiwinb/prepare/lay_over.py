@@ -25,7 +25,7 @@ from kiwinb.sandbox.paths import resolve_in
 _XATTR = "SCHILY.xattr."
 
 
-def lay_directory(root: Path, directory: Path, target: str = "/") -> None:
+def lay_directory(root: Path, directory: Path) -> None:
     """Copy the content of a directory of the description into the tree, owned by root.
 
     Existing directories of the tree keep their mode and owner.
@@ -33,14 +33,13 @@ def lay_directory(root: Path, directory: Path, target: str = "/") -> None:
     Args:
         root: The tree.
         directory: The directory.
-        target: Directory in the tree to copy to.
 
     Raises:
         DescriptionError: A file would replace a directory of the tree, or a directory a file.
     """
     links: dict[tuple[int, int], str] = {}
     for path in _walk(directory):
-        name = str(PurePosixPath(target.lstrip("/")) / path.relative_to(directory).as_posix())
+        name = path.relative_to(directory).as_posix()
         status = path.lstat()
         member = _member(path, name, status, links)
         where = resolve_in(root, name) if member.isdir() else None

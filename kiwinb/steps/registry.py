@@ -127,12 +127,11 @@ class Registry(Mapping[str, P]):
         derived = self._follow(self._derived[0].added) if self._derived else {}
         return (*self._added, *(name for name in derived if name not in self._plugins))
 
-    def find(self, name: str | None, what: str = "") -> P:
+    def find(self, name: str | None) -> P:
         """Find the plug-in that a description names.
 
         Args:
             name: The name; ``None`` if the description gives none.
-            what: What needs the plug-in, for the message: ``the partition root``.
 
         Raises:
             KiwinbError: There is no such plug-in; the remedy lists the others.
@@ -140,15 +139,14 @@ class Registry(Mapping[str, P]):
         if name is not None and name in self:
             return self[name]
         near = get_close_matches(name or "", list(self), n=1)
-        asked = f" (for {what})" if what else ""
         raise self._error(
-            f"kiwinb has no {self.sort} {name}{asked}" if name else f"no {self.sort} is named",
+            f"kiwinb has no {self.sort} {name}" if name else f"no {self.sort} is named",
             remedy=f"Did you mean {near[0]}?" if near else f"There are: {', '.join(sorted(self))}.",
         )
 
-    def use(self, name: str | None, what: str = "") -> Used:
-        """A reference to the plug-in of a name; arguments and errors as for :meth:`find`."""
-        plugin = self.find(name, what)
+    def use(self, name: str | None) -> Used:
+        """A reference to the plug-in of a name; argument and errors as for :meth:`find`."""
+        plugin = self.find(name)
         module = self._added.get(plugin.name, "")
         return Used(plugin.name, plugin.revision, module)
 

@@ -61,11 +61,6 @@ class Node(Protocol):
         ...
 
     @property
-    def initrd_modules(self) -> tuple[str, ...]:
-        """Modules of dracut that the initrd needs to open the node."""
-        ...
-
-    @property
     def growth(self) -> Growth | None:
         """How the running system enlarges the node to its device; ``None`` if it cannot."""
         ...
@@ -108,7 +103,6 @@ class FilesystemNode:
     step_name: str | None = None
 
     child: None = None
-    initrd_modules: tuple[str, ...] = ()
 
     @property
     def step(self) -> str:

@@ -260,7 +260,6 @@ class Wrapper:
 
     key: str
     child: Node
-    initrd_modules: tuple[str, ...] = ("wrapped",)
     loader_modules: tuple[str, ...] = ("wrapper",)
 
     @property

@@ -308,5 +308,5 @@ def test_an_unknown_name_is_told_with_those_that_are_known(sort: str) -> None:
     with pytest.raises(KiwinbError, match=f"no {sort} is named"):
         registry.find(None)
     near = next(iter(registry))
-    with pytest.raises(KiwinbError, match=f"for the test.*\n.*Did you mean {near}"):
-        registry.find(f"{near}x", "the test")
+    with pytest.raises(KiwinbError, match=f"kiwinb has no {sort} {near}x.*\n.*Did you mean {near}"):
+        registry.find(f"{near}x")

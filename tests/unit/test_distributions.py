@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kiwinb.distributions import DISTRIBUTIONS, find_in_tree, named, of_manager, of_mirror, release
+from kiwinb.distributions import DISTRIBUTIONS, find_in_tree, named, of_mirror, release, used_with
 from kiwinb.distributions.distribution import Distribution
 from kiwinb.errors import ImageError
 
@@ -67,8 +67,8 @@ def test_names_of_descriptions() -> None:
 
 
 def test_what_is_known_before_there_is_a_tree() -> None:
-    assert [item.name for item in of_manager("zypper")] == ["suse"]
-    assert of_manager(None) == ()
+    assert [item.name for item in used_with("zypper")] == ["suse"]
+    assert [item.name for item in used_with(None)] == [*DISTRIBUTIONS]
     found = of_mirror("debian-security")
     assert found is not None and found.name == "debian"
     assert of_mirror("elsewhere") is None

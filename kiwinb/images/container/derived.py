@@ -75,17 +75,16 @@ def find_base_container(
         return ImportBaseContainer(Source(fingerprint(path, cache), path), image.arch, reference)
 
 
-def plan_base_container(base: ImportBaseContainer, tree: str = "base") -> tuple[DraftStep, ...]:
+def plan_base_container(base: ImportBaseContainer) -> tuple[DraftStep, ...]:
     """Plan the steps that start a root tree from a base container.
 
     Args:
         base: Action of the first step.
-        tree: Name for the step that unpacks the tree.
     """
     return (
         plan_import(base),
         DraftStep(
-            tree, "Unpack the base container", UnpackBaseContainer(), needs=(BASE_CONTAINER,)
+            "base", "Unpack the base container", UnpackBaseContainer(), needs=(BASE_CONTAINER,)
         ),
     )
 
