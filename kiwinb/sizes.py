@@ -27,6 +27,9 @@ def signed(size: float) -> str:
 
 
 def parse_size(text: str) -> int | None:
-    """Bytes of a size such as ``512``, ``40G`` or ``1 MiB``; ``None`` when it is no size."""
-    match = re.fullmatch(r"(\d+)\s*([KMGT]?)(?:i?B)?", text)
+    """Bytes of a size such as ``512``, ``40G``, ``40g`` or ``1 MiB``; ``None`` when it is no size.
+
+    All units are binary: ``1 MB`` is ``1 MiB``.
+    """
+    match = re.fullmatch(r"(\d+)\s*([KMGT]?)(?:I?B)?", text.strip().upper(), re.ASCII)
     return int(match[1]) * _UNITS[match[2]] if match else None

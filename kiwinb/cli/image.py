@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,9 +16,8 @@ from kiwinb.description.model import ImageDescription
 from kiwinb.description.select import effective
 from kiwinb.description.show import to_toml, to_xml, to_yaml
 from kiwinb.results.exported import EXPORT_FOLDER
-from kiwinb.sizes import binary
+from kiwinb.sizes import binary, parse_size
 
-_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _WRITERS = {"xml": to_xml, "yaml": to_yaml, "toml": to_toml}
 
 
@@ -87,7 +85,7 @@ def info(
     type=click.Path(path_type=Path),
     help="Directory of the result files.",
 )
-@click.option("--size", required=True, help="The new size in bytes, or with a unit: 500m, 20g.")
+@click.option("--size", required=True, help="The new size in bytes, or with a unit: 500M, 20G.")
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
@@ -98,8 +96,11 @@ def resize(options: GlobalOptions, target_dir: Path, size: str, root: Path | Non
     """Make a disk image larger; its root file system grows at the first boot."""
     from kiwinb.results.resize import resize as resize_disk
 
+    wanted = parse_size(size)
+    if wanted is None:
+        raise click.BadParameter(f"{size!r} is not a size such as 20G", param_hint="--size")
     format_options = _described(root).type.formatoptions if root else ()
-    result = resize_disk(target_dir, _bytes(size), options=format_options)
+    result = resize_disk(target_dir, wanted, options=format_options)
     if options.json:
         print_json([asdict(file) for file in result.files])
         return
@@ -110,13 +111,6 @@ def resize(options: GlobalOptions, target_dir: Path, size: str, root: Path | Non
 
 def _described(root: Path) -> ImageDescription:
     return Appliance(root / EXPORT_FOLDER).description
-
-
-def _bytes(text: str) -> int:
-    match = re.fullmatch(r"(\d+)([kmgt]?)", text.strip().lower())
-    if match is None:
-        raise click.BadParameter(f"{text!r} is not a size such as 20g", param_hint="--size")
-    return int(match[1]) * _UNITS[match[2]]
 
 
 def _print_description(options: GlobalOptions, appliance: Appliance, form: str) -> None:
