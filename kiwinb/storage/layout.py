@@ -219,7 +219,7 @@ class _Planner:
         oem = self.image.type.oemconfig
         space = FilesystemNode(
             "swap",
-            self._filesystem(SWAP.name, "swap", oem.swapname or "SWAP"),
+            self._filesystem(SWAP.name, "swap", "SWAP"),
             "Make the swap space",
             step_name="swap",
         )

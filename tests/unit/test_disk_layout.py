@@ -415,3 +415,10 @@ def test_an_unknown_bootloader(tmp_path: Path) -> None:
     described = image(tmp_path, "", '<bootloader name="zipl"/>')
     with pytest.raises(KiwinbError, match="kiwinb does not support the bootloader zipl"):
         OemKind().plan(described, BuildInputs(Sources(), 0), "tree")
+
+
+def test_a_swap_partition_does_not_get_the_name_of_a_logical_volume(tmp_path: Path) -> None:
+    oem = "<oemconfig><oem-swap>true</oem-swap><oem-swapname>LVSwap</oem-swapname></oemconfig>"
+    layout = lay_out(image(tmp_path, 'firmware="bios"', oem))
+    swap = next(p.filesystem for p in layout.partitions if p.key == "swap")
+    assert swap is not None and swap.label == "SWAP"
