@@ -184,7 +184,7 @@ def _file_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Name
         unpack = UnpackArchives(tuple((item, files[item.name]) for item in archives))
         yield "archives", "Unpack archives", unpack
     if inputs.sources.overlays:
-        yield "overlay", "Lay the overlay over the tree", ImportOverlay(inputs.sources.overlays)
+        yield "overlay", "Copy the overlay into the tree", ImportOverlay(inputs.sources.overlays)
     if image.users:
         users = SetupUsers(image.name, image.users, inputs.epoch)
         yield "users", "Set up users and groups", users
