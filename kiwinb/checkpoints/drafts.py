@@ -21,7 +21,7 @@ from kiwinb.steps.step import Output
 from kiwinb.version import __version__
 
 READS = "reads.json.z"
-"""The list of what its step read of the tree, if that was observed."""
+"""File in a checkpoint that lists what its step read of the tree, if that was observed."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Draft:
     Attributes:
         directory: Its directory, on the file system of the store.
         destination: Where it moves when it is complete.
-        key: See :class:`~kiwinb.checkpoints.checkpoint.Checkpoint` for this and the following.
+        key: For this and all further attributes, see
+            :class:`~kiwinb.checkpoints.checkpoint.Checkpoint`.
     """
 
     directory: Path
@@ -50,10 +51,13 @@ def commit(draft: Draft, seconds: float, *, reused: Digest = "") -> Checkpoint:
     """Record the contents of the draft, and move it to its destination in one step.
 
     Args:
-        draft: With everything that the checkpoint keeps, its log unless there is none, and the
-            list of its reads if they were observed.
+        draft: The draft. Its directory has the data, the log if the step printed anything, and
+            the list of reads if they were observed.
         seconds: Run time of the action.
-        reused: Key of the checkpoint that the result was taken from, if the action did not run.
+        reused: Key of the checkpoint that the result was taken from; empty if the action ran.
+
+    Raises:
+        OSError: The disk cannot be written.
     """
     directory = draft.directory
     logs.pack_log(directory)
@@ -132,10 +136,10 @@ def _syncing(path: Path) -> Iterator[None]:
 
 
 def sync_file_system(path: Path) -> None:
-    """Write everything to the disk that the file system of a path has in memory.
+    """Write all data that the file system of a path still has in memory to the disk.
 
     Raises:
-        OSError: That failed.
+        OSError: The data cannot be written.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

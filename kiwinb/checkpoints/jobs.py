@@ -1,6 +1,7 @@
-"""Jobs of the store that touch trees; they run in workers, because owners need a mapped root.
+"""Jobs in which the store reads or writes trees.
 
-Each job is frozen data and a function on module level, for :func:`kiwinb.sandbox.worker.call`.
+Only root may read every file and set any owner, so these jobs run in workers. Each consists of
+frozen data and a function at the top level of the module, for :func:`kiwinb.sandbox.worker.call`.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def run_in_tree(job: ViewJob[A, R], report: Report) -> R:
 
 
 def export_tree(root: Path, destination: Path, _report: Report) -> None:
-    """Copy a tree out of the store to the place that the user named; for :class:`ViewJob`."""
+    """Copy a tree from the store to a path that the user named; for :class:`ViewJob`."""
     partial = destination.with_name(f".{destination.name}.kiwinb-{os.urandom(4).hex()}")
     try:
         copy_tree(root, partial)
@@ -79,7 +80,7 @@ def export_tree(root: Path, destination: Path, _report: Report) -> None:
 
 @dataclass(frozen=True)
 class ImportJob:
-    """Take a directory into the store as a tree.
+    """Import a directory into the store as a tree.
 
     Attributes:
         source: The directory.
@@ -91,12 +92,16 @@ class ImportJob:
 
 
 def fingerprint_tree(source: Path, _report: Report) -> Digest:
-    """A digest that changes whenever anything in the directory does."""
+    """Return a digest of the metadata of all files in a directory, including change times."""
     return digest(tuple(_fingerprints(source)))
 
 
 def import_tree(job: ImportJob, _report: Report) -> Checkpoint:
-    """Copy the directory and commit it."""
+    """Copy the directory into the draft and commit it.
+
+    Raises:
+        StoreError: The directory was changed while it was copied.
+    """
     began = time.monotonic()
     with logs.recorded(_report.log, job.draft.directory) as log:
         log(f"importing {job.source}")
@@ -109,7 +114,7 @@ def import_tree(job: ImportJob, _report: Report) -> Checkpoint:
 
 
 def verify(directory: Path, _report: Report) -> tuple[str, ...]:
-    """Compare the data of a checkpoint with its manifest."""
+    """Compare the data of a checkpoint with its manifest; return the differences, one line each."""
     try:
         checkpoint = read_checkpoint(directory)
         manifest = (directory / MANIFEST).read_bytes()
@@ -146,7 +151,13 @@ def _retry_removal(function: Callable[..., Any], path: str, error: Any) -> None:
 
 @dataclass(frozen=True)
 class TrialJob:
-    """Find out which backends the store's file system supports."""
+    """Find out which backends the file system of a new store supports.
+
+    Attributes:
+        directory: An empty directory in the store, for the trial.
+        mnt: Mount point of the store.
+        rootless: Whether workers run in user namespaces.
+    """
 
     directory: Path
     mnt: Path

@@ -1,8 +1,8 @@
-"""Manifests: what a checkpoint holds, in a compressed file next to its data.
+"""Manifests: a compressed file in each checkpoint that lists the contents of its data.
 
-The first line lists the files that have several names, because each step on top of the checkpoint
-asks for these; earlier versions did not write it. The others are those of
-:func:`~kiwinb.checkpoints.treescan.to_json`.
+Its first line lists the files that have several names, because every step that builds on the
+checkpoint needs these; manifests of early versions have no such line. The other lines are those
+that :func:`~kiwinb.checkpoints.treescan.to_json` writes.
 """
 
 from __future__ import annotations
@@ -17,53 +17,53 @@ from typing import Any
 from kiwinb.checkpoints.treescan import Entry, from_json, to_json
 
 MANIFEST = "manifest.json.z"
-"""Its name in the directory of a checkpoint."""
+"""Name of the manifest in the directory of a checkpoint."""
 
 _PIECE = 1 << 14
 
 
 def pack(entries: Sequence[Entry]) -> bytes:
-    """The content of a manifest."""
+    """Return the content of a manifest that lists these entries."""
     linked = [entry.path.decode("latin-1") for entry in entries if entry.link]
     return zlib.compress(f"{json.dumps(linked)}\n{to_json(entries)}".encode(), 1)
 
 
 def unpack(manifest: bytes) -> tuple[Entry, ...]:
-    """The entries of a manifest.
+    """Return the entries of a manifest.
 
     Raises:
-        zlib.error: It is damaged.
-        ValueError: It is none.
+        zlib.error: The manifest is damaged.
+        ValueError: It is not a manifest.
     """
     text = zlib.decompress(manifest).decode()
     return from_json(text.partition("\n")[2] if text.startswith("[") else text)
 
 
 def read_rows(directory: Path) -> Iterator[dict[str, Any]]:
-    """The entries of a checkpoint as JSON objects; making an :class:`Entry` of each takes longer.
+    """Yield the entries of a checkpoint as JSON objects, which is faster than :func:`unpack`.
 
     Args:
-        directory: Of the checkpoint.
+        directory: Directory of the checkpoint.
 
     Raises:
-        OSError: It has no manifest, or that cannot be read.
+        OSError: There is no manifest, or it cannot be read.
         zlib.error: The manifest is damaged.
-        ValueError: It is none.
+        ValueError: It is not a manifest.
     """
     lines = zlib.decompress((directory / MANIFEST).read_bytes()).decode().splitlines()
     yield from json.loads(f"[{','.join(line for line in lines if line.startswith('{'))}]")
 
 
 def linked_paths(directory: Path) -> tuple[str, ...]:
-    """The files of a checkpoint that have several names: all these names, relative to its data.
+    """Return all names of those files of a checkpoint that have several, relative to its data.
 
     Args:
-        directory: Of the checkpoint.
+        directory: Directory of the checkpoint.
 
     Raises:
-        OSError: It has no manifest, or that cannot be read.
+        OSError: There is no manifest, or it cannot be read.
         zlib.error: The manifest is damaged.
-        ValueError: It does not list them.
+        ValueError: The manifest does not list these files.
     """
     with (directory / MANIFEST).open("rb") as file:
         stream, line = zlib.decompressobj(), b""

@@ -3,14 +3,14 @@
 A result must not depend on the backend, so this module makes up for the differences between
 overlayfs and other file systems:
 
-* It breaks hard links when it copies a file up. Therefore all hard links of the tree are copied up
-  together before a step, and the groups that the step did not touch are removed from the new
-  layer afterwards.
-* The root directory of a new layer hides that of the layers below, so it gets
-  its owner, mode, times and attributes.
+* overlayfs breaks hard links when it copies a file up. So before a step runs, this module copies
+  up all hard links of the tree together. Afterwards, it removes those groups of links that the step
+  did not touch from the new layer.
+* The root directory of a new layer hides the root directories of the layers below. So this module
+  gives it their owner, mode, times and attributes.
 
-One difference stays: rename(2) of a directory of a lower layer fails with
-EXDEV, as between two file systems. Programs copy then, as mv does.
+One difference remains: rename(2) of a directory in a lower layer fails with ``EXDEV``, as it does
+between two file systems. Programs such as mv then copy the directory.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from kiwinb.checkpoints.treescan import scan
 from kiwinb.sandbox.mounts import bind, mount, unmount, unmount_now
 
 PRIVATE = ("trusted.overlay.", "user.overlay.")
-"""What the names of attributes start with that overlayfs itself makes."""
+"""Prefixes of the names of extended attributes that overlayfs sets for its own use."""
 
 _CLOCK_OF_FILES = 5  # CLOCK_REALTIME_COARSE: what the kernel's timer last said, see time(7)
 _PART_OF_A_TICK = 0.0005
@@ -96,7 +96,7 @@ def _mounted(layers: Sequence[Path], upper: Path, work: Path, place: Place) -> I
 
 
 def _lower(layers: Sequence[Path], place: Place) -> str:
-    """The layers for ``lowerdir``, the newest first, by short relative names."""
+    """Return the value for ``lowerdir``: short relative names of the layers, the newest first."""
     for number, layer in enumerate(layers):
         (place.layers / str(number)).symlink_to(layer)
     return ":".join(str(number) for number in reversed(range(len(layers))))
@@ -132,7 +132,7 @@ def _unmount_quietly(tree: Path) -> None:
 
 
 def copy_attributes(source: Path, destination: Path) -> None:
-    """Give a directory the owner, mode, attributes and times of another one."""
+    """Give a directory the owner, mode, extended attributes and times of another one."""
     status = source.stat()
     os.chown(destination, status.st_uid, status.st_gid)
     destination.chmod(stat.S_IMODE(status.st_mode))
@@ -150,9 +150,9 @@ class _Group:
     """The hard links to one file in the upper layer, before the step.
 
     Attributes:
-        paths: Relative to the root of the tree.
-        inode: Its inode number in the upper layer.
-        changed: Its change time there, in nanoseconds.
+        paths: Paths of the links, relative to the root of the tree.
+        inode: Inode number of the file in the upper layer.
+        changed: Change time of the file there, in nanoseconds since 1970-01-01 UTC.
     """
 
     paths: tuple[str, ...]
@@ -184,14 +184,14 @@ def _copy_up_hard_links(tree: Path, layers: Sequence[Path], upper: Path) -> tupl
 
 
 def _await_tick() -> None:
-    """Wait until a change of a file gives it another time than it can have now."""
+    """Wait until the clock of file times ticks, so that a later change gets another time."""
     before = time.clock_gettime_ns(_CLOCK_OF_FILES)
     while time.clock_gettime_ns(_CLOCK_OF_FILES) == before:
         time.sleep(_PART_OF_A_TICK)
 
 
 def _linked_files(tree: Path, layers: Sequence[Path]) -> Iterator[tuple[str, os.stat_result]]:
-    """The files with several names that the tree still has from its layers."""
+    """Yield the files of the layers that have several names and are still in the tree."""
 
     @cache
     def is_directory(path: Path) -> bool:
@@ -209,7 +209,7 @@ def _linked_files(tree: Path, layers: Sequence[Path]) -> Iterator[tuple[str, os.
 
 
 def _linked_in(layer: Path) -> Iterable[str]:
-    """The files of a layer with several names; where no manifest tells of them, look for them."""
+    """Return the files of a layer that have several names, from its manifest or by a scan."""
     try:
         return linked_paths(layer.parent)
     except (OSError, zlib.error, ValueError):
@@ -242,10 +242,14 @@ def _times_kept(directories: Iterable[Path]) -> Iterator[None]:
 
 
 def try_overlay(draft: Path, place: Place) -> str:
-    """Find out whether overlays work in this worker on the file system of the draft.
+    """Find out whether overlayfs works in this worker, on the file system of a draft.
+
+    Args:
+        draft: An empty directory for the trial.
+        place: Where this worker shows trees.
 
     Returns:
-        Why they do not work; empty if they work.
+        Why overlayfs does not work; empty if it works.
     """
     overlay = Overlay()
     below = draft / "below"

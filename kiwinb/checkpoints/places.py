@@ -1,4 +1,4 @@
-"""The places of a root tree and their state, as far as somebody read it."""
+"""Places in a root tree, and the part of their state that a command read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Final
 from kiwinb.checkpoints.treescan import KIND_OF
 
 MOUNTED: Final = frozenset({b"proc", b"sys", b"dev", b"run"})
-"""Directories at the top of a tree whose content is not the tree's when a command runs."""
+"""Top-level directories that have other file systems mounted on them while a command runs."""
 
 _NOT_SEEN = ("trusted.overlay.", "user.overlay.", "security.selinux")
 _LONGEST = 4096  # PATH_MAX
@@ -27,20 +27,20 @@ Digest = Callable[[Path], str]
 
 @dataclass(frozen=True)
 class State:
-    """One place of a tree; what was not read of it is ``None``.
+    """The state of one place in a tree; an attribute that was not read is ``None``.
 
     Attributes:
         kind: ``"file"``, ``"directory"``, ``"symlink"``..., or ``"absent"``.
         mode: Permission bits.
-        uid: Owner.
-        gid: Group.
-        size: Of a file, in bytes.
-        target: Of a symbolic link.
-        xattrs: Digest of the extended attributes; empty when there are none.
+        uid: User ID of the owner.
+        gid: Group ID.
+        size: Size of a file in bytes.
+        target: Target of a symbolic link.
+        xattrs: Digest of the extended attributes; empty if there are none.
         digest: SHA-256 of a file's content, or of the sorted names in a directory.
-        mtime: Modification time in nanoseconds; compared only when asked for.
-        links: Of a file, how many hard links it has.
-        device: Of a device node, its number.
+        mtime: Modification time in nanoseconds; compared only on request.
+        links: Number of hard links to a file.
+        device: Number of a device node.
     """
 
     kind: str
@@ -60,14 +60,20 @@ ABSENT: Final = State("absent")
 
 
 class Tree:
-    """A root tree; paths are relative to it, with no links in their directories."""
+    """A root tree.
+
+    All paths are relative to its root, and no directory in them is a symbolic link.
+
+    Args:
+        root: Path of the tree.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = os.fsencode(root).rstrip(b"/") + b"/"
         self._statuses: dict[bytes, os.stat_result | None] = {}
 
     def status(self, path: bytes) -> os.stat_result | None:
-        """Its metadata; ``None`` if it is absent."""
+        """Return the metadata of a place; ``None`` if nothing is there."""
         try:
             return self._statuses[path]
         except KeyError:
@@ -85,15 +91,21 @@ class Tree:
         return status
 
     def link(self, path: bytes) -> bytes:
-        """Target of a symbolic link."""
+        """Return the target of a symbolic link."""
         return os.readlink(self._root + path)  # noqa: PTH115 - bytes
 
     def names(self, path: bytes) -> list[bytes]:
-        """What is in a directory."""
+        """Return the names in a directory."""
         return os.listdir(self._root + path)  # noqa: PTH208 - bytes
 
     def state(self, path: bytes, wanted: int, digest: Digest | None) -> State:
-        """As much of its state as is wanted."""
+        """Return the wanted part of the state of a place.
+
+        Args:
+            path: The place.
+            wanted: ``NODE``, or a combination of ``METADATA``, ``CONTENT`` and ``NAMES``.
+            digest: Called for the digest of a file's content; by default, that of the file's bytes.
+        """
         status = self.status(path)
         if status is None:
             return ABSENT
@@ -144,7 +156,7 @@ def _xattrs(path: bytes) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file, in the form of :attr:`State.digest`."""
+    """Return the SHA-256 of a file, in the form of :attr:`State.digest`."""
     with path.open("rb", buffering=0) as file:
         return _short(hashlib.file_digest(file, "sha256"))
 
@@ -154,19 +166,19 @@ def _short(total: Any) -> str:
 
 
 def short_digest(digest: bytes) -> str:
-    """A digest as text, in the form of :attr:`State.digest`."""
+    """Return a digest as text, in the form of :attr:`State.digest`."""
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def above(path: bytes) -> Iterator[bytes]:
-    """The directories that a path is in, up to the root."""
+    """Yield the directories that a path is in, from the innermost to the root."""
     while path:
         path = path.rpartition(b"/")[0]
         yield path
 
 
 def to_row(path: bytes, state: State) -> list[Any]:
-    """A place and its state as JSON values, without those at the end that are not known."""
+    """Return a place and its state as JSON values, without the unknown ones at the end."""
     row = [
         os.fsdecode(path),
         state.kind,
@@ -187,7 +199,7 @@ def to_row(path: bytes, state: State) -> list[Any]:
 
 
 def from_row(row: list[Any]) -> tuple[bytes, State]:
-    """The place and the state that :func:`to_row` wrote."""
+    """Return the place and the state that :func:`to_row` wrote."""
     path, kind, mode, uid, gid, mtime, size, target, *rest = row + [None] * (12 - len(row))
     xattrs, digest, links, device = rest
     link = None if target is None else os.fsencode(target)

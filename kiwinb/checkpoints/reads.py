@@ -1,9 +1,10 @@
-"""What a command read of a root tree, and whether another tree is the same in all of these places.
+"""Record what a command read of a root tree, and compare another tree in all of these places.
 
-The accesses of :mod:`kiwinb.sandbox.observe` are resolved inside the tree that the command started
-from, every symbolic link on the way being a read of its own, and the state of each place is noted.
-Neither the content of the tree's mounts nor what the command made by itself is part of it: the
-latter is absent in the tree, and has to be in another one.
+:mod:`kiwinb.sandbox.observe` reports the paths that the command accessed. This module resolves them
+in the tree that the command started with, and records the state of each place to which they lead.
+Each symbolic link on the way is a place that was read, too. Mounted file systems are not part of
+the tree. If the command read a file that it had made itself, the file is absent in the tree; it has
+to be absent in another tree, too.
 """
 
 from __future__ import annotations
@@ -50,16 +51,16 @@ class Reads:
     """What was read of a tree.
 
     Attributes:
-        states: By path, relative to the root and without links in it; ``b""`` is the root.
-        twins: Of the files with several hard links, those paths that lead to one and the same
-            file.
+        states: The state of each place, by its path relative to the root. No directory in a path
+            is a symbolic link; ``b""`` is the root.
+        twins: Groups of paths that were read and are hard links to the same file.
     """
 
     states: Mapping[bytes, State] = field(default_factory=dict)
     twins: tuple[tuple[bytes, ...], ...] = ()
 
     def to_json(self) -> str:
-        """As text, a short row for each path."""
+        """Return the reads as text, with a short row for each path."""
         rows = [to_row(path, state) for path, state in sorted(self.states.items())]
         twins = [[os.fsdecode(path) for path in paths] for paths in self.twins]
         data = {"format": _FORMAT, "reads": rows, "twins": twins}
@@ -67,10 +68,10 @@ class Reads:
 
     @classmethod
     def from_json(cls, text: str) -> Reads:
-        """The reads that :meth:`to_json` wrote.
+        """Return the reads that :meth:`to_json` wrote.
 
         Raises:
-            ValueError: It is something else.
+            ValueError: The text is something else.
         """
         data = json.loads(text)
         if not isinstance(data, dict) or data.get("format") != _FORMAT:
@@ -80,15 +81,16 @@ class Reads:
 
 
 def record(tree_root: Path, accesses: Iterable[Access], links: Iterable[Link] = ()) -> Reads:
-    """Note the state of everything that was read, in the tree as it was before.
+    """Record the state of everything that a command read, in the tree as it was before.
 
     Args:
-        tree_root: The tree that the command started from.
-        accesses: What it read.
-        links: What it made for other ways to the same: what it read there, it read in the tree.
+        tree_root: The tree that the command started with.
+        accesses: The paths that the command read.
+        links: The links that the command made. A path through one of them leads to files of the
+            tree, too.
 
     Raises:
-        ValueError: An access leads to places that cannot be found out.
+        ValueError: It is not certain where an access leads.
         OSError: A place cannot be read.
     """
     walk = _Walk(Tree(tree_root))
@@ -106,12 +108,12 @@ def record(tree_root: Path, accesses: Iterable[Access], links: Iterable[Link] = 
 
 @dataclass(frozen=True)
 class Changed:
-    """The places that may differ between two trees; all others are the same.
+    """The places in which two trees may differ; they are the same everywhere else.
 
     Attributes:
-        paths: Places that may differ themselves, relative to the root.
+        paths: Places that may differ, relative to the root.
         below: Directories below which everything may differ.
-        directories: The directories of ``paths``: the names in them may differ.
+        directories: Directories in which the names may differ: those of ``paths``, and ``below``.
     """
 
     paths: frozenset[bytes]
@@ -123,7 +125,7 @@ class Changed:
         object.__setattr__(self, "directories", directories | self.below)
 
     def concerns(self, path: bytes, state: State) -> bool:
-        """Whether a place may differ."""
+        """Whether a place with this state in one tree may be different in the other."""
         if path in self.paths:
             return True
         if self.below and any(directory in self.below for directory in above(path)):
@@ -142,17 +144,18 @@ def same(
     mtimes: bool = False,
     digest: Digest | None = None,
 ) -> str | None:
-    """Whether a tree is the same in all places that were read.
+    """Compare a tree with another one in all places that were read there.
 
     Args:
-        tree_root: The other tree.
-        reads: What was read of the first one.
-        changed: Where the two may differ; ``None`` if that is not known.
-        mtimes: Compare modification times, too.
-        digest: Gives the SHA-256 of a file, if the caller knows a faster way than reading it.
+        tree_root: The tree.
+        reads: What was read of the other tree.
+        changed: The places in which the two may differ; ``None`` if they are not known.
+        mtimes: Whether to compare modification times, too.
+        digest: Returns the digest of a file, in the form of :attr:`State.digest`; callers pass it
+            if they know a faster way than to read the file.
 
     Returns:
-        The first path that differs, as ``/etc/fstab``; ``None`` if there is none.
+        The first path that differs, for example ``/etc/fstab``; ``None`` if none does.
     """
     tree = Tree(tree_root)
     for path in sorted(reads.states):  # a directory comes before what is in it
@@ -168,7 +171,7 @@ def same(
 
 
 def _twins(tree: Tree, paths: Iterable[bytes]) -> tuple[tuple[bytes, ...], ...]:
-    """The paths by the file that they lead to."""
+    """Group paths by the file that they lead to."""
     by_file: dict[tuple[int, int], list[bytes]] = {}
     for path in paths:
         if (status := tree.status(path)) is not None:
@@ -193,7 +196,7 @@ def _is_same(tree: Tree, path: bytes, before: State, mtimes: bool, digest: Diges
 
 
 def _is_absent(tree: Tree, path: bytes) -> bool:
-    """Whether a path leads nowhere, links inside of the tree followed."""
+    """Whether a path leads nowhere, even if symbolic links in the tree are followed."""
     parts = path.split(b"/")
     for count in range(1, len(parts) + 1):
         status = tree.status(b"/".join(parts[:count]))
@@ -207,7 +210,7 @@ def _is_absent(tree: Tree, path: bytes) -> bool:
 
 
 class _Walk:
-    """Finds the places that accesses lead to."""
+    """Finds the places in a tree to which accesses lead, and collects what is wanted of each."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
@@ -216,7 +219,7 @@ class _Walk:
         self._other_ways: dict[bytes, None] = {}
 
     def add_link(self, link: Link) -> None:
-        """Know another way to a place, which is not in the tree."""
+        """Take a link into account that the command made, and that is not in the tree."""
         place = self.resolve(Access(link.path, Kind.LOOKUP, False, link.root))
         targets = {link.target: None}
         if link.target.startswith(b"/"):  # of a link that was moved, its own target counts, too
@@ -225,7 +228,7 @@ class _Walk:
         self._made.setdefault(place, {}).update(targets)
 
     def add(self, access: Access) -> None:
-        """Want what an access read, whichever way it led."""
+        """Want what an access read, in every place to which it may have led."""
         self._other_ways = {}
         self._add(access)
         done = {access.path}
@@ -249,9 +252,9 @@ class _Walk:
             self._want_all(place)
 
     def resolve(self, access: Access) -> bytes:
-        """The place an access leads to, what is on the way being wanted.
+        """Return the place to which an access leads, and want each place on the way there.
 
-        Links in mounts are known only if the command made them.
+        In mounted file systems, it follows only the links that the command made.
         """
         start = _split(access.root)
         at = start[::-1]
@@ -319,5 +322,5 @@ def _is_mounted(place: bytes) -> bool:
 
 
 def _split(path: bytes) -> list[bytes]:
-    """The parts of a path, the first one last."""
+    """Return the parts of a path, in reverse order."""
     return [part for part in path.split(b"/") if part not in (b"", b".")][::-1]

@@ -1,8 +1,9 @@
-"""Reuse the result of an action for another tree that is the same in all that the action read.
+"""Reuse the result of an action for another tree that is the same in everything the action read.
 
-A layer that is laid over another tree fits there: the action looked up every place that it changed,
-so both trees are the same in these places. Only directories that are part of the layer because of
-what is in them are not its own: they get the metadata that they have in the new tree.
+The layer that the action made fits on the other tree, too: the action looked up every place that
+it changed, so both trees are the same in these places. A layer also contains directories that the
+action did not change, only because it changed something in them. These *carried* directories get
+the metadata that they have in the other tree.
 """
 
 from __future__ import annotations
@@ -40,9 +41,10 @@ class Earlier:
     """The result of the same action with another tree.
 
     Attributes:
-        checkpoint: Its metadata.
-        directory: Its directory in the store.
-        layers: The layers of the other tree; ``None`` if the store does not have it any more.
+        checkpoint: Metadata of the result.
+        directory: Directory of its checkpoint in the store.
+        layers: The layers of the tree that the action read; ``None`` if the store no longer has
+            them.
     """
 
     checkpoint: Checkpoint
@@ -52,11 +54,11 @@ class Earlier:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What is kept of an observation.
+    """The part of an observation that is kept with the result.
 
     Attributes:
-        reads: What was read of the tree.
-        carried: Directories of the layer that the action did not change itself.
+        reads: What the action read of the tree.
+        carried: Directories in the layer that the action itself did not change.
     """
 
     reads: Reads
@@ -66,16 +68,16 @@ class _Kept:
 def keep_reads(
     tree: TreeRef, draft: Draft, observation: Observation, log: Callable[[str], None]
 ) -> None:
-    """Write down what an action read of the tree, with its result; in a worker.
+    """Write what an action read of the tree into the draft of its result; runs in a worker.
 
-    If that is not known for certain, it is not written, and the log says why. That never fails: the
-    action has succeeded.
+    If it is not certain what the action read, the function writes nothing, and the log says why. It
+    never fails, because the action has succeeded.
 
     Args:
         tree: The tree before the action.
-        draft: Its result.
-        observation: What it read, as seen from inside of the tree.
-        log: Takes the reason.
+        draft: The draft of the result.
+        observation: The observation of the action, with paths as seen from inside the tree.
+        log: Called with the reason.
     """
     reasons = observation.incomplete
     if not reasons:
@@ -92,7 +94,7 @@ def keep_reads(
 
 
 def _keep_reads(tree: TreeRef, draft: Draft, observation: Observation) -> tuple[str, ...]:
-    """Write down what an action read, or return why that is not known for certain."""
+    """Write what an action read, or return the reasons why this is not certain."""
     place = make_place(tree.mnt)
     carried: list[bytes] = []
     with BACKENDS[tree.backend].view(tree.layers, place) as root:
@@ -113,7 +115,10 @@ def _plain(text: str) -> str:
 
 
 def _unexplained(layer: Path, root: Path, reads: Reads, carried: list[bytes]) -> Iterator[str]:
-    """Why the changes in a layer do not follow from what was read; collects carried directories."""
+    """Yield reasons why changes in a layer do not follow from the reads.
+
+    It also adds the carried directories of the layer to ``carried``.
+    """
     for path in _walk(os.fsencode(layer)):
         own = os.path.join(os.fsencode(layer), path)  # noqa: PTH118 - bytes
         place = os.path.join(os.fsencode(root), path)  # noqa: PTH118 - bytes
@@ -128,7 +133,7 @@ def _unexplained(layer: Path, root: Path, reads: Reads, carried: list[bytes]) ->
 
 
 def _is_carried(own: bytes, place: bytes) -> bool:
-    """Whether a directory of a layer is as in the tree below, but for what is in it."""
+    """Whether a layer only carries a directory: its metadata is the same as in the tree below."""
     with suppress(FileNotFoundError, NotADirectoryError):
         one, other = os.lstat(own), os.lstat(place)
         return (
@@ -156,13 +161,17 @@ def find(
     mtimes: bool,
     log: Callable[[str], None],
 ) -> Earlier | None:
-    """Find an earlier result that holds for a tree as well; in a worker.
+    """Find an earlier result that is right for a tree, too; runs in a worker.
 
     Args:
         tree: The tree.
         candidates: Earlier results of the same action, the most promising one first.
-        mtimes: Modification times count.
-        log: Takes a line that says why the most promising one does not hold.
+        mtimes: Whether to compare modification times.
+        log: Called with a line that says why the most promising result is not right, or why one
+            cannot be compared.
+
+    Returns:
+        The result; ``None`` if there is none.
     """
     if not candidates:
         return None
@@ -193,7 +202,7 @@ def find(
 
 
 def _read_kept(earlier: Earlier) -> _Kept | None:
-    """What an earlier run read; ``None`` if that is damaged."""
+    """Return what an earlier run read; ``None`` if the record is missing or damaged."""
     try:
         data = (earlier.directory / READS).read_bytes()
         if hashlib.sha256(data).hexdigest() != earlier.checkpoint.reads:
@@ -208,7 +217,10 @@ def _read_kept(earlier: Earlier) -> _Kept | None:
 def _compare_layers(
     one: Sequence[Path], other: Sequence[Path]
 ) -> tuple[Changed | None, dict[bytes, str]]:
-    """Where two trees may differ, and the digests of the other one's files there."""
+    """Return where two trees may differ, and the digests of the second tree's files there.
+
+    The places are ``None`` if a manifest cannot be read.
+    """
     shared = 0
     while shared < min(len(one), len(other)) and one[shared] == other[shared]:
         shared += 1
@@ -235,12 +247,12 @@ def _compare_layers(
 
 
 def take_over(earlier: Earlier, tree: TreeRef, draft: Draft) -> Checkpoint:
-    """Commit an earlier result as that for another tree; in a worker.
+    """Commit a copy of an earlier result as the result for another tree; runs in a worker.
 
     Args:
-        earlier: What :func:`find` found.
+        earlier: The result that :func:`find` returned.
         tree: The other tree.
-        draft: The draft for its result.
+        draft: The draft for the result.
     """
     data = draft.directory / "data"
     copy_tree(earlier.directory / "data", data)
@@ -256,7 +268,7 @@ def take_over(earlier: Earlier, tree: TreeRef, draft: Draft) -> Checkpoint:
 
 
 def _fit(layer: Path, root: Path, carried: Sequence[bytes]) -> None:
-    """Give a layer's carried directories the metadata that they have in the tree below."""
+    """Give the carried directories of a layer the metadata that they have in the tree below."""
     for path in _walk(os.fsencode(layer)):
         own = os.path.join(os.fsencode(layer), path)  # noqa: PTH118 - bytes
         for name in os.listxattr(own, follow_symlinks=False):

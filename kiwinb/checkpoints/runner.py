@@ -1,4 +1,4 @@
-"""Run those steps of a build whose results the store does not hold."""
+"""Run those steps of a build whose results the store does not have."""
 
 from __future__ import annotations
 
@@ -81,9 +81,10 @@ def run_steps(
 ) -> Mapping[str, Checkpoint]:
     """Make the results of steps and keep them in the store.
 
-    It uses the results that the store holds, and does not run steps that only those results need.
-    Steps that do not depend on each other run at the same time. If a step fails, the steps that
-    depend on it do not run; the others finish, and then the error is raised.
+    It uses the results that the store already has, and does not run steps that only these results
+    need. Steps that do not depend on each other run at the same time. If a step fails, the steps
+    that depend on it do not run; the others finish, and then the error is raised.
+
     An interrupt, an error or the death of this process leaves no partial result: the store keeps
     the results of finished steps, and the next run continues from there.
 
@@ -91,7 +92,7 @@ def run_steps(
         store: The store.
         steps: Sealed steps; each names only earlier ones.
         host: Places on the host.
-        observer: Gets the events of each step, always in the calling thread.
+        observer: Called with each event of each step, always in the calling thread.
         targets: Names of the steps whose results are wanted; by default those on which no other
             step depends.
         parallel: The maximum number of steps to run at the same time; by default the number of

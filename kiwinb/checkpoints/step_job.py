@@ -31,16 +31,16 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class StepJob:
-    """Run an action and keep its result.
+    """What a worker needs to make the result of a step.
 
     Attributes:
-        action: The action.
+        action: The action of the step.
         tree: The tree that the action continues or reads.
-        draft: The draft for its result.
-        inputs: The files that it reads, by step name.
+        draft: The draft for the result.
+        inputs: The output directories of the ``files`` steps that the action reads, by step name.
         host: Places on the host.
-        rootless: Whether it runs in a user namespace.
-        needed: The approximate size of its result in bytes, if known.
+        rootless: Whether the worker runs in a user namespace.
+        needed: Approximate size of the result in bytes; ``None`` if it is not known.
         earlier: Results of the same action with other trees, the most promising one first.
     """
 
@@ -55,7 +55,12 @@ class StepJob:
 
 
 def run_step(job: StepJob, report: Report) -> Checkpoint:
-    """Reuse an earlier result of the action or run it, and commit the result."""
+    """Commit the result of a step: an earlier one if it is right for the tree, else a new one.
+
+    Raises:
+        SpaceError: The store, the download cache or the temporary directory is full.
+        Exception: The action raised it.
+    """
     began = time.monotonic()
     store = job.tree.mnt.parent
     shield_host((store, job.host.cache, Path(tempfile.gettempdir())))
@@ -76,7 +81,7 @@ def run_step(job: StepJob, report: Report) -> Checkpoint:
 
 
 def _make(job: StepJob, log: Log, progress: Progress) -> None:
-    """Run the action in a tree, or with a directory for its files."""
+    """Run the action, and leave its result in the draft."""
     backend = BACKENDS[job.tree.backend]
     place = make_place(job.tree.mnt)
     directory = job.draft.directory

@@ -1,4 +1,4 @@
-"""Trees of the store, as workers refer to them, and the backends that show them."""
+"""References to trees of the store, for workers, and the backends that show these trees."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TreeRef:
     Attributes:
         backend: Name of the store's backend.
         layers: Its ``data`` directories, the oldest first; empty for the empty tree.
-        mnt: The store's mount point, for the worker alone.
+        mnt: Directory of the store on which a worker mounts trees; only the worker sees them.
     """
 
     backend: BackendName

@@ -2,8 +2,8 @@
 
 A seccomp filter (see seccomp_unotify(2)) makes the kernel notify a thread of this process of each
 system call that takes a path, before the call happens. The thread records the path and lets the
-call continue. It does not see results of calls, but they can be found out later from the tree in
-which the command started.
+call continue. It does not see what a call returns, but that can be found out later from the tree
+that the command started with.
 
     with Observer() as observer:
         subprocess.run(command, preexec_fn=observer.enter)
@@ -11,9 +11,9 @@ which the command started.
 
 If something cannot be observed, the observation is incomplete, but the command continues.
 
-A signal that arrives just before a call is received interrupts the call. The call is restarted, or
-fails with ``EINTR`` if the handler was set without ``SA_RESTART``. This is very rare, and makes the
-observation incomplete.
+A signal that arrives just before the thread receives a call interrupts that call. The kernel then
+restarts the call, or lets it fail with ``EINTR`` if the handler was set without ``SA_RESTART``.
+This is very rare, and makes the observation incomplete.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Observer:
     def enter(self) -> None:
         """Observe this process from now on.
 
-        To be called in a new process after ``chroot`` and before it executes the command. If the
-        kernel does not allow it, the command runs unobserved.
+        A new process calls this after ``chroot`` and before it executes the command. If the kernel
+        does not allow it, the command runs unobserved, and the observation is incomplete.
         """
         try:
             listener = install(self._libc)
@@ -88,7 +88,7 @@ class Observer:
         os.close(listener)
 
     def finish(self) -> Observation:
-        """Return the observation; to be called once the command has ended."""
+        """Return the observation; call this once the command has ended."""
         self._theirs.close()
         self._thread.join(_END_SECONDS)
         left = self._thread.is_alive()  # it keeps answering remaining processes

@@ -30,7 +30,7 @@ def run_observed(
     When the function has returned, all other processes in the process namespace are killed.
 
     Args:
-        function: The function; it must have no effects except on files.
+        function: The function; all that it changes has to be files, as it runs in a child.
         log: Called with each line of output.
         progress: Called with the fraction that is done, 0.0 to 1.0.
         mounts: Directories in which it may mount file systems; see :class:`Observer`.

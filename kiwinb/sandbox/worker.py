@@ -1,7 +1,7 @@
-"""Workers: call a function as root, in a new process in namespaces of its own.
+"""Call a function as root in a worker, a new process in namespaces of its own.
 
-:mod:`kiwinb.sandbox.keeper` describes the processes of a worker, which die together.
-:mod:`kiwinb.sandbox.forkserver` forks them. This module is what callers use.
+Callers use this module. :mod:`kiwinb.sandbox.forkserver` forks the processes of a worker, and
+:mod:`kiwinb.sandbox.keeper` describes them and how they die together.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ def call(
     When this process is interrupted or dies, everything that the function started dies too.
 
     Args:
-        function: A function on module level of an importable module.
-        argument: Anything that can be pickled.
-        on_log: Takes each line that the function reports.
-        on_progress: Takes each fraction that it reports.
-        privilege: How to become root; found out when not given.
-        cancellation: Lets another thread end the call.
-        launcher: Launches the process; with one launcher, several calls take less time.
+        function: A function at the top level of a module that can be imported.
+        argument: Passed to the function; it has to be picklable.
+        on_log: Called with each line that the function reports.
+        on_progress: Called with each fraction that the function reports, 0.0 to 1.0.
+        privilege: How the worker becomes root; by default, the host decides.
+        cancellation: With this, another thread can end the call.
+        launcher: Launches the worker; several calls that share a launcher take less time.
 
     Returns:
         What the function returned.
 
     Raises:
-        KiwinbError: What the function raised; so do all other exceptions.
-        HostError: The host does not allow namespaces.
+        Exception: The function raised it.
+        HostError: The host does not allow namespaces, or the worker died.
         Cancelled: Another thread ended the call.
     """
     privilege = privilege or detect()
@@ -83,7 +83,7 @@ def call(
 
 
 def probe(privilege: Privilege | None = None) -> None:
-    """Try whether workers can run on this host.
+    """Run a worker that does nothing, to find out whether workers can run on this host.
 
     Raises:
         HostError: They cannot.
@@ -102,7 +102,11 @@ def _follow(
     on_log: Callable[[str], None],
     on_progress: Callable[[float], None],
 ) -> tuple[str, Any] | None:
-    """Feed the worker and read its events; the last one, or ``None`` if it died before."""
+    """Send the worker its job and handle its events.
+
+    Returns:
+        The last event, which has the result or the error; ``None`` if the worker died before it.
+    """
     data = frame(job)
     while (event := read_event(worker.events)) is not None:
         kind, value = event

@@ -14,8 +14,9 @@ class StepForecast:
     Attributes:
         step: The step.
         held: Whether the store holds its result.
-        changed: The inputs that changed since it last ran; empty if it never ran.
-        note: Why it did or may not run although they changed.
+        changed: Why it runs, a phrase for each input or earlier step that changed since it last
+            ran, or one that says that it never ran; empty if the store holds its result.
+        note: Why it was not run, or may not have to run, in spite of these changes; can be empty.
     """
 
     step: Step
@@ -25,5 +26,5 @@ class StepForecast:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Everything that there is to say, in the order in which to say it."""
+        """The changes, followed by the note if there is one."""
         return (*self.changed, *((self.note,) if self.note else ()))

@@ -47,8 +47,8 @@ class StepContext:
         host: Places on the build host.
         log: Called with each line of output, without the line end.
         progress: Called with how much is done, 0.0 to 1.0.
-        rootless: The action runs in a user namespace, without device nodes and mounts of block
-            devices.
+        rootless: Whether the action runs in a user namespace, in which it can neither make device
+            nodes nor mount block devices.
     """
 
     root: Path
@@ -72,10 +72,10 @@ class Action(Protocol):
     ``field(metadata=NOT_IN_KEY)``, which must not change the result. Raise ``revision`` when
     ``run`` makes a different result from the same fields.
 
-    The class attribute ``observed`` of an action is true if its result depends on nothing but its
-    fields and what it reads of the tree. What it reads is then recorded, and when a later tree is
-    the same in all these places, its result is reused. If modification times may change the
-    result, ``reads_mtimes`` is true, too.
+    If the result of an action depends only on its fields and on what it reads of the tree, its
+    class sets the attribute ``observed`` to true. kiwinb then records what the action reads, and
+    reuses the result for a later tree that is the same in all of these places. If the result can
+    also depend on modification times, the class sets ``reads_mtimes`` to true, too.
 
     An action that needs more or less memory than :data:`DEFAULT_MEMORY` has a class attribute
     ``memory``, in bytes. Steps that together need more memory than the host has available do not
@@ -109,15 +109,15 @@ class Step:
     """One resumable step of a build.
 
     Attributes:
-        name: Unique in the build, for example ``overlay``.
-        title: What it does, for people.
+        name: Name that is unique in the build, for example ``overlay``.
+        title: What the step does, for people to read.
         action: The action.
         base: Name of the step whose tree this one continues or reads; ``None`` for an empty tree.
         needs: Names of the ``files`` steps whose output it reads.
-        inputs: Digest of each input by label, to tell *which* input changed.
+        inputs: Digest of each input, by label; they show *which* input changed.
         key: Content key, 64 hexadecimal digits.
-        action_key: As the key, but without the base: equal for steps that do the same with
-            different trees.
+        action_key: Digest of everything that the key covers except the base; equal for steps
+            that do the same with different trees.
     """
 
     name: str
@@ -147,7 +147,7 @@ class Step:
 
 @dataclass(frozen=True)
 class DraftStep:
-    """A step without its key, as planners make it.
+    """A step that has no key yet; planners return these.
 
     Attributes:
         made_by: The plug-in that planned it; the key covers its revision.
