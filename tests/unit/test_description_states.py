@@ -161,7 +161,6 @@ WITHOUT_USE = {
     "history.launcher": "the container gets its configuration whole",
     "history.package_version": "the container gets its configuration whole",
     "archive.bootinclude": "unpacking gets the archive whole",
-    "oem-swapname": "the check swap_name_used_with_lvm refuses it, as there is no LVM",
 }
 """What is part of a step's key without any use that a step makes of it, and why."""
 
