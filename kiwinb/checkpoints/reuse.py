@@ -180,7 +180,7 @@ def find(
     with backend.view(tree.layers, place) as root:
         for candidate in candidates:
             kept = _read_kept(candidate)
-            if kept is None:
+            if kept is None or not (candidate.directory / "data").is_dir():
                 continue
             changed, digests = None, dict[bytes, str]()
             if backend.stacked and candidate.layers is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -133,6 +134,13 @@ def test_damaged_reads_are_not_reused(store: Store) -> None:
     _run(store, first)
     file = store.path / "objects" / _key(first) / "reads.json.z"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert _run(store, _steps(Look("a"), b="2"))[0] == "done"
+
+
+def test_a_result_that_has_gone_is_not_reused(store: Store) -> None:
+    first = _steps(Look("a"), b="1")
+    _run(store, first)
+    shutil.rmtree(store.path / "objects" / _key(first) / "data")
     assert _run(store, _steps(Look("a"), b="2"))[0] == "done"
 
 
