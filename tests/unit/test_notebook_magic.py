@@ -63,7 +63,10 @@ def test_places_that_cannot_be_written_to(valid: str, tmp_path: Path) -> None:
             kiwi(line, valid)
 
 
-def test_the_extension_registers_it(valid: str, tmp_path: Path) -> None:
+def test_the_extension_registers_it(
+    valid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)  # IPython warns if it is another one
     shell = InteractiveShell()
     kiwinb.load_ipython_extension(shell)
     shell.run_cell(f"%%kiwi {tmp_path}/config.xml\n{valid}")
