@@ -3,6 +3,9 @@
 Directories and tar archives are both read as :class:`tarfile.TarInfo` members with their content.
 A symbolic link in the parent directories of a file is followed inside the tree, as the booted
 system would follow it. A symbolic link in the place of a file is replaced.
+
+A directory that the tree has keeps its owner, permissions, extended attributes and time, wherever
+the content comes from. A new directory gets those that it has in the overlay or archive.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -28,8 +32,6 @@ _XATTR = "SCHILY.xattr."
 def lay_directory(root: Path, directory: Path) -> None:
     """Copy the content of a directory of the description into the tree, owned by root.
 
-    Existing directories of the tree keep their mode and owner.
-
     Args:
         root: The tree.
         directory: The directory.
@@ -38,22 +40,20 @@ def lay_directory(root: Path, directory: Path) -> None:
         DescriptionError: A file would replace a directory of the tree, or a directory a file.
     """
     links: dict[tuple[int, int], str] = {}
+    laying = _Laying(root)
     for path in _walk(directory):
         name = path.relative_to(directory).as_posix()
         status = path.lstat()
         member = _member(path, name, status, links)
-        where = resolve_in(root, name) if member.isdir() else None
-        if where is not None and where.is_dir():
-            continue
         if member.isreg():
             with path.open("rb") as content:
-                _place(root, member, content, path)
+                laying.place(member, content, path)
         else:
-            _place(root, member, None, path)
+            laying.place(member, None, path)
 
 
 def lay_archive(root: Path, archive: Path, target: str = "/") -> None:
-    """Unpack a tar archive into the tree; its members keep their owners.
+    """Unpack a tar archive into the tree; its files and new directories keep their owners.
 
     Args:
         root: The tree.
@@ -64,6 +64,7 @@ def lay_archive(root: Path, archive: Path, target: str = "/") -> None:
         DescriptionError: The file is not a tar archive or is damaged, a member would be outside the
             tree, or a member would replace a directory by a file or the other way round.
     """
+    laying = _Laying(root)
     try:
         with _opened(archive) as members:
             for member in members:
@@ -72,7 +73,7 @@ def lay_archive(root: Path, archive: Path, target: str = "/") -> None:
                     linked = _inside(member.linkname, archive)
                     member.linkname = str(PurePosixPath(target.lstrip("/")) / linked)
                 content = members.extractfile(member) if member.isreg() else None
-                _place(root, member, content, archive)
+                laying.place(member, content, archive)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DescriptionError(
             f"the archive cannot be unpacked: {error}",
@@ -144,41 +145,79 @@ def _member(
     return member
 
 
-def _place(root: Path, member: tarfile.TarInfo, content: IO[bytes] | None, origin: Path) -> None:
-    parent = resolve_in(root, str(PurePosixPath(member.name).parent))
-    if not parent.is_dir():
-        if os.path.lexists(parent):
-            raise _clash(member, origin, "its parent is not a directory in the tree")
-        _make_directories(parent)
-    name = PurePosixPath(member.name).name
-    path = parent / name if name else root
-    if member.isdir():
-        path = resolve_in(root, member.name)
-        if os.path.lexists(path) and not path.is_dir():
-            raise _clash(member, origin, "it is a directory, but the tree has a file there")
-        if not path.is_dir():
-            _make_directories(path)
-    else:
-        if path.is_dir() and not path.is_symlink():
-            raise _clash(member, origin, "the tree has a directory there")
-        source = resolve_in(root, member.linkname, follow_last=False) if member.islnk() else None
-        if source is not None and source == path:
+@dataclass(frozen=True)
+class _Laying:
+    """One directory or archive on its way into the tree.
+
+    Attributes:
+        root: The tree.
+        made: Directories that the tree did not have before. In an archive, a directory may come
+            after its content, or several times.
+    """
+
+    root: Path
+    made: set[Path] = field(default_factory=set)
+
+    def place(self, member: tarfile.TarInfo, content: IO[bytes] | None, origin: Path) -> None:
+        """Place a member; ``content`` is that of a regular file, ``origin`` is for messages."""
+        parent = resolve_in(self.root, str(PurePosixPath(member.name).parent))
+        if not parent.is_dir():
+            if os.path.lexists(parent):
+                raise _clash(member, origin, "its parent is not a directory in the tree")
+            self._make_directories(parent)
+        name = PurePosixPath(member.name).name
+        path = parent / name if name else self.root
+        if member.isdir():
+            path = resolve_in(self.root, member.name)
+            if os.path.lexists(path) and not path.is_dir():
+                raise _clash(member, origin, "it is a directory, but the tree has a file there")
+            if not path.is_dir():
+                self._make_directories(path)
+            if path in self.made:
+                _set_metadata(path, member)
             return
-        path.unlink(missing_ok=True)
-        if source is not None:
-            os.link(source, path, follow_symlinks=False)
+        if member.islnk():
+            linked = resolve_in(self.root, member.linkname, follow_last=False)
+            if linked != path:
+                self._make_way(member, path, origin)
+                os.link(linked, path, follow_symlinks=False)
             return
-        if member.issym():
-            path.symlink_to(member.linkname)
-        elif member.ischr() or member.isblk():
-            kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
-            make_device(path, kind | member.mode, member.devmajor, member.devminor)
-        elif member.isfifo():
-            os.mkfifo(path)
+        self._make_way(member, path, origin)
+        _make(path, member, content)
+        _set_metadata(path, member)
+
+    def _make_way(self, member: tarfile.TarInfo, path: Path, origin: Path) -> None:
+        """Remove what is in the place of a file, unless it is a directory."""
+        if not path.is_dir() or path.is_symlink():
+            path.unlink(missing_ok=True)
         else:
-            assert content is not None, f"{member.name} is a regular file"
-            with path.open("xb") as file:
-                shutil.copyfileobj(content, file)
+            raise _clash(member, origin, "the tree has a directory there")
+
+    def _make_directories(self, path: Path) -> None:
+        missing = [path]
+        while not missing[-1].parent.exists():
+            missing.append(missing[-1].parent)
+        for directory in reversed(missing):
+            directory.mkdir()
+            directory.chmod(0o755)
+            self.made.add(directory)
+
+
+def _make(path: Path, member: tarfile.TarInfo, content: IO[bytes] | None) -> None:
+    if member.issym():
+        path.symlink_to(member.linkname)
+    elif member.ischr() or member.isblk():
+        kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
+        make_device(path, kind | member.mode, member.devmajor, member.devminor)
+    elif member.isfifo():
+        os.mkfifo(path)
+    else:
+        assert content is not None, f"{member.name} is a regular file"
+        with path.open("xb") as file:
+            shutil.copyfileobj(content, file)
+
+
+def _set_metadata(path: Path, member: tarfile.TarInfo) -> None:
     os.chown(path, member.uid, member.gid, follow_symlinks=False)
     if not member.issym():
         path.chmod(member.mode)
@@ -188,15 +227,6 @@ def _place(root: Path, member: tarfile.TarInfo, content: IO[bytes] | None, origi
             os.setxattr(path, key.removeprefix(_XATTR), data, follow_symlinks=False)
     with suppress(OSError):
         os.utime(path, (member.mtime, member.mtime), follow_symlinks=False)
-
-
-def _make_directories(path: Path) -> None:
-    missing = [path]
-    while not missing[-1].parent.exists():
-        missing.append(missing[-1].parent)
-    for directory in reversed(missing):
-        directory.mkdir()
-        directory.chmod(0o755)
 
 
 def _clash(member: tarfile.TarInfo, origin: Path, why: str) -> DescriptionError:

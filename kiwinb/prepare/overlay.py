@@ -19,14 +19,15 @@ from kiwinb.steps.step import Output, StepContext
 class ImportOverlay:
     """Copy overlay directories and archives into the tree.
 
-    Files from directories belong to root; files from archives keep their owners.
+    Files from directories belong to root; files from archives keep their owners. Directories that
+    the tree has already keep owner and permissions; see :mod:`kiwinb.prepare.lay_over`.
 
     Attributes:
         overlays: The overlays, in the order in which they are copied.
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     overlays: tuple[Source, ...]
 
@@ -53,7 +54,7 @@ class UnpackArchives:
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     archives: tuple[tuple[Archive, Source], ...]
 

@@ -18,6 +18,7 @@ from kiwinb.checkpoints.treescan import compare, scan
 from kiwinb.errors import ImageError
 from kiwinb.images.container.layers import add_difference, add_layer, apply_layer
 from kiwinb.images.tarball import TarWriter
+from kiwinb.prepare.lay_over import lay_directory
 from kiwinb.sandbox.devices import make_device
 from kiwinb.sandbox.worker import Report, call
 from kiwinb.storage.treewalk import select
@@ -138,6 +139,45 @@ def _apply(layers: list[list[tuple[str, str]]], _report: Report) -> list[str]:
 )
 def test_layers_stay_in_the_tree(layers: list[list[tuple[str, str]]], left: list[str]) -> None:
     assert call(_apply, layers) == left
+
+
+def _owners_of_directories(
+    _argument: None, _report: Report
+) -> tuple[list[tuple[int, int]], list[str]]:
+    """Apply two layers, and lay an overlay over them; return owners and modes, and what changed."""
+    with tempfile.TemporaryDirectory() as directory:
+        root, overlay = Path(directory) / "root", Path(directory) / "overlay"
+        root.mkdir()
+        for names, mode, owner in ((("etc", "srv"), 0o755, 3), (("etc", "srv/file"), 0o700, 5)):
+            stream = io.BytesIO()
+            with tarfile.open(fileobj=stream, mode="w") as archive:
+                for name in names:
+                    member = tarfile.TarInfo(name)
+                    member.type = tarfile.REGTYPE if "/" in name else tarfile.DIRTYPE
+                    member.mode, member.uid, member.gid = mode, owner, owner
+                    archive.addfile(member)
+            stream.seek(0)
+            apply_layer(stream, root)
+        before = select(root, contents=True)
+        (overlay / "etc").mkdir(parents=True, mode=0o711)
+        (overlay / "etc/new").touch()
+        lay_directory(root, overlay)
+        now = select(root, contents=True)
+        layer = _layer(lambda archive: add_difference(archive, root, now, before))
+        with tarfile.open(fileobj=layer) as archive:
+            etc = archive.getmember("etc")
+            listed = archive.getnames()
+        found = [path.stat() for path in sorted(root.iterdir())]
+        facts = [(stat.S_IMODE(status.st_mode), status.st_uid) for status in found]
+        return [*facts, (etc.mode, etc.uid)], listed
+
+
+def test_layers_change_directories_and_overlays_keep_them() -> None:
+    (etc, srv, written), names = call(_owners_of_directories, None)
+    assert etc == (0o700, 5)  # listed in the second layer
+    assert srv == (0o755, 3)  # only the parent of a member of the second layer
+    assert written == (0o700, 5)
+    assert "srv" not in names
 
 
 @pytest.mark.parametrize("members", [[("a", "==nowhere")], [("a", "1"), ("a/b", "2")]])

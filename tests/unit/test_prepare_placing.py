@@ -12,8 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from kiwinb.description.model import Archive
 from kiwinb.errors import DescriptionError
 from kiwinb.prepare.lay_over import lay_archive, lay_directory
+from kiwinb.prepare.overlay import ImportOverlay, UnpackArchives
+from kiwinb.steps.keys import Source
+from kiwinb.steps.step import HostPaths, StepContext
 
 as_root = pytest.mark.account("root")
 
@@ -114,6 +118,90 @@ def test_a_directory_that_is_there_keeps_its_mode(root: Path, overlay: Path) -> 
     (overlay / "etc/file").write_text("x")
     lay_directory(root, overlay)
     assert stat.S_IMODE((root / "etc").stat().st_mode) == 0o711
+
+
+def _pack(overlay: Path, *members: str) -> Path:
+    """Pack a directory as an ordinary user with umask 077 does."""
+    archive = overlay.parent / "root.tar.gz"
+    for path in (overlay, *overlay.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    owner = ("--owner=1000", "--group=1000", "--numeric-owner")
+    argv = ["tar", "-czf", str(archive), *owner, "--no-recursion", "-C", str(overlay), *members]
+    subprocess.run(argv, check=True)
+    return archive
+
+
+def _lay_directory(root: Path, overlay: Path) -> None:
+    _pack(overlay, ".")
+    ImportOverlay((Source("", overlay),)).run(_context(root))
+
+
+def _lay_tarball(root: Path, overlay: Path) -> None:
+    packed = _pack(overlay, ".", "./etc", "./etc/app", "./etc/app/file")
+    ImportOverlay((Source("", packed),)).run(_context(root))
+
+
+def _lay_tarball_backwards(root: Path, overlay: Path) -> None:
+    packed = _pack(overlay, "etc/app/file", "etc/app", "etc", ".", "./etc")
+    ImportOverlay((Source("", packed),)).run(_context(root))
+
+
+def _unpack_archive(root: Path, overlay: Path) -> None:
+    packed = _pack(overlay, ".", "./etc", "./etc/app", "./etc/app/file")
+    UnpackArchives(((Archive("root.tar.gz"), Source("", packed)),)).run(_context(root))
+
+
+def _unpack_archive_in_a_directory(root: Path, overlay: Path) -> None:
+    packed = _pack(overlay / "etc", ".", "./app", "./app/file")
+    archive = Archive("root.tar.gz", target_dir="/etc")
+    UnpackArchives(((archive, Source("", packed)),)).run(_context(root))
+
+
+def _context(root: Path) -> StepContext:
+    return StepContext(
+        root=root,
+        out=None,
+        inputs={},
+        host=HostPaths(root.parent / "cache"),
+        log=lambda line: None,
+        progress=lambda fraction: None,
+        rootless=False,
+    )
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("lay", "owner"),
+    [
+        (_lay_directory, 0),
+        (_lay_tarball, 1000),
+        (_lay_tarball_backwards, 1000),
+        (_unpack_archive, 1000),
+        (_unpack_archive_in_a_directory, 1000),
+    ],
+)
+def test_directories_of_the_tree_keep_owner_mode_attributes_and_time(
+    root: Path, overlay: Path, lay: Callable[[Path, Path], None], owner: int
+) -> None:
+    (root / "etc").chmod(0o2751)
+    os.chown(root / "etc", 7, 8)
+    os.chown(root, 3, 4)
+    root.chmod(0o755)
+    os.setxattr(root / "etc", "user.note", b"kept")
+    (overlay / "etc/app").mkdir(parents=True)
+    (overlay / "etc/app/file").write_text("x")
+    os.setxattr(overlay / "etc", "user.note", b"of the overlay")
+    lay(root, overlay)
+
+    def facts(name: str) -> tuple[int, int, int]:
+        status = (root / name).stat()
+        return status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)
+
+    assert facts(".") == (3, 4, 0o755)
+    assert facts("etc") == (7, 8, 0o2751)
+    assert os.getxattr(root / "etc", "user.note") == b"kept"
+    assert facts("etc/app") == (owner, owner, 0o700)
+    assert facts("etc/app/file") == (owner, owner, 0o600)
 
 
 def test_a_link_to_a_directory_is_followed_inside(root: Path, overlay: Path) -> None:

@@ -81,6 +81,11 @@ def add_difference(
 def apply_layer(stream: IO[bytes], root: Path) -> None:
     """Apply a layer to a tree without touching anything outside the tree.
 
+    A directory that the layer lists gets the owner and permissions that it has there, even if the
+    tree has it already: this is how layers record a change of a directory. Parent directories that
+    the layer does not list stay as they are. Content of the description, in contrast, never changes
+    a directory of the tree; see :mod:`kiwinb.prepare.lay_over`.
+
     Args:
         stream: The tar archive of the layer, uncompressed.
         root: The tree.
