@@ -2,7 +2,8 @@
 
 Directories and tar archives are both read as :class:`tarfile.TarInfo` members with their content.
 A symbolic link in the parent directories of a file is followed inside the tree, as the booted
-system would follow it. A symbolic link in the place of a file is replaced.
+system would follow it. A symbolic link in the place of a file is replaced. A symbolic link replaces
+an empty directory, but never one with content.
 
 A directory that the tree has keeps its owner, permissions, extended attributes and time, wherever
 the content comes from. A new directory gets those that it has in the overlay or archive.
@@ -179,19 +180,30 @@ class _Laying:
         if member.islnk():
             linked = resolve_in(self.root, member.linkname, follow_last=False)
             if linked != path:
-                self._make_way(member, path, origin)
+                self._make_way(member, path, origin, link=linked.is_symlink())
                 os.link(linked, path, follow_symlinks=False)
             return
-        self._make_way(member, path, origin)
+        self._make_way(member, path, origin, link=member.issym())
         _make(path, member, content)
         _set_metadata(path, member)
 
-    def _make_way(self, member: tarfile.TarInfo, path: Path, origin: Path) -> None:
-        """Remove what is in the place of a file, unless it is a directory."""
+    def _make_way(self, member: tarfile.TarInfo, path: Path, origin: Path, *, link: bool) -> None:
+        """Remove what is in the place of a file; of directories, only an empty one for a link."""
         if not path.is_dir() or path.is_symlink():
             path.unlink(missing_ok=True)
-        else:
+        elif not link:
             raise _clash(member, origin, "the tree has a directory there")
+        elif content := sorted(path.iterdir()):
+            inside, first = (item.relative_to(self.root) for item in (path, content[0]))
+            raise _clash(
+                member,
+                origin,
+                f"it is a symbolic link to {member.linkname}, but the tree has a directory "
+                f"/{inside} with content there, such as /{first}",
+            )
+        else:
+            path.rmdir()
+            self.made.discard(path)
 
     def _make_directories(self, path: Path) -> None:
         missing = [path]

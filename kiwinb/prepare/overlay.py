@@ -27,7 +27,7 @@ class ImportOverlay:
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     overlays: tuple[Source, ...]
 
@@ -54,7 +54,7 @@ class UnpackArchives:
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     archives: tuple[tuple[Archive, Source], ...]
 

@@ -286,6 +286,60 @@ def test_a_file_where_the_tree_has_a_directory(root: Path, overlay: Path) -> Non
     assert "root" in str(caught.value)
 
 
+def _by_directory(root: Path, overlay: Path) -> None:
+    lay_directory(root, overlay)
+
+
+def _by_archive(root: Path, overlay: Path) -> None:
+    archive = overlay.parent / "root.tar"
+    subprocess.run(["tar", "-cf", archive, "-C", overlay, "."], check=True)
+    lay_archive(root, archive)
+
+
+both_ways = pytest.mark.parametrize("lay", [_by_directory, _by_archive])
+
+
+@both_ways
+@pytest.mark.parametrize("target", ["data", "/data", "nowhere"])
+def test_a_symbolic_link_replaces_an_empty_directory(
+    root: Path, overlay: Path, target: str, lay: Callable[[Path, Path], None]
+) -> None:
+    (root / "data").mkdir()
+    (root / "srv").mkdir()
+    (overlay / "srv").symlink_to(target)
+    lay(root, overlay)
+    assert (root / "srv").readlink() == Path(target)
+
+
+@both_ways
+def test_a_symbolic_link_does_not_replace_a_directory_with_content(
+    root: Path, overlay: Path, lay: Callable[[Path, Path], None]
+) -> None:
+    (root / "usr/share/web").mkdir(parents=True)
+    (root / "usr/share/web/index.html").write_text("kept")
+    (root / "srv").symlink_to("usr/share")
+    (overlay / "srv").mkdir()
+    (overlay / "srv/web").symlink_to("../data")
+    if lay is _by_directory:
+        expected = str(overlay / "srv/web")
+    else:
+        expected = str(overlay.parent / "root.tar")
+    with pytest.raises(DescriptionError) as caught:
+        lay(root, overlay)
+    text = str(caught.value)
+    assert expected in text
+    assert "/srv/web cannot be placed: it is a symbolic link to ../data" in text
+    assert "/usr/share/web with content there, such as /usr/share/web/index.html" in text
+    assert (root / "usr/share/web/index.html").read_text() == "kept"
+
+
+def test_a_directory_of_the_same_archive_makes_way_for_a_link(root: Path, tmp_path: Path) -> None:
+    empty = _member("srv", tarfile.DIRTYPE)
+    first, again = _member("link", tarfile.SYMTYPE, "data"), _member("srv", tarfile.LNKTYPE, "link")
+    lay_archive(root, _archive(tmp_path / "a.tar", empty, first, again))
+    assert (root / "srv").readlink() == Path("data")
+
+
 def test_a_directory_where_the_tree_has_a_file(root: Path, overlay: Path) -> None:
     (root / "srv").write_text("x")
     (overlay / "srv").mkdir()
