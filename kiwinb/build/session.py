@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from pathlib import Path
 
 from lxml import etree
 
@@ -25,6 +26,7 @@ from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.space import build_places, explained_space
 from kiwinb.checkpoints.store import Store, open_store
 from kiwinb.description.document import Document, read
+from kiwinb.description.located import located
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.override import Overrides, apply
 from kiwinb.description.reference import warnings
@@ -280,7 +282,7 @@ def open_session(
         DescriptionError: The description cannot be read or is not valid.
     """
     settings = settings or load_settings()
-    overrides = overrides or Overrides()
+    overrides = located(overrides or Overrides(), Path.cwd())
     document = read(normalised(path), kiwi_file=kiwi_file)
     selected = select(document, profiles=profiles, type=type, arch=arch)
     return BuildSession(document, overrides, apply(selected, overrides), settings, observer)

@@ -150,9 +150,9 @@ def app(
             raise click.BadParameter(f"{item!r} is not NAME=VALUE", param_hint="--setenv")
         os.environ[name] = value
     if config is not None:
-        os.environ["KIWINB_CONFIG"] = str(config)
+        os.environ["KIWINB_CONFIG"] = str(config.absolute())
     if temp_dir is not None:
-        os.environ["TMPDIR"] = str(temp_dir)
+        os.environ["TMPDIR"] = str(temp_dir.absolute())
     terminal = color_output or None
     console = Console(stderr=True, force_terminal=terminal)
     level = logging.DEBUG if debug else loglevel
@@ -162,7 +162,7 @@ def app(
         type=image_type,
         kiwi_file=kiwi_file,
         arch=target_arch,
-        cache=shared_cache_dir,
+        cache=shared_cache_dir and shared_cache_dir.absolute(),
         verbose=debug,
         json=json,
         console=console,

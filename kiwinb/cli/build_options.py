@@ -82,7 +82,7 @@ _OVERRIDES = (
         "--set-type-attr",
         multiple=True,
         metavar="NAME=VALUE",
-        help="Set an attribute of the <type>.",
+        help="Set an attribute of the <type>; a path in VALUE starts at the description directory.",
     ),
     click.option(
         "--signing-key", multiple=True, metavar="FILE", help="Trust this repository signing key."

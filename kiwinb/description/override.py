@@ -33,6 +33,9 @@ REPOSITORY_FORMAT = (
 class Overrides:
     """Changes to a description, as the options of the command line make them.
 
+    Relative paths start at the working directory. Only those in ``set_type_attr`` start at the
+    description directory, as in the description itself.
+
     Attributes:
         set_repo: Replaces the first repository; see ``REPOSITORY_FORMAT``.
         set_repo_credentials: ``user:password`` for that repository.
@@ -139,6 +142,11 @@ def _repositories(given: tuple[Repository, ...], overrides: Overrides) -> tuple[
     )
 
 
+def split_repository(text: str) -> list[str]:
+    """The fields of an option in ``REPOSITORY_FORMAT``; commas between braces do not separate."""
+    return re.split(r",(?![^{]*\})", text)
+
+
 def parse_repository(text: str, option: str) -> dict[str, Any]:
     """The fields of a :class:`Repository` that an option in ``REPOSITORY_FORMAT`` sets.
 
@@ -151,8 +159,7 @@ def parse_repository(text: str, option: str) -> dict[str, Any]:
             f"{option} {text}: {problem}", remedy=f"The format is {REPOSITORY_FORMAT}."
         )
 
-    # a comma separates fields unless it is in the braces of the signing keys
-    parts = re.split(r",(?![^{]*\})", text)
+    parts = split_repository(text)
     if len(parts) > len(_REPOSITORY_FIELDS):
         raise wrong(f"it has {len(parts)} fields, {len(_REPOSITORY_FIELDS)} at most are known")
     values: dict[str, Any] = {}

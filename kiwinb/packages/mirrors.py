@@ -212,7 +212,8 @@ def _read_key(key: str, alias: str, description_dir: Path) -> Source:
     except OSError as error:
         raise RepositoryError(
             f"the signing key {key} of the repository {alias} cannot be read: {error.strerror}",
-            remedy="A relative name is looked up in the description directory.",
+            remedy="A relative name starts at the description directory, and in an option at the "
+            "working directory.",
         ) from None
 
 
