@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from difflib import get_close_matches
 
 from kiwinb.checks import (
     about,
@@ -30,6 +29,7 @@ from kiwinb.description.model import ImageDescription
 from kiwinb.description.select import effective, select
 from kiwinb.errors import DescriptionError, KiwinbError
 from kiwinb.settings import Settings
+from kiwinb.spelling import near_names
 
 __all__ = [
     "CHECKS",
@@ -147,7 +147,7 @@ def check(
     """
     for name in settings.disabled_checks:
         if name not in CHECKS:
-            near = get_close_matches(name, list(CHECKS), n=1)
+            near = near_names(name, list(CHECKS))
             raise KiwinbError(
                 f"the settings disable the check {name}, which does not exist",
                 remedy=f"Did you mean {near[0]}?" if near else f"There are: {', '.join(CHECKS)}.",

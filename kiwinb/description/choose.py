@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from lxml import etree
 
 from kiwinb.description.document import location
 from kiwinb.description.values import arch_matches, boolean, items_for, names_of, split_names
 from kiwinb.errors import DescriptionError
+from kiwinb.spelling import near_names
 
 Element = etree._Element
 
@@ -159,7 +159,7 @@ def _types_elsewhere(image: Element, here: Iterable[str]) -> str:
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), n=1)
+    near = near_names(name, list(known))
     return f"Did you mean {near[0]!r}? " if near else ""
 
 

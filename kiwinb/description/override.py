@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from kiwinb.description.model import (
 from kiwinb.description.schema.rules import element_rules, image_has, normal
 from kiwinb.description.values import convert_attribute
 from kiwinb.errors import DescriptionError
+from kiwinb.spelling import near_names
 
 REPOSITORY_FORMAT = (
     "source,type,alias,priority,imageinclude,package_gpgcheck,{signing_keys},components,"
@@ -303,7 +303,7 @@ def _check_container(build_type: BuildType, option: str) -> None:
 def _set_attribute(build_type: BuildType, name: str, value: str) -> BuildType:
     known = element_rules()["type"].attributes
     if name not in known:
-        near = get_close_matches(name, list(known), n=1)
+        near = near_names(name, list(known))
         raise DescriptionError(
             f"--set-type-attr {name}: <type> has no such attribute",
             remedy=f"Did you mean {near[0]}?"

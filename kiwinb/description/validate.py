@@ -8,7 +8,6 @@ with each optional attribute or interleaved child, and does not end for a full `
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -25,6 +24,7 @@ from kiwinb.description.schema.rules import (
 )
 from kiwinb.description.xml import BASE, children, elements, location, tag
 from kiwinb.errors import DescriptionError, DescriptionErrors
+from kiwinb.spelling import near_names
 from kiwinb.steps.registry import added_names
 
 MOST_ERRORS = 500
@@ -222,9 +222,7 @@ def _allowed(datatype: Datatype) -> str:
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most similar to this one, if any is similar."""
-    by_folded = {other.lower(): other for other in known}
-    near = difflib.get_close_matches(name.lower(), by_folded, n=1, cutoff=0.65)
-    return by_folded[near[0]] if near else None
+    return next(iter(near_names(name, known, cutoff=0.65)), None)
 
 
 def _did_you_mean(value: str, known: Iterable[str]) -> str:

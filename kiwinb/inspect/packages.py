@@ -7,7 +7,6 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal
 
 import pandas as pd
@@ -17,6 +16,7 @@ from kiwinb.errors import InspectError
 from kiwinb.inspect.tree import Tree
 from kiwinb.packages.databases import find_database
 from kiwinb.packages.databases.database import Alternatives, Package, PackageDatabase, Requirement
+from kiwinb.spelling import near_names
 
 COLUMNS = (
     "name",
@@ -152,7 +152,7 @@ def chain(
     found = database.packages(tree) if database else ()
     labels = [item.label for item in found if name in (item.label, item.name)]
     if not labels or database is None:
-        near = get_close_matches(name, [item.name for item in found], n=1)
+        near = near_names(name, [item.name for item in found])
         raise InspectError(
             f"{tree.name}: the package {name} is not installed",
             remedy=f"Did you mean {near[0]}?" if near else None,

@@ -18,6 +18,7 @@ from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import HostMirror, ResolvedRepository
 from kiwinb.sandbox.command import run
 from kiwinb.settings import Settings, settings_file
+from kiwinb.spelling import near_names
 from kiwinb.steps.keys import Source
 
 KEYRINGS = Path("/usr/share/keyrings")
@@ -138,9 +139,12 @@ def _mirror(rest: str, settings: Settings, sources: Sequence[HostMirror]) -> _Pl
     own = [source for source in sources if alias in source.aliases]
     urls = settings.mirrors.get(alias) or tuple(dict.fromkeys(source.url for source in own))
     if not urls:
+        aliases = (*settings.mirrors, *(name for source in sources for name in source.aliases))
+        near = near_names(alias, aliases)
         raise RepositoryError(
             f"no mirror is known for mirror:{alias}",
-            remedy=f"Neither the settings nor the host's package managers name one. Set it in "
+            remedy=(f"Did you mean mirror:{near[0]}? " if near else "")
+            + f"Neither the settings nor the host's package managers name one. Set it in "
             f'{settings_file()}:\n\n    [mirrors]\n    {alias} = "http://…/{alias}"\n',
         )
     signed_by = next((source.signed_by for source in own if source.signed_by), "")

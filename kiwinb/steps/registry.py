@@ -10,11 +10,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
 from kiwinb.errors import KiwinbError
+from kiwinb.spelling import near_names
 from kiwinb.steps.keys import NOT_IN_KEY
 
 
@@ -138,7 +138,7 @@ class Registry(Mapping[str, P]):
         """
         if name is not None and name in self:
             return self[name]
-        near = get_close_matches(name or "", list(self), n=1)
+        near = near_names(name or "", list(self))
         raise self._error(
             f"kiwinb has no {self.sort} {name}" if name else f"no {self.sort} is named",
             remedy=f"Did you mean {near[0]}?" if near else f"There are: {', '.join(sorted(self))}.",

@@ -127,6 +127,23 @@ def test_unknown_mirror_says_how_to_set_it(find: Find) -> None:
     assert 'kali = "http' in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("alias", "near"),
+    [("debain", "debian"), ("own-mirrro/pool", "own-mirror"), ("ubunt", "ubuntu")],
+)
+def test_unknown_mirror_suggests_those_of_settings_and_host(
+    find: Find, alias: str, near: str
+) -> None:
+    with pytest.raises(RepositoryError, match=f"Did you mean mirror:{near}\\?"):
+        find(f"mirror:{alias}", mirrors={"own-mirror": ("http://x/own",)})
+
+
+def test_a_mirror_that_resembles_none_gets_no_suggestion(find: Find) -> None:
+    with pytest.raises(RepositoryError) as caught:
+        find("mirror:zypper")
+    assert "Did you mean" not in str(caught.value)
+
+
 def test_no_key_is_an_error_unless_unchecked(find: Find) -> None:
     with pytest.raises(RepositoryError, match="no known key"):
         find("http://x.example.org/else", distribution="x")

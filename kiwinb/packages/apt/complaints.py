@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 from kiwinb.errors import KiwinbError, PackageError, RepositoryError
+from kiwinb.spelling import near_names
 
 _MISSING = re.compile(
     r"E: (?:Unable to locate package (\S+)|Package '([^']+)' has no installation candidate"
@@ -61,7 +61,7 @@ def missing_packages(names: Sequence[str], known: Sequence[str]) -> PackageError
     """Make the error for names that no repository has, with the most similar known names."""
     lines = []
     for name in names:
-        near = get_close_matches(name.partition("=")[0], known, n=3, cutoff=0.75)
+        near = near_names(name.partition("=")[0], known, count=3, cutoff=0.75)
         lines.append(f"  {name}" + (f" (near: {', '.join(near)})" if near else ""))
     return PackageError(
         "the repositories have no installable package of these names:\n" + "\n".join(lines),
