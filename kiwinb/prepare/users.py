@@ -10,6 +10,7 @@ from typing import ClassVar
 from kiwinb.description.model import User
 from kiwinb.distributions import package_remedy
 from kiwinb.errors import ImageError
+from kiwinb.prepare.homes import give_homes
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.command import run
 from kiwinb.sandbox.paths import resolve_in
@@ -22,6 +23,9 @@ _BACKUPS = ("passwd-", "group-", "shadow-", "gshadow-", "subuid-", "subgid-")
 class SetupUsers:
     """Create users and groups, or change existing users, with the tree's own tools.
 
+    The home directory of each user that this creates becomes the user's, with everything in it that
+    overlays and archives brought; see :mod:`kiwinb.prepare.homes`.
+
     Attributes:
         image: Name of the image, from which the salts of plain-text passwords are derived.
         users: The users.
@@ -29,7 +33,7 @@ class SetupUsers:
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     image: str
     users: tuple[User, ...]
@@ -47,10 +51,13 @@ class SetupUsers:
                 "the root tree has no useradd, so users cannot be set up",
                 remedy=package_remedy(context.root, lambda packages: packages.users),
             )
+        before = _names(resolve_in(context.root, "/etc/passwd"))
         with Chroot(context.root, log=context.log) as chroot:
             for user in self.users:
                 groups = [_group(chroot, context.root, group) for group in user.groups]
                 self._user(chroot, context.root, user, groups)
+        created = {user.name for user in self.users} - before
+        give_homes(context.root, created, context.log)
         for name in _BACKUPS:
             resolve_in(context.root, f"/etc/{name}", follow_last=False).unlink(missing_ok=True)
 
