@@ -32,7 +32,7 @@ FILE = click.Path(path_type=Path)
     nargs=2,
     multiple=True,
     metavar="NAME VALUE",
-    help="Set a parameter; kiwinb parses VALUE according to its type.",
+    help="Set a parameter; its type decides how kiwinb reads VALUE.",
 )
 @click.option(
     "-f",
@@ -40,10 +40,10 @@ FILE = click.Path(path_type=Path)
     "files",
     type=FILE,
     multiple=True,
-    help="Read parameters from this YAML file.",
+    help="Read parameters from this YAML 1.2 file.",
 )
 @click.option(
-    "-y", "--parameters-yaml", "texts", multiple=True, help="Set parameters, written in YAML."
+    "-y", "--parameters-yaml", "texts", multiple=True, help="Set parameters, written in YAML 1.2."
 )
 @click.option("--help-notebook", is_flag=True, help="Show the parameters of RECIPE and exit.")
 @click.option(

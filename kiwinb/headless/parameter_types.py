@@ -1,4 +1,4 @@
-"""Types of parameters: evaluate annotations, and check and convert values."""
+"""Types of parameters: evaluate annotations, and make values of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import ast
 import datetime
 import types
 import typing
-from collections.abc import Iterator
+import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from kiwinb.headless.yaml12 import Scalar, load
 
 _TYPES: dict[str, Any] = {
     "Any": Any,
@@ -44,6 +47,7 @@ _TYPES: dict[str, Any] = {
 }
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
+_BRACKETS = ("(", "[", "{")
 
 
 def type_named(text: str) -> Any:
@@ -92,24 +96,60 @@ def type_of_default(node: ast.expr) -> Any:
     return Any if value is None else type(value)
 
 
-def readings(type_: Any, text: str) -> Iterator[Any]:
-    """Yield possible values of a text from the command line, the most likely first."""
+class Misfit(ValueError):
+    """A value does not have the type of its parameter."""
+
+
+def from_text(text: str, type_: Any) -> Any:
+    """Read a text from the command line as a value of a type.
+
+    Text for ``str`` and ``Path`` is taken as it is. For other types, it is YAML 1.2 or, failing
+    that, a Python literal. If nothing is known of the type, only numbers, truth values, ``null``
+    and what is in brackets or quotes is read; other text is taken as it is.
+
+    Raises:
+        Misfit: The text is not of the type.
+    """
     allowed = _alternatives(type_)
-    if str in allowed and not set(allowed) - {str, type(None)}:
-        if type(None) in allowed and text == "None":
-            yield None
-        yield text
-        return
-    if bool in allowed and text.lower() in (*_TRUE, *_FALSE):
-        yield text.lower() in _TRUE
-    if type_ is Any and text.lower() in ("true", "false"):
-        yield text.lower() == "true"
-    with suppress(ValueError, SyntaxError):
-        yield ast.literal_eval(text)
-    if type_ is not Any:
-        with suppress(yaml.YAMLError):
-            yield plain(yaml.safe_load(text))
-    yield text
+    if set(allowed) <= {str, Path, type(None)} and set(allowed) != {type(None)}:
+        return None if type(None) in allowed and text in ("None", "null") else fit(text, type_)
+    with suppress(Misfit, yaml.YAMLError):
+        return fit(_written(text, type_), type_)
+    if type_ is not Any or text.lstrip().startswith(_BRACKETS):
+        with suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            return fit(_literal(text), type_)
+    return fit(Scalar(text, text), type_)
+
+
+def _written(text: str, type_: Any) -> Any:
+    """Read YAML from the command line, unless it is a sentence in which YAML sees more."""
+    whole = Scalar(text, text)
+    data = load(text)
+    if isinstance(data, Scalar):
+        if data.text == "None":  # as papermill and Python write it
+            return Scalar(data.text, None)
+        is_word = data.text != text.strip() or isinstance(data.value, str)
+        return whole if is_word or (type_ is Any and not text.strip()) else data
+    if isinstance(data, str):
+        return data if text.rstrip().endswith(("'", '"')) else whole
+    if type_ is Any and not text.lstrip().startswith(_BRACKETS):
+        return whole
+    return _with_none(data)
+
+
+def _with_none(data: Any) -> Any:
+    """Let ``None`` within lists and mappings mean what it means in Python."""
+    if isinstance(data, dict):
+        return {key: _with_none(item) for key, item in data.items()}
+    if isinstance(data, list):
+        return [_with_none(item) for item in data]
+    return Scalar(data.text, None) if data == Scalar("None", "None") else data
+
+
+def _literal(text: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd escapes in strings
+        return ast.literal_eval(text)
 
 
 def _alternatives(type_: Any) -> tuple[Any, ...]:
@@ -118,54 +158,109 @@ def _alternatives(type_: Any) -> tuple[Any, ...]:
     return (type_,)
 
 
-def is_of(value: Any, type_: Any) -> bool:
-    """Tell whether a value has a type; lists count as tuples and sets, which YAML does not have."""
+def fit(data: Any, type_: Any) -> Any:
+    """Make a value of a type from data.
+
+    Args:
+        data: Values of Python or TOML, or what :func:`~kiwinb.headless.yaml12.load` returns. The
+            type decides what a plain scalar means: ``010`` is the text ``010`` for ``str``.
+        type_: The type.
+
+    Returns:
+        The value; integers become ``float`` if the type demands it, lists ``tuple`` or ``set``, and
+        texts ``Path``.
+
+    Raises:
+        Misfit: The data does not have the type.
+    """
+    for exact in (True, False):
+        with suppress(Misfit):
+            return _fit(data, type_, exact)
+    raise Misfit
+
+
+def _fit(data: Any, type_: Any, exact: bool) -> Any:
+    """Make a value of a type from data, without any conversion if it has to be exact."""
     if type_ is Any:
-        return True
-    origin, arguments = typing.get_origin(type_), typing.get_args(type_)
-    if origin in (typing.Union, types.UnionType):
-        return any(is_of(value, item) for item in arguments)
-    if origin is typing.Literal:
-        return any(value == item and type(value) is type(item) for item in arguments)
-    kind = origin or type_
-    if kind is Path:
-        return isinstance(value, str | Path)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind in (tuple, set):  # YAML and TOML have only lists
-        kind = (kind, list)
-    if not isinstance(value, kind):
-        return False
-    if isinstance(value, dict) and len(arguments) == 2:
-        return all(
-            is_of(key, arguments[0]) and is_of(item, arguments[1]) for key, item in value.items()
-        )
-    if isinstance(value, list | tuple | set) and arguments:
-        if origin is tuple and arguments[-1] is not ...:
-            return len(value) == len(arguments) and all(map(is_of, value, arguments))
-        return all(is_of(item, arguments[0]) for item in value)
-    return True
+        return plain(data)
+    alternatives = _alternatives(type_)
+    if len(alternatives) > 1:
+        for is_exact in (True,) if exact else (True, False):
+            for item in alternatives:
+                with suppress(Misfit):
+                    return _fit(data, item, is_exact)
+        raise Misfit
+    kind = typing.get_origin(type_) or type_
+    arguments = typing.get_args(type_)
+    if kind is typing.Literal:
+        return _one_of(data, arguments, exact)
+    if kind is dict:
+        return _fit_mapping(data, arguments, exact)
+    if kind in (list, tuple, set):
+        return _fit_sequence(data, kind, arguments, exact)
+    return _fit_scalar(data, kind, exact)
 
 
-def as_type(value: Any, type_: Any) -> Any:
-    """Convert a value to the type that the notebook expects, such as a list to a tuple."""
-    for item in _alternatives(type_):
-        kind = typing.get_origin(item) or item
-        if kind is float and isinstance(value, int) and int not in _alternatives(type_):
+def _one_of(data: Any, values: Sequence[Any], exact: bool) -> Any:
+    found = [plain(data)]
+    if isinstance(data, Scalar) and not exact:
+        found.append(data.text)
+    for candidate in found:
+        for value in values:
+            if candidate == value and type(candidate) is type(value):
+                return value
+    raise Misfit
+
+
+def _fit_mapping(data: Any, arguments: Sequence[Any], exact: bool) -> dict[Any, Any]:
+    if not isinstance(data, dict):
+        raise Misfit
+    key, value = arguments if len(arguments) == 2 else (Any, Any)
+    return {_fit(name, key, exact): _fit(item, value, exact) for name, item in data.items()}
+
+
+def _fit_sequence(data: Any, kind: Any, arguments: Sequence[Any], exact: bool) -> Any:
+    # YAML, JSON and TOML have only lists
+    if not isinstance(data, kind) and not (isinstance(data, list) and not exact):
+        raise Misfit
+    if kind is tuple and arguments and arguments[-1] is not ...:
+        if len(data) != len(arguments):
+            raise Misfit
+        wanted: Sequence[Any] = arguments
+    else:
+        wanted = [arguments[0] if arguments else Any] * len(data)
+    items = [_fit(item, type_, exact) for item, type_ in zip(data, wanted, strict=True)]
+    try:
+        return kind(items)
+    except TypeError:  # a list in a set
+        raise Misfit from None
+
+
+def _fit_scalar(data: Any, kind: Any, exact: bool) -> Any:
+    value = plain(data)
+    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    if exact:
+        raise Misfit
+    if kind is float and type(value) is int:
+        with suppress(OverflowError):
             return float(value)
-        if kind in (tuple, set) and isinstance(value, list):
-            return kind(value)
-        if kind is Path and isinstance(value, str) and str not in _alternatives(type_):
-            return Path(value)
-    return value
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if isinstance(data, Scalar):
+        if kind is bool and data.text.lower() in (*_TRUE, *_FALSE):
+            return data.text.lower() in _TRUE
+        if kind in (str, Path) and (value is not None or data.text == "None"):
+            return kind(data.text)
+    raise Misfit
 
 
-def plain(value: Any) -> Any:
-    """Replace dates in data from YAML by text in ISO 8601 form."""
-    if isinstance(value, dict):
-        return {plain(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return value.isoformat() if isinstance(value, datetime.date) else value
+def plain(data: Any) -> Any:
+    """Return data with the values of scalars, and with dates as text in ISO 8601 form."""
+    if isinstance(data, Scalar):
+        return data.value
+    if isinstance(data, dict):
+        return {plain(key): plain(item) for key, item in data.items()}
+    if isinstance(data, list):
+        return [plain(item) for item in data]
+    return data.isoformat() if isinstance(data, datetime.date | datetime.time) else data

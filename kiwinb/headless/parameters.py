@@ -15,6 +15,7 @@ https://papermill.readthedocs.io/en/latest/usage-parameterize.html.
 from __future__ import annotations
 
 import ast
+import codecs
 import io
 import math
 import re
@@ -29,17 +30,19 @@ import yaml
 
 from kiwinb.errors import NotebookError
 from kiwinb.headless.parameter_types import (
-    as_type,
-    is_of,
+    Misfit,
+    fit,
+    from_text,
     plain,
-    readings,
     type_named,
     type_of,
     type_of_default,
 )
+from kiwinb.headless.yaml12 import Scalar, load
 
 PARAMETERS = "parameters"
 INJECTED = "injected-parameters"
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -117,13 +120,20 @@ def resolve(
 
 
 def read_parameter_file(file: Path) -> dict[str, Any]:
-    """Read values from a YAML file with one mapping.
+    """Read values from a file in YAML 1.2, and so also in JSON, with one mapping.
+
+    Args:
+        file: The file, in UTF-8 or, with a byte order mark, UTF-16.
+
+    Returns:
+        Data for :func:`resolve`, by name.
 
     Raises:
         NotebookError: The file cannot be read, or is not a mapping of names to values.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        data = file.read_bytes()
+        text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise NotebookError(
             f"the parameters in {file} cannot be read: {error}", remedy="Name a YAML file."
@@ -132,31 +142,34 @@ def read_parameter_file(file: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
-    """Read values from YAML text with one mapping.
+    """Read values from YAML 1.2 text with one mapping.
 
     Args:
         text: The text.
         where: Where it comes from, for messages.
 
+    Returns:
+        Data for :func:`resolve`, by name.
+
     Raises:
         NotebookError: The text is not a mapping of names to values.
     """
     try:
-        data = yaml.safe_load(text)
+        data = load(text)
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise NotebookError(
             f"the parameters in {where} are not valid YAML: {reason}",
             remedy="Write them as NAME: VALUE.",
         ) from None
-    if data is None:
+    if isinstance(data, Scalar) and data.value is None:
         return {}
-    if not isinstance(data, dict) or not all(isinstance(name, str) for name in data):
+    if not isinstance(data, dict) or not all(isinstance(plain(name), str) for name in data):
         raise NotebookError(
             f"the parameters in {where} are not a mapping of names to values",
             remedy="Write them as NAME: VALUE, one on each line.",
         )
-    return {name: plain(value) for name, value in data.items()}
+    return {plain(name): value for name, value in data.items()}
 
 
 def inject(notebook: nbformat.NotebookNode, values: Mapping[str, Any]) -> None:
@@ -230,23 +243,32 @@ def _split_comment(comment: str) -> tuple[str, str]:
 
 
 def _value(parameter: Parameter, given: Any, recipe: Path) -> Any:
-    value = given.text if isinstance(given, Given) else given
-    if isinstance(given, Given):
-        for candidate in readings(parameter.type, given.text):
-            if is_of(candidate, parameter.type):
-                return as_type(candidate, parameter.type)
-    elif is_of(value, parameter.type):
-        return as_type(value, parameter.type)
+    try:
+        if isinstance(given, Given):
+            return from_text(given.text, parameter.type)
+        return fit(given, parameter.type)
+    except Misfit:
+        written = given.text if isinstance(given, Given | Scalar) else plain(given)
+    wanted = f"the parameter {parameter.name} has to be {parameter.type_name}"
     raise NotebookError(
-        f"{recipe}: the parameter {parameter.name} has to be {parameter.type_name}, not {value!r}",
+        f"{recipe}: {wanted}, not {written!r}",
         remedy=f"Its default is {parameter.default}.",
     )
 
 
 def literal(value: Any) -> str:
-    """Return Python source for a value."""
+    """Return Python source for a value; the same for equal values."""
     if isinstance(value, Path):
         return f"__import__('pathlib').Path({str(value)!r})"
     if isinstance(value, float) and not math.isfinite(value):
         return f"float({str(value)!r})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, set) and value:
+        return f"{{{', '.join(sorted(map(literal, value)))}}}"
+    if isinstance(value, dict):
+        pairs = (f"{literal(key)}: {literal(item)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
     return repr(value)
