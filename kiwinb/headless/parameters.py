@@ -72,7 +72,9 @@ class Given:
 
 
 def recipe_parameters(notebook: nbformat.NotebookNode, recipe: Path) -> tuple[Parameter, ...]:
-    """Return the parameters of a notebook, in order; none if no cell is tagged ``parameters``.
+    """Return the parameters of a notebook, in order.
+
+    There are none if no code cell is tagged ``parameters``; the tag means nothing on other cells.
 
     Raises:
         NotebookError: The cell is not plain Python.
@@ -108,7 +110,7 @@ def resolve(
     if given and not known:
         raise NotebookError(
             f"{recipe}: it takes no parameters",
-            remedy=f"Tag the cell that assigns the defaults with '{PARAMETERS}'.",
+            remedy=f"Tag the code cell that assigns the defaults with '{PARAMETERS}'.",
         )
     unknown = [name for name in given if name not in known]
     if unknown:
@@ -187,9 +189,9 @@ def inject(notebook: nbformat.NotebookNode, values: Mapping[str, Any]) -> None:
 
 
 def find_tagged(notebook: nbformat.NotebookNode, tag: str) -> int | None:
-    """Return the index of the first cell with a tag; ``None`` if there is none."""
+    """Return the index of the first code cell with a tag; ``None`` if there is none."""
     for index, cell in enumerate(notebook.cells):
-        if tag in cell.metadata.get("tags", []):
+        if cell.cell_type == "code" and tag in cell.metadata.get("tags", []):
             return index
     return None
 

@@ -127,6 +127,33 @@ def test_a_cell_that_is_not_plain_python_is_told() -> None:
         recipe_parameters(_notebook("%matplotlib inline"), RECIPE)
 
 
+@pytest.mark.parametrize("kind", ["markdown", "raw"])
+@pytest.mark.parametrize("text", ["# Parameters of *this* recipe", "size = 1", "Parameters"])
+def test_the_tag_means_nothing_on_a_cell_without_code(kind: str, text: str) -> None:
+    def make(text: str, metadata: dict[str, Any]) -> nbformat.NotebookNode:
+        cell: nbformat.NotebookNode = nbformat.v4.new_markdown_cell(text, metadata=metadata)
+        cell.cell_type = kind
+        return cell
+
+    notebook = _notebook("size: int = 4")
+    notebook.cells.insert(0, make(text, metadata={"tags": ["parameters"]}))
+    notebook.cells.insert(2, make(text, metadata={"tags": [INJECTED]}))
+    [parameter] = recipe_parameters(notebook, RECIPE)
+    assert (parameter.name, parameter.default) == ("size", "4")
+    inject(notebook, {"size": 8})
+    assert [(cell.cell_type, cell.source) for cell in notebook.cells] == [
+        (kind, text),
+        ("code", "size: int = 4"),
+        ("code", "# Parameters\nsize = 8"),
+        (kind, text),
+        ("code", "size * 2"),
+    ]
+    del notebook.cells[1]
+    assert recipe_parameters(notebook, RECIPE) == ()
+    with pytest.raises(NotebookError, match="Tag the code cell"):
+        resolve((), {"size": 8}, RECIPE)
+
+
 def test_injected_values_run_and_replace_older_ones() -> None:
     notebook = _notebook()
     inject(notebook, {"size": 1})
