@@ -21,6 +21,7 @@ RECORD = "kiwinb"
 """Key in the metadata of the output notebook that holds the record of the run."""
 FAILURE = "kiwinb-failure"
 """Tag of the cell that describes a failure."""
+_MARKERS = (FAILURE, "papermill-error-cell-tag")
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,32 @@ def read_former(output: Path) -> FormerRun | None:
             f"{output} is not the output of a run, so nothing can be resumed",
             remedy="Run without --resume.",
         ) from None
+    return FormerRun(run, remove_markers(notebook))
+
+
+def remove_markers(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Remove from a notebook what an earlier run of kiwinb or papermill says about itself.
+
+    These are the Markdown cells that describe a failure, the record of the run, and the times of
+    cells. Outputs stay.
+
+    Returns:
+        The same notebook.
+    """
     notebook.cells = [
-        cell for cell in notebook.cells if FAILURE not in cell.metadata.get("tags", [])
+        cell
+        for cell in notebook.cells
+        if cell.cell_type != "markdown" or not _has_marker(cell.metadata)
     ]
-    return FormerRun(run, notebook)
+    for metadata in (notebook.metadata, *(cell.metadata for cell in notebook.cells)):
+        for key in (RECORD, "papermill", "execution"):
+            metadata.pop(key, None)
+    return notebook
+
+
+def _has_marker(metadata: Mapping[str, object]) -> bool:
+    tags = metadata.get("tags", [])
+    return isinstance(tags, list) and any(tag in tags for tag in _MARKERS)
 
 
 def check_unchanged(

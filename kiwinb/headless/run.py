@@ -32,7 +32,14 @@ from kiwinb.headless.result import (
     source_digest,
     to_record,
 )
-from kiwinb.headless.resume import FAILURE, RECORD, FormerRun, check_unchanged, read_former
+from kiwinb.headless.resume import (
+    FAILURE,
+    RECORD,
+    FormerRun,
+    check_unchanged,
+    read_former,
+    remove_markers,
+)
 from kiwinb.paths import normalised
 
 _SKIP = "skip-execution"
@@ -70,7 +77,7 @@ def run_notebook(
     came.
 
     Args:
-        recipe: The notebook; the kernel runs in its directory.
+        recipe: The notebook, also the output of a former run; the kernel runs in its directory.
         output: The file for the executed notebook; by default, ``out/<name>.ipynb`` in the working
             directory.
         parameters: Values that replace those in the cell tagged ``parameters``. Text to be read
@@ -91,7 +98,7 @@ def run_notebook(
             started, or it cannot be resumed.
     """
     recipe = normalised(recipe)
-    notebook = read_notebook(recipe)
+    notebook = remove_markers(read_notebook(recipe))
     values = resolve(recipe_parameters(notebook, recipe), parameters or {}, recipe)
     inject(notebook, values)
     target = normalised(output or Path("out") / recipe.name)

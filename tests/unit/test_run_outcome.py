@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 from recipes import EXPECT, loaded, write_recipe
@@ -138,3 +139,49 @@ def test_artefacts_of_one_name_are_told_apart(tmp_path: Path) -> None:
     write_outcome(done, OutcomeFiles(artefacts=tmp_path / "artefacts"))
     assert (tmp_path / "artefacts/x").read_text() == "a"
     assert (tmp_path / "artefacts/cell-1-x").read_text() == "b"
+
+
+PAPERMILL = (
+    '<span style="color:red">An Exception was encountered at '
+    "'<a href=\"#papermill-error-cell\">In [2]</a>'.</span>"
+)
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_mended_output_bears_no_marker_of_the_run_that_failed(
+    tmp_path: Path, is_resumed: bool
+) -> None:
+    recipe = write_recipe(tmp_path / "r.ipynb", "size = 1", "# Check", "assert size == 3", "size")
+    failed = run_notebook(recipe, output=tmp_path / "failed.ipynb", parameters={"size": 2})
+    assert not failed.passed
+    mended = nbformat.read(tmp_path / "failed.ipynb", as_version=4)
+    assert any("The run ended at this cell" in cell.source for cell in mended.cells)
+    code = next(cell for cell in mended.cells if cell.source.startswith("assert"))
+    code.source = "assert size == 2"
+    code.metadata["papermill"] = {"status": "failed"}
+    mended.metadata["papermill"] = {"exception": True}
+    tags = {"tags": ["papermill-error-cell-tag"]}
+    mended.cells.insert(0, nbformat.v4.new_markdown_cell(PAPERMILL, metadata=tags))
+    mended.cells.append(nbformat.v4.new_code_cell("size", metadata={"tags": ["kiwinb-failure"]}))
+    mended.cells.append(nbformat.v4.new_code_cell("1/0", metadata={"tags": ["skip-execution"]}))
+    mended.cells[-1].metadata["execution"] = {"shell.execute_reply": "2020-01-01T00:00:00Z"}
+    nbformat.write(mended, tmp_path / "mended.ipynb")
+    output = tmp_path / "out.ipynb"
+    for _ in range(1 + is_resumed):  # the second goes on from the output of the first
+        done = run_notebook(tmp_path / "mended.ipynb", output=output, resume=is_resumed)
+    write_outcome(done, OutcomeFiles(report=tmp_path / "report.html"))
+    assert done.passed
+    assert [cell.title for cell in done.cells] == [
+        "size = 1",
+        "Parameters",
+        "Check",
+        "size",
+        "size",
+    ]
+    cells = nbformat.read(output, as_version=4).cells
+    assert [cell.cell_type for cell in cells] == ["code"] * 2 + ["markdown"] + ["code"] * 4
+    assert "execution" not in cells[-1].metadata
+    for file in (output, tmp_path / "report.html"):
+        text = file.read_text()
+        for marker in ("The run ended", "papermill", "AssertionError"):
+            assert marker not in text, (file, marker)
