@@ -67,7 +67,7 @@ def matrix(
     from kiwinb.headless.run import Limits
     from kiwinb.matrix.pool import open_pool
     from kiwinb.matrix.run import MatrixOptions, run_matrix
-    from kiwinb.matrix.summary import HTML, JSON, write_summary
+    from kiwinb.matrix.summary import HTML, JSON, NOTEBOOK, write_summary
 
     directory = output or Path("out") / file.stem
     count = len(read.cells)
@@ -90,7 +90,7 @@ def matrix(
     if options.json:
         click.echo((directory / JSON).read_text(), nl=False)
     else:
-        click.echo(directory / HTML)
+        click.echo(directory / (HTML if (directory / HTML).exists() else NOTEBOOK))
     _check_passed(outcomes)
 
 

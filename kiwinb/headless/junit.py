@@ -26,7 +26,7 @@ def write_junit(file: Path, runs: Iterable[tuple[str, NotebookRun]]) -> None:
         runs: Name of each suite, and its run.
     """
     root = ET.Element("testsuites", name="kiwinb")
-    suites = [_suite(name, run) for name, run in runs]
+    suites = [_suite(_legal(name), run) for name, run in runs]
     root.extend(suites)
     for count in ("tests", "failures", "errors", "skipped"):
         root.set(count, str(sum(int(suite.get(count, "0")) for suite in suites)))
@@ -46,7 +46,7 @@ def _suite(name: str, run: NotebookRun) -> ET.Element:
     suite = ET.Element(
         "testsuite",
         name=name,
-        file=os.fspath(run.recipe),
+        file=_legal(os.fspath(run.recipe)),
         timestamp=run.started.partition("+")[0],
         time=f"{run.seconds:.3f}",
         tests=str(len(cases)),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from kiwinb.headless.junit import write_junit
 from kiwinb.headless.result import NotebookRun
 from kiwinb.paths import normalised
 from kiwinb.results.artefacts import Artefact, Collected, collect, with_results
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,9 @@ class OutcomeFiles:
 
 
 def write_outcome(run: NotebookRun, files: OutcomeFiles) -> tuple[Collected, ...]:
-    """Write the files of a run.
+    """Write the files of a run: JUnit XML first, then artefacts, and the report last.
+
+    Whatever goes wrong in a report costs only the report, and ends in a warning.
 
     Returns:
         The files in the directory of artefacts.
@@ -39,8 +45,8 @@ def write_outcome(run: NotebookRun, files: OutcomeFiles) -> tuple[Collected, ...
     """
     suite = [(run.recipe.stem, run)]
     collected: tuple[Collected, ...] = ()
-    from kiwinb.headless.report import write_report  # importing nbconvert is slow
-
+    if files.junit is not None:
+        write_junit(normalised(files.junit), suite)
     if files.artefacts is not None:
         with tempfile.TemporaryDirectory(prefix="kiwinb-run-") as scratch:
             junit = Path(scratch) / "junit.xml"
@@ -57,12 +63,25 @@ def write_outcome(run: NotebookRun, files: OutcomeFiles) -> tuple[Collected, ...
                 "parameters": dict(run.parameters),
             }
 
-            def report(path: Path, others: Sequence[Collected]) -> None:
-                write_report(path, run, others)
+            def report(path: Path, others: Sequence[Collected]) -> bool:
+                return _write_report(path, run, others)
 
             collected = collect(normalised(files.artefacts), items, told, report)
-    if files.junit is not None:
-        write_junit(normalised(files.junit), suite)
     if files.report is not None:
-        write_report(normalised(files.report), run, collected)
+        _write_report(normalised(files.report), run, collected)
     return collected
+
+
+def _write_report(file: Path, run: NotebookRun, artefacts: Sequence[Collected]) -> bool:
+    """Write the report; if that fails, warn, remove that of an earlier run, and return false."""
+    try:
+        from kiwinb.headless.report import write_report  # importing nbconvert is slow
+
+        write_report(file, run, artefacts)
+        return True
+    except Exception as error:  # nbconvert and its libraries raise all sorts
+        reason = " ".join(str(error).split()) or type(error).__name__
+        log.warning("There is no report of %s: %s", run.recipe, reason)
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+        return False

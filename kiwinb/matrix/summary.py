@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from kiwinb.headless.report import to_html
 from kiwinb.headless.run import read_notebook, run_notebook
 from kiwinb.matrix.cell import Outcome
 from kiwinb.matrix.matrix import Matrix
+
+log = logging.getLogger(__name__)
 
 JSON = "summary.json"
 NOTEBOOK = "summary.ipynb"
@@ -63,7 +66,7 @@ failed if len(failed) else "All cells passed."
 
 
 def write_summary(directory: Path, matrix: Matrix, outcomes: Sequence[Outcome]) -> None:
-    """Write the summary to the directory of a matrix.
+    """Write the summary to the directory of a matrix; if only its HTML fails, warn.
 
     Args:
         directory: The directory.
@@ -89,8 +92,12 @@ def write_summary(directory: Path, matrix: Matrix, outcomes: Sequence[Outcome]) 
     if error := run.error():
         raise error
     name = matrix.file.stem
-    html = to_html(read_notebook(directory / NOTEBOOK), {"metadata": {"name": name}})
-    (directory / HTML).write_text(html, encoding="utf-8")
+    try:
+        html = to_html(read_notebook(directory / NOTEBOOK), {"metadata": {"name": name}})
+        (directory / HTML).write_text(html, encoding="utf-8")
+    except Exception as error:  # nbconvert and its libraries raise all sorts
+        log.warning("There is no %s of %s: %s", HTML, matrix.file, error)
+        (directory / HTML).unlink(missing_ok=True)
 
 
 def _record(outcome: Outcome, directory: Path) -> Mapping[str, Any]:

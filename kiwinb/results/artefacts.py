@@ -87,7 +87,7 @@ def collect(
     directory: Path,
     artefacts: Sequence[Artefact],
     run: Mapping[str, Any],
-    report: Callable[[Path, Sequence[Collected]], None],
+    report: Callable[[Path, Sequence[Collected]], bool],
 ) -> tuple[Collected, ...]:
     """Copy artefacts into one directory and write its manifest, completely or not at all.
 
@@ -96,7 +96,7 @@ def collect(
             lists are removed.
         artefacts: The artefacts; files that no longer exist are left out.
         run: Data about the run for the manifest.
-        report: Writes ``report.html`` from the other collected files.
+        report: Writes ``report.html`` from the other collected files, and tells whether it could.
 
     Raises:
         HostError: The directory cannot be written to, or is full.
@@ -114,8 +114,11 @@ def collect(
             else:
                 copy = placement.add_copy(name, artefact.path)
             collected.append(_collected(name, artefact.kind, copy, artefact.cell))
-        made = placement.add_made(REPORT, lambda path: report(path, tuple(collected)))
-        collected.append(_collected(REPORT, "report", made, None))
+        made = placement.stage(REPORT)
+        if report(made, tuple(collected)):
+            collected.append(_collected(REPORT, "report", made, None))
+        else:
+            placement.drop(REPORT)
         manifest = {**run, "artefacts": [asdict(item) for item in collected]}
         placement.add_text(MANIFEST, json.dumps(manifest, indent=2, default=str) + "\n")
     for name in before - {item.name for item in collected}:

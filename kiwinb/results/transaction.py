@@ -66,6 +66,13 @@ class FileTransaction:
         self._staged.append((part, self.directory / name))
         return part
 
+    def drop(self, name: str) -> None:
+        """Give up a staged file."""
+        for part, final in self._staged:
+            if final.name == name:
+                part.unlink(missing_ok=True)
+        self._staged = [item for item in self._staged if item[1].name != name]
+
     def add_text(self, name: str, text: str) -> None:
         """Place a text file."""
         with _explained(self.directory):

@@ -185,3 +185,67 @@ def test_a_mended_output_bears_no_marker_of_the_run_that_failed(
         text = file.read_text()
         for marker in ("The run ended", "papermill", "AssertionError"):
             assert marker not in text, (file, marker)
+
+
+@pytest.mark.parametrize(
+    "kind", ["attachment", "no image data", "not base64", "odd type", "error", "target"]
+)
+def test_a_report_that_fails_costs_nothing_else(
+    tmp_path: Path,
+    kind: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = write_recipe(tmp_path / "r.ipynb", "size = 1", "# ![picture](attachment:none.png)")
+    done = run_notebook(recipe, output=tmp_path / "o.ipynb")
+    executed = nbformat.read(done.output, as_version=4)
+    if kind != "attachment":
+        executed.cells.pop()
+    data = {
+        "no image data": {"image/png": None},
+        "not base64": {"image/svg+xml": 1},
+        "odd type": {"text/html": {"a": [1]}, "x/y; z": 1},
+    }
+    if kind in data:
+        out = {"output_type": "display_data", "metadata": {}, "data": data[kind]}
+        executed.cells[0].outputs = [nbformat.from_dict(out)]
+    done.output.write_text(json.dumps(executed))
+    report, artefacts = tmp_path / "report.html", tmp_path / "artefacts"
+    artefacts.mkdir()
+    if kind == "error":
+
+        def broken(*_arguments: object) -> str:
+            raise RecursionError
+
+        monkeypatch.setattr("kiwinb.headless.report.to_html", broken)
+    if kind == "target":
+        report.mkdir()
+    else:
+        report.write_text("of an earlier run")
+    files = OutcomeFiles(report, tmp_path / "junit.xml", artefacts)
+    collected = {item.kind for item in write_outcome(done, files)}
+    assert JUnitXml.fromfile(str(tmp_path / "junit.xml")).tests == 1
+    assert JUnitXml.fromfile(str(artefacts / "junit.xml")).tests == 1
+    assert (artefacts / "o.ipynb").read_bytes() == done.output.read_bytes()
+    assert {"notebook", "junit"} <= collected
+    manifest = json.loads((artefacts / MANIFEST).read_text())
+    assert {item["kind"] for item in manifest["artefacts"]} == collected
+    assert {item.name for item in artefacts.iterdir()} == {
+        MANIFEST,
+        *(item["name"] for item in manifest["artefacts"]),
+    }
+    said = [item.getMessage() for item in caplog.records if item.levelname == "WARNING"]
+    missing = ("report" not in collected) + (not report.is_file())
+    assert len(said) == missing
+    assert all("There is no report of" in text and len(text) > 60 for text in said)
+    assert not report.is_file() or report.read_text() != "of an earlier run"
+    if kind not in data:  # nbconvert shows some of these
+        assert missing == (1 if kind == "target" else 2)
+
+
+def test_junit_takes_every_file_name(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "r\x01.ipynb", "1")
+    done = run_notebook(recipe, output=tmp_path / "o.ipynb")
+    write_outcome(done, OutcomeFiles(junit=tmp_path / "junit.xml"))
+    [suite] = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
+    assert suite.name == "r\ufffd"
