@@ -196,6 +196,12 @@ class NotebookError(KiwinbError):
     exit_status = 12
 
 
+class ParameterError(NotebookError):
+    """A value for a parameter of a recipe is wrong, or the recipe has no such parameter."""
+
+    exit_status = 2
+
+
 class InspectError(KiwinbError):
     """kiwinb cannot read a root tree, an image, or a file in one."""
 

@@ -46,11 +46,12 @@ def exit_statuses() -> dict[int, str]:
     return dict(
         sorted(
             {
+                **own,
                 0: "Success.",
                 1: "Any other error.",
-                2: "The command line is wrong, for example an option is unknown or missing.",
+                2: "The command line is wrong, for example an option is unknown or missing, or a "
+                "parameter of a recipe has another type.",
                 128 + signal.SIGINT: "kiwinb was interrupted; the next run continues from there.",
-                **{status: text for status, text in own.items() if status != 1},
             }.items()
         )
     )

@@ -87,7 +87,7 @@ def run(
 
     -p overrides -y, and -y overrides -f. Exit status: 0 if the run passed, 12 if a cell failed or
     the kernel died, 14 if an expectation does not hold, 15 if the run took too long, 130 or 143 if
-    it was interrupted, 2 if the command line is wrong.
+    it was interrupted, 2 if the command line or a parameter is wrong.
     """
     from kiwinb.headless.outcome import OutcomeFiles, write_outcome
     from kiwinb.headless.parameters import recipe_parameters

@@ -28,7 +28,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from kiwinb.errors import NotebookError
+from kiwinb.errors import NotebookError, ParameterError
 from kiwinb.headless.parameter_types import (
     Misfit,
     fit,
@@ -104,17 +104,17 @@ def resolve(
         recipe: The notebook, for messages.
 
     Raises:
-        NotebookError: There is no such parameter, or a value has the wrong type.
+        ParameterError: There is no such parameter, or a value has the wrong type.
     """
     known = {parameter.name: parameter for parameter in parameters}
     if given and not known:
-        raise NotebookError(
+        raise ParameterError(
             f"{recipe}: it takes no parameters",
             remedy=f"Tag the code cell that assigns the defaults with '{PARAMETERS}'.",
         )
     unknown = [name for name in given if name not in known]
     if unknown:
-        raise NotebookError(
+        raise ParameterError(
             f"{recipe}: no such parameter: {', '.join(unknown)}",
             remedy=f"It has: {', '.join(known)}.",
         )
@@ -131,13 +131,13 @@ def read_parameter_file(file: Path) -> dict[str, Any]:
         Data for :func:`resolve`, by name.
 
     Raises:
-        NotebookError: The file cannot be read, or is not a mapping of names to values.
+        ParameterError: The file cannot be read, or is not a mapping of names to values.
     """
     try:
         data = file.read_bytes()
         text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise NotebookError(
+        raise ParameterError(
             f"the parameters in {file} cannot be read: {error}", remedy="Name a YAML file."
         ) from None
     return parse_yaml(text, str(file))
@@ -154,20 +154,20 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
         Data for :func:`resolve`, by name.
 
     Raises:
-        NotebookError: The text is not a mapping of names to values.
+        ParameterError: The text is not a mapping of names to values.
     """
     try:
         data = load(text)
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
-        raise NotebookError(
+        raise ParameterError(
             f"the parameters in {where} are not valid YAML: {reason}",
             remedy="Write them as NAME: VALUE.",
         ) from None
     if isinstance(data, Scalar) and data.value is None:
         return {}
     if not isinstance(data, dict) or not all(isinstance(plain(name), str) for name in data):
-        raise NotebookError(
+        raise ParameterError(
             f"the parameters in {where} are not a mapping of names to values",
             remedy="Write them as NAME: VALUE, one on each line.",
         )
@@ -252,7 +252,7 @@ def _value(parameter: Parameter, given: Any, recipe: Path) -> Any:
     except Misfit:
         written = given.text if isinstance(given, Given | Scalar) else plain(given)
     wanted = f"the parameter {parameter.name} has to be {parameter.type_name}"
-    raise NotebookError(
+    raise ParameterError(
         f"{recipe}: {wanted}, not {written!r}",
         remedy=f"Its default is {parameter.default}.",
     )

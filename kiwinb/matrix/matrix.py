@@ -38,7 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kiwinb.errors import KiwinbError, Location, MatrixError
+from kiwinb.errors import KiwinbError, Location, MatrixError, ParameterError
 from kiwinb.paths import normalised
 
 _TABLES = ("recipe", "parameters", "exclude", "include")
@@ -250,7 +250,10 @@ def _check(cells: Iterable[MatrixCell]) -> None:
     for cell in cells:
         if cell.recipe not in known:
             known[cell.recipe] = recipe_parameters(read_notebook(cell.recipe), cell.recipe)
-        resolve(known[cell.recipe], cell.parameters, cell.recipe)
+        try:
+            resolve(known[cell.recipe], cell.parameters, cell.recipe)
+        except ParameterError as error:
+            raise MatrixError(error.problem, remedy=error.remedy) from None
 
 
 def _told(entry: Mapping[str, Any]) -> str:

@@ -104,3 +104,9 @@ def test_what_is_wrong_is_told(directory: Path, text: str, problem: str) -> None
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(MatrixError, match="cannot be read"):
         read_matrix(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("parameters", ["x = [1]", 'n = ["a"]'])
+def test_a_wrong_parameter_is_an_error_of_the_matrix(directory: Path, parameters: str) -> None:
+    with pytest.raises(MatrixError):
+        _names(directory, BASE + f"[parameters]\n{parameters}\n")
