@@ -1,7 +1,9 @@
 """Write a list of a tree in the format of mtree(5), to compare with it when the tree is gone.
 
-bsdtar and other programs can read the list. kiwinb can open it as a tree without contents; see
-:mod:`kiwinb.inspect.formats.mtree`.
+The list has only keywords that Debian's mtree(8) accepts, so mtree and bsdtar can read it. No such
+keyword says which paths are hard links to the same file; the list says so with ``tags``, which
+mtree ignores unless it is told to select by them. kiwinb can open the list as a tree without
+contents; see :mod:`kiwinb.inspect.formats.mtree`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from kiwinb.errors import InspectError
-from kiwinb.inspect.formats.mtree import SIGNATURE
+from kiwinb.inspect.formats.mtree import HARD_LINK, SIGNATURE
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.tree import PLAIN_DIGEST, Tree
 from kiwinb.paths import normalised
@@ -73,13 +75,12 @@ def lines(tree: Tree) -> Iterator[str]:
         words = {"type": kind, "uid": f"{row.uid}", "gid": f"{row.gid}", "mode": f"{row.mode:04o}"}
         words = {name: value for name, value in words.items() if value != _SET[name]}
         if kind == "link":
-            words.pop("mode", None)
             words["link"] = escaped(row.target)
         if kind == "file":
             words["size"] = f"{row.size}"
         if is_linked:
             number = numbers.setdefault(row.inode, len(numbers) + 1)  # the tree's numbers may vary
-            words |= {"nlink": f"{row.links}", "inode": f"{number}"}
+            words |= {"nlink": f"{row.links}", "tags": f"{HARD_LINK}{number}"}
         words["time"] = f"{row.mtime}.0"
         if row.path in digests:
             words["sha256"] = digests[row.path]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -158,6 +159,71 @@ def test_bsdtar_reads_it(root: Path, tmp_path: Path) -> None:
         ["bsdtar", "-tvf", file, "./etc/shadow"], capture_output=True, text=True, check=True
     ).stdout
     assert told.startswith("-rw-r-----") and " 8 " in told
+
+
+def checked(file: Path, root: Path) -> tuple[int, str]:
+    """Exit status and output of mtree(8), which holds a directory against a list."""
+    done = subprocess.run(["mtree", "-f", file, "-p", root], capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.needs("mtree")
+def test_mtree_accepts_it(root: Path, tmp_path: Path) -> None:
+    """Every keyword, every kind of file and every name: it finds no difference."""
+    if os.geteuid() == 0:
+        os.mknod(root / "odd/null", 0o020666, os.makedev(1, 3))
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(os.path.relpath(root / "odd/socket"))
+    (root / "odd/socket").chmod(0o755)
+    for path in (root / "odd/null", root / "odd/socket", root / "odd"):
+        if path.exists():
+            os.utime(path, (1700000000, 1700000000))
+    for byte in set(range(1, 256)) - {ord("/")}:
+        path = root / f"byte {byte}" / os.fsdecode(b"n%cz" % byte)
+        path.parent.mkdir()  # of its own, as mtree takes * ? [ for patterns even in its own lists
+        path.touch()
+        os.utime(path, (1700000000, 1700000000))
+        os.utime(path.parent, (1700000000, 1700000000))
+    os.utime(root, (1700000000, 1700000000))
+    os.utime(root / "odd", (1700000000, 1700000000))
+    file = write(root, tmp_path / "files.mtree")
+    assert checked(file, root) == (0, "")
+    with kiwinb.open_tree(file) as tree, kiwinb.open_tree(root) as known:
+        pd.testing.assert_frame_equal(tree.scan()[COMPARED], known.scan()[COMPARED])
+
+
+@pytest.mark.needs("mtree")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("ln -sfn usr/sbin bin", "link ref"),
+        ("chmod 600 etc/shadow", "permissions"),
+        ("printf 'welcomE\\n' > etc/motd", "sha256"),
+        ("printf more >> etc/motd", "size"),
+        ("ln empty another", "extra: another"),
+        ("rm odd/pipe", "missing: ./odd/pipe"),
+        ("rm usr/bin/again", "link count"),
+    ],
+)
+def test_mtree_tells_what_changed(root: Path, tmp_path: Path, change: str, said: str) -> None:
+    file = write(root, tmp_path / "files.mtree")
+    subprocess.run(change, shell=True, cwd=root, check=True)
+    status, text = checked(file, root)
+    assert status == 2 and said in text
+
+
+@pytest.mark.needs("mtree")
+def test_list_of_mtree(root: Path, tmp_path: Path) -> None:
+    for byte in set(range(1, 256)) - {ord("/")}:  # all that it escapes, each in its own way
+        (root / "odd" / os.fsdecode(b"n%cz" % byte)).touch()
+    for path in (root / "odd").iterdir():
+        os.utime(path, (1700000000, 1700000000), follow_symlinks=False)
+    argv: list[str | Path] = ["mtree", "-c", "-k", "all", "-K", "uid,gid", "-p", root]
+    (tmp_path / "list").write_bytes(subprocess.run(argv, capture_output=True, check=True).stdout)
+    pd.testing.assert_frame_equal(scanned(tmp_path / "list")[COMPARED], scanned(root)[COMPARED])
+    with kiwinb.open_tree(tmp_path / "list") as tree:
+        digest = tree.digests(["/etc/motd"])["/etc/motd"]
+    assert digest == hashlib.sha256(b"Welcome\n").hexdigest()
 
 
 def test_names_within_directories(tmp_path: Path) -> None:

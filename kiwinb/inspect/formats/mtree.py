@@ -25,6 +25,9 @@ from kiwinb.inspect.tree import Hole
 SIGNATURE = "#mtree"
 """First line of lists from bsdtar and kiwinb."""
 
+HARD_LINK = "hardlink"
+"""Beginning of a tag that, with a number, all paths of the same file have in common."""
+
 TYPES: Mapping[str, int] = {
     "file": stat.S_IFREG,
     "dir": stat.S_IFDIR,
@@ -192,8 +195,9 @@ def _entry(words: Words, numbers: dict[tuple[str, str], int]) -> tuple[Facts, st
     size = _number(words, "size", 0) if kind == stat.S_IFREG else 0
     links = _number(words, "nlink", 1)
     inode = 0
-    if "inode" in words and kind != stat.S_IFDIR and links > 1:
-        inode = numbers.setdefault((words.get("resdevice", ""), words["inode"]), len(numbers) + 1)
+    identity = _identity(words)
+    if identity and kind != stat.S_IFDIR and links > 1:
+        inode = numbers.setdefault(identity, len(numbers) + 1)
     target = words.get("link", "") if kind == stat.S_IFLNK else ""
     facts = Facts(
         mode=kind | permissions & 0o7777,
@@ -210,6 +214,14 @@ def _entry(words: Words, numbers: dict[tuple[str, str], int]) -> tuple[Facts, st
     if digest and not re.fullmatch("[0-9a-f]{64}", digest):
         raise ValueError(f"{digest!r} is no SHA-256")
     return facts, digest
+
+
+def _identity(words: Words) -> tuple[str, str] | None:
+    """Return what all paths of the same file have in common; ``None`` if the list does not say."""
+    if "inode" in words:  # as bsdtar writes it
+        return words.get("resdevice", ""), words["inode"]
+    tags = words.get("tags", "").split(",")
+    return next((("tag", tag) for tag in tags if tag.startswith(HARD_LINK)), None)
 
 
 def _number(words: Words, name: str, default: int, base: int = 10) -> int:
@@ -234,7 +246,7 @@ def _character(code: bytes) -> bytes:
     if code.startswith(b"M-"):
         return bytes([code[2] | 0x80])
     if code.startswith(b"M^") and len(code) == 3:
-        return bytes([code[2] & 0x1F | 0x80])
+        return bytes([code[2] & 0x1F | 0x80 if code[2] != ord("?") else 0xFF])
     if code.startswith(b"^") and len(code) == 2:
         return bytes([code[1] & 0x1F if code[1] != ord("?") else 0x7F])
     return code
