@@ -85,6 +85,8 @@ MADE: Mapping[str, Made] = {
     "squashfs gzip": Made(f"{_SQUASH} gzip"),
     "squashfs xz": Made(f"{_SQUASH} xz"),
     "squashfs zstd": Made(f"{_SQUASH} zstd"),
+    "squashfs lzo": Made(f"{_SQUASH} lzo"),
+    "squashfs lzma": Made(f"{_SQUASH} lzma"),
     "squashfs lz4": Made(f"{_SQUASH} lz4"),
     "iso9660": Made('xorriso -as mkisofs -R -J -o "$image" "$tree"', ("hard links",)),
     "tar": Made('tar -C "$tree" --sparse -cf "$image" .', (), _socket),

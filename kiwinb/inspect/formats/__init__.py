@@ -16,7 +16,7 @@ from typing import Protocol, runtime_checkable
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import HostError, InspectError
 from kiwinb.inspect.formats import partitions, unpack
-from kiwinb.inspect.formats.archive import CpioTree, TarTree
+from kiwinb.inspect.formats.archive import TarTree
 from kiwinb.inspect.formats.btrfs import BtrfsTree
 from kiwinb.inspect.formats.checkpoint import CheckpointTree, OwnedDirectoryTree
 from kiwinb.inspect.formats.container import ContainerTree
@@ -26,6 +26,7 @@ from kiwinb.inspect.formats.erofs import ErofsTree
 from kiwinb.inspect.formats.ext import ExtTree
 from kiwinb.inspect.formats.fat import FatTree
 from kiwinb.inspect.formats.indexed import IndexedTree
+from kiwinb.inspect.formats.initrd import InitrdTree
 from kiwinb.inspect.formats.iso9660 import IsoTree
 from kiwinb.inspect.formats.mtree import MtreeTree
 from kiwinb.inspect.formats.signatures import identify
@@ -67,7 +68,7 @@ FORMATS: Mapping[str, Format] = {
     "xfs": Format(XfsTree.what, XfsTree.probe, XfsTree),
     "btrfs": Format(BtrfsTree.what, BtrfsTree.probe, BtrfsTree),
     "ext": Format(ExtTree.what, ExtTree.probe, ExtTree),
-    "cpio": Format(CpioTree.what, CpioTree.probe, CpioTree),
+    "cpio": Format(InitrdTree.what, InitrdTree.probe, InitrdTree),
     "vfat": Format(FatTree.what, FatTree.probe, FatTree),
     "tar": Format("a tar archive", TarTree.probe, _tar),
     "mtree": Format(MtreeTree.what, MtreeTree.probe, MtreeTree),
@@ -86,6 +87,15 @@ class HasTree(Protocol):
         ...
 
 
+@runtime_checkable
+class HasChoice(Protocol):
+    """A tree of a file that holds several, each of which can be opened alone."""
+
+    def chosen(self, name: str) -> Tree:
+        """Return one of the trees."""
+        ...
+
+
 Source = str | os.PathLike[str] | HasTree | tuple[Store, Digest]
 
 
@@ -97,7 +107,8 @@ def open_tree(source: Source) -> Tree:
             (ext2, ext3, ext4, xfs, btrfs, FAT, squashfs, erofs, ISO 9660), a container image (OCI,
             ``docker save``), an archive (tar, cpio) or a list of files (mtree), compressed or not;
             a directory with an OCI layout; a root tree of kiwinb; or a store and the key of a tree
-            in it.
+            in it. ``FILE#NAME`` chooses one of several: an archive of an initrd by its number, or
+            an image of a container archive by its name.
 
     Raises:
         InspectError: The source does not exist, has an unknown format, is encrypted or is damaged.
@@ -107,6 +118,29 @@ def open_tree(source: Source) -> Tree:
     if isinstance(source, HasTree):
         return source.tree()
     path = normalised(source)
+    text = str(path)
+    if "#" in text and not path.exists():
+        whole, _, chosen = text.rpartition("#")
+        if Path(whole).exists():
+            return _chosen(_open_path(Path(whole)), chosen)
+    return _open_path(path)
+
+
+def _chosen(tree: Tree, name: str) -> Tree:
+    """Return one of the trees in a file; close it if there is no such tree."""
+    try:
+        if not isinstance(tree, HasChoice):
+            raise InspectError(
+                f"{tree.name} holds only one tree, so there is no {name!r} to choose",
+                remedy=f"Name {tree.name} alone.",
+            )
+        return tree.chosen(name)
+    except BaseException:
+        tree.close()
+        raise
+
+
+def _open_path(path: Path) -> Tree:
     try:
         if path.is_dir():
             return _open_directory(path)
@@ -144,12 +178,19 @@ def _open_window(window: Window, path: Path) -> Tree:
         for _level in range(_MOST_NESTED):
             if not unpack.compression(window):
                 break
+            if _is_initrd(window, name):
+                return InitrdTree(window, name)
             packed, window = window, unpack.decompressed(window, name)
             packed.close()
         return _open_plain(window, name)
     except BaseException:
         window.close()
         raise
+
+
+def _is_initrd(window: Window, name: str) -> bool:
+    with reading(name, f"a file compressed with {unpack.compression(window)}"):
+        return InitrdTree.probe(window)
 
 
 def _open_plain(window: Window, name: str) -> Tree:

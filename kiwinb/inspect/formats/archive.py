@@ -1,7 +1,7 @@
-"""Read tar and cpio archives.
+"""Read tar archives, and put the entries of archives over one another.
 
 ``allocated`` of a file is the size of its content in the uncompressed archive, in whole blocks of
-512 bytes (tar) or 4 bytes (cpio).
+512 bytes.
 """
 
 from __future__ import annotations
@@ -160,72 +160,6 @@ def _tar_place(window: Window, info: tarfile.TarInfo, kind: int) -> Stored | Non
     return Stored(window, runs, info.size)
 
 
-def cpio_members(window: Window) -> Iterator[Member]:
-    """Yield the entries of all consecutive cpio archives (``newc``) in a file."""
-    at = 0
-    first: dict[tuple[int, ...], str] = {}
-    waiting: dict[tuple[int, ...], list[tuple[str, Facts]]] = {}
-    archive = 0
-    while True:
-        header = window.peek(at, 110)
-        if not header.strip(b"\0"):
-            following = _next_archive(window, at)
-            if following is None:
-                break
-            at = following
-            continue
-        if header[:6] not in (b"070701", b"070702") or len(header) < 110:
-            if archive:
-                break  # a compressed archive follows, which is not read
-            raise DamagedError(f"there is no entry at byte {at}")
-        (number, mode, uid, gid, links, mtime, size, major, minor, _r, _s, length, _sum) = (
-            int(header[6 + 8 * index : 14 + 8 * index], 16) for index in range(13)
-        )
-        if not 0 < length <= 65536:
-            raise DamagedError(f"the entry at byte {at} has an impossible name")
-        name = window.read(at + 110, length).split(b"\0")[0].decode("utf-8", "surrogateescape")
-        data = at + 110 + length + 3 & ~3
-        at = data + size + 3 & ~3
-        if name == "TRAILER!!!":
-            archive += 1
-            continue
-        if data + size > window.size:
-            raise DamagedError(f"it ends early, within {name}")
-        kind = stat.S_IFMT(mode)
-        target = window.read(data, min(size, 65536)) if kind == stat.S_IFLNK else b""
-        facts = Facts(mode, uid, gid, links, size, size + 3 & ~3, 0, mtime, target)
-        path = clean(name)
-        place = Stored(window, ((0, data, size),), size) if kind == stat.S_IFREG else None
-        key = (archive, major, minor, number)
-        if links < 2 or kind == stat.S_IFDIR:
-            yield Member(path, facts, place)
-        elif key in first:
-            yield Member(path, facts, None, first[key])
-        elif size or kind != stat.S_IFREG:  # the last hard link to a file has its content
-            first[key] = path
-            yield Member(path, facts, place)
-            for other, own in waiting.pop(key, ()):
-                yield Member(other, own, None, path)
-        else:
-            waiting.setdefault(key, []).append((path, facts))
-    for entries in waiting.values():  # hard links to an empty file
-        first_path, facts = entries[0]
-        yield Member(first_path, facts, Stored(window, (), 0))
-        for other, own in entries[1:]:
-            yield Member(other, own, None, first_path)
-
-
-def _next_archive(window: Window, at: int) -> int | None:
-    """Return the offset at which the padding of an archive ends; ``None`` if the file ends."""
-    at = at + 3 & ~3
-    while block := window.peek(at, 65536):
-        stripped = block.lstrip(b"\0")
-        if stripped:
-            return at + len(block) - len(stripped)
-        at += len(block)
-    return None
-
-
 class MemberTree(IndexedTree):
     """A tree from a sequence of entries, in which later entries replace earlier ones."""
 
@@ -326,28 +260,6 @@ class TarTree(MemberTree):
 
     def _members(self) -> Iterator[Member]:
         return tar_members(self._window)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._window.close()
-
-
-class CpioTree(MemberTree):
-    """A cpio archive in the format ``newc``, such as an initrd."""
-
-    what = "a cpio archive"
-
-    def __init__(self, window: Window, name: str) -> None:
-        super().__init__(name)
-        self._window = window
-
-    @staticmethod
-    def probe(window: Window) -> bool:
-        """Tell whether the content looks like this format."""
-        return window.peek(0, 6) in (b"070701", b"070702")
-
-    def _members(self) -> Iterator[Member]:
-        return cpio_members(self._window)
 
     def close(self) -> None:
         """Close the file."""

@@ -9,6 +9,7 @@ import zlib
 import lz4.block
 import zstandard
 
+from kiwinb.inspect.formats import lzo
 from kiwinb.inspect.formats.window import DamagedError, UnsupportedError
 
 _MEMORY = 256 << 20
@@ -18,8 +19,8 @@ def block(method: str, data: bytes, most: int) -> bytes:
     """Decompress a block.
 
     Args:
-        method: ``zlib``, ``deflate`` (without header), ``xz``, ``lzma``, ``zstd``, ``lz4`` or
-            ``bz2``.
+        method: ``zlib``, ``deflate`` (without header), ``xz``, ``lzma``, ``zstd``, ``lz4``,
+            ``lzo`` or ``bz2``.
         data: The whole block; it may be followed by other data.
         most: Largest size of the result in bytes.
 
@@ -37,6 +38,8 @@ def block(method: str, data: bytes, most: int) -> bytes:
             found = reader.read(most + 1)
     elif method == "lz4":
         found = lz4.block.decompress(data, uncompressed_size=most)
+    elif method == "lzo":
+        found = lzo.decompress(data, most)
     elif method == "bz2":
         found = bz2.BZ2Decompressor().decompress(data, most)
     else:

@@ -5,21 +5,17 @@ The result is a sparse file in the cache without a name, so it disappears with t
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import json
-import lzma
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, BinaryIO, cast
-
-import zstandard
+from typing import BinaryIO, cast
 
 from kiwinb.errors import CommandError, InspectError
-from kiwinb.inspect.formats.window import PIECE, Window, reading
+from kiwinb.inspect.formats.frames import Frames, starts
+from kiwinb.inspect.formats.window import DamagedError, Window, reading
 from kiwinb.sandbox.command import run
 from kiwinb.settings import load_settings
 from kiwinb.sizes import binary
@@ -28,50 +24,9 @@ _BLOCK = 65536
 _ZEROS = bytes(_BLOCK)
 
 
-class _Reader:
-    """A window as a stream."""
-
-    def __init__(self, window: Window) -> None:
-        self._window = window
-        self._at = 0
-
-    def read(self, size: int = -1) -> bytes:
-        found = self._window.peek(self._at, size if size >= 0 else PIECE)
-        self._at += len(found)
-        return found
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        return
-
-    closed = False
-
-
-def _zstd(stream: IO[bytes]) -> IO[bytes]:
-    reader = zstandard.ZstdDecompressor(max_window_size=1 << 30).stream_reader(
-        stream, read_across_frames=True
-    )
-    return cast(IO[bytes], reader)
-
-
-COMPRESSIONS: Mapping[bytes, tuple[str, Callable[[IO[bytes]], IO[bytes]]]] = {
-    b"\x1f\x8b\x08": ("gzip", lambda stream: cast(IO[bytes], gzip.GzipFile(fileobj=stream))),
-    b"\xfd7zXZ\0": ("xz", lambda stream: cast(IO[bytes], lzma.LZMAFile(stream))),  # noqa: SIM115
-    b"BZh": ("bzip2", lambda stream: cast(IO[bytes], bz2.BZ2File(stream))),
-    b"\x28\xb5\x2f\xfd": ("zstd", _zstd),
-}
-"""Name of each compression and the function that opens a stream, by the first bytes."""
-
-
 def compression(window: Window) -> str:
     """Return the name of a file's compression; empty if it is not compressed."""
-    start = window.peek(0, 8)
-    return next((name for magic, (name, _) in COMPRESSIONS.items() if start.startswith(magic)), "")
+    return starts(window, 0)
 
 
 def decompressed(window: Window, name: str) -> Window:
@@ -84,23 +39,38 @@ def decompressed(window: Window, name: str) -> Window:
     Raises:
         InspectError: The file is damaged, or the cache does not have enough room.
     """
-    start = window.peek(0, 8)
-    method, opener = next(value for magic, value in COMPRESSIONS.items() if start.startswith(magic))
+    frames = Frames(window, padded=True)
+    with reading(name, f"a file compressed with {compression(window)}"):
+        plain = unpacked(frames, name)
+        if window.skip_zeros(frames.end) < window.size:
+            plain.close()
+            raise DamagedError(f"other data follows at byte {frames.end}")
+    return plain
+
+
+def unpacked(pieces: Iterable[bytes], name: str) -> Window:
+    """Write content to a file in the cache.
+
+    Args:
+        pieces: The content.
+        name: Name in messages.
+
+    Raises:
+        InspectError: The cache does not have enough room.
+    """
     plain = _scratch_file()
     try:
-        with reading(name, f"a file compressed with {method}"):
-            stream = opener(cast(IO[bytes], _Reader(window)))
-            _copy_sparsely(stream, plain, name)
+        _copy_sparsely(pieces, plain, name)
     except BaseException:
         plain.close()
         raise
     return Window(plain)
 
 
-def _copy_sparsely(stream: IO[bytes], plain: BinaryIO, name: str) -> None:
+def _copy_sparsely(pieces: Iterable[bytes], plain: BinaryIO, name: str) -> None:
     room = _room(plain)
     at = written = 0
-    while piece := stream.read(PIECE):
+    for piece in pieces:
         for start in range(0, len(piece), _BLOCK):
             block = piece[start : start + _BLOCK]
             if block != _ZEROS[: len(block)]:

@@ -149,6 +149,15 @@ class Window:
             at += len(found)
             size -= len(found)
 
+    def skip_zeros(self, at: int) -> int:
+        """Return the offset of the first byte from ``at`` on that is not zero, or of the end."""
+        while block := self.peek(at, 65536):
+            stripped = block.lstrip(b"\0")
+            at += len(block) - len(stripped)
+            if stripped:
+                break
+        return at
+
     def close(self) -> None:
         """Close the file."""
         self.file.close()
