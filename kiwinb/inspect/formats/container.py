@@ -24,7 +24,7 @@ from kiwinb.inspect.formats.archive import (
     tar_members,
     without,
 )
-from kiwinb.inspect.formats.indexed import Rows
+from kiwinb.inspect.formats.indexed import Rows, text
 from kiwinb.inspect.formats.unpack import compression, decompressed
 from kiwinb.inspect.formats.window import DamagedError, UnsupportedError, Window, reading
 
@@ -32,6 +32,10 @@ _MOST_JSON = 16 << 20
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+_SHORTEST = 12
+"""Digits of a digest that are enough to choose an image."""
+
 _INDEXES = ("index.v1+json", "manifest.list.v2+json")
 
 
@@ -96,7 +100,7 @@ class _InArchive(_Files):
 
     @cached_property
     def _members(self) -> Mapping[str, tuple[Stored | None, str]]:
-        return {m.path: (m.place, m.facts.target.decode()) for m in tar_members(self._window)}
+        return {m.path: (m.place, text(m.facts.target)) for m in tar_members(self._window)}
 
     def find(self, name: str) -> Window | None:
         place, target = self._members.get(f"/{name}", (None, ""))
@@ -118,13 +122,15 @@ class ContainerTree(MemberTree):
     Args:
         files: Its files.
         name: Name in messages.
+        wanted: Name, digest or architecture of the image to show; by default, it is the only one.
     """
 
     what = "a container image"
 
-    def __init__(self, files: _Files, name: str) -> None:
+    def __init__(self, files: _Files, name: str, wanted: str = "") -> None:
         super().__init__(name)
         self._files = files
+        self._wanted = wanted
         self._plain: list[Window] = []
 
     @classmethod
@@ -142,8 +148,21 @@ class ContainerTree(MemberTree):
         """Open an archive; return ``None`` if it is not one of a container image."""
         files = _InArchive(window)
         with reading(name, "a tar archive"):
-            found = files.find("index.json") or files.find("manifest.json")
+            found = _is_layout(files) or _is_docker(files)
         return cls(files, name) if found else None
+
+    def chosen(self, name: str) -> ContainerTree:
+        """Return one of several images.
+
+        Args:
+            name: Its name, the beginning of its digest, or its architecture.
+
+        Raises:
+            InspectError: There is no such image, or there are several.
+        """
+        tree = ContainerTree(self._files, f"{self.name}#{name}", name)
+        _ = tree._image
+        return tree
 
     # --- metadata ---
 
@@ -151,24 +170,70 @@ class ContainerTree(MemberTree):
     def _image(self) -> tuple[Mapping[str, Any], Sequence[str]]:
         """Configuration, and names of the files that hold the layers."""
         with reading(self.name, self.what):
-            if self._files.find("index.json"):
+            if _is_layout(self._files):
                 return self._oci()
             return self._docker()
 
     def _oci(self) -> tuple[Mapping[str, Any], Sequence[str]]:
         index = self._files.json("index.json")
+        wanted = self._wanted
         for _level in range(4):
-            manifest = _choose(index["manifests"])
-            found = self._files.json(_blob(manifest["digest"]))
-            if not str(found.get("mediaType", manifest.get("mediaType", ""))).endswith(_INDEXES):
+            choices = [_oci_choice(item) for item in index["manifests"]]
+            if wanted and not any(choice.is_called(wanted) for choice in choices):
+                chosen = self._choose(choices, "") if len(choices) == 1 else None
+            else:
+                chosen, wanted = self._choose(choices, wanted), ""
+            if chosen is None:
+                raise self._no_choice(choices)
+            found = self._files.json(_blob(chosen.digest))
+            kind = str(found.get("mediaType", chosen.manifest.get("mediaType", "")))
+            if not kind.endswith(_INDEXES):
+                if wanted:
+                    raise self._no_choice(choices)
                 config = self._files.json(_blob(found["config"]["digest"]))
                 return config, [_blob(layer["digest"]) for layer in found["layers"]]
             index = found
         raise DamagedError("its indexes refer to one another")
 
     def _docker(self) -> tuple[Mapping[str, Any], Sequence[str]]:
-        manifest = self._files.json("manifest.json")[0]
+        choices = [_docker_choice(item) for item in self._files.json("manifest.json")]
+        if self._wanted and not any(choice.is_called(self._wanted) for choice in choices):
+            raise self._no_choice(choices)
+        manifest = self._choose(choices, self._wanted).manifest
         return self._files.json(manifest["Config"]), [str(name) for name in manifest["Layers"]]
+
+    def _choose(self, choices: Sequence[_Choice], wanted: str) -> _Choice:
+        """Return the image that is wanted, or else the only one for this host's architecture.
+
+        Raises:
+            UnsupportedError: There are several, or none is for this host.
+        """
+        images = [c for c in choices if c.is_image and (not wanted or c.is_called(wanted))]
+        if not images:
+            raise DamagedError("it holds no image")
+        host = _ARCHITECTURES.get(platform.machine(), platform.machine())
+        names = {choice.names for choice in images}
+        if len(names) == 1:
+            images = [c for c in images if c.architecture == host] or images
+        if len({choice.digest for choice in images}) == 1:
+            return images[0]
+        architectures = sorted({c.architecture or "?" for c in images})
+        if len(names) == 1 and len(architectures) == len(images):
+            raise UnsupportedError(
+                f"it has images for {', '.join(architectures)}, but none for {host}",
+                f"Choose one: {self._listed(images)}",
+            )
+        raise UnsupportedError("it holds several images", f"Choose one: {self._listed(images)}")
+
+    def _no_choice(self, choices: Sequence[_Choice]) -> UnsupportedError:
+        images = [choice for choice in choices if choice.is_image]
+        return UnsupportedError(
+            f"it holds no image {self._wanted!r}", f"Choose one: {self._listed(images)}"
+        )
+
+    def _listed(self, images: Sequence[_Choice]) -> str:
+        whole = self.name.removesuffix(f"#{self._wanted}") if self._wanted else self.name
+        return ", ".join(sorted({f"{whole}#{image.label(images)}" for image in images}))
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -239,19 +304,74 @@ def _blob(digest: str) -> str:
     return f"blobs/{method}/{value}"
 
 
-def _choose(manifests: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Choose the image for this host's architecture, or else the only one."""
-    images = [m for m in manifests if "attestation" not in str(m.get("annotations", {}))]
-    if not images:
-        raise DamagedError("it holds no image")
-    host = _ARCHITECTURES.get(platform.machine(), platform.machine())
-    ours = [m for m in images if m.get("platform", {}).get("architecture") == host]
-    if ours or len(images) == 1:
-        return (ours or images)[0]
-    names = sorted({str(m.get("platform", {}).get("architecture", "?")) for m in images})
-    if names == ["?"]:
-        return images[0]
-    raise UnsupportedError(
-        f"it has images for {', '.join(names)}, but none for {host}",
-        "Extract one of them: skopeo copy --override-arch ARCH",
+@dataclass(frozen=True)
+class _Choice:
+    """One of the images in a file."""
+
+    names: tuple[str, ...]
+    digest: str
+    architecture: str
+    manifest: Mapping[str, Any]
+    is_image: bool = True
+
+    @property
+    def _hexadecimal(self) -> str:
+        return self.digest.rpartition(":")[2].rpartition("/")[2].removesuffix(".json")
+
+    def is_called(self, wanted: str) -> bool:
+        begins = len(wanted) >= _SHORTEST and self._hexadecimal.startswith(
+            wanted.removeprefix("sha256:")
+        )
+        return wanted in (*self.names, self.architecture) or begins
+
+    def label(self, others: Sequence[_Choice]) -> str:
+        """Return a name that only this image has among others."""
+        for name in (*self.names, self.architecture):
+            if name and all(o.digest == self.digest or not o.is_called(name) for o in others):
+                return name
+        return self._hexadecimal[:_SHORTEST]
+
+
+def _oci_choice(manifest: Mapping[str, Any]) -> _Choice:
+    notes = manifest.get("annotations") or {}
+    names = tuple(str(notes[key]) for key in _NAMES if notes.get(key))
+    architecture = str((manifest.get("platform") or {}).get("architecture", ""))
+    is_image = "attestation" not in str(notes)
+    return _Choice(names, str(manifest["digest"]), architecture, manifest, is_image)
+
+
+def _docker_choice(manifest: Mapping[str, Any]) -> _Choice:
+    names = tuple(str(name) for name in manifest.get("RepoTags") or ())
+    return _Choice(names, str(manifest["Config"]), "", manifest)
+
+
+def _is_layout(files: _Files) -> bool:
+    """Tell whether the files are an OCI layout, not a tree that happens to hold such names."""
+    if files.find("oci-layout") is None or files.find("index.json") is None:
+        return False
+    try:
+        index = files.json("index.json")
+    except (DamagedError, ValueError):
+        return False
+    return isinstance(index, dict) and isinstance(index.get("manifests"), list)
+
+
+def _is_docker(files: _Files) -> bool:
+    """Tell whether the files are those of ``docker save``."""
+    if files.find("manifest.json") is None:
+        return False
+    try:
+        found = files.json("manifest.json")
+    except (DamagedError, ValueError):
+        return False
+    return (
+        isinstance(found, list)
+        and bool(found)
+        and all(
+            isinstance(item, dict)
+            and isinstance(item.get("Layers"), list)
+            and isinstance(item.get("Config"), str)
+            and files.find(item["Config"]) is not None
+            for item in found
+        )
     )
