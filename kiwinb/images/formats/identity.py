@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kiwinb.errors import ImageError
+from kiwinb.storage.filesystem.libext2fs import crc32c
 
 _NAMESPACE = uuid.UUID("5f1c4b0e-63f2-4d0b-8a35-0f3f0d1f0a9d")
 
@@ -106,7 +107,7 @@ def _settle_vhdx(file: BinaryIO, name: str) -> bool:
         header[16:32] = _identifier(name, "file").bytes_le
         header[32:48] = _identifier(name, "data").bytes_le
         header[4:8] = bytes(4)
-        struct.pack_into("<I", header, 4, _crc32c(header))
+        struct.pack_into("<I", header, 4, crc32c(header) ^ 0xFFFFFFFF)
         _write(file, place, header)
     size, offset = struct.unpack_from("<IQ", headers[by_age[-1]], 68)
     for start in range(offset, offset + size, 1 << 20):
@@ -165,16 +166,6 @@ def _settle_vmdk(file: BinaryIO, name: str) -> bool:
         return False
     _write(file, start, settled.ljust(size, b"\0") if start else settled)
     return True
-
-
-def _crc32c(data: bytes | bytearray) -> int:
-    """CRC-32C (Castagnoli) of a few kibibytes."""
-    value = 0xFFFFFFFF
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-    return value ^ 0xFFFFFFFF
 
 
 _CHANGES: Mapping[str, Callable[[BinaryIO, str], bool]] = {
