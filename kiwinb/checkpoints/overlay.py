@@ -136,13 +136,17 @@ def copy_attributes(source: Path, destination: Path) -> None:
     status = source.stat()
     os.chown(destination, status.st_uid, status.st_gid)
     destination.chmod(stat.S_IMODE(status.st_mode))
-    for name in os.listxattr(destination):
-        if not name.startswith(PRIVATE):
-            os.removexattr(destination, name)
-    for name in os.listxattr(source):
-        if not name.startswith(PRIVATE):
-            os.setxattr(destination, name, os.getxattr(source, name))
+    for name in attributes(destination):
+        os.removexattr(destination, name)
+    for name, value in attributes(source).items():
+        os.setxattr(destination, name, value)
     os.utime(destination, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def attributes(directory: Path | bytes) -> dict[str, bytes]:
+    """Return the extended attributes of a directory, without those of overlayfs itself."""
+    names = [name for name in os.listxattr(directory) if not name.startswith(PRIVATE)]
+    return {name: os.getxattr(directory, name) for name in names}
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from kiwinb.checkpoints.overlay import PRIVATE
 from kiwinb.checkpoints.treescan import KIND_OF
 
 MOUNTED: Final = frozenset({b"proc", b"sys", b"dev", b"run"})
 """Top-level directories that have other file systems mounted on them while a command runs."""
 
-_NOT_SEEN = ("trusted.overlay.", "user.overlay.", "security.selinux")
+_NOT_SEEN = (*PRIVATE, "security.selinux")
 _LONGEST = 4096  # PATH_MAX
 NODE, METADATA, CONTENT, NAMES = 0, 1, 2, 4
 """What is wanted of a place; NODE is what decides who may go through a directory."""

@@ -24,10 +24,11 @@ from kiwinb.checkpoints.backend import copy_tree, make_place
 from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.drafts import READS, Draft, commit
 from kiwinb.checkpoints.manifest import read_rows
-from kiwinb.checkpoints.overlay import PRIVATE, copy_attributes
+from kiwinb.checkpoints.overlay import PRIVATE, attributes, copy_attributes
 from kiwinb.checkpoints.places import ABSENT, above, hash_file, short_digest
 from kiwinb.checkpoints.reads import Changed, Reads, record, same
 from kiwinb.checkpoints.trees import BACKENDS, TreeRef
+from kiwinb.checkpoints.treescan import walk
 from kiwinb.sandbox.observation import Observation
 
 _ORIGIN = tuple(f"{prefix}origin" for prefix in PRIVATE)
@@ -62,6 +63,19 @@ class _Kept:
     """
 
     reads: Reads
+    carried: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """An earlier result that is right for another tree, too.
+
+    Attributes:
+        earlier: The result.
+        carried: Directories in its layer that the action itself did not change.
+    """
+
+    earlier: Earlier
     carried: tuple[bytes, ...]
 
 
@@ -119,28 +133,26 @@ def _unexplained(layer: Path, root: Path, reads: Reads, carried: list[bytes]) ->
 
     It also adds the carried directories of the layer to ``carried``.
     """
-    for path in _walk(os.fsencode(layer)):
+    for path, status in sorted(walk(os.fsencode(layer)), key=lambda item: item[0]):
         own = os.path.join(os.fsencode(layer), path)  # noqa: PTH118 - bytes
         place = os.path.join(os.fsencode(root), path)  # noqa: PTH118 - bytes
         state = reads.states.get(path)
-        if _is_carried(own, place):
+        if stat.S_ISDIR(status.st_mode) and _is_carried(own, status, place):
             carried.append(path)
         elif state is None:
             if not any(reads.states.get(directory) == ABSENT for directory in above(path)):
                 yield f"/{os.fsdecode(path)} changed, and was not looked up"
-        elif (state.links or 1) > 1 and os.lstat(own).st_nlink > 1:
+        elif (state.links or 1) > 1 and status.st_nlink > 1:
             yield f"/{os.fsdecode(path)} has hard links, and changed"
 
 
-def _is_carried(own: bytes, place: bytes) -> bool:
+def _is_carried(own: bytes, status: os.stat_result, place: bytes) -> bool:
     """Whether a layer only carries a directory: its metadata is the same as in the tree below."""
     with suppress(FileNotFoundError, NotADirectoryError):
-        one, other = os.lstat(own), os.lstat(place)
         return (
-            stat.S_ISDIR(one.st_mode)
-            and _metadata(one) == _metadata(other)
+            _metadata(status) == _metadata(os.lstat(place))
             and not any(name in _OPAQUE for name in os.listxattr(own))
-            and _attributes(own) == _attributes(place)
+            and attributes(own) == attributes(place)
         )
     return False
 
@@ -149,18 +161,13 @@ def _metadata(status: os.stat_result) -> tuple[int, ...]:
     return status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns
 
 
-def _attributes(path: bytes) -> dict[str, bytes]:
-    names = [name for name in os.listxattr(path) if not name.startswith(PRIVATE)]
-    return {name: os.getxattr(path, name) for name in names}
-
-
 def find(
     tree: TreeRef,
     candidates: Sequence[Earlier],
     *,
     mtimes: bool,
     log: Callable[[str], None],
-) -> Earlier | None:
+) -> Found | None:
     """Find an earlier result that is right for a tree, too; runs in a worker.
 
     Args:
@@ -195,7 +202,7 @@ def find(
                 log(_plain(f"What this step read when it ran before cannot be compared: {error}."))
                 continue
             if differs is None:
-                return candidate
+                return Found(candidate, kept.carried)
             if candidate is candidates[0]:
                 log(_plain(f"{differs} has changed, which this step read when it ran before."))
     return None
@@ -224,44 +231,47 @@ def _compare_layers(
     shared = 0
     while shared < min(len(one), len(other)) and one[shared] == other[shared]:
         shared += 1
-    paths: set[bytes] = set()
-    below: set[bytes] = set()
-    digests: dict[bytes, str] = {}
     try:
-        for layer in (*one[shared:], *other[shared:]):
-            for entry in read_rows(layer.parent):
-                path = entry["path"].encode("latin-1")
-                path = b"" if path == b"." else path
-                paths.add(path)
-                hides = (entry["kind"], entry["device"]) == _WHITEOUT
-                if hides or any(name in _OPAQUE for name, _value in entry["xattrs"]):
-                    below.add(path)
-        for layer in other[shared:]:
-            for entry in read_rows(layer.parent):
-                if entry["sha256"]:
-                    digest = short_digest(bytes.fromhex(entry["sha256"]))
-                    digests[entry["path"].encode("latin-1")] = digest
+        (paths, below, _), (more, more_below, digests) = map(_list, (one[shared:], other[shared:]))
     except (OSError, ValueError, KeyError, zlib.error):
         return None, {}
-    return Changed(frozenset(paths), frozenset(below)), digests
+    return Changed(frozenset(paths | more), frozenset(below | more_below)), digests
 
 
-def take_over(earlier: Earlier, tree: TreeRef, draft: Draft) -> Checkpoint:
+def _list(layers: Sequence[Path]) -> tuple[set[bytes], set[bytes], dict[bytes, str]]:
+    """List layers by their manifests.
+
+    Returns:
+        All paths in them; those which hide what layers below have there; the digests of files.
+    """
+    paths, hiding, digests = set[bytes](), set[bytes](), dict[bytes, str]()
+    for entry in (row for layer in layers for row in read_rows(layer.parent)):
+        path = entry["path"].encode("latin-1")
+        path = b"" if path == b"." else path
+        paths.add(path)
+        is_whiteout = (entry["kind"], entry["device"]) == _WHITEOUT
+        if is_whiteout or any(name in _OPAQUE for name, _value in entry["xattrs"]):
+            hiding.add(path)
+        if entry["sha256"]:
+            digests[path] = short_digest(bytes.fromhex(entry["sha256"]))
+    return paths, hiding, digests
+
+
+def take_over(found: Found, tree: TreeRef, draft: Draft) -> Checkpoint:
     """Commit a copy of an earlier result as the result for another tree; runs in a worker.
 
     Args:
-        earlier: The result that :func:`find` returned.
+        found: The result that :func:`find` returned.
         tree: The other tree.
         draft: The draft for the result.
     """
+    earlier = found.earlier
     data = draft.directory / "data"
     copy_tree(earlier.directory / "data", data)
     if draft.output == "tree":
-        kept = _read_kept(earlier)
-        assert kept is not None, "it was read before"
         place = make_place(tree.mnt)
         with BACKENDS[tree.backend].view(tree.layers, place) as root:
-            _fit(data, root, kept.carried)
+            _fit(data, root, found.carried)
     shutil.copyfile(earlier.directory / READS, draft.directory / READS)
     logs.copy_log(earlier.directory, draft.directory)
     return commit(draft, earlier.checkpoint.seconds, reused=earlier.checkpoint.key)
@@ -269,7 +279,7 @@ def take_over(earlier: Earlier, tree: TreeRef, draft: Draft) -> Checkpoint:
 
 def _fit(layer: Path, root: Path, carried: Sequence[bytes]) -> None:
     """Give the carried directories of a layer the metadata that they have in the tree below."""
-    for path in _walk(os.fsencode(layer)):
+    for path, _status in walk(os.fsencode(layer)):
         own = os.path.join(os.fsencode(layer), path)  # noqa: PTH118 - bytes
         for name in os.listxattr(own, follow_symlinks=False):
             if name in _ORIGIN:  # of a file in a layer that is not below this one
@@ -282,15 +292,3 @@ def _fit(layer: Path, root: Path, carried: Sequence[bytes]) -> None:
             directory.rmdir()
         else:
             copy_attributes(root / os.fsdecode(path), directory)
-
-
-def _walk(top: bytes) -> Iterator[bytes]:
-    """All paths of a layer, relative to its top; a directory comes before what is in it."""
-    pending = [b""]
-    while pending:
-        path = pending.pop()
-        yield path
-        directory = os.path.join(top, path)  # noqa: PTH118 - bytes
-        if stat.S_ISDIR(os.lstat(directory).st_mode):
-            names = sorted(os.listdir(directory), reverse=True)  # noqa: PTH208 - bytes
-            pending += [os.path.join(path, name) for name in names]  # noqa: PTH118 - bytes

@@ -72,11 +72,11 @@ def run_step(job: StepJob, report: Report) -> Checkpoint:
                 log(line)
 
             mtimes = reads_mtimes(job.action)
-            earlier = reuse.find(job.tree, job.earlier, mtimes=mtimes, log=log)
-            if earlier is None:
+            found = reuse.find(job.tree, job.earlier, mtimes=mtimes, log=log)
+            if found is None:
                 _make(job, take, report.progress)
-        if earlier is not None:
-            return reuse.take_over(earlier, job.tree, job.draft)
+        if found is not None:
+            return reuse.take_over(found, job.tree, job.draft)
         return commit(job.draft, time.monotonic() - began)
 
 

@@ -98,7 +98,7 @@ def scan(root: Path, *, contents: bool = True) -> tuple[Entry, ...]:
 def survey(root: Path, *, contents: bool = True) -> Survey:
     """List a tree and measure its disk usage; see :func:`scan`."""
     top = os.fsencode(root)
-    found = sorted(_walk(top), key=lambda item: item[0])
+    found = sorted(walk(top), key=lambda item: item[0])
     groups: dict[_Inode, list[bytes]] = {}
     for path, status in found:
         groups.setdefault((status.st_dev, status.st_ino), []).append(path)
@@ -182,7 +182,8 @@ def _from_bytes(value: bytes) -> str:
     return value.decode("latin-1")
 
 
-def _walk(top: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
+def walk(top: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
+    """Yield each path of a tree, relative to its top, and its metadata; the top is ``b""``."""
     yield b"", os.lstat(top)
     pending = [b""]
     while pending:
