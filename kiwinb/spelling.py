@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher, get_close_matches
 
 _SHORTEST = 3
 """Length from which one edit is a likely mistake; almost all shorter names are one edit apart."""
@@ -22,6 +21,8 @@ def near_names(name: str, known: Iterable[str], count: int = 1, cutoff: float = 
         count: How many names to return, at most.
         cutoff: How similar other names have to be, from 0 to 1; see :mod:`difflib`.
     """
+    from difflib import SequenceMatcher, get_close_matches  # only wrong names need it
+
     folded = name.lower()
     spelled = {other.lower(): other for other in known}
     edited = {
