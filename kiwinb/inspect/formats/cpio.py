@@ -28,6 +28,8 @@ _FORMATS: Mapping[bytes, str] = {
     b"\xc7\x71": "binary",
     b"\x71\xc7": "binary, big-endian",
 }
+MAGICS = tuple(_FORMATS)
+"""What entries of archives begin with, one for each format."""
 
 
 class Archive(NamedTuple):

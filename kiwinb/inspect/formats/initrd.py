@@ -13,7 +13,7 @@ from itertools import chain
 
 from kiwinb.errors import InspectError
 from kiwinb.inspect.formats.archive import Member, MemberTree
-from kiwinb.inspect.formats.cpio import Archive, archive_format, read_archive
+from kiwinb.inspect.formats.cpio import MAGICS, Archive, archive_format, read_archive
 from kiwinb.inspect.formats.frames import Frames, starts
 from kiwinb.inspect.formats.unpack import unpacked
 from kiwinb.inspect.formats.window import DamagedError, Window, reading
@@ -145,4 +145,4 @@ def _in_compressed(plain: Window, method: str, start: int) -> Iterator[tuple[Sec
 def _holds_cpio(window: Window, at: int) -> bool:
     """Tell whether compressed data begins with a cpio archive."""
     first = next((piece for piece in Frames(window, at) if piece), b"")
-    return first.startswith((b"070701", b"070702", b"070707", b"\xc7\x71", b"\x71\xc7"))
+    return first.startswith(MAGICS)
