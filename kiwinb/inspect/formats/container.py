@@ -347,23 +347,15 @@ def _docker_choice(manifest: Mapping[str, Any]) -> _Choice:
 
 def _is_layout(files: _Files) -> bool:
     """Tell whether the files are an OCI layout, not a tree that happens to hold such names."""
-    if files.find("oci-layout") is None or files.find("index.json") is None:
+    if files.find("oci-layout") is None:
         return False
-    try:
-        index = files.json("index.json")
-    except (DamagedError, ValueError):
-        return False
+    index = _json_if_any(files, "index.json")
     return isinstance(index, dict) and isinstance(index.get("manifests"), list)
 
 
 def _is_docker(files: _Files) -> bool:
     """Tell whether the files are those of ``docker save``."""
-    if files.find("manifest.json") is None:
-        return False
-    try:
-        found = files.json("manifest.json")
-    except (DamagedError, ValueError):
-        return False
+    found = _json_if_any(files, "manifest.json")
     return (
         isinstance(found, list)
         and bool(found)
@@ -375,3 +367,11 @@ def _is_docker(files: _Files) -> bool:
             for item in found
         )
     )
+
+
+def _json_if_any(files: _Files, name: str) -> Any:
+    """Read a JSON file; ``None`` if it does not exist, or is not JSON."""
+    try:
+        return files.json(name)
+    except (DamagedError, ValueError):
+        return None
