@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import ImageError
-from kiwinb.images.tarball import CHUNK, Sink
+from kiwinb.images.tarball import Sink, read_pieces
 from kiwinb.storage.filesystem.content import TYPES
 
 _BLOCK = 512
@@ -65,9 +65,10 @@ def write_cpio(
         if entry.kind == "symlink":
             archive.put(entry.target)
         elif size:
-            for piece in _content(source, entry.path, size):
-                archive.put(piece, aligned=False)
-                progress(len(piece))
+            with open(source, "rb", buffering=0) as file:  # noqa: PTH123 - bytes
+                for piece in read_pieces(file, size, entry.path):
+                    archive.put(piece, aligned=False)
+                    progress(len(piece))
             archive.put(bytes(-size % 4), aligned=False)
     archive.put(_header(b"TRAILER!!!", links=1))
     archive.put(bytes(-archive.written % _BLOCK))
@@ -93,17 +94,6 @@ def _check_size(path: bytes, size: int) -> None:
             f"{os.fsdecode(path)} is too large for a cpio archive",
             remedy="A file in a cpio archive has to be smaller than 4 GiB.",
         )
-
-
-def _content(source: bytes, path: bytes, size: int) -> Iterator[bytes]:
-    """Read the first bytes of a file in pieces."""
-    with open(source, "rb", buffering=0) as file:  # noqa: PTH123 - bytes
-        while size:
-            data = file.read(min(CHUNK, size))
-            if not data:
-                raise ImageError(f"{os.fsdecode(path)} became shorter while it was read")
-            yield data
-            size -= len(data)
 
 
 def _header(

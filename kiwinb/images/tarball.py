@@ -9,7 +9,7 @@ Owners are numbers without names. Times are whole seconds. Names are bytes in an
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, Protocol
@@ -52,6 +52,25 @@ def counted(entries: Sequence[Entry], report: Callable[[float], None]) -> Callab
         report(done / total)
 
     return count
+
+
+def read_pieces(file: IO[bytes], size: int, name: bytes) -> Iterator[bytes]:
+    """Read the first bytes of a file in pieces.
+
+    Args:
+        file: The file.
+        size: Number of bytes to read.
+        name: Name of the file in messages.
+
+    Raises:
+        ImageError: The file became shorter while it was read.
+    """
+    while size:
+        data = file.read(min(CHUNK, size))
+        if not data:
+            raise ImageError(f"{os.fsdecode(name)} became shorter while it was read")
+        yield data
+        size -= len(data)
 
 
 class TarWriter:
@@ -163,14 +182,9 @@ class TarWriter:
         self._write(_ustar(name, mode, uid, gid, size, mtime, kind, target, device))
 
     def _content(self, file: IO[bytes], size: int, name: bytes) -> None:
-        left = size
-        while left:
-            data = file.read(min(CHUNK, left))
-            if not data:
-                raise ImageError(f"{os.fsdecode(name)} became shorter while it was read")
+        for data in read_pieces(file, size, name):
             self._write(data)
             self._progress(len(data))
-            left -= len(data)
         self._pad(size)
 
     def _pad(self, size: int) -> None:
