@@ -63,7 +63,12 @@ class Lab:
         """Wait until a kernel is idle, and a page connected to it."""
         until = time.monotonic() + 60
         while time.monotonic() < until:
-            kernels = json.loads(self.request("kernels"))
+            try:
+                kernels = json.loads(self.request("kernels"))
+            except urllib.error.HTTPError as error:
+                if error.code != 500:  # so the server lists a kernel that has no state yet
+                    raise
+                kernels = []
             if any(one["execution_state"] == "idle" and one["connections"] for one in kernels):
                 return
             time.sleep(0.2)
