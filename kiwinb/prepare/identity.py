@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from kiwinb.distributions import package_remedy
 from kiwinb.errors import ImageError
+from kiwinb.prepare.keyboard import XkbLayout, find_layout, plain_name
+from kiwinb.prepare.variables import set_variables
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.steps.step import Output, StepContext
@@ -21,12 +24,12 @@ class SetIdentity:
         name: Image name; it becomes the host name if the tree has none.
         id: Content of ``/etc/ImageID``.
         locale: Languages such as ``en_US``; the first one is the default.
-        keytable: Console keymap.
+        keytable: Console keymap, with or without the suffix of its file (``.map.gz``).
         timezone: Name of a time zone below ``/usr/share/zoneinfo``.
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     name: str
     id: str | None = None
@@ -38,8 +41,8 @@ class SetIdentity:
         """Write the settings.
 
         Raises:
-            ImageError: The tree does not have the time zone.
-            CommandError: ``locale-gen`` failed.
+            ImageError: The tree does not have the time zone, or nothing knows the keymap.
+            CommandError: ``locale-gen`` or ``setupcon`` failed.
         """
         root = context.root
         hostname = resolve_in(root, "/etc/hostname")
@@ -54,12 +57,7 @@ class SetIdentity:
         if self.locale:
             self._set_locale(context)
         if self.keytable:
-            resolve_in(root, "/etc/vconsole.conf").write_text(f"KEYMAP={self.keytable}\n")
-            if resolve_in(root, "/etc/default").is_dir():
-                layout = self.keytable.partition("-")[0]
-                resolve_in(root, "/etc/default/keyboard").write_text(
-                    f'XKBMODEL="pc105"\nXKBLAYOUT="{layout}"\nXKBVARIANT=""\nXKBOPTIONS=""\n'
-                )
+            self._set_keyboard(context, plain_name(self.keytable))
         if self.timezone:
             self._set_timezone(root, self.timezone)
 
@@ -81,6 +79,20 @@ class SetIdentity:
             if path.parent.is_dir():
                 path.write_text(f"LANG={language}\n")
 
+    def _set_keyboard(self, context: StepContext, keymap: str) -> None:
+        """Set the keymap for systemd's console, and its XKB layout for Debian's and for X."""
+        root = context.root
+        found = find_layout(root, keymap)
+        if found is None:
+            context.log(f"the keymap {keymap} is set for the console only: no XKB layout is known")
+        xkb = {} if found is None else _xkb_variables(found)
+        set_variables(resolve_in(root, "/etc/vconsole.conf"), {"KEYMAP": keymap, **xkb})
+        if xkb and resolve_in(root, "/etc/default").is_dir():
+            set_variables(resolve_in(root, "/etc/default/keyboard"), xkb)
+            if resolve_in(root, "/usr/bin/setupcon").exists():
+                with Chroot(root, log=context.log) as chroot:
+                    chroot.run(["setupcon", "--save-only"])  # in place of the layout of before
+
     def _set_timezone(self, root: Path, zone: str) -> None:
         if not resolve_in(root, f"/usr/share/zoneinfo/{zone}").is_file():
             have = resolve_in(root, "/usr/share/zoneinfo").is_dir()
@@ -94,3 +106,13 @@ class SetIdentity:
         localtime.unlink(missing_ok=True)
         localtime.symlink_to(f"/usr/share/zoneinfo/{zone}")
         resolve_in(root, "/etc/timezone").write_text(f"{zone}\n")
+
+
+def _xkb_variables(found: XkbLayout) -> Mapping[str, str]:
+    """Return the variables of keyboard(5), which vconsole.conf(5) has, too."""
+    return {
+        "XKBMODEL": found.model,
+        "XKBLAYOUT": found.layout,
+        "XKBVARIANT": found.variant,
+        "XKBOPTIONS": found.options,
+    }

@@ -295,6 +295,11 @@ CASES: dict[str, tuple[Case, Case, str | None]] = {
         _dracut('overlayroot="true"', "dracut"),
         "packages",
     ),
+    "keytable_known": (
+        Case(preferences=PREFERENCES.replace("<type", "<keytable>uk</keytable><type")),
+        Case(preferences=PREFERENCES.replace("<type", "<keytable>ukk</keytable><type")),
+        "keytable",
+    ),
     "xen_uniquely_setup_as_server_or_guest": (
         Case(_type('filesystem="ext4" xen_server="true"')),
         Case(_type('filesystem="ext4" xen_server="true" firmware="ec2"')),
