@@ -19,6 +19,7 @@ from kiwinb.images.metadata import plan_metadata
 from kiwinb.initrd.build import plan_initrd
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import PackageRequest
+from kiwinb.packages.traces import BY_PRODUCTS
 from kiwinb.prepare.certificates import ImportCertificates
 from kiwinb.prepare.cleanup import CleanUp
 from kiwinb.prepare.identity import SetIdentity
@@ -218,11 +219,13 @@ def _final_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Nam
     if image.type.attributes.get("delta_root") == "true":
         yield from _script(image, inputs, "config-overlay.sh")
         yield from _script(image, inputs, "config-host-overlay.sh", on_host=True)
-    yield "cleanup", "Clean up", CleanUp(manager, inputs.epoch)
+    yield "cleanup", "Clean up", CleanUp(inputs.epoch)
 
 
 def _script(
     image: ImageDescription, inputs: BuildInputs, name: str, *, on_host: bool = False
 ) -> Iterator[Named]:
     if (script := inputs.script(image, name)) is not None:
-        yield name, f"Run {name}", RunScript(script, on_host)
+        manager = MANAGERS.get(image.preferences.packagemanager or "")
+        traces = (*BY_PRODUCTS, *(manager.traces if manager else ()))
+        yield name, f"Run {name}", RunScript(script, on_host, traces)

@@ -18,7 +18,6 @@ from kiwinb.packages.manager import PackageRequest
 from kiwinb.packages.mirrors import resolve
 from kiwinb.paths import normalised
 from kiwinb.prepare.packages import (
-    CleanPackageManager,
     DeletePackages,
     InstallPackages,
     UpgradePackages,
@@ -124,9 +123,6 @@ def _drafts(manager: Used, request: PackageRequest, change: Change) -> Iterator[
     if change.delete:
         remove = DeletePackages(manager, change.delete, force=False)
         yield DraftStep("delete", "Remove packages", remove, base=base)
-        base = "delete"
     if not (change.add or change.delete):
         upgrade = UpgradePackages(manager, request)
         yield DraftStep("upgrade", "Bring all packages up to date", upgrade, base=base)
-        base = "upgrade"
-    yield DraftStep("clean", "Clean up", CleanPackageManager(manager), base=base)

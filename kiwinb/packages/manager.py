@@ -175,6 +175,16 @@ class PackageManager(Protocol):
         """Whether versions are ``epoch:version-release``, split into fields in package lists."""
         ...
 
+    @property
+    def traces(self) -> tuple[str, ...]:
+        """Files that its programs leave behind in a tree; see :mod:`kiwinb.packages.traces`.
+
+        They are caches, locks, backups and logs that no system needs and that differ between
+        builds. What its own methods leave behind, they remove themselves, and also keys and IDs
+        that each machine has to make for itself.
+        """
+        ...
+
     def host_mirrors(self) -> tuple[HostMirror, ...]:
         """Return the mirrors that this host's own package manager reads from, in its order."""
         ...
@@ -255,10 +265,6 @@ class PackageManager(Protocol):
         self, context: StepContext, repositories: Sequence[ResolvedRepository]
     ) -> None:
         """Configure repositories that are ``included_in_image``, with their keys, in the tree."""
-        ...
-
-    def clean(self, context: StepContext) -> None:
-        """Remove caches, logs and locks that differ between builds and that no system needs."""
         ...
 
     def installed(self, root: Path) -> tuple[Package, ...]:

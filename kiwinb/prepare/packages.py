@@ -113,21 +113,3 @@ class ConfigureRepositories:
     def run(self, context: StepContext) -> None:
         """Write the configuration."""
         MANAGERS.get_used(self.manager).configure_image(context, self.repositories)
-
-
-@dataclass(frozen=True)
-class CleanPackageManager:
-    """Remove caches, logs and locks of the package manager from the tree.
-
-    Attributes:
-        manager: The package manager.
-    """
-
-    output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
-
-    manager: Used
-
-    def run(self, context: StepContext) -> None:
-        """Remove the files."""
-        MANAGERS.get_used(self.manager).clean(context)

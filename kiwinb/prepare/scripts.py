@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from kiwinb.description.model import ImageDescription
 from kiwinb.errors import CommandError, Location
+from kiwinb.packages.traces import BY_PRODUCTS, Traces, without_traces
 from kiwinb.prepare import failing_line
 from kiwinb.prepare.profile import profile_text, profile_variables
 from kiwinb.prepare.shell import functions_text
@@ -34,6 +35,13 @@ LINE = ".kiwinb-line"
 
 OBSERVED = re.compile(rb"^#[ \t]*kiwinb:[ \t]*observed[ \t]*$", re.MULTILINE)
 """The comment with which a script asks to run again only if something that it read changed."""
+
+_SECRETS = (
+    "etc/ssh/ssh_host_ecdsa_key",
+    "etc/ssh/ssh_host_ed25519_key",
+    "etc/ssh/ssh_host_rsa_key",
+)
+"""Files that most images leave to each machine; whoever shares them on purpose may do so."""
 
 _SHELLS = ("sh", "bash", "dash")
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
@@ -111,18 +119,21 @@ class RunScript:
     """Run a script of the description in the root tree.
 
     While the script runs, the tree has the functions in ``/.kconfig``, the variables in
-    ``/.profile`` and the script in ``/image/NAME``. They are removed afterwards.
+    ``/.profile`` and the script in ``/image/NAME``. They are removed afterwards, and so is what the
+    tools that it calls leave behind. Everything else that it makes belongs to the image.
 
     Attributes:
         script: The script.
         on_host: Whether it runs on the host, with the root tree as its working directory.
+        traces: What tools leave behind; see :mod:`kiwinb.packages.traces`.
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
 
     script: Script
     on_host: bool = False
+    traces: tuple[str, ...] = BY_PRODUCTS
 
     @property
     def observed(self) -> bool:
@@ -135,10 +146,15 @@ class RunScript:
         Raises:
             CommandError: The exit status of the script is not 0, or the tree lacks its interpreter.
         """
-        if self.on_host:
-            run_on_host(context.root, self.script, context.log)
-        else:
-            run_in_tree(context.root, self.script, context.log)
+        secrets = Traces.look(context.root, _SECRETS)
+        with without_traces(context.root, self.traces):
+            if self.on_host:
+                run_on_host(context.root, self.script, context.log)
+            else:
+                run_in_tree(context.root, self.script, context.log)
+        for path in secrets.new():
+            name = path.relative_to(context.root)
+            context.log(f"{self.script.name} made /{name}: all machines of this image share it")
 
 
 def run_in_tree(root: Path, script: Script, log: Log, *arguments: str) -> None:

@@ -10,13 +10,12 @@ from typing import ClassVar
 from kiwinb.description.model import User
 from kiwinb.distributions import package_remedy
 from kiwinb.errors import ImageError
+from kiwinb.packages.traces import BY_PRODUCTS, without_traces
 from kiwinb.prepare.homes import give_homes
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.command import run
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.steps.step import Output, StepContext
-
-_BACKUPS = ("passwd-", "group-", "shadow-", "gshadow-", "subuid-", "subgid-")
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class SetupUsers:
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     image: str
     users: tuple[User, ...]
@@ -52,14 +51,15 @@ class SetupUsers:
                 remedy=package_remedy(context.root, lambda packages: packages.users),
             )
         before = _names(resolve_in(context.root, "/etc/passwd"))
-        with Chroot(context.root, log=context.log) as chroot:
+        with (
+            without_traces(context.root, BY_PRODUCTS),
+            Chroot(context.root, log=context.log) as chroot,
+        ):
             for user in self.users:
                 groups = [_group(chroot, context.root, group) for group in user.groups]
                 self._user(chroot, context.root, user, groups)
         created = {user.name for user in self.users} - before
         give_homes(context.root, created, context.log)
-        for name in _BACKUPS:
-            resolve_in(context.root, f"/etc/{name}", follow_last=False).unlink(missing_ok=True)
 
     def _user(self, chroot: Chroot, root: Path, user: User, groups: list[str]) -> None:
         exists = user.name in _names(resolve_in(root, "/etc/passwd"))

@@ -10,5 +10,4 @@ echo "Configuring $kiwi_iname $kiwi_iversion"
 baseSetRunlevel 3
 baseInsertService systemd-networkd
 baseInsertService systemd-resolved
-baseInsertService ssh-host-keys
 baseInsertService ssh

@@ -20,7 +20,6 @@ from kiwinb.packages.manager import PackageRequest
 from kiwinb.packages.mirrors import resolve
 from kiwinb.prepare.packages import (
     Bootstrap,
-    CleanPackageManager,
     ConfigureRepositories,
     DeletePackages,
     InstallPackages,
@@ -91,7 +90,7 @@ def entries(root: Path) -> Iterator[tuple[str, list[object]]]:
 
 
 def make(directory: Path, log: Callable[[str], None] = print) -> dict[str, object]:
-    """Bootstrap, install, delete, uninstall, configure and clean a tree; describe the result."""
+    """Bootstrap, install, delete, uninstall, and configure a tree; describe the result."""
     root = directory / "root"
     root.mkdir()
     settings = load_settings()
@@ -125,7 +124,6 @@ def make(directory: Path, log: Callable[[str], None] = print) -> dict[str, objec
         DeletePackages(used, ("less", "never-there"), force=True),
         DeletePackages(used, ("iputils-ping",), force=False),
         ConfigureRepositories(used, repositories),
-        CleanPackageManager(used),
     )
     for action in actions:
         job = Job(root, settings.cache, action, privilege.rootless)

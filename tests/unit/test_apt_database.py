@@ -1,6 +1,8 @@
 import gzip
 from pathlib import Path
 
+import pytest
+
 from kiwinb.packages.apt import cleanup
 from kiwinb.packages.apt.changes import changes
 from kiwinb.packages.databases import installed
@@ -77,29 +79,70 @@ def test_database_behind_an_absolute_link(tmp_path: Path) -> None:
     assert len(installed(tmp_path)) == 2
 
 
-def test_clean_up(tmp_path: Path) -> None:
-    gone = [
-        "etc/ssh/ssh_host_rsa_key",
-        "etc/ssh/ssh_host_rsa_key.pub",
-        "etc/ssl/private/ssl-cert-snakeoil.key",
-        "var/cache/ldconfig/aux-cache",
-        "var/log/apt/history.log",
-        "var/log/dpkg.log",
-        "var/lib/apt/lists/example_dists_x_InRelease",
-        "var/lib/dpkg/status-old",
-    ]
-    stays = ["etc/ssh/sshd_config", "var/lib/dpkg/status", "var/lib/apt/lists/partial"]
-    (tmp_path / "var/lib/apt/lists/partial").mkdir(parents=True)
-    for name in (*gone, *stays[:-1], "etc/machine-id"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x\n")
-    (tmp_path / "etc/ssl/certs").mkdir()
-    (tmp_path / "etc/ssl/certs/0123abcd.0").symlink_to("ssl-cert-snakeoil.pem")
+MADE = (
+    "etc/passwd-",
+    "etc/ssh/ssh_host_rsa_key",
+    "etc/ssh/ssh_host_rsa_key.pub",
+    "etc/ssl/certs/ssl-cert-snakeoil.pem",
+    "etc/ssl/private/ssl-cert-snakeoil.key",
+    "run/lock/file",
+    "var/cache/apt/archives/x_1_all.deb",
+    "var/cache/apt/pkgcache.bin",
+    "var/cache/ldconfig/aux-cache",
+    "var/lib/apt/lists/example_dists_x_InRelease",
+    "var/lib/dbus/machine-id",
+    "var/lib/dpkg/status-old",
+    "var/lib/systemd/credential.secret",
+    "var/lib/systemd/random-seed",
+    "var/log/apt/history.log",
+    "var/log/dpkg.log",
+    "var/log/fontconfig.log",
+    "var/tmp/directory/file",
+)
+"""What packages make and an image should not have."""
+
+
+def _make(root: Path, *names: str, text: str = "x\n") -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+def test_what_packages_make_is_removed(tmp_path: Path) -> None:
+    stays = ["etc/ssh/sshd_config", "var/lib/dpkg/status", "var/log/apt", "var/lib/apt/lists"]
     lines: list[str] = []
-    cleanup.clean(tmp_path, lines.append)
-    assert [name for name in gone if (tmp_path / name).exists()] == []
+    with cleanup.settled(tmp_path, lines.append):
+        _make(tmp_path, *MADE, *stays[:2])
+        _make(tmp_path, "etc/machine-id", text="0123456789abcdef0123456789abcdef\n")
+        (tmp_path / "etc/ssl/certs/0123abcd.0").symlink_to("ssl-cert-snakeoil.pem")
+    assert [name for name in MADE if (tmp_path / name).exists()] == []
     assert [name for name in stays if not (tmp_path / name).exists()] == []
     assert (tmp_path / "etc/machine-id").read_bytes() == b""
     assert list((tmp_path / "etc/ssl/certs").iterdir()) == []
-    assert (tmp_path / "var/log/apt").is_dir()
-    assert any("ssh-keygen -A" in line for line in lines)
+    assert len(lines) == 2
+
+
+def test_what_was_there_before_stays(tmp_path: Path) -> None:
+    _make(tmp_path, *MADE, "etc/machine-id", text="own\n")
+    (tmp_path / "etc/ssl/certs/0123abcd.0").symlink_to("ssl-cert-snakeoil.pem")
+    lines: list[str] = []
+    with cleanup.settled(tmp_path, lines.append):
+        _make(tmp_path, "etc/machine-id", text="0123456789abcdef0123456789abcdef\n")
+        _make(tmp_path, "etc/ssh/ssh_host_ecdsa_key", "var/tmp/directory/another")
+    assert [name for name in MADE if (tmp_path / name).read_text() != "own\n"] == []
+    assert (tmp_path / "etc/machine-id").read_text() == "own\n"
+    assert (tmp_path / "etc/ssl/certs/0123abcd.0").is_symlink()
+    assert not (tmp_path / "etc/ssh/ssh_host_ecdsa_key").exists()
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize("before", [None, "", "uninitialized\n"])
+def test_a_machine_id_may_be_uninitialized(before: str | None, tmp_path: Path) -> None:
+    if before is not None:
+        _make(tmp_path, "etc/machine-id", text=before)
+    with cleanup.settled(tmp_path, lambda line: None):
+        _make(tmp_path, "etc/machine-id", text="uninitialized\n")
+    assert (tmp_path / "etc/machine-id").read_text() == "uninitialized\n"
+    with cleanup.settled(tmp_path, lambda line: None):
+        _make(tmp_path, "etc/machine-id", text="0123456789abcdef0123456789abcdef\n")
+    assert (tmp_path / "etc/machine-id").read_text() == "uninitialized\n"

@@ -28,8 +28,7 @@ from kiwinb.checkpoints.store import Store
 from kiwinb.checks import CheckErrors, doctor
 from kiwinb.checks.doctor import Diagnosis, Finding, examine
 from kiwinb.errors import CommandError, HostError, SpaceError, StoreError
-from kiwinb.packages import MANAGERS
-from kiwinb.prepare.packages import CleanPackageManager
+from kiwinb.prepare.cleanup import CleanUp
 from kiwinb.settings import Settings
 from kiwinb.steps.progress import StepEvent
 from kiwinb.steps.step import DraftStep, HostPaths, Output, StepContext, seal
@@ -326,7 +325,7 @@ def test_progress_is_bars_on_a_terminal_and_lines_elsewhere(
 
     from kiwinb.cli.terminal import step_progress
 
-    (step,) = seal((DraftStep("clean", "Clean up", CleanPackageManager(MANAGERS.use("apt"))),))
+    (step,) = seal((DraftStep("clean", "Clean up", CleanUp(0)),))
     for terminal in (False, True):
         console = Console(stderr=True, force_terminal=terminal, width=100, color_system=None)
         with step_progress(console, verbose=False) as observer:
@@ -349,7 +348,7 @@ def test_output_of_a_failed_step_is_printed_once(capsys: pytest.CaptureFixture[s
 
     from kiwinb.cli.terminal import step_progress
 
-    (step,) = seal((DraftStep("clean", "Clean up", CleanPackageManager(MANAGERS.use("apt"))),))
+    (step,) = seal((DraftStep("clean", "Clean up", CleanUp(0)),))
     for verbose in (False, True):
         error = CommandError(["tool"], 4, ("the reason",))
         console = Console(stderr=True, force_terminal=False, width=100, color_system=None)

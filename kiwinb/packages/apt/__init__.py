@@ -38,7 +38,7 @@ class Apt:
     """The package manager ``apt``; see :class:`kiwinb.packages.manager.PackageManager`."""
 
     name = "apt"
-    revision = 1
+    revision = 2
     tools = ("apt-get", "apt-cache", "dpkg", "dpkg-deb", "tar")
     honours = frozenset(
         {
@@ -47,6 +47,7 @@ class Apt:
         }
     )
     splits_versions = False
+    traces = cleanup.TRACES
 
     def host_mirrors(self) -> tuple[HostMirror, ...]:
         """Return the enabled binary sources of the host's apt."""
@@ -65,25 +66,22 @@ class Apt:
 
     def bootstrap(self, context: StepContext, request: PackageRequest) -> None:
         """Install the essential packages and the requested ones into an empty tree."""
-        with session(context, request) as apt:
+        with cleanup.settled(context.root, context.log), session(context, request) as apt:
             bootstrap(apt, request.packages)
-        cleanup.settle(context.root, context.log)
 
     def install(self, context: StepContext, request: PackageRequest) -> None:
         """Install packages and tasks.
 
         A collection is a task (``NAME^``), the package ``task-NAME``, or a metapackage.
         """
-        with session(context, request) as apt:
+        with cleanup.settled(context.root, context.log), session(context, request) as apt:
             if names := [*request.wanted, *_tasks(apt, request.collections)]:
                 apt.install(names)
-        cleanup.settle(context.root, context.log)
 
     def upgrade(self, context: StepContext, request: PackageRequest) -> None:
         """Upgrade all packages, installing and removing others where that is necessary."""
-        with session(context, request) as apt:
+        with cleanup.settled(context.root, context.log), session(context, request) as apt:
             apt.install(())
-        cleanup.settle(context.root, context.log)
 
     def forecast(self, request: PackageRequest, host: HostPaths) -> tuple[AvailablePackage, ...]:
         """Let apt resolve the essential packages and the requested ones for an empty tree."""
@@ -114,22 +112,18 @@ class Apt:
         names = [name for name in packages if name in there]
         if not names:
             return
-        if force:
-            _purge(context, names)
-        else:
-            with local_session(context) as apt:
-                apt.purge(names)
-        cleanup.settle(context.root, context.log)
+        with cleanup.settled(context.root, context.log):
+            if force:
+                _purge(context, names)
+            else:
+                with local_session(context) as apt:
+                    apt.purge(names)
 
     def configure_image(
         self, context: StepContext, repositories: Sequence[ResolvedRepository]
     ) -> None:
         """Write the sources and keys for the image's own apt."""
         image.configure(context.root, repositories, context.log)
-
-    def clean(self, context: StepContext) -> None:
-        """Remove lists, archives, logs, locks and backups."""
-        cleanup.clean(context.root, context.log)
 
     def installed(self, root: Path) -> tuple[Package, ...]:
         """List the installed packages, sorted by name."""

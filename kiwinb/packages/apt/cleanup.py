@@ -1,87 +1,82 @@
-"""Remove files of maintainer scripts, apt and dpkg that should not be in an image."""
+"""Remove files that maintainer scripts, apt and dpkg leave behind and that no image should have."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from kiwinb.packages.traces import BY_PRODUCTS, Traces, without_traces
 from kiwinb.sandbox.paths import resolve_in
 
-_DIFFERS = (
-    "var/cache/ldconfig/aux-cache",
-    "var/log/alternatives.log",
-    "var/log/dpkg.log",
-    "var/log/bootstrap.log",
-    "var/log/apt/*",
-    "var/lib/systemd/random-seed",
-    "var/lib/systemd/credential.secret",
-    "var/lib/dbus/machine-id",
-)
-"""Files with inode numbers, dates or random numbers, which differ between builds."""
-
-_HOST_KEYS = "etc/ssh/ssh_host_*_key*"
-_SNAKE_OIL = ("etc/ssl/private/ssl-cert-snakeoil.key", "etc/ssl/certs/ssl-cert-snakeoil.pem")
-
-_NOT_NEEDED = (
+TRACES = (
     "var/cache/apt/*.bin",
-    "var/cache/apt/archives/*.deb",
     "var/cache/apt/archives/lock",
     "var/cache/apt/archives/partial/*",
     "var/cache/debconf/*-old",
-    "var/lib/apt/lists/*_*",
     "var/lib/apt/lists/lock",
     "var/lib/apt/lists/auxfiles",
     "var/lib/apt/lists/partial/*",
     "var/lib/dpkg/*-old",
     "var/lib/dpkg/lock*",
     "var/lib/dpkg/triggers/Lock",
-    "etc/passwd-",
-    "etc/group-",
-    "etc/shadow-",
-    "etc/gshadow-",
-    "etc/subuid-",
-    "etc/subgid-",
-    "etc/.pwd.lock",
+    "var/log/alternatives.log",
+    "var/log/apt/*",
+    "var/log/bootstrap.log",
+    "var/log/dpkg.log",
 )
+"""Caches, locks, backups and logs of apt and dpkg."""
+
+_OF_PACKAGES = (
+    "run/*",
+    "var/cache/apt/archives/*.deb",
+    "var/lib/apt/lists/*_*",
+    "var/lib/dbus/machine-id",
+    "var/lib/systemd/credential.secret",
+    "var/lib/systemd/random-seed",
+    "var/log/*.log",
+    "var/tmp/*",
+)
+"""Files that differ between builds or have to differ between machines, if packages make them."""
+
+_HOST_KEYS = ("etc/ssh/ssh_host_*_key*",)
+_SNAKE_OIL = ("etc/ssl/private/ssl-cert-snakeoil.key", "etc/ssl/certs/ssl-cert-snakeoil.pem")
+_UNINITIALIZED = b"uninitialized"
 
 
-def settle(root: Path, log: Callable[[str], None]) -> None:
-    """Remove files that differ between builds, and keys that must differ between machines."""
-    for pattern in _DIFFERS:
-        _remove(root, pattern)
-    machine_id = resolve_in(root, "/etc/machine-id")
-    if machine_id.is_file() and machine_id.read_bytes():
-        machine_id.write_bytes(b"")
-    if _remove(root, _HOST_KEYS):
-        log("removed the SSH host keys: each machine should make its own (ssh-keygen -A)")
-    removed = [_remove(root, name) for name in _SNAKE_OIL]
-    if any(removed):
-        _remove_dangling(resolve_in(root, "/etc/ssl/certs"))
-        log(
-            "removed the self-signed certificate of ssl-cert: each machine should make its own "
-            "(make-ssl-cert generate-default-snakeoil)"
-        )
+@contextmanager
+def settled(root: Path, log: Callable[[str], None]) -> Iterator[None]:
+    """Remove what packages make until the end and an image should not have.
+
+    These are files that differ between builds, and keys and IDs that each machine has to make for
+    itself. Files that are in the tree at the start stay as they are.
+    """
+    keys, certificate = Traces.look(root, _HOST_KEYS), Traces.look(root, _SNAKE_OIL)
+    with (
+        _without_machine_id(resolve_in(root, "/etc/machine-id")),
+        without_traces(root, (*BY_PRODUCTS, *TRACES, *_OF_PACKAGES)),
+    ):
+        yield
+        if keys.new():
+            keys.remove_new()
+            log("removed the SSH host keys that the packages made: each machine makes its own")
+        if certificate.new():
+            certificate.remove_new()
+            _remove_dangling(resolve_in(root, "/etc/ssl/certs"))
+            log(
+                "removed the self-signed certificate of ssl-cert: each machine should make its own "
+                "(make-ssl-cert generate-default-snakeoil)"
+            )
 
 
-def clean(root: Path, log: Callable[[str], None]) -> None:
-    """Do what :func:`settle` does, and also remove caches, logs, locks and backups."""
-    settle(root, log)
-    for pattern in _NOT_NEEDED:
-        _remove(root, pattern)
-
-
-def _remove(root: Path, pattern: str) -> bool:
-    """Remove the files of a directory that match a pattern; tell whether there were any."""
-    directory, _, name = pattern.rpartition("/")
-    place = resolve_in(root, directory)
-    found = sorted(place.glob(name)) if place.is_dir() else []
-    for path in found:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    return bool(found)
+@contextmanager
+def _without_machine_id(file: Path) -> Iterator[None]:
+    """Put back the content of the file, or empty a new one that has an ID; see machine-id(5)."""
+    before = file.read_bytes() if file.is_file() else b""
+    yield
+    now = file.read_bytes() if file.is_file() else b""
+    if now != before and now.strip() != _UNINITIALIZED:
+        file.write_bytes(before)
 
 
 def _remove_dangling(directory: Path) -> None:

@@ -33,6 +33,7 @@ class FakeManager:
     revision = 1
     tools = ("fakepkg-unpack",)
     splits_versions = False
+    traces = ()
     honours = frozenset({"package"})
 
     def host_mirrors(self) -> tuple[HostMirror, ...]:
@@ -78,9 +79,6 @@ class FakeManager:
     def configure_image(
         self, context: StepContext, repositories: Sequence[ResolvedRepository]
     ) -> None:
-        pass
-
-    def clean(self, context: StepContext) -> None:
         pass
 
     def installed(self, root: Path) -> tuple[Package, ...]:
