@@ -40,6 +40,15 @@ DESCRIPTION = """\
   <packages type="image">{packages}</packages>
 </image>
 """
+CONFIG_SCRIPT = """\
+set -e
+mkdir -p /srv/data
+chmod 2750 /srv/data
+test -e /home/operator/.config/app/settings
+test -z "$(find /home/operator ! -user operator)"
+"""
+"""It also proves that the home of the user, with what the overlay put there, is the user's."""
+
 PROGRAM = f"import runpy; runpy.run_path({__file__!r}, run_name='__main__')"
 """What ``python -c`` runs to do the same."""
 
@@ -90,7 +99,9 @@ def write_description(
     path = directory / "description"
     (path / "root/etc").mkdir(parents=True)
     (path / "root/etc/motd").write_text("hello\n")
-    (path / "config.sh").write_text("set -e\nmkdir -p /srv/data\nchmod 2750 /srv/data\n")
+    (path / "root/home/operator/.config/app").mkdir(parents=True)
+    (path / "root/home/operator/.config/app/settings").write_text("own\n")
+    (path / "config.sh").write_text(CONFIG_SCRIPT)
     kinds, system = types.split(","), SYSTEMS[manager]
     disks = [kind for kind in kinds if IMAGE_KINDS[kind].form == "disk"]
     disk = 'filesystem="ext4" firmware="efi" efiparttable="gpt"'

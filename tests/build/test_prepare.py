@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from small_build import settings
 
 from kiwinb.build.appliance import Appliance
 from kiwinb.checkpoints.treescan import Entry
+from kiwinb.prepare.keyboard import find_layout, plain_name
 
 pytestmark = pytest.mark.build
 
@@ -29,7 +32,7 @@ DESCRIPTION = """\
     <version>1.0.0</version>
     <packagemanager>apt</packagemanager>
     <locale>de_DE,en_US</locale>
-    <keytable>de-latin1</keytable>
+    <keytable>uk</keytable>
     <timezone>Europe/Berlin</timezone>
     <type image="tbz"/>
   </preferences>
@@ -50,9 +53,12 @@ DESCRIPTION = """\
   <packages type="image">
     <package name="tzdata"/><package name="locales"/><package name="less"/>
     <package name="netcat-openbsd"/>
+    <package name="console-data"/><package name="console-setup"/><package name="systemd"/>
+    <package name="openssh-server"/>
     <package name="hello" arch="never"/>
     <archive name="tools.tar.xz" target_dir="/opt/tools"/>
     <file name="token" target="/etc/secret/token" owner="operator:crew" permissions="0640"/>
+    <file name="token" target="/root/token"/>
   </packages>
   <packages type="image" profiles="other"><package name="cowsay"/></packages>
   <packages type="delete"><package name="less"/></packages>
@@ -63,8 +69,10 @@ DESCRIPTION = """\
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Entry | str]]:
-    """Entries of the tree by path, and the text of small files below ``/etc`` and ``/srv``."""
+def prepared(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Path, dict[str, Entry | str]]]:
+    """The exported tree, and what the fixture ``tree`` has of it."""
     directory = tmp_path_factory.mktemp("prepare")
     description = directory / "description"
     _write(description)
@@ -79,9 +87,21 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Entry |
         found[path] = entry
         if entry.kind == "file" and path.startswith(("etc/", "srv/", "opt/")):
             found["text:" + path] = (root / path).read_bytes().decode("utf-8", "replace")
+    yield root, found
     appliance.store.remove_exported(root)
-    yield found
     appliance.store.remove([step.key for step in appliance.steps])
+
+
+@pytest.fixture(scope="module")
+def root(prepared: tuple[Path, dict[str, Entry | str]]) -> Path:
+    """The tree as a directory."""
+    return prepared[0]
+
+
+@pytest.fixture(scope="module")
+def tree(prepared: tuple[Path, dict[str, Entry | str]]) -> dict[str, Entry | str]:
+    """Entries of the tree by path, and the text of small files below ``/etc`` and ``/srv``."""
+    return prepared[1]
 
 
 def _write(description: Path) -> None:
@@ -89,6 +109,12 @@ def _write(description: Path) -> None:
         "config.xml": DESCRIPTION,
         "root/etc/motd": "from root\n",
         "root/etc/issue": "from root\n",
+        "root/etc/ssh/ssh_host_ed25519_key": "a secret that the machines share\n",
+        "root/home/operator/not-a-home": "own\n",
+        "root/srv/operator/.config/app/settings": "own\n",
+        "root/srv/operator/.config/app/secret": "own\n",
+        "root/tmp/for-later": "own\n",
+        "root/var/lib/apt/lists/own_InRelease": "own\n",
         "special/etc/issue": "from the profile\n",
         "other/etc/issue": "from another profile\n",
         "token": "abc\n",
@@ -100,6 +126,8 @@ def _write(description: Path) -> None:
     }.items():
         (description / path).parent.mkdir(parents=True, exist_ok=True)
         (description / path).write_text(text)
+    (description / "root/srv/operator/.config/app/secret").chmod(0o600)
+    (description / "root/srv/operator/link").symlink_to("../../etc/passwd")
     packed = description.parent / "packed"
     (packed / "bin").mkdir(parents=True)
     (packed / "bin/tool").write_text("#!/bin/sh\n")
@@ -136,9 +164,16 @@ def test_users_and_groups(tree: dict[str, Entry | str]) -> None:
     salt = shadow["operator"].split("$")[2]
     openssl = ["openssl", "passwd", "-6", "-salt", salt, "secret"]
     assert shadow["operator"] == subprocess.check_output(openssl, text=True).strip()
-    home = tree["srv/operator"]
-    assert isinstance(home, Entry)
-    assert (home.uid, home.gid) == (1500, 50)
+    below = [path for path in tree if path == "srv/operator" or path.startswith("srv/operator/")]
+    assert {*below} >= {f"srv/operator{name}" for name in ("", "/link", "/.config/app/settings")}
+    for path in below:
+        home = tree[path]
+        assert isinstance(home, Entry)
+        assert (path, home.uid, home.gid) == (path, 1500, 50)
+    secret, other = tree["srv/operator/.config/app/secret"], tree["home/operator/not-a-home"]
+    assert isinstance(secret, Entry)
+    assert isinstance(other, Entry)
+    assert (secret.mode, other.uid) == (0o600, 0)
 
 
 def test_overlays_of_root_and_of_the_selected_profile(tree: dict[str, Entry | str]) -> None:
@@ -154,14 +189,73 @@ def test_archives_and_files(tree: dict[str, Entry | str]) -> None:
     assert (token.uid, token.gid, token.mode) == (1500, 1600, 0o640)
 
 
+def test_directories_of_the_tree_stay_as_they_are(tree: dict[str, Entry | str]) -> None:
+    """Files came into them from an overlay, and into ``/root`` from a ``<file>``."""
+    assert {"tmp/for-later", "root/token"} <= set(tree)
+    for path, mode in (("tmp", 0o1777), ("root", 0o700), ("etc/secret", 0o755)):
+        directory = tree[path]
+        assert isinstance(directory, Entry)
+        assert (path, directory.uid, directory.gid, directory.mode) == (path, 0, 0, mode)
+
+
 def test_identity(tree: dict[str, Entry | str]) -> None:
     assert _lines(tree, "etc/hostname") == ["test-image"]
     assert _lines(tree, "etc/ImageID") == ["4711"]
     assert _lines(tree, "etc/default/locale") == ["LANG=de_DE.UTF-8"]
-    assert _lines(tree, "etc/vconsole.conf") == ["KEYMAP=de-latin1"]
+    assert _lines(tree, "etc/vconsole.conf")[0] == 'KEYMAP="uk"'
     localtime = tree["etc/localtime"]
     assert isinstance(localtime, Entry)
     assert localtime.target == b"/usr/share/zoneinfo/Europe/Berlin"
+
+
+def test_the_keyboard_has_the_layout_of_the_keymap(
+    root: Path, tree: dict[str, Entry | str]
+) -> None:
+    for file in ("etc/default/keyboard", "etc/vconsole.conf"):
+        assert 'XKBLAYOUT="gb"' in _lines(tree, file)
+    assert "etc/console-setup/cached_setup_keyboard.sh" in tree
+    cached = root / "etc/console-setup/cached_UTF-8_del.kmap.gz"
+    keycodes = gzip.decompress(cached.read_bytes())
+    assert b"\nkeycode 4 = U+0033 U+00a3 " in keycodes  # Shift+3 is the pound sign
+
+
+def test_every_keymap_of_the_tree_has_a_layout_that_its_xkb_knows(
+    root: Path,
+) -> None:
+    directory = root / "usr/share/keymaps"
+    of_console_data = {plain_name(path.name) for path in directory.rglob("*.kmap.gz")}
+    rows = (root / "usr/share/systemd/kbd-model-map").read_text().splitlines()
+    of_systemd = {row.split()[0] for row in rows if not row.startswith("#")}
+    assert min(len(of_console_data), len(of_systemd)) > 60
+    known = _rules(root / "usr/share/X11/xkb/rules/evdev.lst")
+    for keymap in of_console_data | of_systemd:
+        found = find_layout(root, keymap)
+        assert found is not None, keymap
+        layouts, variants = found.layout.split(","), found.variant.split(",")
+        for layout, variant in zip_longest(layouts, variants, fillvalue=""):
+            assert ("layout", layout) in known, keymap
+            assert not variant or ("variant", f"{variant} {layout}:") in known, keymap
+
+
+def _rules(file: Path) -> set[tuple[str, str]]:
+    """Sections and names of XKB's list of rules, such as ``variant`` and ``intl gb:``."""
+    found, section = set(), ""
+    for line in file.read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["!"]:
+            section = words[1]
+        elif words:
+            found.add((section, " ".join(words[: 2 if section == "variant" else 1])))
+    return found
+
+
+def test_what_the_overlay_brought_stays(tree: dict[str, Entry | str]) -> None:
+    assert _lines(tree, "etc/ssh/ssh_host_ed25519_key") == ["a secret that the machines share"]
+    assert [path for path in tree if path.startswith("etc/ssh/ssh_host_")] == [
+        "etc/ssh/ssh_host_ed25519_key"
+    ]
+    assert {"tmp/for-later", "var/lib/apt/lists/own_InRelease"} <= set(tree)
+    assert not [path for path in tree if "ssh-host-keys" in path]
 
 
 def test_scripts_ran_in_order_and_left_nothing(tree: dict[str, Entry | str]) -> None:
@@ -185,8 +279,12 @@ def test_no_traces_of_the_build(tree: dict[str, Entry | str]) -> None:
         "etc/.pwd.lock",
         "usr/sbin/policy-rc.d",
         "var/cache/apt/pkgcache.bin",
+        "var/cache/ldconfig/aux-cache",
+        "var/lib/dpkg/status-old",
+        "var/log/alternatives.log",
     ):
         assert gone not in tree
+    assert _lines(tree, "etc/machine-id") == []
 
 
 def test_the_image_has_its_own_repositories(tree: dict[str, Entry | str]) -> None:
