@@ -24,6 +24,7 @@ from kiwinb.checks import make_subject, problems
 from kiwinb.checks.host import filesystem_of, why_foreign
 from kiwinb.checks.requirements import ALWAYS, packages_of, tools_for, without_package
 from kiwinb.description.document import read
+from kiwinb.description.login import without_logins
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.select import select
 from kiwinb.errors import KiwinbError
@@ -324,8 +325,9 @@ def _repositories(image: ImageDescription, settings: Settings) -> Iterator[Findi
         except KiwinbError as error:
             yield Finding("repositories", "missing", error.problem, error.remedy or "")
         else:
+            place = without_logins(found.urls[0])
             checked = f", signed by {len(found.keys)} keys" if found.checked else ", not checked"
-            yield Finding("repositories", "ok", f"{repository.path} is {found.urls[0]}{checked}")
+            yield Finding("repositories", "ok", f"{repository.path} is {place}{checked}")
 
 
 def _aliases(settings: Settings) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.table import Table
@@ -73,7 +74,7 @@ def info(
     elif resolve_package_list:
         _print_packages(options, appliance)
     elif options.json:
-        print_json(asdict(appliance.description))
+        print_json(asdict(appliance.description, dict_factory=_without_passwords))
     else:
         _print_facts(appliance.description)
 
@@ -157,6 +158,10 @@ def _print_packages(options: GlobalOptions, appliance: Appliance) -> None:
         table.add_row(item.name, item.version, item.arch, binary(item.size))
     table.add_row(f"{len(found)} packages", "", "", binary(sum(item.size for item in found)))
     options.output.print(table, highlight=False)
+
+
+def _without_passwords(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in fields if name != "password"}
 
 
 def _print_facts(image: ImageDescription) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from kiwinb.description.login import without_logins
 from kiwinb.description.model import (
     BuildType,
     Certificates,
@@ -103,12 +105,13 @@ def read_credentials(value: str) -> str:
         DescriptionError: The file cannot be read.
     """
     file = Path(value)
-    try:
-        if not file.is_file():
-            return value
-        return next(iter(file.read_text(encoding="utf-8").splitlines()), "")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise DescriptionError(f"the credentials cannot be read: {error}") from None
+    with suppress(OSError, ValueError):  # the value is no name that a file can have
+        if file.is_file():
+            try:
+                return file.read_text(encoding="utf-8").partition("\n")[0].removesuffix("\r")
+            except (OSError, UnicodeDecodeError) as error:
+                raise DescriptionError(f"the credentials cannot be read: {error}") from None
+    return value
 
 
 def _repositories(given: tuple[Repository, ...], overrides: Overrides) -> tuple[Repository, ...]:
@@ -156,7 +159,8 @@ def parse_repository(text: str, option: str) -> dict[str, Any]:
 
     def wrong(problem: str) -> DescriptionError:
         return DescriptionError(
-            f"{option} {text}: {problem}", remedy=f"The format is {REPOSITORY_FORMAT}."
+            f"{option} {without_logins(text)}: {problem}",
+            remedy=f"The format is {REPOSITORY_FORMAT}.",
         )
 
     parts = split_repository(text)

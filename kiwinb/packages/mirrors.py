@@ -8,8 +8,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
+from kiwinb.description.login import without_logins
 from kiwinb.description.model import Repository
 from kiwinb.distributions import of_mirror
 from kiwinb.errors import RepositoryError
@@ -83,7 +84,7 @@ def resolve(
         password=repository.password,
         used_for_build=repository.used_for_build,
         included_in_image=repository.included_in_image,
-        image_url=_public(place.urls[0]) if repository.included_in_image else None,
+        image_url=without_logins(place.urls[0]) if repository.included_in_image else None,
     )
 
 
@@ -195,12 +196,6 @@ def _alias(path: str, distribution: str) -> str:
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.partition(":")[2] or path).strip("-.")
     suite = re.sub(r"[^A-Za-z0-9._-]+", "-", distribution).strip("-.")
     return "-".join(part for part in (name, suite) if part) or "repository"
-
-
-def _public(url: str) -> str:
-    """Remove user name and password from a URL."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _read_key(key: str, alias: str, description_dir: Path) -> Source:

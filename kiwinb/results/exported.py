@@ -50,7 +50,10 @@ def write_export(
     """
     folder = root / EXPORT_FOLDER
     folder.mkdir(exist_ok=True)
-    (folder / "config.xml").write_text(description, encoding="utf-8")
+    config = folder / "config.xml"  # it may have passwords
+    config.unlink(missing_ok=True)
+    config.touch(mode=0o600)
+    config.write_text(description, encoding="utf-8")
     loader = image.type.bootloader
     named = (
         image.type.editbootconfig,

@@ -5,15 +5,19 @@ import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as settings_of_test
+from hypothesis import strategies as st
 
 from kiwinb.description.model import Repository
 from kiwinb.errors import PackageError, RepositoryError
@@ -34,12 +38,18 @@ Keys = tuple[Path, Callable[[Path], None]]  # where they are, and what signs wit
 
 
 def make_package(
-    directory: Path, name: str, version: str = "1.0", depends: str = "", tasks: str = ""
+    directory: Path,
+    name: str,
+    version: str = "1.0",
+    depends: str = "",
+    tasks: str = "",
+    **more: str,
 ) -> None:
     tree = directory / "tree"
     (tree / "DEBIAN").mkdir(parents=True)
     extra = f"Depends: {depends}\n" if depends else ""
     extra += f"Recommends: {tasks}\n" if tasks else ""
+    extra += "".join(f"{field.capitalize()}: {value}\n" for field, value in more.items())
     (tree / "DEBIAN/control").write_text(
         f"Package: {name}\nVersion: {version}\nArchitecture: all\n"
         f"Maintainer: A <a@example.org>\n{extra}Description: a test\n"
@@ -198,14 +208,28 @@ def test_pool_needs_no_repository(repo: Path, opened: Opened) -> None:
         assert len(list(apt.archives.glob("*.deb"))) == 2
 
 
+@dataclass
+class Server:
+    """A web server that asks for a user name and a password.
+
+    Attributes:
+        url: Its URL.
+        login: The user name and the password, with a colon between them.
+    """
+
+    url: str = ""
+    login: str = "me:secret"
+
+
 @pytest.fixture
-def served(repo: Path) -> Iterator[ResolvedRepository]:
+def server(repo: Path) -> Iterator[Server]:
     """The repository behind HTTP that asks for a password."""
-    wanted = "Basic " + b64encode(b"me:secret").decode()
+    about = Server()
 
     class Handler(SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.headers["Authorization"] == wanted:
+            wanted = b64encode(about.login.encode()).decode()
+            if self.headers["Authorization"] == f"Basic {wanted}":
                 super().do_GET()
             else:
                 self.send_error(401)
@@ -215,9 +239,87 @@ def served(repo: Path) -> Iterator[ResolvedRepository]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=repo)) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        yield replace(resolved(repo), urls=(url,), username="me", password="secret")
+        about.url = f"http://127.0.0.1:{server.server_port}"
+        yield about
         server.shutdown()
+
+
+@pytest.fixture
+def served(repo: Path, server: Server) -> ResolvedRepository:
+    """The repository behind HTTP, with the right password."""
+    return replace(resolved(repo), urls=(server.url,), username="me", password="secret")
+
+
+PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+LETTERS = st.text(
+    st.one_of(
+        st.characters(min_codepoint=0x20, max_codepoint=0x7E), st.sampled_from("äß€漢🔑\u00a0")
+    )
+)
+
+
+@settings_of_test(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@example(user=PRINTABLE.replace(":", ""), password=PRINTABLE)
+@example(user="a b", password="")
+@example(user="#machine", password=" login\tpassword ")
+@example(user="%41", password="%zz%20+")
+@given(user=LETTERS.filter(lambda text: text and ":" not in text), password=LETTERS)
+def test_any_user_name_and_password(
+    user: str, password: str, host: HostPaths, server: Server, served: ResolvedRepository
+) -> None:
+    server.login = f"{user}:{password}"
+    named = replace(served, username=user, password=password)
+    APT.refresh([named], "x86_64", host, force=True)
+    with pytest.raises(RepositoryError, match="401") as caught:
+        APT.refresh([replace(named, password=password + "?")], "x86_64", host, force=True)
+    for secret in {password, quote(password, "")}:
+        assert len(secret) < 6 or secret not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", [PRINTABLE, PRINTABLE.replace(" ", "")])
+def test_passwords_stay_out_of_logs_errors_and_the_cache(
+    password: str,
+    repo: Path,
+    host: HostPaths,
+    opened: Opened,
+    server: Server,
+    served: ResolvedRepository,
+) -> None:
+    server.login = f"me:{password}"
+    named = replace(served, password=password)
+    logged: list[str] = []
+    with opened(named) as apt:
+        apt = replace(apt, context=replace(apt.context, log=logged.append))
+        private = [path for path in apt.config.work.rglob("*") if _has_secret(path, password)]
+        assert len(private) == 1
+        assert private[0].stat().st_mode & 0o777 == 0o600
+        apt.fetch(["alpha"])
+        (repo / "gamma_1.0_all.deb").unlink()
+        with pytest.raises(RepositoryError, match="404") as caught:
+            apt.fetch(["gamma"])
+        said = "\n".join([str(caught.value), *logged])
+        assert "alpha" in said
+        assert not any(secret in said for secret in (password, quote(password, "")))
+    assert any(path.is_file() for path in host.cache.rglob("*"))
+    assert [path for path in host.cache.rglob("*") if _has_secret(path, password)] == []
+    assert password not in repr(named)
+
+
+def _has_secret(path: Path, password: str) -> bool:
+    content = path.read_bytes() if path.is_file() else b""
+    return password.encode() in content or quote(password, "").encode() in content
+
+
+def test_a_password_with_blanks_belongs_to_one_url(
+    host: HostPaths, server: Server, served: ResolvedRepository
+) -> None:
+    server.login = "me:se cret"
+    two = replace(served, urls=(server.url, server.url + "/more"), password="se cret")
+    with pytest.raises(RepositoryError, match="several URLs") as caught:
+        APT.refresh([two], "x86_64", host, force=True)
+    assert "se cret" not in str(caught.value)
 
 
 def test_package_that_is_gone_from_the_mirror(

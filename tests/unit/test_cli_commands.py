@@ -234,6 +234,8 @@ def test_info_says_what_it_is_about(run: Run) -> None:
         line.partition(":")[0] for line in done.out.splitlines()
     }
     facts = json.loads(run("--json", "image", "info", "--description", SERVER).out)
+    assert "secret" in (SERVER / "config.xml").read_text()
+    assert "secret" not in str(facts)
     assert facts["type"]["image"]
 
 

@@ -202,6 +202,12 @@ def test_password_in_a_url_stays_out_of_the_image(find: Find) -> None:
         "https://me:secret@x.example.org/r", repository_gpgcheck=False, included_in_image=True
     )
     assert repository.image_url == "https://x.example.org/r"
+    assert repository.urls == ("https://x.example.org/r",)
+    assert (repository.username, repository.password) == ("me", "secret")
+    assert "secret" not in f"{repository!r} {repository.alias} {repository.path}"
+    with pytest.raises(RepositoryError) as caught:
+        find("https://me:secret@x.example.org/r")  # no key is known
+    assert "secret" not in str(caught.value)
 
 
 def test_unknown_kind_of_path(find: Find) -> None:

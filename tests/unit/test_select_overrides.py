@@ -56,6 +56,19 @@ def test_set_repo_keeps_what_it_does_not_say(disk: ImageDescription) -> None:
     assert second == disk.repositories[1]
 
 
+def test_credentials_have_any_characters(disk: ImageDescription) -> None:
+    password = " " + "".join(map(chr, range(0x20, 0x7F))) + "ä€ "
+    overrides = Overrides(
+        set_repo="x",
+        set_repo_credentials=f" u :{password}",
+        add_repo=("y",),
+        add_repo_credentials=(f"v:{password}",),
+    )
+    first, *_, last = apply(disk, overrides).repositories
+    assert (first.username, first.password) == (" u ", password)
+    assert (last.username, last.password) == ("v", password)
+
+
 def test_add_repo_in_full(disk: ImageDescription) -> None:
     text = (
         "https://example.org/x,apt-deb,extra,7,true,false,{file:///a.gpg;b,c.gpg},main non-free,"
@@ -158,6 +171,25 @@ def test_credentials_from_a_file(tmp_path: Path) -> None:
     file.write_text("me:secret\nnot this\n")
     assert read_credentials(str(file)) == "me:secret"
     assert read_credentials("you:other") == "you:other"
+    file.write_bytes(b"me: \xc3\xa4#'\"\\ \r\n")
+    assert read_credentials(str(file)) == "me: ä#'\"\\ "
+    for text in ("me:" + "long" * 100, "me:\0"):
+        assert read_credentials(text) == text
+    file.write_bytes(b"me:\xff")
+    with pytest.raises(DescriptionError, match="the credentials cannot be read"):
+        read_credentials(str(file))
+
+
+def test_a_login_in_a_url_goes_to_its_own_fields(disk: ImageDescription) -> None:
+    url = "https://me:se%20cr%40et@example.org:8080/r?x=@"
+    (added,) = apply(disk, Overrides(ignore_repos=True, add_repo=(url,))).repositories
+    assert added.path == "https://example.org:8080/r?x=@"
+    assert (added.username, added.password) == ("me", "se cr@et")
+    assert "se cr@et" not in repr(added)
+    with pytest.raises(DescriptionError) as caught:
+        apply(disk, Overrides(add_repo=(f"{url},wrong",)))
+    assert "se%20cr" not in str(caught.value)
+    assert "https://example.org:8080/r?x=@,wrong" in str(caught.value)
 
 
 @pytest.mark.parametrize(

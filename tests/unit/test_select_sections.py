@@ -48,10 +48,10 @@ PACKAGES = """
 <packages type="uninstall"><package name="u"/></packages>
 <packages type="systemfiles"><package name="s"/></packages>
 """
-REPOSITORIES = """
+REPOSITORIES = r"""
 <repository alias="main" type="apt-deb" distribution="bookworm" components="main contrib"
             priority="5" repository_gpgcheck="true" architectures="amd64,i386"
-            username="u" password="p">
+            username=" u " password=" p &amp;&#x20;&quot;&lt;'#\ä: ">
   <source path="https://example.org/%arch/x"><signing key="file:///k1"/><signing key="k2"/></source>
 </repository>
 <repository alias="arm" arch="aarch64,armv7l"><source path="mirror:arm"/></repository>
@@ -132,7 +132,7 @@ def test_repositories(text_of: Path) -> None:
     assert main.path == "https://example.org/x86_64/x"
     assert (main.components, main.priority) == (("main", "contrib"), 5)
     assert main.architectures == ("amd64", "i386")
-    assert (main.username, main.password) == ("u", "p")
+    assert (main.username, main.password) == (" u ", " p & \"<'#\\ä: ")
     assert main.signing == ("file:///k1", "k2")
     assert (main.repository_gpgcheck, main.package_gpgcheck) == (True, None)
     assert (main.used_for_build, main.included_in_image) == (True, False)

@@ -44,7 +44,7 @@ class User:
     """``<user>``."""
 
     name: str
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     pwdformat: str = "encrypted"
     groups: tuple[str, ...] = ()
     home: str | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from kiwinb.description.login import split_login
 
 
 @dataclass(frozen=True)
@@ -10,7 +12,8 @@ class Repository:
     """``<repository>``: where packages come from.
 
     Attributes:
-        path: The ``<source path=…>`` as written: ``mirror:debian``, ``dir:///…``, ``https://…`` …
+        path: The ``<source path=…>``: ``mirror:debian``, ``dir:///…``, ``https://…``; a user name
+            and a password in a URL are not in it, but in ``username`` and ``password``.
         distribution: Suite, for apt: ``bookworm``. A path ending in ``/`` is a flat repository.
         components: Components, for apt: ``("main", "contrib")``; ``main`` by default.
         priority: The smallest number comes first, as in KIWI NG.
@@ -27,7 +30,7 @@ class Repository:
     architectures: tuple[str, ...] = ()
     priority: int | None = None
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     repository_gpgcheck: bool | None = None
     package_gpgcheck: bool | None = None
     sourcetype: str | None = None
@@ -35,6 +38,14 @@ class Repository:
     signing: tuple[str, ...] = ()
     used_for_build: bool = True
     included_in_image: bool = False
+
+    def __post_init__(self) -> None:
+        """Take user name and password out of the URL, so that they get nowhere with it."""
+        path, username, password = split_login(self.path)
+        if username is not None:
+            object.__setattr__(self, "path", path)
+            object.__setattr__(self, "username", username)
+            object.__setattr__(self, "password", password)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from kiwinb.errors import PackageError
 from kiwinb.packages.apt.host_sources import acquire_options
+from kiwinb.packages.apt.logins import auth_conf, with_logins, write_secret
 from kiwinb.packages.databases.dpkg import STATUS
 from kiwinb.packages.manager import ResolvedRepository
 from kiwinb.sandbox.paths import resolve_in
@@ -46,12 +46,17 @@ class AptConfig:
         """The file that ``APT_CONFIG`` names."""
         return self.work / "apt.conf"
 
-    def write(self, *, preferences: str = "", netrc: str = "") -> None:
+    def write(
+        self, *, preferences: str = "", repositories: Sequence[ResolvedRepository] = ()
+    ) -> None:
         """Write the configuration and the files that it refers to.
 
         Args:
             preferences: Text of apt_preferences(5).
-            netrc: Text of apt_auth.conf(5).
+            repositories: The repositories of the sources, in their order, if apt reads from them.
+
+        Raises:
+            RepositoryError: apt cannot be told the user name or password of a repository.
         """
         archives = self.archives or self.work / "archives"
         for directory in (self.lists / "partial", archives / "partial"):
@@ -65,9 +70,11 @@ class AptConfig:
             extended_states = resolve_in(self.root, "/var/lib/apt/extended_states")
             extended_states.parent.mkdir(parents=True, exist_ok=True)
         (self.work / "preferences").write_text(preferences)
-        _write_secret(self.work / "auth.conf", netrc)
+        write_secret(self.work / "auth.conf", auth_conf(repositories))
+        sources = with_logins(self.sources, repositories, self.work / "private")
         values = {
             **self._paths(archives, status, extended_states),
+            "Dir::Etc::sourceparts": f"{sources}/",
             **_FIXED,
             "APT::Architecture": self.architecture,
             "APT::Architectures": self.architecture,
@@ -87,7 +94,6 @@ class AptConfig:
             "Dir::Etc::main": "/dev/null",
             "Dir::Etc::parts": "/dev/null",
             "Dir::Etc::sourcelist": "/dev/null",
-            "Dir::Etc::sourceparts": f"{self.sources}/",
             "Dir::Etc::preferences": self.work / "preferences",
             "Dir::Etc::preferencesparts": "/dev/null",
             "Dir::Etc::trusted": "/dev/null",
@@ -160,27 +166,6 @@ step does."""
 def stamp(epoch: int) -> Mapping[str, str]:
     """Return the variable that sets the time which tools use for timestamps."""
     return {"SOURCE_DATE_EPOCH": str(epoch)}
-
-
-def _write_secret(file: Path, text: str) -> None:
-    file.touch(mode=0o600)
-    file.write_text(text)
-
-
-def credentials(repositories: Sequence[ResolvedRepository]) -> str:
-    """Return the text of apt_auth.conf(5), with the entries of the host and the repositories."""
-    lines = []
-    for file in (Path("/etc/apt/auth.conf"), *sorted(Path("/etc/apt/auth.conf.d").glob("*.conf"))):
-        if os.access(file, os.R_OK):
-            lines.append(file.read_text())
-    for repository in repositories:
-        if repository.username is not None:
-            for url in repository.urls:
-                parts = urlsplit(url)
-                place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-                password = repository.password or ""
-                lines.append(f"machine {place} login {repository.username} password {password}\n")
-    return "".join(lines)
 
 
 ARCHITECTURES: Mapping[str, str] = {

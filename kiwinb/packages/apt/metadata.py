@@ -17,7 +17,8 @@ from pathlib import Path
 from kiwinb.errors import CommandError, RepositoryError
 from kiwinb.files import replace_file
 from kiwinb.packages.apt.complaints import unreadable
-from kiwinb.packages.apt.config import AptConfig, credentials
+from kiwinb.packages.apt.config import AptConfig
+from kiwinb.packages.apt.logins import source_name
 from kiwinb.packages.apt.sources import key_suffix, read_key, stanza
 from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
@@ -112,6 +113,7 @@ def _write_sources(
 ) -> None:
     for directory in (lists.sources, lists.home / "keys", lists.home / "mirrors"):
         directory.mkdir(exist_ok=True)
+        directory.chmod(0o700)  # the URL of a mirror may have a password
     for number, repository in enumerate(repositories):
         keyrings = []
         for key in repository.keys if repository.checked else ():
@@ -125,7 +127,7 @@ def _write_sources(
             _write_once(mirrors, "".join(f"{url}\n" for url in urls).encode())
             urls = [f"mirror+file:{mirrors}"]
         text = stanza(repository, urls, keyrings, architecture=architecture)
-        _write_once(lists.sources / f"{number:03}.sources", text.encode())
+        _write_once(lists.sources / source_name(number), text.encode())
 
 
 def _fetched_url(url: str) -> str:
@@ -149,7 +151,7 @@ def _fetch(
             sources=lists.sources,
             architecture=architecture,
         )
-        config.write(netrc=credentials(repositories))
+        config.write(repositories=repositories)
         _apt_get_update(config)
         for file in config.lists.iterdir():
             if file.is_symlink():

@@ -17,7 +17,6 @@ from kiwinb.packages.apt.complaints import explain, missing_names, missing_packa
 from kiwinb.packages.apt.config import (
     SCRIPT_ENVIRONMENT,
     AptConfig,
-    credentials,
     debian_architecture,
     stamp,
 )
@@ -36,7 +35,7 @@ ARCHIVES = "/run/kiwinb/archives"
 """Directory in the tree where dpkg finds the ``.deb`` files; it does not belong to any package."""
 
 _ABANDONED_SECONDS = 24 * 3600
-_URI = re.compile(r"'(?P<uri>[^']+)' (?P<name>\S+) (?P<size>\d+) ?(?:SHA256:(?P<sha256>\w+))?")
+_URI = re.compile(r"'(?P<uri>.+)' (?P<name>\S+) (?P<size>\d+) ?(?:SHA256:(?P<sha256>\w+))?")
 _PLANNED = re.compile(r"(\d+) upgraded, (\d+) newly installed")
 _DONE = re.compile(r"(Unpacking|Setting up) ")
 
@@ -192,7 +191,7 @@ def session(context: StepContext, request: PackageRequest) -> Iterator[Session]:
         )
         config.write(
             preferences=preferences(used, release_files(state), request.ignore),
-            netrc=credentials(used),
+            repositories=used,
         )
         yield Session(context, config, state.epoch, Pool(context.host.cache / "apt/pool"))
 
