@@ -175,6 +175,24 @@ def test_all_missing_names_are_told_with_near_ones(repo: Path, opened: Opened) -
     assert "alpha" not in text.partition("\n")[0]
 
 
+def test_a_virtual_package_lists_its_providers(repo: Path, opened: Opened) -> None:
+    make_package(repo, "zeta", provides="mail-server (= 2)")
+    make_package(repo, "eta", provides="mail-server, only-one")
+    make_package(repo, "eta", "2.0", provides="mail-server, only-one")
+    make_package(repo, "heir", replaces="old", conflicts="old")
+    make_package(repo, "needy", depends="old")
+    index(repo)
+    with opened(resolved(repo)) as apt:
+        with pytest.raises(PackageError) as caught:
+            apt.resolve(["mail-server", "gama", "old"])
+        text = str(caught.value)
+        assert "  mail-server (choose one of: eta, zeta)\n" in text
+        assert "  old (choose one of: heir)\n" in text
+        assert "  gama (near: gamma)\n" in text
+        assert "Name one of the packages that provide or replace a name" in text
+        assert names(apt.resolve(["only-one"])) == ["eta"]
+
+
 def test_conflicts_are_told(repo: Path, opened: Opened) -> None:
     with opened(resolved(repo)) as apt, pytest.raises(PackageError) as caught:
         apt.resolve(["broken"])

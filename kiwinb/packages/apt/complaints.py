@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kiwinb.errors import KiwinbError, PackageError, RepositoryError
 from kiwinb.spelling import near_names
@@ -12,6 +12,11 @@ _MISSING = re.compile(
     r"E: (?:Unable to locate package (\S+)|Package '([^']+)' has no installation candidate"
     r"|Couldn't find task '([^']+)')"
 )
+_INSTEAD = re.compile(
+    r"Package (?P<virtual>\S+) is a virtual package provided by:"
+    r"|Package (?P<gone>\S+) is not available, but is referred to by another package\."
+)
+_REPLACED = "However the following packages replace it:"
 _SIGNATURE = re.compile(r"GPG|OpenPGP|fetch")
 _UNKNOWN_KEY = re.compile(r"(?:NO_PUBKEY|Missing key) ([0-9A-F]{16,64})\b")
 """What apt passes on from gpgv, and since apt 3 from sqv."""
@@ -57,16 +62,49 @@ def unreadable(lines: Sequence[str]) -> RepositoryError:
     )
 
 
-def missing_packages(names: Sequence[str], known: Sequence[str]) -> PackageError:
-    """Make the error for names that no repository has, with the most similar known names."""
-    lines = []
-    for name in names:
-        near = near_names(name.partition("=")[0], known, count=3, cutoff=0.75)
-        lines.append(f"  {name}" + (f" (near: {', '.join(near)})" if near else ""))
+def missing_packages(lines: Sequence[str], known: Sequence[str]) -> PackageError:
+    """Make the error for names that no repository has, or that several packages provide.
+
+    Args:
+        lines: apt's output, in which :func:`missing_names` found some.
+        known: The names of all packages in the repositories.
+    """
+    instead, said = _instead(lines), []
+    for name in missing_names(lines):
+        plain = name.partition("=")[0]
+        if plain in instead:
+            said.append(f"  {name} (choose one of: {', '.join(instead[plain])})")
+            continue
+        near = near_names(plain, known, count=3, cutoff=0.75)
+        said.append(f"  {name}" + (f" (near: {', '.join(near)})" if near else ""))
     return PackageError(
-        "the repositories have no installable package of these names:\n" + "\n".join(lines),
-        remedy="Correct the names, or add the repository or component that has them.",
+        "the repositories have no installable package of these names:\n" + "\n".join(said),
+        remedy="Name one of the packages that provide or replace a name, correct the others, "
+        "or add the repository or component that has them."
+        if instead
+        else "Correct the names, or add the repository or component that has them.",
     )
+
+
+def _instead(lines: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """Return the packages that provide or replace names, by name.
+
+    apt lists providers one a line, with their versions, and replacements by their names alone.
+    """
+    found: dict[str, set[str]] = {}
+    name, provided, listing = "", False, False
+    for line in lines:
+        if match := _INSTEAD.match(line):
+            name, provided = match[match.lastgroup or 0], match["virtual"] is not None
+            listing = provided
+        elif line == _REPLACED:
+            listing = True
+        elif listing and line.startswith("  "):
+            words = line.split()[: 1 if provided else None]
+            found.setdefault(name, set()).update(word.partition(":")[0] for word in words)
+        else:
+            listing = False
+    return {name: tuple(sorted(packages)) for name, packages in found.items()}
 
 
 def explain(lines: Sequence[str]) -> KiwinbError | None:

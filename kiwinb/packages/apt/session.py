@@ -74,8 +74,8 @@ class Session:
         try:
             output = apt(self.config, ["apt-get", *_job(names), "--print-uris"], lines.append)
         except CommandError as error:
-            if missing := missing_names(lines):
-                raise missing_packages(missing, self.known_names()) from error
+            if missing_names(lines):
+                raise missing_packages(lines, self.known_names()) from error
             raise explain(lines) or error from error
         return tuple(
             Download(match["name"], int(match["size"]), match["sha256"])
