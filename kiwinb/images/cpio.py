@@ -32,7 +32,7 @@ class PackCpio:
     """
 
     output: ClassVar[Output] = "files"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     filename: str
     compressed: bool

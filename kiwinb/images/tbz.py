@@ -28,7 +28,7 @@ class PackTarball:
     """
 
     output: ClassVar[Output] = "files"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     filename: str
     epoch: int

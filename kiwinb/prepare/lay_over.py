@@ -51,6 +51,7 @@ def lay_directory(root: Path, directory: Path) -> None:
                 laying.place(member, content, path)
         else:
             laying.place(member, None, path)
+    laying.finish()
 
 
 def lay_archive(root: Path, archive: Path, target: str = "/") -> None:
@@ -75,6 +76,7 @@ def lay_archive(root: Path, archive: Path, target: str = "/") -> None:
                     member.linkname = str(PurePosixPath(target.lstrip("/")) / linked)
                 content = members.extractfile(member) if member.isreg() else None
                 laying.place(member, content, archive)
+        laying.finish()
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DescriptionError(
             f"the archive cannot be unpacked: {error}",
@@ -154,10 +156,13 @@ class _Laying:
         root: The tree.
         made: Directories that the tree did not have before. In an archive, a directory may come
             after its content, or several times.
+        times: Modification times that directories get at the end, in nanoseconds since 1970-01-01
+            UTC.
     """
 
     root: Path
     made: set[Path] = field(default_factory=set)
+    times: dict[Path, int] = field(default_factory=dict)
 
     def place(self, member: tarfile.TarInfo, content: IO[bytes] | None, origin: Path) -> None:
         """Place a member; ``content`` is that of a regular file, ``origin`` is for messages."""
@@ -166,6 +171,7 @@ class _Laying:
             if os.path.lexists(parent):
                 raise _clash(member, origin, "its parent is not a directory in the tree")
             self._make_directories(parent)
+        self._keep_time(parent)
         name = PurePosixPath(member.name).name
         path = parent / name if name else self.root
         if member.isdir():
@@ -176,6 +182,7 @@ class _Laying:
                 self._make_directories(path)
             if path in self.made:
                 _set_metadata(path, member)
+                self.times[path] = round(member.mtime * 10**9)
             return
         if member.islnk():
             linked = resolve_in(self.root, member.linkname, follow_last=False)
@@ -186,6 +193,15 @@ class _Laying:
         self._make_way(member, path, origin, link=member.issym())
         _make(path, member, content)
         _set_metadata(path, member)
+
+    def finish(self) -> None:
+        """Set the times of directories, which each new name in them changes."""
+        for path, time in self.times.items():
+            os.utime(path, ns=(time, time))
+
+    def _keep_time(self, directory: Path) -> None:
+        if directory not in self.times:
+            self.times[directory] = directory.stat().st_mtime_ns
 
     def _make_way(self, member: tarfile.TarInfo, path: Path, origin: Path, *, link: bool) -> None:
         """Remove what is in the place of a file; of directories, only an empty one for a link."""
@@ -204,11 +220,13 @@ class _Laying:
         else:
             path.rmdir()
             self.made.discard(path)
+            self.times.pop(path, None)
 
     def _make_directories(self, path: Path) -> None:
         missing = [path]
         while not missing[-1].parent.exists():
             missing.append(missing[-1].parent)
+        self._keep_time(missing[-1].parent)
         for directory in reversed(missing):
             directory.mkdir()
             directory.chmod(0o755)

@@ -27,7 +27,7 @@ class ImportOverlay:
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
 
     overlays: tuple[Source, ...]
 
@@ -54,7 +54,7 @@ class UnpackArchives:
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
 
     archives: tuple[tuple[Archive, Source], ...]
 

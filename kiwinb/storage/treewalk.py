@@ -21,9 +21,11 @@ _HOST_ATTRIBUTES = ("trusted.", "user.overlay.")
 
 
 def select(root: Path, exclude: Sequence[str] = (), *, contents: bool = False) -> tuple[Entry, ...]:
-    """List a tree, sorted by path, with each directory before its content.
+    """List a tree in depth-first order, with the names of each directory sorted by their bytes.
 
-    The list leaves out sockets, and extended attributes that belong to the host's file system.
+    So everything in a directory directly follows it. GNU tar and cpio rely on this: they set the
+    time and mode of a directory as soon as an archive leaves it. The list leaves out sockets, and
+    extended attributes that belong to the host's file system.
 
     Args:
         root: The tree.
@@ -32,8 +34,14 @@ def select(root: Path, exclude: Sequence[str] = (), *, contents: bool = False) -
         contents: Whether to hash the content of files.
     """
     left_out = _matcher(exclude)
-    entries = (entry for entry in scan(root, contents=contents) if not left_out(entry.path))
+    scanned = sorted(scan(root, contents=contents), key=_by_part)
+    entries = (entry for entry in scanned if not left_out(entry.path))
     return tuple(_relinked(entry for entry in entries if entry.kind != "socket"))
+
+
+def _by_part(entry: Entry) -> bytes:
+    """Sort key that compares paths part by part; no name holds a zero byte."""
+    return b"" if entry.path == b"." else entry.path.replace(b"/", b"\0")
 
 
 def _matcher(exclude: Sequence[str]) -> Callable[[bytes], bool]:

@@ -204,6 +204,25 @@ def test_directories_of_the_tree_keep_owner_mode_attributes_and_time(
     assert facts("etc/app/file") == (owner, owner, 0o600)
 
 
+@as_root
+@pytest.mark.parametrize(
+    "lay",
+    [_lay_directory, _lay_tarball, _lay_tarball_backwards, _unpack_archive],
+)
+def test_directories_have_the_time_of_the_tree_or_of_the_overlay(
+    root: Path, overlay: Path, lay: Callable[[Path, Path], None]
+) -> None:
+    for number, place in enumerate((root / "etc", root)):
+        os.utime(place, (1e9 + number, 1e9 + number))
+    (overlay / "etc/app").mkdir(parents=True)
+    (overlay / "etc/app/file").write_text("x")
+    for place in (overlay / "etc/app", overlay / "etc", overlay):
+        os.utime(place, (1.1e9, 1.1e9))
+    lay(root, overlay)
+    found = [int((root / name).stat().st_mtime - 1e9) for name in (".", "etc", "etc/app")]
+    assert found == [1, 0, 100_000_000]
+
+
 def test_a_link_to_a_directory_is_followed_inside(root: Path, overlay: Path) -> None:
     (root / "usr/lib").mkdir(parents=True)
     (root / "lib").symlink_to("/usr/lib")

@@ -60,7 +60,7 @@ class PackContainer:
     """
 
     output: ClassVar[Output] = "files"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     format: Format
     filename: str

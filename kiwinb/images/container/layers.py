@@ -34,12 +34,16 @@ def add_layer(archive: TarWriter, root: Path, entries: Sequence[Entry]) -> None:
             became shorter while it was read.
     """
     for entry in entries:
-        if posixpath.basename(entry.path).startswith(_WHITEOUT.encode()):
-            raise ImageError(
-                f"/{os.fsdecode(entry.path)} cannot be in a container image",
-                remedy="Rename it: in a layer, a name that starts with .wh. marks a removed file.",
-            )
-    archive.add_tree(root, entries)
+        _add(archive, root, entry)
+
+
+def _add(archive: TarWriter, root: Path, entry: Entry) -> None:
+    if posixpath.basename(entry.path).startswith(_WHITEOUT.encode()):
+        raise ImageError(
+            f"/{os.fsdecode(entry.path)} cannot be in a container image",
+            remedy="Rename it: in a layer, a name that starts with .wh. marks a removed file.",
+        )
+    archive.add_entry(root, entry)
 
 
 def add_difference(
@@ -47,7 +51,7 @@ def add_difference(
 ) -> None:
     """Write the difference between a base tree and a tree as a layer.
 
-    Modification times are not compared.
+    Modification times are not compared. Whiteouts follow the directory that they are about.
 
     Args:
         archive: The archive to write the layer to.
@@ -69,13 +73,19 @@ def add_difference(
     for path in [*changed, *whiteouts]:
         while path := posixpath.dirname(path):
             changed.add(path)
-    kinds = {entry.path: entry.kind for entry in entries}
+    hidden: dict[bytes, list[bytes]] = {}
     for path in whiteouts:
-        parent = posixpath.dirname(path)
-        if kinds.get(parent or b".") == "directory":
-            name = posixpath.join(parent, _WHITEOUT.encode() + posixpath.basename(path))
-            archive.add_file(os.fsdecode(name), b"")
-    add_layer(archive, root, [entry for entry in entries if entry.path in changed])
+        hidden.setdefault(posixpath.dirname(path) or b".", []).append(posixpath.basename(path))
+    for entry in entries:
+        if entry.path in changed:
+            _add(archive, root, entry)
+        for name in hidden.get(entry.path, ()) if entry.kind == "directory" else ():
+            whiteout = posixpath.join(_within(entry), _WHITEOUT.encode() + name)
+            archive.add_file(os.fsdecode(whiteout), b"")
+
+
+def _within(directory: Entry) -> bytes:
+    return b"" if directory.path == b"." else directory.path
 
 
 def apply_layer(stream: IO[bytes], root: Path) -> None:

@@ -68,7 +68,7 @@ class Btrfs:
     """btrfs, with all content in the top-level subvolume."""
 
     name: str = "btrfs"
-    revision: int = 1
+    revision: int = 2
     tools: tuple[str, ...] = ("mke2fs",)  # it brings libext2fs, for checksums
     makes_images: bool = True
     grub_module: str | None = "btrfs"

@@ -46,7 +46,7 @@ class Content:
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
-        """All entries, sorted by path, with each directory before its content."""
+        """All entries, in depth-first order; see :func:`kiwinb.storage.treewalk.select`."""
         return select(self.root, self.exclude)
 
     @cached_property

@@ -70,7 +70,7 @@ class Ext:
     """One of ext2, ext3 and ext4."""
 
     name: str
-    revision: int = 1
+    revision: int = 2
     tools: tuple[str, ...] = ("mke2fs",)
     makes_images: bool = True
     grub_module: str | None = "ext2"

@@ -79,7 +79,7 @@ class Xfs:
     """XFS, version 5."""
 
     name: str = "xfs"
-    revision: int = 1
+    revision: int = 2
     tools: tuple[str, ...] = ("mkfs.xfs", "mke2fs")
     makes_images: bool = True
     grub_module: str | None = "xfs"
