@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -125,6 +126,34 @@ def test_identifiers_follow_from_the_name_of_the_file(
         (checksum,) = struct.unpack_from(">I", footer, 64)
         footer[64:68] = bytes(4)
         assert checksum == 0xFFFFFFFF - sum(footer)
+
+
+def test_a_short_content_identifier_of_vmdk(tmp_path: Path, disk: Path) -> None:
+    """qemu-img does not pad it; a shorter text leaves the end of the longer one behind."""
+    made = []
+    for place, number in (("first", b"0123abcd"), ("second", b"29cb1e")):
+        (tmp_path / place).mkdir()
+        file = tmp_path / place / "a.x"
+        argv: list[str | Path] = [
+            "qemu-img",
+            "convert",
+            "-f",
+            "raw",
+            "-O",
+            "vmdk",
+            disk / "disk.raw",
+            file,
+        ]
+        subprocess.run(argv, check=True)
+        data = file.read_bytes()
+        sectors = struct.unpack_from("<QQ", data, 28)
+        start, end = sectors[0] * 512, sum(sectors) * 512
+        text = re.sub(rb"(?m)^CID=.*$", b"CID=" + number, data[start:end].partition(b"\0")[0])
+        stale = b"\0\n" if len(number) == 6 else b""
+        file.write_bytes(data[:start] + (text + stale).ljust(end - start, b"\0") + data[end:])
+        settle(file, "vmdk")
+        made.append(file.read_bytes())
+    assert made[0] == made[1]
 
 
 @pytest.mark.parametrize("driver", IDENTIFIERS)

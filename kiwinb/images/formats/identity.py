@@ -159,12 +159,12 @@ def _settle_vmdk(file: BinaryIO, name: str) -> bool:
     start, size = 0, file.seek(0, os.SEEK_END)
     if header.startswith(_VMDK_SPARSE):
         start, size = (sectors * 512 for sectors in struct.unpack_from("<QQ", header, 28))
-    text = bytes(_read(file, start, size)).rstrip(b"\0")
+    text = bytes(_read(file, start, size)).partition(b"\0")[0]  # the rest may be of a longer text
     content = b"CID=%08x" % (_identifier(name, "content").int >> 96)
     settled, count = _VMDK_CONTENT.subn(content, text)
     if count != 1 or (start and len(settled) > size):
         return False
-    _write(file, start, settled.ljust(size, b"\0") if start else settled)
+    _write(file, start, settled.ljust(size, b"\0"))
     return True
 
 
