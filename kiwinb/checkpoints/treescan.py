@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE, read_device
-from kiwinb.sandbox.holes import extents
+from kiwinb.sandbox.holes import pieces
 
 Kind = Literal["file", "directory", "symlink", "fifo", "socket", "char", "block"]
 
@@ -34,7 +34,6 @@ KIND_OF: Mapping[int, Kind] = {
 """What an entry is, by the file type bits of its mode."""
 
 _LARGE = 1 << 20
-_ZEROS = memoryview(bytes(1 << 20))
 _Inode = tuple[int, int]
 _LEFT_OUT = frozenset({DEVICE_ATTRIBUTE, "security.selinux"})  # labels are policy of the host
 
@@ -233,15 +232,10 @@ def sha256(path: bytes, status: os.stat_result) -> str:
 
 
 def _sha256_sparse(descriptor: int, size: int) -> str:
-    found, at = hashlib.sha256(), 0
-    for start, end in (*extents(descriptor), (size, size)):
-        while at < start:
-            found.update(_ZEROS[: start - at])
-            at = min(start, at + len(_ZEROS))
-        while at < end:
-            data = os.pread(descriptor, min(len(_ZEROS), end - at), at)
-            if not data:
-                raise OSError(errno.EIO, "the file became shorter while it was read")
-            found.update(data)
-            at += len(data)
+    found = hashlib.sha256()
+    try:
+        for piece in pieces(descriptor, size):
+            found.update(piece)
+    except EOFError:
+        raise OSError(errno.EIO, "the file became shorter while it was read") from None
     return found.hexdigest()

@@ -26,8 +26,9 @@ def write_cpio(
 ) -> None:
     """Write a tree as a ``newc`` archive, with inode numbers in the order of its entries.
 
-    The format cannot hold extended attributes. Hard links between symbolic links become separate
-    symbolic links. Of other hard links, the last one carries the content, as with GNU cpio.
+    The format cannot hold extended attributes or holes: zeros stand for holes. Hard links between
+    symbolic links become separate symbolic links. Of other hard links, the last one carries the
+    content, as with GNU cpio.
 
     Args:
         stream: The stream to write the archive to.

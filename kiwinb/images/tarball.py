@@ -4,11 +4,18 @@ The format is POSIX pax: ``ustar`` headers, with an extended header before an en
 extended attributes or a value that does not fit in ``ustar``. Extended attributes are
 ``SCHILY.xattr.NAME`` with the raw value, as GNU tar, libarchive and container engines read them.
 Owners are numbers without names. Times are whole seconds. Names are bytes in any encoding.
+
+Files with holes can be sparse members, in version 1.0 of GNU tar's sparse format for pax archives.
+GNU tar, libarchive, Go and Python read it, but BusyBox does not. The layers of containers have no
+sparse members, as the OCI Image Format Specification ("File Attributes" of layers) advises.
+
+Source of the format: the manual of GNU tar, "Storing Sparse Files".
 """
 
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +23,8 @@ from typing import IO, Protocol
 
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import ImageError
+from kiwinb.sandbox.holes import pieces
+from kiwinb.storage.sparse import data_pieces, has_holes
 
 CHUNK = 1 << 20
 _BLOCK = 512
@@ -26,6 +35,13 @@ _TYPES = {"file": b"0", "symlink": b"2", "char": b"3", "block": b"4", "directory
 _NAME_BYTES = 100
 _LARGEST_OWNER = 0o7777777
 _LARGEST_SIZE = 0o77777777777
+_SPARSE = 1 << 20
+"""Bytes of holes from which on a file becomes a sparse member."""
+
+_SPARSE_DIRECTORY = b"GNUSparseFile.0/"
+"""Directory that readers which do not know the format put sparse members into."""
+
+_LONGEST_STAND_IN = _NAME_BYTES - len(_SPARSE_DIRECTORY)
 
 
 class Sink(Protocol):
@@ -55,7 +71,7 @@ def counted(entries: Sequence[Entry], report: Callable[[float], None]) -> Callab
 
 
 def read_pieces(file: IO[bytes], size: int, name: bytes) -> Iterator[bytes]:
-    """Read the first bytes of a file in pieces.
+    """Read the first bytes of a file in pieces; zeros stand for its holes, which are not read.
 
     Args:
         file: The file.
@@ -65,12 +81,10 @@ def read_pieces(file: IO[bytes], size: int, name: bytes) -> Iterator[bytes]:
     Raises:
         ImageError: The file became shorter while it was read.
     """
-    while size:
-        data = file.read(min(CHUNK, size))
-        if not data:
-            raise ImageError(f"{os.fsdecode(name)} became shorter while it was read")
-        yield data
-        size -= len(data)
+    try:
+        yield from pieces(file.fileno(), size)
+    except EOFError:
+        raise ImageError(f"{os.fsdecode(name)} became shorter while it was read") from None
 
 
 class TarWriter:
@@ -80,14 +94,21 @@ class TarWriter:
         stream: The stream to write the archive to.
         epoch: Latest time of a member, in seconds since 1970-01-01 UTC; later ones become this.
         progress: Called after each piece of content with its number of bytes.
+        sparse: Whether files with at least 1 MiB of holes become sparse members.
     """
 
     def __init__(
-        self, stream: Sink, epoch: int, progress: Callable[[int], None] = lambda count: None
+        self,
+        stream: Sink,
+        epoch: int,
+        progress: Callable[[int], None] = lambda count: None,
+        *,
+        sparse: bool = False,
     ) -> None:
         self._stream = stream
         self._epoch = epoch
         self._progress = progress
+        self._sparse = sparse
         self._written = 0
 
     def add_tree(self, root: Path, entries: Iterable[Entry]) -> None:
@@ -109,22 +130,25 @@ class TarWriter:
         slash = b"/" if entry.kind == "directory" else b""
         header = partial(
             self._header,
-            name=entry.path + slash,
             mode=entry.mode,
             uid=entry.uid,
             gid=entry.gid,
             mtime=int(os.lstat(source).st_mtime),
         )
         if entry.link not in (b"", entry.path):
-            header(kind=b"1", target=entry.link)
+            header(name=entry.path + slash, kind=b"1", target=entry.link)
             return
-        header(
+        header = partial(
+            header,
             kind=_TYPES[entry.kind],
-            size=entry.size,
             target=entry.target,
             device=entry.device or (0, 0),
             xattrs=entry.xattrs,
         )
+        if entry.kind == "file" and self._sparse and (runs := _runs(source, entry.size)):
+            self._sparse_content(source, entry, runs, header)
+            return
+        header(name=entry.path + slash, size=entry.size)
         if entry.kind == "file":
             with open(source, "rb", buffering=0) as file:  # noqa: PTH123 - bytes
                 self._content(file, entry.size, entry.path)
@@ -162,6 +186,7 @@ class TarWriter:
         target: bytes = b"",
         device: tuple[int, int] = (0, 0),
         xattrs: Sequence[tuple[str, bytes]] = (),
+        more: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         numbers = {b"uid": uid, b"gid": gid, b"size": size}
         largest = {b"uid": _LARGEST_OWNER, b"gid": _LARGEST_OWNER, b"size": _LARGEST_SIZE}
@@ -171,6 +196,7 @@ class TarWriter:
         for key, text in ((b"path", name), (b"linkpath", target)):
             if len(text) > _NAME_BYTES:
                 records.append((key, text))
+        records += more
         records += [(b"SCHILY.xattr." + key.encode(), value) for key, value in xattrs]
         mtime = max(0, min(mtime, self._epoch))
         if records:
@@ -187,12 +213,62 @@ class TarWriter:
             self._progress(len(data))
         self._pad(size)
 
+    def _sparse_content(
+        self,
+        source: bytes,
+        entry: Entry,
+        runs: Sequence[tuple[int, int]],
+        header: Callable[..., None],
+    ) -> None:
+        """Write the header of a sparse file, the map of its data, and the data."""
+        numbers = [len(runs), *(number for run in runs for number in run)]
+        text = b"".join(b"%d\n" % number for number in numbers)
+        text += bytes(-len(text) % _BLOCK)
+        stored = sum(length for _start, length in runs)
+        header(
+            name=_SPARSE_DIRECTORY + posixpath.basename(entry.path)[:_LONGEST_STAND_IN],
+            size=len(text) + stored,
+            more=(
+                (b"GNU.sparse.major", b"1"),
+                (b"GNU.sparse.minor", b"0"),
+                (b"GNU.sparse.name", entry.path),
+                (b"GNU.sparse.realsize", b"%d" % entry.size),
+            ),
+        )
+        self._write(text)
+        written = 0
+        for _offset, piece in data_pieces(source, entry.size):
+            self._write(piece)
+            self._progress(len(piece))
+            written += len(piece)
+        if written != stored:
+            raise ImageError(f"{os.fsdecode(entry.path)} changed while it was read")
+        self._pad(stored)
+        self._progress(entry.size - stored)
+
     def _pad(self, size: int) -> None:
         self._write(bytes(-size % _BLOCK))
 
     def _write(self, data: bytes) -> None:
         self._stream.write(data)
         self._written += len(data)
+
+
+def _runs(path: bytes, size: int) -> Sequence[tuple[int, int]]:
+    """Return the runs of data of a file, as (offset, length); empty if it has few or no holes."""
+    status = os.lstat(path)
+    if not has_holes(status) or size - status.st_blocks * 512 < _SPARSE:
+        return ()
+    runs: list[tuple[int, int]] = []
+    for offset, piece in data_pieces(path, size):
+        if runs and sum(runs[-1]) == offset:
+            offset, length = runs.pop()
+            runs.append((offset, length + len(piece)))
+        else:
+            runs.append((offset, len(piece)))
+    if not runs or sum(runs[-1]) < size:
+        runs.append((size, 0))  # as GNU tar marks a hole at the end
+    return runs
 
 
 def _record(key: bytes, value: bytes) -> bytes:

@@ -38,14 +38,15 @@ class PackTarball:
         """Write the tarball to the output directory."""
         entries = select(context.root, self.exclude)
         with xz_writer(context.output() / self.filename) as stream:
-            archive = TarWriter(stream, self.epoch, counted(entries, context.progress))
+            progress = counted(entries, context.progress)
+            archive = TarWriter(stream, self.epoch, progress, sparse=True)
             archive.add_tree(context.root, entries)
             archive.close()
 
 
 @dataclass(frozen=True)
 class TarballKind(Plain):
-    """``image="tbz"``: ``NAME.ARCH-VERSION.tar.xz``."""
+    """``image="tbz"``: ``NAME.ARCH-VERSION.tar.xz``, in which files with holes keep them."""
 
     name: str = "tbz"
     revision: int = 1

@@ -12,19 +12,19 @@ the content comes from. A new directory gets those that it has in the overlay or
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from kiwinb.description.fingerprint import is_portable_attribute, read_attributes
 from kiwinb.errors import DescriptionError, Location
 from kiwinb.sandbox.devices import make_device, read_device
+from kiwinb.sandbox.holes import copy_file, unpack_file
 from kiwinb.sandbox.paths import resolve_in
 
 _XATTR = "SCHILY.xattr."
@@ -46,11 +46,7 @@ def lay_directory(root: Path, directory: Path) -> None:
         name = path.relative_to(directory).as_posix()
         status = path.lstat()
         member = _member(path, name, status, links)
-        if member.isreg():
-            with path.open("rb") as content:
-                laying.place(member, content, path)
-        else:
-            laying.place(member, None, path)
+        laying.place(member, partial(copy_file, path), path)
     laying.finish()
 
 
@@ -74,8 +70,7 @@ def lay_archive(root: Path, archive: Path, target: str = "/") -> None:
                 if member.islnk():
                     linked = _inside(member.linkname, archive)
                     member.linkname = str(PurePosixPath(target.lstrip("/")) / linked)
-                content = members.extractfile(member) if member.isreg() else None
-                laying.place(member, content, archive)
+                laying.place(member, partial(unpack_file, members, member), archive)
         laying.finish()
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DescriptionError(
@@ -164,8 +159,14 @@ class _Laying:
     made: set[Path] = field(default_factory=set)
     times: dict[Path, int] = field(default_factory=dict)
 
-    def place(self, member: tarfile.TarInfo, content: IO[bytes] | None, origin: Path) -> None:
-        """Place a member; ``content`` is that of a regular file, ``origin`` is for messages."""
+    def place(self, member: tarfile.TarInfo, write: Callable[[Path], object], origin: Path) -> None:
+        """Place a member.
+
+        Args:
+            member: The member.
+            write: Called with the path of a regular file, which it creates.
+            origin: The file of the description, for messages.
+        """
         parent = resolve_in(self.root, str(PurePosixPath(member.name).parent))
         if not parent.is_dir():
             if os.path.lexists(parent):
@@ -191,7 +192,7 @@ class _Laying:
                 os.link(linked, path, follow_symlinks=False)
             return
         self._make_way(member, path, origin, link=member.issym())
-        _make(path, member, content)
+        _make(path, member, write)
         _set_metadata(path, member)
 
     def finish(self) -> None:
@@ -233,7 +234,7 @@ class _Laying:
             self.made.add(directory)
 
 
-def _make(path: Path, member: tarfile.TarInfo, content: IO[bytes] | None) -> None:
+def _make(path: Path, member: tarfile.TarInfo, write: Callable[[Path], object]) -> None:
     if member.issym():
         path.symlink_to(member.linkname)
     elif member.ischr() or member.isblk():
@@ -242,9 +243,7 @@ def _make(path: Path, member: tarfile.TarInfo, content: IO[bytes] | None) -> Non
     elif member.isfifo():
         os.mkfifo(path)
     else:
-        assert content is not None, f"{member.name} is a regular file"
-        with path.open("xb") as file:
-            shutil.copyfileobj(content, file)
+        write(path)
 
 
 def _set_metadata(path: Path, member: tarfile.TarInfo) -> None:

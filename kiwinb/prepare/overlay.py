@@ -10,6 +10,7 @@ from kiwinb.description.model import Archive, OverlayFile
 from kiwinb.errors import DescriptionError, Location
 from kiwinb.prepare.lay_over import lay_archive, lay_directory
 from kiwinb.sandbox.chroot import Chroot
+from kiwinb.sandbox.holes import copy_file
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.steps.keys import Source
 from kiwinb.steps.step import Output, StepContext
@@ -78,7 +79,7 @@ class PlaceFiles:
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     files: tuple[tuple[OverlayFile, Source], ...]
 
@@ -102,7 +103,7 @@ class PlaceFiles:
                         location=Location(source.path),
                     )
                 path.unlink(missing_ok=True)
-                path.write_bytes(source.path.read_bytes())
+                copy_file(source.path, path)
                 path.chmod(source.path.stat().st_mode & 0o7777)
                 inside = "/" + str(path.relative_to(context.root))
                 if file.owner:

@@ -13,8 +13,9 @@ from kiwinb.images.formats import FORMATS
 from kiwinb.paths import normalised
 from kiwinb.results.deliver import checksum_line
 from kiwinb.results.record import RECORD, BuildResult, DeliveredFile, list_results, to_text
-from kiwinb.results.transaction import FileTransaction, copy_sparse, sha256_of
+from kiwinb.results.transaction import FileTransaction, sha256_of
 from kiwinb.sandbox.command import run
+from kiwinb.sandbox.holes import copy_file
 from kiwinb.sizes import binary
 
 _RAW = ".raw"
@@ -72,7 +73,7 @@ def resize(target_dir: Path, size: int, *, options: Sequence[str] = ()) -> Build
 
 
 def _grow(source: Path, target: Path, size: int) -> None:
-    copy_sparse(source, target)
+    copy_file(source, target)
     os.truncate(target, size)
     with target.open("rb") as disk:
         disk.seek(_SECTOR)

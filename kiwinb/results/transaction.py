@@ -13,10 +13,7 @@ from types import TracebackType
 from kiwinb.checkpoints.space import SpaceWatch, target_place
 from kiwinb.checkpoints.treescan import sha256
 from kiwinb.errors import HostError
-from kiwinb.sandbox.holes import extents
-
-_FICLONE = 0x40049409  # linux/fs.h
-_CHUNK = 16 << 20
+from kiwinb.sandbox.holes import copy_file
 
 
 class FileTransaction:
@@ -86,7 +83,7 @@ class FileTransaction:
         """
         with _explained(self.directory):
             part = self.stage(name)
-            copy_sparse(source, part)
+            copy_file(source, part)
             return part
 
     def add_made(self, name: str, make: Callable[[Path], object]) -> Path:
@@ -95,38 +92,6 @@ class FileTransaction:
             part = self.stage(name)
             make(part)
             return part
-
-
-def copy_sparse(source: Path, target: Path) -> None:
-    """Copy the content of a file, as a clone if the file system supports this, else with holes."""
-    with source.open("rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
-        try:
-            fcntl.ioctl(writer, _FICLONE, reader.fileno())
-            return
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                raise
-        os.truncate(writer.fileno(), os.fstat(reader.fileno()).st_size)
-        for start, end in extents(reader.fileno()):
-            _copy_range(reader.fileno(), writer.fileno(), start, end)
-
-
-def _copy_range(reader: int, writer: int, start: int, end: int) -> None:
-    while start < end:
-        count = _copy(reader, writer, min(_CHUNK, end - start), start)
-        if not count:
-            raise OSError(errno.EIO, "the file became shorter while it was read")
-        start += count
-
-
-def _copy(reader: int, writer: int, count: int, start: int) -> int:
-    """Copy some bytes, within the kernel if it supports this."""
-    try:
-        return os.copy_file_range(reader, writer, count, start, start)
-    except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise
-    return os.pwrite(writer, os.pread(reader, min(count, 1 << 20), start), start)
 
 
 def sha256_of(path: Path) -> str:

@@ -12,12 +12,13 @@ from typing import BinaryIO, ClassVar
 from kiwinb.errors import ImageError
 from kiwinb.prepare.scripts import Script, run_on_host
 from kiwinb.sandbox.command import run
+from kiwinb.sandbox.holes import copy_data
 from kiwinb.sizes import MIB
 from kiwinb.steps.step import Output, StepContext
 from kiwinb.storage.disk import DiskLayout
 from kiwinb.storage.fill import image_file
 from kiwinb.storage.patches import apply_patches, read_patches
-from kiwinb.storage.sparse import copy_changed, copy_data
+from kiwinb.storage.sparse import copy_changed
 from kiwinb.storage.table import sfdisk_script
 
 
@@ -71,7 +72,8 @@ class AssembleDisk:
         write_table(disk, script, layout.sector_size, context.log)
         with disk.open("r+b") as file:
             for number, (key, image) in enumerate(images.items()):
-                copy_data(image, file.fileno(), starts[key])
+                with image.open("rb") as source:
+                    copy_data(source.fileno(), file.fileno(), starts[key])
                 context.progress((number + 1) / len(images))
             if self.patches is not None:
                 apply_patches(file, read_patches(context.inputs[self.patches]))

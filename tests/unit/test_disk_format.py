@@ -19,7 +19,7 @@ from kiwinb.errors import ImageError
 from kiwinb.images.formats import FORMATS, plan_format
 from kiwinb.images.formats.identity import settle
 from kiwinb.images.formats.qemu import ConvertDisk, convert
-from kiwinb.storage.sparse import copy_data
+from kiwinb.sandbox.holes import copy_data
 
 MIB = 1 << 20
 
@@ -195,9 +195,9 @@ def test_holes_stay_holes(tmp_path: Path, target: str) -> None:
     place = tmp_path if target == "here" else Path(target)
     copy = place / f"kiwinb-copy-{os.getpid()}"
     try:
-        with copy.open("wb") as file:
+        with source.open("rb") as reader, copy.open("wb") as file:
             file.truncate(65 * MIB)
-            copy_data(source, file.fileno(), MIB)
+            copy_data(reader.fileno(), file.fileno(), MIB)
         data = copy.read_bytes()
         assert data[:MIB] == bytes(MIB)
         assert data[MIB:] == source.read_bytes()

@@ -18,7 +18,7 @@ from kiwinb.errors import HostError, ImageError, SpaceError
 from kiwinb.images.kind import ResultFile
 from kiwinb.results.deliver import StepFiles, deliver
 from kiwinb.results.record import RECORD, BuildResult, list_results
-from kiwinb.results.transaction import copy_sparse
+from kiwinb.sandbox.holes import copy_file
 
 IMAGE = ImageDescription(
     name="test",
@@ -202,7 +202,7 @@ def test_holes_stay_holes(tmp_path: Path) -> None:
         file.seek(64 << 20)
         file.write(b"x" * 5000)
         file.truncate(256 << 20)
-    copy_sparse(source, target)
+    copy_file(source, target)
     assert target.stat().st_size == 256 << 20
     assert target.stat().st_blocks * 512 < 1 << 20
     assert subprocess.run(["cmp", source, target]).returncode == 0

@@ -46,7 +46,7 @@ class UnpackBaseContainer:
     """Unpack the layers of the base container into the empty tree."""
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     def run(self, context: StepContext) -> None:
         """Unpack the layers."""

@@ -17,8 +17,9 @@ from typing import IO
 
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import ImageError
-from kiwinb.images.tarball import CHUNK, TarWriter
+from kiwinb.images.tarball import TarWriter
 from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE, make_device
+from kiwinb.sandbox.holes import unpack_file
 from kiwinb.sandbox.paths import resolve_in
 
 _WHITEOUT = ".wh."
@@ -173,10 +174,7 @@ def _make(layer: tarfile.TarFile, member: tarfile.TarInfo, root: Path, path: Pat
         kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
         make_device(path, kind | 0o600, member.devmajor, member.devminor)
     else:
-        content = layer.extractfile(member)
-        assert content is not None, "everything else is a file"
-        with path.open("xb") as file:
-            shutil.copyfileobj(content, file, CHUNK)
+        unpack_file(layer, member, path)
 
 
 def _clear_xattrs(path: Path) -> None:

@@ -11,10 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from kiwinb.checkpoints.treescan import Entry
+from kiwinb.storage.sparse import BLOCK, data_pieces, has_holes
 from kiwinb.storage.treewalk import select
-
-BLOCK = 4096
-"""Block size in bytes; sizes and holes are multiples of it."""
 
 TYPES = {
     "file": stat.S_IFREG,
@@ -25,9 +23,6 @@ TYPES = {
     "block": stat.S_IFBLK,
 }
 """File type bits of a mode, by kind of entry."""
-
-_PIECE = 1 << 20
-_NO_BLOCK = bytes(BLOCK)
 
 
 @dataclass(frozen=True)
@@ -64,18 +59,11 @@ class Content:
 
     def sparse(self, entry: Entry) -> bool:
         """Tell whether blocks of zeros in a file become holes."""
-        return os.lstat(self.source(entry)).st_blocks * 512 < entry.size
+        return has_holes(os.lstat(self.source(entry)))
 
     def pieces(self, entry: Entry) -> Iterator[tuple[int, bytes]]:
         """Yield the content of a file without its holes, as (offset in bytes, data)."""
-        sparse = self.sparse(entry)
-        with open(self.source(entry), "rb", buffering=0) as file:  # noqa: PTH123 - bytes
-            for start, end in _extents(file.fileno()) if sparse else ((0, entry.size),):
-                file.seek(start)
-                offset = start
-                while piece := file.read(min(_PIECE, end - offset)):
-                    yield from _filled(offset, piece) if sparse else ((offset, piece),)
-                    offset += len(piece)
+        return data_pieces(self.source(entry), entry.size)
 
     @cached_property
     def need(self) -> Need:
@@ -134,32 +122,6 @@ def counted(entries: Sequence[Entry], report: Callable[[float], None]) -> Iterat
         done += entry.size + BLOCK
         if number % 256 == 0:
             report(done / total)
-
-
-def _extents(descriptor: int) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of the ranges in which a file has data, in bytes and whole blocks."""
-    end, size = 0, os.fstat(descriptor).st_size
-    while end < size:
-        try:
-            start = os.lseek(descriptor, end, os.SEEK_DATA) // BLOCK * BLOCK
-        except OSError:  # ENXIO: only a hole follows
-            return
-        end = min(_rounded(os.lseek(descriptor, max(start, end), os.SEEK_HOLE)), size)
-        yield start, end
-
-
-def _filled(offset: int, piece: bytes) -> Iterator[tuple[int, bytes]]:
-    start = None
-    for at in range(0, len(piece), BLOCK):
-        block = piece[at : at + BLOCK]
-        if block == _NO_BLOCK[: len(block)]:
-            if start is not None:
-                yield offset + start, piece[start:at]
-            start = None
-        elif start is None:
-            start = at
-    if start is not None:
-        yield offset + start, piece[start:]
 
 
 def _allocated(content: Content, entry: Entry) -> int:

@@ -13,6 +13,7 @@ from kiwinb.storage.filesystem.content import Content, Need, name_of, shown
 from kiwinb.storage.filesystem.erofs_nodes import write_nodes
 from kiwinb.storage.filesystem.presented import NODES, left_out, presented
 from kiwinb.storage.filesystem.spec import Filesystem, Growth, Watch
+from kiwinb.storage.sparse import punch_zeros
 
 _LONGEST_NAME = 254
 """In bytes; erofs-utils before 1.6 do not accept longer names, though the format allows 255."""
@@ -22,7 +23,11 @@ _LEVEL = "level="
 
 @dataclass(frozen=True)
 class Erofs:
-    """EROFS with blocks of 4096 bytes."""
+    """EROFS with blocks of 4096 bytes.
+
+    mkfs.erofs keeps no holes: without compression, it writes zeros for them. In the image, these
+    zeros are holes.
+    """
 
     name: str = "erofs"
     revision: int = 1
@@ -82,6 +87,8 @@ class Erofs:
                         remedy="Remove it from the root tree, or take a newer erofs-utils.",
                     ) from error
             raise
+        if any(content.sparse(entry) for entry in content.entries if entry.kind == "file"):
+            punch_zeros(image)
         write_nodes(image, {e.path: e for e in content.entries if e.kind in NODES})
         watch.progress(1.0)
 

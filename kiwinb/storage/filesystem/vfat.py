@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import uuid
 from dataclasses import dataclass
@@ -11,9 +10,11 @@ from pathlib import Path
 
 from kiwinb.errors import CommandError, ImageError
 from kiwinb.sandbox.command import run
+from kiwinb.sandbox.holes import copy_file
 from kiwinb.sizes import MIB
 from kiwinb.storage.filesystem.content import Content, Need, shown
 from kiwinb.storage.filesystem.spec import Filesystem, FilesystemFull, Growth, Watch
+from kiwinb.storage.sparse import punch_zeros
 
 _LABEL_LENGTH = 11
 
@@ -23,7 +24,8 @@ class Fat:
     """FAT with 16-bit or 32-bit allocation table entries.
 
     FAT has no owners, modes, links or extended attributes: they are lost, except that a symbolic
-    link, a fifo or a device node is an error.
+    link, a fifo or a device node is an error. It has no holes either: zeros stand for them, which
+    are holes in the image.
     """
 
     bits: int
@@ -92,6 +94,8 @@ class Fat:
                 if "full" in str(error).lower():
                     raise FilesystemFull(error.problem) from error
                 raise
+        if any(content.sparse(entry) for entry in content.entries if entry.kind == "file"):
+            punch_zeros(image)
 
 
 def _volume_id(text: str) -> str:
@@ -107,7 +111,7 @@ def _copy(content: Content, scratch: Path) -> list[str]:
         if entry.kind == "directory":
             target.mkdir()
         elif entry.kind == "file":
-            shutil.copyfile(content.source(entry), target)
+            copy_file(Path(os.fsdecode(content.source(entry))), target)
         else:
             raise ImageError(
                 f"a FAT file system cannot hold the {entry.kind} {shown(entry.path)}",
