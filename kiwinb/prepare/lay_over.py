@@ -175,6 +175,8 @@ class _Laying:
         self._keep_time(parent)
         name = PurePosixPath(member.name).name
         path = parent / name if name else self.root
+        if path == self.root and not member.isdir():
+            raise _clash(member, origin, "it is the root directory")
         if member.isdir():
             path = resolve_in(self.root, member.name)
             if os.path.lexists(path) and not path.is_dir():

@@ -133,7 +133,7 @@ def _apply(layers: list[list[tuple[str, str]]], _report: Report) -> list[str]:
             [[("out", "->../outside")], [("out/kept", "x")]],
             ["out", "outside", "outside/kept"],
         ),
-        ([[("out", "->/../outside/"), ("out/.wh.kept", "")]], ["out", "outside"]),
+        ([[("out", "->/../outside/"), ("out/.wh.kept", "")]], ["out"]),
         ([[("a", "1"), ("sub/b", "==a")]], ["a", "sub", "sub/b"]),
     ],
 )

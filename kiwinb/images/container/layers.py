@@ -126,11 +126,10 @@ def _apply(
 ) -> None:
     name = posixpath.normpath("/" + member.name).lstrip("/")
     parent = resolve_in(root, posixpath.dirname(name))
-    parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     base = posixpath.basename(name)
     path = parent / base if base else root
     if base == _OPAQUE:
-        for child in list(parent.iterdir()):
+        for child in list(parent.iterdir()) if parent.exists() else ():
             _remove_stale(child, fresh)
         return
     if base.startswith(_WHITEOUT):
@@ -140,7 +139,12 @@ def _apply(
         if not hidden.startswith(_WHITEOUT):
             _remove_stale(parent / hidden, fresh)
         return
-    fresh.add(path)
+    if path == root and not member.isdir():
+        raise ImageError("a layer of the base container has a root that is not a directory")
+    parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _keep(path, root, fresh)
+    if member.islnk() and _link_target(member, root) == path and os.path.lexists(path):
+        return
     if not (member.isdir() and path.is_dir() and not path.is_symlink()):
         _remove(path)
         _make(layer, member, root, path)
@@ -166,8 +170,7 @@ def _make(layer: tarfile.TarFile, member: tarfile.TarInfo, root: Path, path: Pat
     elif member.issym():
         path.symlink_to(member.linkname)
     elif member.islnk():
-        target = posixpath.normpath("/" + member.linkname).lstrip("/")
-        path.hardlink_to(resolve_in(root, target, follow_last=False))
+        path.hardlink_to(_link_target(member, root))
     elif member.isfifo():
         os.mkfifo(path)
     elif member.isdev():
@@ -177,15 +180,27 @@ def _make(layer: tarfile.TarFile, member: tarfile.TarInfo, root: Path, path: Pat
         unpack_file(layer, member, path)
 
 
+def _link_target(member: tarfile.TarInfo, root: Path) -> Path:
+    target = posixpath.normpath("/" + member.linkname).lstrip("/")
+    return resolve_in(root, target, follow_last=False)
+
+
 def _clear_xattrs(path: Path) -> None:
     for name in os.listxattr(path, follow_symlinks=False):
         if name not in (DEVICE_ATTRIBUTE, "security.selinux"):
             os.removexattr(path, name, follow_symlinks=False)
 
 
+def _keep(path: Path, root: Path, fresh: set[Path]) -> None:
+    """Add a path and its parent directories."""
+    while path != root and path not in fresh:
+        fresh.add(path)
+        path = path.parent
+
+
 def _remove_stale(path: Path, fresh: set[Path]) -> None:
     """Remove what lower layers put there; a whiteout does not hide files of its own layer."""
-    if path not in fresh and not any(path in other.parents for other in fresh):
+    if path not in fresh:
         _remove(path)
     elif path.is_dir() and not path.is_symlink():
         for child in list(path.iterdir()):

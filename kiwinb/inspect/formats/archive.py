@@ -1,4 +1,4 @@
-"""Read tar archives, and put the entries of archives over one another.
+"""Read tar archives.
 
 ``allocated`` of a file is the size of its content in the uncompressed archive, in whole blocks of
 512 bytes.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import stat
 import tarfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, cast
 
 from kiwinb.inspect.formats.indexed import Facts, IndexedTree, Rows
+from kiwinb.inspect.formats.members import Member, Stored, Unpacked, clean
 from kiwinb.inspect.formats.window import DamagedError, Window
 from kiwinb.inspect.tree import Hole
 
@@ -27,60 +28,6 @@ _MODES = {
     tarfile.CHRTYPE: stat.S_IFCHR,
     tarfile.BLKTYPE: stat.S_IFBLK,
 }
-
-
-def clean(name: str) -> str:
-    """Turn a name in an archive into an absolute path; ``..`` never leaves the root."""
-    parts: list[str] = []
-    for part in name.split("/"):
-        if part == "..":
-            del parts[-1:]
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/" + "/".join(parts)
-
-
-class Member(NamedTuple):
-    """An entry of an archive.
-
-    Attributes:
-        path: Absolute path.
-        facts: Metadata.
-        place: Place of its content; ``None`` if it has none.
-        link: Path of the entry to which it is a hard link; empty if it is not a hard link.
-    """
-
-    path: str
-    facts: Facts
-    place: Stored | None
-    link: str = ""
-
-
-class Stored(NamedTuple):
-    """Place of the content of a file.
-
-    Attributes:
-        window: The archive.
-        runs: Runs of data: offset in the file, offset in the archive, and length in bytes.
-        size: Size of the content in bytes, including holes.
-    """
-
-    window: Window
-    runs: tuple[tuple[int, int, int], ...]
-    size: int
-
-    def pieces(self) -> Iterator[bytes | Hole]:
-        """Yield the content."""
-        at = 0
-        for start, place, length in self.runs:
-            if start < at:
-                raise DamagedError("the pieces of a sparse file overlap")
-            if start > at:
-                yield Hole(start - at)
-            yield from self.window.pieces(place, length)
-            at = start + length
-        if at < self.size:
-            yield Hole(self.size - at)
 
 
 class _WindowFile:
@@ -169,73 +116,13 @@ class MemberTree(IndexedTree):
         raise NotImplementedError
 
     def _list(self, rows: Rows) -> None:
-        fill(rows, apply(self._members(), {}))
+        unpacked = Unpacked()
+        unpacked.unpack(self._members())
+        unpacked.fill(rows)
 
     def _pieces(self, place: Any, size: int) -> Iterator[bytes | Hole]:
         stored: Stored = place
         return stored.pieces()
-
-
-Entries = dict[str, tuple[Facts, Stored | None]]
-"""Entries, by path; hard links to the same file have the same inode."""
-
-
-def apply(members: Iterable[Member], entries: Entries) -> Entries:
-    """Add the entries of an archive to existing ones, which they replace."""
-    number = max((facts.inode for facts, _place in entries.values()), default=0)
-    replaced = False
-    for member in members:
-        number += 1
-        facts, place = member.facts._replace(inode=number), member.place
-        if member.link:
-            known = entries.get(member.link)
-            if known is None:
-                raise DamagedError(
-                    f"{member.path} is a hard link to {member.link}, which is not there"
-                )
-            facts, place = known
-        old = entries.get(member.path)
-        if old and stat.S_ISDIR(old[0].mode) and not stat.S_ISDIR(facts.mode):
-            replaced = True
-        entries[member.path] = facts, place
-    if replaced:
-        files = {path for path, (facts, _) in entries.items() if not stat.S_ISDIR(facts.mode)}
-        without(entries, files, files)
-    return entries
-
-
-def ancestors(path: str) -> Iterator[str]:
-    """Yield the parent directories of a path, the nearest first, without the root."""
-    while path := path.rpartition("/")[0]:
-        yield path
-
-
-def without(entries: Entries, doomed: Collection[str], kept: Collection[str] = ()) -> None:
-    """Remove paths and everything below them.
-
-    Args:
-        entries: The entries to remove paths from.
-        doomed: The paths to remove.
-        kept: Paths in ``doomed`` below which everything is removed, but which stay themselves.
-    """
-    for path in list(entries):
-        if (path in doomed and path not in kept) or any(a in doomed for a in ancestors(path)):
-            del entries[path]
-
-
-def fill(rows: Rows, entries: Entries) -> None:
-    """Add entries to rows, with the number of their hard links."""
-    count: dict[int, int] = {}
-    for facts, _place in entries.values():
-        count[facts.inode] = count.get(facts.inode, 0) + 1
-    inner: dict[str, int] = {}
-    for path, (facts, _place) in entries.items():
-        if stat.S_ISDIR(facts.mode) and path != "/":
-            parent = path.rpartition("/")[0] or "/"
-            inner[parent] = inner.get(parent, 0) + 1
-    for path, (facts, place) in entries.items():
-        links = 2 + inner.get(path, 0) if stat.S_ISDIR(facts.mode) else count[facts.inode]
-        rows.add(path, facts._replace(links=links), place)
 
 
 class TarTree(MemberTree):

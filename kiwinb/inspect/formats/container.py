@@ -14,23 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kiwinb.inspect.formats.archive import (
-    Entries,
-    Member,
-    MemberTree,
-    Stored,
-    apply,
-    fill,
-    tar_members,
-    without,
-)
+from kiwinb.inspect.formats.archive import MemberTree, tar_members
 from kiwinb.inspect.formats.indexed import Rows, text
+from kiwinb.inspect.formats.members import Member, Stored, Unpacked
 from kiwinb.inspect.formats.unpack import compression, decompressed
 from kiwinb.inspect.formats.window import DamagedError, UnsupportedError, Window, reading
 
 _MOST_JSON = 16 << 20
-_WHITEOUT = ".wh."
-_OPAQUE = ".wh..wh..opq"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 _NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 _SHORTEST = 12
@@ -256,7 +246,7 @@ class ContainerTree(MemberTree):
     # --- the tree ---
 
     def _list(self, rows: Rows) -> None:
-        entries: Entries = {}
+        combined = Unpacked()
         for name in self._image[1]:
             window = self._files.find(name)
             if window is None:
@@ -264,8 +254,8 @@ class ContainerTree(MemberTree):
             if compression(window):
                 window = decompressed(window, f"the layer {name} of {self.name}")
                 self._plain.append(window)
-            _put_over(tar_members(window), entries)
-        fill(rows, entries)
+            combined.lay_over(tar_members(window))
+        combined.fill(rows)
 
     def _members(self) -> Iterator[Member]:
         raise NotImplementedError
@@ -275,26 +265,6 @@ class ContainerTree(MemberTree):
         for window in self._plain:
             window.close()
         self._files.close()
-
-
-def _put_over(members: Iterator[Member], entries: Entries) -> None:
-    """Add a layer to the layers below it; its whiteouts affect only those."""
-    own: list[Member] = []
-    gone: set[str] = set()
-    emptied: set[str] = set()
-    for member in members:
-        parent, _, name = member.path.rpartition("/")
-        if name == _OPAQUE:
-            emptied.add(parent)
-        elif name.startswith(_WHITEOUT):
-            gone.add(f"{parent}/{name.removeprefix(_WHITEOUT)}")
-        else:
-            own.append(member)
-    if "" in emptied:
-        entries.clear()
-    elif gone or emptied:
-        without(entries, gone | emptied, emptied - gone)
-    apply(own, entries)
 
 
 def _blob(digest: str) -> str:

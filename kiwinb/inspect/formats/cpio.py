@@ -14,8 +14,8 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from kiwinb.inspect.formats.archive import Member, Stored, clean
 from kiwinb.inspect.formats.indexed import Facts
+from kiwinb.inspect.formats.members import Member, Stored, clean
 from kiwinb.inspect.formats.window import DamagedError, Window
 
 _TRAILER = "TRAILER!!!"

@@ -12,9 +12,10 @@ from functools import cached_property
 from itertools import chain
 
 from kiwinb.errors import InspectError
-from kiwinb.inspect.formats.archive import Member, MemberTree
+from kiwinb.inspect.formats.archive import MemberTree
 from kiwinb.inspect.formats.cpio import MAGICS, Archive, archive_format, read_archive
 from kiwinb.inspect.formats.frames import Frames, starts
+from kiwinb.inspect.formats.members import Member
 from kiwinb.inspect.formats.unpack import unpacked
 from kiwinb.inspect.formats.window import DamagedError, Window, reading
 

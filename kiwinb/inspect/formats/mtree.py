@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kiwinb.errors import InspectError
-from kiwinb.inspect.formats.archive import clean
 from kiwinb.inspect.formats.indexed import Facts, IndexedTree, Rows
+from kiwinb.inspect.formats.members import clean
 from kiwinb.inspect.formats.window import DamagedError, UnsupportedError, Window
 from kiwinb.inspect.tree import Hole
 
