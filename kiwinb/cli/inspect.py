@@ -76,7 +76,8 @@ def packages(options: GlobalOptions, path: str, why: str | None, form: Form | No
                 click.echo("\n".join((why, *(f"  {step}" for step in steps))))
             return
         table = packages(tree)
-    _print(options, table, form, ["name", "version", "arch", "installed_size", "section", "why"])
+    shown = ["name", "version", "arch", "state", "installed_size", "section", "why"]
+    _print(options, table, form, shown)
 
 
 @group.command()

@@ -19,13 +19,14 @@ from kiwinb.expect.measure import (
     listed_packages,
     measure_size,
     opened_once,
-    resolved,
 )
 from kiwinb.expect.outcome import Outcome, report
 from kiwinb.inspect.files import files
+from kiwinb.inspect.links import resolver_of
 from kiwinb.inspect.opening import Source
 from kiwinb.inspect.unowned import unowned
 from kiwinb.packages.databases import find_database
+from kiwinb.packages.databases.database import INSTALLED
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -86,7 +87,7 @@ def size(
 def package(
     source: Source, name: str, *, at_least: str | None = None, version: str | None = None
 ) -> Outcome:
-    """Expect that a package is installed.
+    """Expect that a package is installed completely.
 
     Args:
         source: A root tree, an image, or a path.
@@ -100,7 +101,8 @@ def package(
     with opened_once(source) as tree:
         database = find_database(tree)
         found = database.packages(tree) if database else ()
-    versions = [item.version for item in found if name in (item.name, item.label)]
+    present = [item for item in found if name in (item.name, item.label)]
+    versions = [item.version for item in present if item.state == INSTALLED]
     passed = bool(versions)
     expected = ["installed"]
     if version is not None:
@@ -111,11 +113,13 @@ def package(
         order = database.compare
         passed = passed and any(order(item, at_least) >= 0 for item in versions)
     measured = f"version {', '.join(versions)}" if versions else "not installed"
+    if present and not versions:
+        measured = ", ".join(f"version {item.version}, only {item.state}" for item in present)
     return report(f"package {name}", ", ".join(expected), measured, passed)
 
 
 def no_package(source: Source, name: str = "*", *, section: str | None = None) -> Outcome:
-    """Expect that no such package is installed.
+    """Expect that no such package is installed, not even in part.
 
     Args:
         source: A root tree, an image, or a path.
@@ -210,7 +214,7 @@ def no_file(source: Source, path: str) -> Outcome:
         at = path
         if not any(sign in path for sign in "*?["):
             parent, _, name = path.rstrip("/").rpartition("/")
-            at = f"{resolved(table)[parent]}/{name}"
+            at = f"{resolver_of(table)[parent]}/{name}"
             found = table[table["path"].eq(at)]
         else:
             found = table[[fnmatchcase(item, at) for item in table["path"]]]

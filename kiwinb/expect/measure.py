@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import pandas as pd
 
 from kiwinb.errors import InspectError
 from kiwinb.expect.outcome import OPEN
-from kiwinb.inspect.files import files, resolver
+from kiwinb.inspect.files import files
+from kiwinb.inspect.links import resolver_of
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.remembered import remembered
 from kiwinb.inspect.tree import Tree
@@ -64,12 +65,6 @@ def measure_size(source: Source | HasPath) -> tuple[str, int]:
         return tree.name, int(files(tree)["usage"].sum())
 
 
-def resolved(table: pd.DataFrame) -> Any:
-    """Return a mapping from paths of directories to their paths without symbolic links."""
-    links = table[table["type"].eq("symlink")]
-    return resolver(dict(zip(links["path"], links["target"], strict=True)))
-
-
 @contextmanager
 def opened_once(source: Source) -> Iterator[Tree]:
     """Open the tree of a source; an enclosing ``all()`` keeps it open."""
@@ -84,7 +79,7 @@ def opened_once(source: Source) -> Iterator[Tree]:
 def find(tree: Tree, path: str, *, follow: bool) -> pd.Series | None:
     """Return the row of a path in the table of files; ``None`` if the path does not exist."""
     table = files(tree)
-    directories = resolved(table)
+    directories = resolver_of(table)
     parent, _, name = path.rstrip("/").rpartition("/")
     at = directories[path] if follow else f"{directories[parent]}/{name}"
     found = table[table["path"].eq(at or "/")]

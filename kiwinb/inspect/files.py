@@ -6,12 +6,10 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from kiwinb.errors import InspectError
+from kiwinb.inspect.links import resolver_of
 from kiwinb.inspect.remembered import PASSWD, remembered
 from kiwinb.inspect.tree import Tree
 from kiwinb.packages.databases import find_database
-
-_MAXIMUM_LINKS = 40  # as in path_resolution(7)
 
 
 def files(tree: Tree) -> pd.DataFrame:
@@ -39,46 +37,6 @@ def files(tree: Tree) -> pd.DataFrame:
     )
 
 
-def resolver(links: Mapping[str, str]) -> Mapping[str, str]:
-    """Return a mapping from paths of directories to their paths without symbolic links.
-
-    Args:
-        links: Target of each symbolic link in the tree, by path.
-    """
-    return _Directories(links)
-
-
-class _Directories(dict[str, str]):
-    """Resolved directories, by path; each is resolved when it is first needed."""
-
-    def __init__(self, links: Mapping[str, str]) -> None:
-        super().__init__({"": "", "/": ""})
-        self._links = links
-
-    def __missing__(self, path: str) -> str:
-        at: list[str] = []
-        parts = path.split("/")[::-1]
-        followed = 0
-        while parts:
-            part = parts.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                del at[-1:]
-                continue
-            here = "/".join(("", *at, part))
-            target = self._links.get(here)
-            if target is None or followed > _MAXIMUM_LINKS:
-                at.append(part)
-                continue
-            followed += 1
-            if target.startswith("/"):
-                at.clear()
-            parts += target.split("/")[::-1]
-        self[path] = "".join(f"/{part}" for part in at)
-        return self[path]
-
-
 def _packages(tree: Tree, table: pd.DataFrame) -> list[str]:
     database = find_database(tree)
     paths: list[str] = table["path"].tolist()
@@ -86,8 +44,7 @@ def _packages(tree: Tree, table: pd.DataFrame) -> list[str]:
         return [""] * len(paths)
     packages = database.packages(tree)
     rank = {package.label: (not package.essential, package.label) for package in packages}
-    symlinks = table[table["type"].eq("symlink")]
-    directories = resolver(dict(zip(symlinks["path"], symlinks["target"], strict=True)))
+    directories = resolver_of(table)
     listed = sorted(database.owned(tree, packages), key=lambda item: rank.get(item[0], (True, "")))
     owner = _owners(listed, directories)
     return [owner.get(path, "") for path in paths]
@@ -107,11 +64,10 @@ def _owners(
 def _users(tree: Tree) -> dict[int, str]:
     """Return user names by number; like ``getpwuid``, it uses the first entry of each number."""
     found: dict[int, str] = {}
-    try:
-        text = tree.read(PASSWD) if tree.exists(PASSWD) else b""
-    except InspectError:  # it is a link or a directory
+    place = tree.found([PASSWD]).get(PASSWD)
+    if place is None or not tree.has_contents:
         return found
-    for line in text.decode("utf-8", "surrogateescape").splitlines():
+    for line in tree.read(place).decode("utf-8", "surrogateescape").split("\n"):
         name, _, rest = line.partition(":")
         number = rest.split(":")[1:2]
         if number and number[0].isdecimal():

@@ -58,7 +58,9 @@ def kinds(files: pd.DataFrame) -> pd.Series:
     executable = (files["mode"] & 0o111).ne(0)
     found[regular & executable] = PROGRAM
     rest = path[regular]
-    homes = "".join(f"|^(?:{item.home})$" for item in DATABASES.values())
+    homes = "".join(
+        f"|^{re.escape(home)}(?:/|$)" for item in DATABASES.values() for home in item.homes
+    )
     for kind, pattern in KINDS.items():
         if kind == _DATABASE:
             pattern += homes

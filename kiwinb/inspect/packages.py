@@ -22,6 +22,7 @@ COLUMNS = (
     "name",
     "version",
     "arch",
+    "state",
     "installed_size",
     "section",
     "why",
@@ -73,11 +74,12 @@ class Link:
 
 
 def packages(tree: Tree, named: Mapping[str, Iterable[str]] | None = None) -> pd.DataFrame:
-    """List the installed packages of a tree, sorted by name and architecture.
+    """List the packages that have files in a tree, sorted by name and architecture.
 
-    Columns: ``name``, ``version``, ``arch``, ``installed_size`` (bytes, as the package states),
-    ``section``, ``why`` (text that says why it is installed), ``required_by`` and
-    ``recommended_by`` (tuples of labels of installed packages).
+    Columns: ``name``, ``version``, ``arch``, ``state`` (how far its installation came, in the
+    package manager's terms, such as ``installed`` or ``unpacked``), ``installed_size`` (bytes, as
+    the package states), ``section``, ``why`` (text that says why it is installed),
+    ``required_by`` and ``recommended_by`` (tuples of labels of installed packages).
 
     ``why`` is the first reason that applies: the package is named (``named in …``) or essential;
     another package depends on it, on a shortest path from such a package; it is not marked as
@@ -103,6 +105,7 @@ def packages(tree: Tree, named: Mapping[str, Iterable[str]] | None = None) -> pd
                 item.name,
                 item.version,
                 item.arch,
+                item.state,
                 item.installed_size or 0,
                 item.section,
                 str(why[item.label]),

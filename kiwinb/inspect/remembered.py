@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from kiwinb.inspect.links import resolver_of
 from kiwinb.inspect.tree import Tree
-from kiwinb.packages.databases import DATABASES
+from kiwinb.packages.databases import DATABASES, nominal
 
 PASSWD = "/etc/passwd"
 """The file with the user names."""
 
-_KEPT = re.compile("|".join((re.escape(PASSWD), *(item.kept_in for item in DATABASES.values()))))
+_KEPT = re.compile("|".join(item.kept_in for item in DATABASES.values()))
 
 
 class RememberedTree(Tree):
@@ -33,8 +34,10 @@ class RememberedTree(Tree):
         self._table = tree.scan()
         self._types = dict(zip(self._table["path"], self._table["type"], strict=True))
         files = self._table.loc[self._table["type"].eq("file"), "path"]
-        kept = [path for path in files if tree.has_contents and _KEPT.fullmatch(path)]
-        self._contents = tree.read_many(kept)
+        self._links = resolver_of(self._table)
+        name, passwd = nominal(self), self.resolved(PASSWD)
+        kept = [path for path in files if path == passwd or _KEPT.fullmatch(name(path))]
+        self._contents = tree.read_many(kept) if tree.has_contents else {}
 
     def scan(self) -> pd.DataFrame:
         """List the tree; see :meth:`kiwinb.inspect.tree.Tree.scan`."""
@@ -43,6 +46,15 @@ class RememberedTree(Tree):
     def exists(self, path: str) -> bool:
         """Tell whether there is a file of any kind at the path."""
         return path in self._types
+
+    def resolved(self, path: str) -> str:
+        """Return where a path leads in the tree; see :meth:`kiwinb.inspect.tree.Tree.resolved`."""
+        return self._links[path] or "/"
+
+    def found(self, paths: Sequence[str]) -> Mapping[str, str]:
+        """Return those paths that lead to files; see :meth:`kiwinb.inspect.tree.Tree.found`."""
+        places = {path: self._links[path] for path in paths}
+        return {path: place for path, place in places.items() if self._types.get(place) == "file"}
 
     def read(self, path: str, limit: int | None = None) -> bytes:
         """Read a file; see :meth:`kiwinb.inspect.tree.Tree.read`."""

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from kiwinb.errors import InspectError
+from kiwinb.inspect.links import resolver_of
 
 KINDS = ("file", "directory", "symlink", "fifo", "socket", "char", "block")
 """Values of the column ``type``."""
@@ -76,6 +77,24 @@ class Tree(Protocol):
     def exists(self, path: str) -> bool:
         """Tell whether there is a file of any kind at a path, without following symbolic links."""
         ...
+
+    def resolved(self, path: str) -> str:
+        """Return where a path leads in the tree when symbolic links are followed.
+
+        Links never leave the tree: absolute ones start at its root. Nothing needs to be there.
+        """
+        return resolver_of(self.scan())[path] or "/"
+
+    def found(self, paths: Sequence[str]) -> Mapping[str, str]:
+        """Return those paths that lead to regular files, each with its path without links.
+
+        Symbolic links are followed as in :meth:`resolved`; :meth:`read` takes the resulting paths.
+        """
+        table = self.scan()
+        directories = resolver_of(table)
+        files = set(table.loc[table["type"].eq("file"), "path"])
+        places = {path: directories[path] for path in paths}
+        return {path: place for path, place in places.items() if place in files}
 
     def read_many(self, paths: Sequence[str]) -> Mapping[str, bytes]:
         """Read several files, by path; many formats are faster at this than one by one.

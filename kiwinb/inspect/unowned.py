@@ -10,7 +10,7 @@ import pandas as pd
 from kiwinb.inspect.files import files
 from kiwinb.inspect.remembered import remembered
 from kiwinb.inspect.tree import Tree
-from kiwinb.packages.databases import find_database
+from kiwinb.packages.databases import find_database, nominal
 
 MACHINE_MADE: Mapping[str, str] = {
     r"/((dev|run)(/.*)?|proc|sys|tmp|var/tmp)": "directory of the running system",
@@ -78,9 +78,12 @@ def unowned(tree: Tree) -> pd.DataFrame:
     names = list(_named_in_scripts(tree))
     holding = _directories_of(table)
 
+    name = nominal(tree)
+
     def by_rule(path: str, is_link: bool) -> str:
         matching = [*rules, *links] if is_link else rules
-        return next((said for rule, said in matching if rule.fullmatch(path)), "")
+        known_as = name(path)
+        return next((said for rule, said in matching if rule.fullmatch(known_as)), "")
 
     def reason(path: str, target: str, is_directory: bool) -> str:
         if path.startswith(_ALTERNATIVES) or target.startswith(f"{_ALTERNATIVES}/"):

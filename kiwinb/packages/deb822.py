@@ -13,7 +13,7 @@ def paragraphs(text: str) -> Iterator[dict[str, str]]:
     """
     fields: dict[str, str] = {}
     name = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith("#"):
             continue
         if not line.strip():

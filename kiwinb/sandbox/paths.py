@@ -49,6 +49,11 @@ def resolve_in(root: Path, path: str | os.PathLike[str], *, follow_last: bool = 
     return Path(root, *at)
 
 
+def inner_path(root: Path, place: Path) -> str:
+    """Return the path in a root tree of a path that :func:`resolve_in` returned."""
+    return "/" + "/".join(place.relative_to(root).parts)
+
+
 def _split(path: str) -> list[str]:
     """Return the parts of a path in reverse order."""
     return [part for part in path.split("/") if part not in ("", ".")][::-1]

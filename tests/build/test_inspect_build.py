@@ -9,8 +9,9 @@ from small_build import build, write_description
 import kiwinb
 from kiwinb import Image, RootTree, expect
 from kiwinb.errors import ExpectationError
-from kiwinb.inspect.files import files, resolver
+from kiwinb.inspect.files import files
 from kiwinb.inspect.formats.checkpoint import CheckpointTree
+from kiwinb.inspect.links import resolver
 
 pytestmark = pytest.mark.build
 

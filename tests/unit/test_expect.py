@@ -77,6 +77,15 @@ def test_packages(tree: MemoryTree) -> None:
         expect.package(tree, "app", version="2")
 
 
+def test_packages_that_are_there_only_in_part() -> None:
+    status = Deb("app").paragraph().replace("ok installed", "ok half-configured")
+    tree = MemoryTree({"/var/lib/dpkg/status": status.encode()})
+    with fails("package app: version 1.0-1, only half-configured; expected: installed"):
+        expect.package(tree, "app")
+    with fails("package app: 1 .*: app; expected: none"):
+        expect.no_package(tree, "app")
+
+
 def test_no_packages(tree: MemoryTree) -> None:
     expect.no_package(tree, "vim")
     expect.no_package(tree, section="games")

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from inspect_trees import Deb, Item, MemoryTree, database, many
 
-from kiwinb.inspect.files import files, resolver
+from kiwinb.inspect.files import files
 from kiwinb.inspect.formats.directory import DirectoryTree
+from kiwinb.inspect.links import resolver
 from kiwinb.inspect.tree import COLUMNS
 
 
@@ -123,13 +124,14 @@ def test_diverted_files_belong_to_who_diverts() -> None:
 
 
 def test_packages_of_several_architectures_are_told_apart() -> None:
+    same = "Multi-Arch: same\n"
     tree = MemoryTree(
         {
             "/usr/lib/x86/libz.so": b"",
             "/usr/lib/i386/libz.so": b"",
             **database(
-                Deb("zlib1g", stem="zlib1g:amd64", files=["/usr/lib/x86/libz.so"]),
-                Deb("zlib1g", arch="i386", stem="zlib1g:i386", files=["/usr/lib/i386/libz.so"]),
+                Deb("zlib1g", "1", same, ["/usr/lib/x86/libz.so"], stem="zlib1g:amd64"),
+                Deb("zlib1g", "1", same, ["/usr/lib/i386/libz.so"], 1, "i386", stem="zlib1g:i386"),
             ),
         }
     )

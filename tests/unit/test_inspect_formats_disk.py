@@ -31,11 +31,15 @@ TABLES = {
 }
 
 
-def make_disk(top: Path, kind: str, fstab: str = FSTAB) -> Path:
+def make_disk(top: Path, kind: str, fstab: str = FSTAB, *, linked: bool = False) -> Path:
     root, home = top / "root", top / "home"
-    for folder in ("etc", "boot/efi", "home/hidden"):
+    for folder in ("etc", "boot/efi", "var/home" if linked else "home/hidden"):
         (root / folder).mkdir(parents=True)
     (root / "etc" / "fstab").write_text(fstab)
+    if linked:
+        (root / "etc").rename(root / "config")
+        (root / "etc").symlink_to("/config")
+        (root / "home").symlink_to("../../var/home")
     home.mkdir()
     (home / "user").write_bytes(b"mine" * 2000)
     (top / "grub.cfg").write_text("set x")
@@ -96,6 +100,15 @@ def test_one_tree_by_fstab(kind: str, tmp_path: Path) -> None:
     assert by_point.loc["/home", "label"] == "HOME"
     assert by_point.loc["swap", "uuid"] == SWAP
     assert "partition table" in set(parts["role"]) and "unpartitioned" in set(parts["role"])
+
+
+def test_fstab_and_mount_points_behind_links(tmp_path: Path) -> None:
+    with open_tree(make_disk(tmp_path, "gpt", linked=True)) as tree:
+        table = tree.scan().set_index("path")
+        assert {"/config/fstab", "/boot/efi/EFI/grub.cfg", "/var/home/user"} <= set(table.index)
+        assert table["type"]["/home"] == "symlink"
+        assert tree.found(["/home/user"]) == {"/home/user": "/var/home/user"}
+        assert tree.read("/var/home/user", 4) == b"mine"
 
 
 @pytest.mark.parametrize("format", ["qcow2", "vmdk", "vhdx", "raw.zst"])

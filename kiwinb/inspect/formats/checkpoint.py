@@ -47,6 +47,18 @@ class _WorkerTree(Tree):
         """Tell whether there is a file of any kind at the path."""
         return self._ask(DirectoryTree.exists, path)
 
+    def resolved(self, path: str) -> str:
+        """Return where a path leads in the tree; see :meth:`kiwinb.inspect.tree.Tree.resolved`."""
+        return self._ask(DirectoryTree.resolved, path)
+
+    def found(self, paths: Sequence[str]) -> Mapping[str, str]:
+        """Return those paths that lead to files; see :meth:`kiwinb.inspect.tree.Tree.found`."""
+        return self._ask(DirectoryTree.found, tuple(paths))
+
+    def below(self, directory: str) -> Sequence[str]:
+        """List the paths below a directory; see :meth:`kiwinb.inspect.tree.Tree.below`."""
+        return self._ask(DirectoryTree.below, directory)
+
     def read_many(self, paths: Sequence[str]) -> Mapping[str, bytes]:
         """Read several files, by path, with one worker."""
         return self._ask(DirectoryTree.read_many, tuple(paths))

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from kiwinb.checkpoints.treescan import KIND_OF
-from kiwinb.errors import InspectError
+from kiwinb.errors import InspectError, KiwinbError
 from kiwinb.inspect.formats.window import PIECE
 from kiwinb.inspect.tree import KINDS, Hole, Tree, digest, joined, table
 from kiwinb.sandbox.devices import read_device
+from kiwinb.sandbox.paths import inner_path, resolve_in
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _TYPE = 0o170000
@@ -67,6 +68,35 @@ class DirectoryTree(Tree):
         finally:
             os.close(parent)
         return True
+
+    def resolved(self, path: str) -> str:
+        """Return where a path leads in the tree; see :meth:`kiwinb.inspect.tree.Tree.resolved`."""
+        try:
+            return inner_path(self.path, resolve_in(self.path, path))
+        except (KiwinbError, OSError):  # links in a circle, or a directory that is not readable
+            return path
+
+    def found(self, paths: Sequence[str]) -> Mapping[str, str]:
+        """Return those paths that lead to files; see :meth:`kiwinb.inspect.tree.Tree.found`."""
+        places = {path: self.resolved(path) for path in paths}
+        return {path: place for path, place in places.items() if self._is_file(place)}
+
+    def below(self, directory: str) -> Sequence[str]:
+        """List the paths below a directory; see :meth:`kiwinb.inspect.tree.Tree.below`."""
+        if self.resolved(directory) != directory:  # a link has nothing below it
+            return []
+        top = self.path / directory.lstrip("/")
+        return sorted(
+            inner_path(self.path, Path(folder, name))
+            for folder, names, files in os.walk(top)
+            for name in (*names, *files)
+        )
+
+    def _is_file(self, path: str) -> bool:
+        try:
+            return stat.S_ISREG((self.path / path.lstrip("/")).lstat().st_mode)
+        except OSError:
+            return False
 
     def digests(self, paths: Sequence[str]) -> Mapping[str, str]:
         """Compute the digests of several files, by path, reading hard links once."""

@@ -22,6 +22,8 @@ from kiwinb.inspect.tree import COLUMNS, Tree, table
 
 T = TypeVar("T")
 
+_FSTAB = "/etc/fstab"
+
 Opener = Callable[[Window, str], IndexedTree | None]
 """Function that opens a file system; it returns ``None`` if there is no known one."""
 
@@ -105,7 +107,7 @@ class DiskTree(Tree):
                 f"{self.name} has no partition with files that can be read",
                 remedy=self._why_nothing(),
             )
-        roots = [number for number, tree in trees.items() if tree.exists("/etc/fstab")]
+        roots = [number for number, tree in trees.items() if tree.found([_FSTAB])]
         if not roots:
             roots = [p.number for p in self._layout.partitions if p.role == "root"]
             roots = [number for number in roots if number in trees]
@@ -122,11 +124,13 @@ class DiskTree(Tree):
             tree = trees[number]
             if isinstance(tree, BtrfsTree) and (subvolume := options.get("subvol")):
                 tree = tree.subvolume(subvolume)
+            point = root.tree.resolved(point)
             found[point] = Mount(point, tree, number)
         mounted = {mount.partition for mount in found.values()}
         for partition in self._layout.partitions:
             if partition.role == "esp" and partition.number in trees.keys() - mounted:
-                place = next((p for p in ("/boot/efi", "/efi") if root.tree.exists(p)), "/efi")
+                places = map(root.tree.resolved, ("/boot/efi", "/efi"))
+                place = next((place for place in places if root.tree.exists(place)), "/efi")
                 found.setdefault(place, Mount(place, trees[partition.number], partition.number))
         return tuple(found[point] for point in sorted(found))
 
@@ -303,11 +307,12 @@ def _at_or_under(path: str, directory: str) -> bool:
 def _fstab(tree: Tree) -> list[tuple[str, str, Mapping[str, str]]]:
     """Return device, mount point and options of each mount in ``/etc/fstab``."""
     try:
-        text = tree.read("/etc/fstab", 1 << 20).decode("utf-8", "surrogateescape")
-    except InspectError:
+        place = tree.found([_FSTAB])[_FSTAB]
+        text = tree.read(place, 1 << 20).decode("utf-8", "surrogateescape")
+    except (InspectError, KeyError):
         return []
     found: list[tuple[str, str, Mapping[str, str]]] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         words = line.split()
         if len(words) >= 3 and not words[0].startswith("#") and words[1].startswith("/"):
             device, point = (_unescaped(word) for word in words[:2])

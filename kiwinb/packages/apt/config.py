@@ -10,7 +10,7 @@ from pathlib import Path
 from kiwinb.errors import PackageError
 from kiwinb.packages.apt.host_sources import acquire_options
 from kiwinb.packages.apt.logins import auth_conf, with_logins, write_secret
-from kiwinb.packages.databases.dpkg import STATUS
+from kiwinb.packages.databases.dpkg_status import STATUS
 from kiwinb.packages.manager import ResolvedRepository
 from kiwinb.sandbox.paths import resolve_in
 

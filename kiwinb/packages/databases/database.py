@@ -23,6 +23,14 @@ class TreeFiles(Protocol):
         """Tell whether there is a file of any kind at the path."""
         ...
 
+    def resolved(self, path: str, /) -> str:
+        """Return where a path leads in the tree when symbolic links are followed."""
+        ...
+
+    def found(self, paths: Sequence[str], /) -> Mapping[str, str]:
+        """Return those paths that lead to regular files, each with its path without links."""
+        ...
+
     def read(self, path: str, /) -> bytes:
         """Read the content of a file."""
         ...
@@ -51,13 +59,16 @@ class Requirement:
     version: str = ""
 
 
+INSTALLED = "installed"
+"""The state of a package whose installation is complete."""
+
 Alternatives = tuple[Requirement, ...]
 """Requirements of which one is enough, the preferred one first."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """An installed package.
+    """A package that has files in a tree.
 
     Attributes:
         name: Name of the package.
@@ -77,6 +88,8 @@ class Package:
         license: License, if the database has it.
         source: Name of the source package; empty if unknown.
         source_version: Version of the source package.
+        state: How far its installation came, in the package manager's terms; :data:`INSTALLED` if
+            it is complete.
     """
 
     name: str
@@ -95,6 +108,7 @@ class Package:
     license: str = ""
     source: str = ""
     source_version: str = ""
+    state: str = INSTALLED
 
 
 class PackageDatabase(Protocol):
@@ -112,12 +126,12 @@ class PackageDatabase(Protocol):
 
     @property
     def kept_in(self) -> str:
-        """Regular expression of the paths that the other methods read."""
+        """Regular expression of the paths in its directories that the other methods read."""
         ...
 
     @property
-    def home(self) -> str:
-        """Regular expression, without capturing groups, of the paths of the database and state."""
+    def homes(self) -> Sequence[str]:
+        """Directories of the database and of the package manager's state, as it names them."""
         ...
 
     @property
@@ -130,7 +144,11 @@ class PackageDatabase(Protocol):
         ...
 
     def packages(self, tree: TreeFiles) -> tuple[Package, ...]:
-        """List the installed packages, sorted by name and architecture."""
+        """List the packages that have files in the tree, sorted by name and architecture.
+
+        Raises:
+            InspectError: The database is damaged.
+        """
         ...
 
     def owned(

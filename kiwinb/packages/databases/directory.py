@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.paths import inner_path, resolve_in
 
 
 class DirectoryFiles:
@@ -23,6 +23,17 @@ class DirectoryFiles:
     def exists(self, path: str) -> bool:
         """Tell whether there is a file of any kind at the path."""
         return resolve_in(self._root, path).exists()
+
+    def resolved(self, path: str) -> str:
+        """Return where a path leads in the tree when symbolic links are followed."""
+        return inner_path(self._root, resolve_in(self._root, path))
+
+    def found(self, paths: Sequence[str]) -> Mapping[str, str]:
+        """Return those paths that lead to regular files, each with its path without links."""
+        places = {path: resolve_in(self._root, path) for path in paths}
+        return {
+            path: inner_path(self._root, place) for path, place in places.items() if place.is_file()
+        }
 
     def read(self, path: str) -> bytes:
         """Read the content of a file.

@@ -1,7 +1,5 @@
 """The database of dpkg in ``/var/lib/dpkg``, and the package states that apt records.
 
-Images without a package manager keep the same data in ``status.d``.
-
 Sources of the formats: deb-control(5), dpkg(1) and dpkg-divert(1) of Debian.
 """
 
@@ -9,19 +7,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from kiwinb.packages.databases.database import Alternatives, Package, Requirement, TreeFiles
+from kiwinb.packages.databases.dpkg_status import (
+    ADMIN,
+    STATUS,
+    STATUS_D,
+    Record,
+    records,
+    separate_records,
+)
 from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.versions import compare_versions
 
-_ADMIN = "/var/lib/dpkg"
-STATUS = f"{_ADMIN}/status"
-"""The file that describes all packages."""
-
-_STATUS_D = f"{_ADMIN}/status.d"
-_DIVERSIONS = f"{_ADMIN}/diversions"
-_SUMS = (".md5sums", ".sha256sums")
+_DIVERSIONS = f"{ADMIN}/diversions"
 _EXTENDED_STATES = "/var/lib/apt/extended_states"
 _SCRIPTS = ("preinst", "postinst", "config")
 _REQUIREMENT = re.compile(
@@ -35,10 +35,11 @@ class Dpkg:
     """The package database of Debian and its derivatives."""
 
     name = "dpkg"
-    revision = 1
-    home = r"/var/lib/(?:dpkg|apt)(?:/.*)?"
+    revision = 2
+    homes = (ADMIN, "/var/lib/apt")
     kept_in = (
-        r"/var/lib/dpkg/(status|diversions|status\.d/.*|info/.*\.(list|preinst|postinst|config))"
+        r"/var/lib/dpkg/(status|diversions|(status\.d|updates)/.*"
+        r"|info/.*\.(list|preinst|postinst|config))"
         r"|/var/lib/apt/extended_states"
     )
     own_files: Mapping[str, str] = {
@@ -57,19 +58,16 @@ class Dpkg:
 
     def present(self, tree: TreeFiles) -> bool:
         """Tell whether the tree has the database of dpkg."""
-        return tree.exists(STATUS) or tree.exists(_STATUS_D)
+        return any(tree.exists(tree.resolved(path)) for path in (STATUS, STATUS_D))
 
     def packages(self, tree: TreeFiles) -> tuple[Package, ...]:
-        """List the installed packages, sorted by name and architecture."""
-        wanted = (*self._status_files(tree), _EXTENDED_STATES)
-        texts = _read_many(tree, [path for path in wanted if tree.exists(path)])
-        extended_states = texts.pop(_EXTENDED_STATES, None)
-        found = [
-            fields
-            for text in texts.values()
-            for fields in paragraphs(text)
-            if fields.get("status", "installed").split()[-1:] == ["installed"]
-        ]
+        """List the packages that have files in the tree, sorted by name and architecture.
+
+        Raises:
+            InspectError: dpkg would refuse the database.
+        """
+        extended_states = _read(tree, _EXTENDED_STATES)
+        found = records(tree)
         count = Counter(fields["package"] for fields in found)
         automatic = None if extended_states is None else _automatic(extended_states)
         packages = (_package(fields, count[fields["package"]] > 1, automatic) for fields in found)
@@ -80,11 +78,8 @@ class Dpkg:
     ) -> Iterator[tuple[str, list[str]]]:
         """Yield the label of each package, and its paths after diversions."""
         lists = self._info(tree, packages, ("list",))
-        if not lists:
-            yield from self._listed_by_checksums(tree)
-            return
-        noted = _text(tree.read(_DIVERSIONS)) if tree.exists(_DIVERSIONS) else ""
-        diverted = _diversions(noted)
+        yield from self._listed_by_checksums(tree, {package.label for package, _ in lists})
+        diverted = _diversions(_read(tree, _DIVERSIONS) or "")
         for (package, _), text in lists.items():
             away = {
                 source: target for source, (target, by) in diverted.items() if by != package.name
@@ -103,37 +98,35 @@ class Dpkg:
         """Compare two versions as dpkg does."""
         return compare_versions(a, b)
 
-    def _status_files(self, tree: TreeFiles) -> tuple[str, ...]:
-        if tree.exists(STATUS):
-            return (STATUS,)
-        return tuple(path for path in tree.below(_STATUS_D) if not path.endswith(_SUMS))
-
     def _info(
         self, tree: TreeFiles, packages: Iterable[Package], kinds: Sequence[str]
     ) -> dict[tuple[Package, str], str]:
         """Read files from ``info/``, whose names may contain the architecture."""
-        paths = {}
-        for package in packages:
-            for kind in kinds:
-                for stem in (package.name, f"{package.name}:{package.arch}"):
-                    path = f"{_ADMIN}/info/{stem}.{kind}"
-                    if tree.exists(path):
-                        paths[package, kind] = path
-        texts = _read_many(tree, list(paths.values()))
-        return {found: texts[path] for found, path in paths.items()}
+        names = {
+            f"{ADMIN}/info/{stem}.{kind}": (package, kind)
+            for package in packages
+            for kind in kinds
+            for stem in (package.name, f"{package.name}:{package.arch}")
+        }
+        texts = _read_many(tree, list(names))
+        return {names[path]: text for path, text in texts.items()}
 
-    def _listed_by_checksums(self, tree: TreeFiles) -> Iterator[tuple[str, list[str]]]:
+    def _listed_by_checksums(
+        self, tree: TreeFiles, listed: Collection[str]
+    ) -> Iterator[tuple[str, list[str]]]:
         """Yield the files of packages in ``status.d`` from their lists of checksums."""
-        if not tree.exists(_STATUS_D):
+        files = separate_records(tree)
+        if not files:
             return
-        for path, text in _read_many(tree, self._status_files(tree)).items():
-            name = next((fields.get("package", "") for fields in paragraphs(text)), "")
-            sums = f"{path}.md5sums"
-            lines = _text(tree.read(sums)).splitlines() if tree.exists(sums) else []
-            yield name, [f"/{line[34:]}" for line in lines if len(line) > 34]
+        texts = _read_many(tree, [*files, *(f"{path}.md5sums" for path in files)])
+        for path in files:
+            name = next((fields.get("package", "") for fields in paragraphs(texts[path])), "")
+            lines = texts.get(f"{path}.md5sums", "").split("\n")
+            if name not in listed:
+                yield name, [f"/{line[34:]}" for line in lines if len(line) > 34]
 
 
-def _package(fields: Mapping[str, str], several: bool, automatic: set[str] | None) -> Package:
+def _package(fields: Record, several: bool, automatic: set[str] | None) -> Package:
     name, arch = fields["package"], fields.get("architecture", "")
     marked = None
     if automatic is not None:
@@ -145,7 +138,7 @@ def _package(fields: Mapping[str, str], several: bool, automatic: set[str] | Non
         version=version,
         arch=arch,
         label=f"{name}:{arch}" if several else name,
-        installed_size=1024 * int(fields.get("installed-size") or 0),
+        installed_size=_kibibytes(fields.get("installed-size", "")),
         section=fields.get("section", ""),
         essential=fields.get("essential") == "yes",
         base=fields.get("priority") in ("required", "important"),
@@ -158,10 +151,15 @@ def _package(fields: Mapping[str, str], several: bool, automatic: set[str] | Non
         summary=fields.get("description", "").partition("\n")[0],
         source=source,
         source_version=source_version.strip("()") or version,
+        state=fields["state"],
     )
 
 
-def _relations(fields: Mapping[str, str], name: str) -> Iterator[Alternatives]:
+def _kibibytes(number: str) -> int | None:
+    return 1024 * int(number) if re.fullmatch("[0-9]+", number) else None
+
+
+def _relations(fields: Record, name: str) -> Iterator[Alternatives]:
     for group in fields.get(name, "").split(","):
         matches = (_REQUIREMENT.match(item) for item in group.split("|"))
         found = tuple(
@@ -190,16 +188,20 @@ def _automatic(extended_states: str) -> set[str]:
 
 def _diversions(text: str) -> dict[str, tuple[str, str]]:
     """Return the new path of each diverted path, and the package not affected (``:`` for none)."""
-    lines = text.splitlines()
+    lines = text.split("\n")
     return {
         source: (target, by)
         for source, target, by in zip(lines[::3], lines[1::3], lines[2::3], strict=False)
     }
 
 
+def _read(tree: TreeFiles, path: str) -> str | None:
+    """Read a file that may be a symbolic link; ``None`` if there is no such file."""
+    return _read_many(tree, [path]).get(path)
+
+
 def _read_many(tree: TreeFiles, paths: Sequence[str]) -> dict[str, str]:
-    return {path: _text(data) for path, data in tree.read_many(paths).items()}
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
+    """Read those files that are there."""
+    found = tree.found(paths)
+    contents = tree.read_many(list(found.values())) if found else {}
+    return {path: contents[real].decode("utf-8", "surrogateescape") for path, real in found.items()}
