@@ -13,6 +13,7 @@ import click
 
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json
+from kiwinb.errors import InspectError
 from kiwinb.sizes import binary, signed
 
 if TYPE_CHECKING:
@@ -175,11 +176,17 @@ def diff(options: GlobalOptions, a: str, b: str, of_files: bool, form: Form | No
                     "before": found.before,
                     "after": found.after,
                     "usage": found.usage,
+                    "packages_problem": found.packages_problem or None,
                     "packages": _records(found.packages),
                     "files": _records(found.files),
                 }
             )
         case "csv":
+            if found.packages_problem and not of_files:
+                raise InspectError(
+                    f"packages are not compared; {found.packages_problem}",
+                    remedy="Compare the files: --files.",
+                )
             _print(options, found.files if of_files else found.packages, "csv", [])
         case "text":
             click.echo(found)

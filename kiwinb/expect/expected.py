@@ -21,11 +21,11 @@ from kiwinb.expect.measure import (
     opened_once,
 )
 from kiwinb.expect.outcome import Outcome, report
+from kiwinb.inspect.database import installed_in
 from kiwinb.inspect.files import files
 from kiwinb.inspect.links import resolver_of
 from kiwinb.inspect.opening import Source
 from kiwinb.inspect.unowned import unowned
-from kiwinb.packages.databases import find_database
 from kiwinb.packages.databases.database import INSTALLED
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -97,10 +97,11 @@ def package(
 
     Raises:
         ExpectationError: The package is not installed, or another version is installed.
+        InspectError: The source or its package database cannot be read.
     """
     with opened_once(source) as tree:
-        database = find_database(tree)
-        found = database.packages(tree) if database else ()
+        installed = installed_in(tree)
+    found = installed.packages if installed else ()
     present = [item for item in found if name in (item.name, item.label)]
     versions = [item.version for item in present if item.state == INSTALLED]
     passed = bool(versions)
@@ -108,12 +109,15 @@ def package(
     if version is not None:
         expected.append(f"version {version}")
         passed = passed and version in versions
-    if at_least is not None and database is not None:
+    if at_least is not None:
         expected.append(f"version {at_least} or later")
-        order = database.compare
+    if at_least is not None and installed is not None:
+        order = installed.database.compare
         passed = passed and any(order(item, at_least) >= 0 for item in versions)
     measured = f"version {', '.join(versions)}" if versions else "not installed"
-    if present and not versions:
+    if installed is None:
+        measured = "there is no package database"
+    elif present and not versions:
         measured = ", ".join(f"version {item.version}, only {item.state}" for item in present)
     return report(f"package {name}", ", ".join(expected), measured, passed)
 
@@ -128,16 +132,16 @@ def no_package(source: Source, name: str = "*", *, section: str | None = None) -
 
     Raises:
         ExpectationError: Such packages are installed; the error lists them with their total size.
-        InspectError: Neither a name nor a section is given, or the source cannot be read.
+        InspectError: Neither a name nor a section is given, or the source or its package database
+            cannot be read.
     """
     if name == "*" and section is None:
         raise InspectError("no package is named", remedy="Give a name, a pattern or a section.")
     with opened_once(source) as tree:
-        database = find_database(tree)
-        installed = database.packages(tree) if database else ()
+        installed = installed_in(tree)
     found = [
         item
-        for item in installed
+        for item in (installed.packages if installed else ())
         if fnmatchcase(item.name, name)
         and (section is None or section in (item.section, item.section.rpartition("/")[2]))
     ]
@@ -232,6 +236,7 @@ def no_unowned(source: Source, under: str = "/", *, ignore: Sequence[str] = ()) 
 
     Raises:
         ExpectationError: There are other files; the error lists them.
+        InspectError: The source or its package database cannot be read.
     """
     with opened_once(source) as tree:
         table = unowned(tree)

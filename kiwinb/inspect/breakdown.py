@@ -11,12 +11,12 @@ import pandas as pd
 import zstandard
 
 from kiwinb.errors import InspectError
+from kiwinb.inspect.database import installed_in
 from kiwinb.inspect.files import files
 from kiwinb.inspect.kinds import extensions, kinds
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.remembered import remembered
 from kiwinb.inspect.tree import MOST_IN_MEMORY, Tree
-from kiwinb.packages.databases import find_database
 
 By = Literal["partition", "directory", "package", "section", "type", "extension"]
 
@@ -77,7 +77,8 @@ def breakdown(
         compressed: Whether to read and compress all files.
 
     Raises:
-        InspectError: The source cannot be read, or ``by`` is unknown.
+        InspectError: The source cannot be read, or ``by`` is unknown; or ``by`` is ``package`` or
+            ``section``, and the package database cannot be read.
     """
     with opened(source) as tree:
         view = remembered(tree)
@@ -100,16 +101,17 @@ def group_keys(tree: Tree, table: pd.DataFrame, by: By, *, depth: int = 1) -> pd
         depth: As for :func:`breakdown`.
 
     Raises:
-        InspectError: ``by`` is unknown.
+        InspectError: As for :func:`breakdown`.
     """
     if by == "directory":
         return directories(table, depth)
     if by == "package":
+        installed_in(tree)  # or else the column would be empty
         return table["package"].where(table["package"].ne(""), UNOWNED)
     if by == "section":
-        database = find_database(tree)
-        found = database.packages(tree) if database else ()
-        sections = {item.label: item.section or "(no section)" for item in found}
+        found = installed_in(tree)
+        packages = found.packages if found else ()
+        sections = {item.label: item.section or "(no section)" for item in packages}
         return table["package"].map(lambda name: sections.get(name, UNOWNED)).astype(object)
     if by == "type":
         return kinds(table)

@@ -11,12 +11,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from kiwinb.errors import InspectError
+from kiwinb.inspect.database import packages_of
 from kiwinb.inspect.files import files
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.package_list import SUFFIX, read_package_list
 from kiwinb.inspect.remembered import remembered
 from kiwinb.inspect.tree import Tree
-from kiwinb.packages.databases import find_database
 from kiwinb.packages.databases.database import Package
 from kiwinb.paths import normalised
 from kiwinb.sizes import signed
@@ -53,7 +54,7 @@ class Difference:
             separated by commas), ``size_before``, ``size_after`` and ``delta`` (bytes in the file).
         usage: Difference in disk usage in bytes, as ``du`` counts it; ``None`` if one of the two is
             a list of packages.
-        has_packages: Whether packages were compared; a list of files has none.
+        packages_problem: Why packages were not compared; empty if they were.
     """
 
     before: str
@@ -61,13 +62,13 @@ class Difference:
     packages: pd.DataFrame
     files: pd.DataFrame
     usage: int | None
-    has_packages: bool = True
+    packages_problem: str = ""
 
     def summary(self) -> str:
         """Summarise the changes in two lines of text."""
         lines = [f"packages: {_counts(self.packages)}"]
-        if not self.has_packages:
-            lines = ["packages: not compared, a list of files has none"]
+        if self.packages_problem:
+            lines = [f"packages: not compared; {self.packages_problem}"]
         if self.usage is None:
             lines.append("files: not compared, a list of packages has none")
         else:
@@ -103,29 +104,32 @@ def diff(a: Source, b: Source) -> Difference:
     with opened(a) as first, opened(b) as second:
         before, after = remembered(first), remembered(second)
         one, other = _packages(before), _packages(after)
-        has_packages = before.has_contents and after.has_contents
+        packages, problem = _compared(one, other)
         left, right = files(before), files(after)
         changed = _files(before, after, left, right, _same_versions(one.packages, other.packages))
         return Difference(
             before.name,
             after.name,
-            diff_packages(
-                one.packages if has_packages else (),
-                other.packages if has_packages else (),
-                one.compare or other.compare,
-            ),
+            packages,
             changed,
             int(right["usage"].sum() - left["usage"].sum()),
-            has_packages,
+            problem,
         )
 
 
 @dataclass(frozen=True)
-class Installed:
-    """The packages of one of the two trees, and the function that compares versions."""
+class _Side:
+    """The packages of one of the two trees.
 
-    packages: tuple[Package, ...]
-    compare: Compare | None
+    Attributes:
+        packages: The packages.
+        compare: Function that compares their versions.
+        problem: Why the packages cannot be read.
+    """
+
+    packages: tuple[Package, ...] = ()
+    compare: Compare | None = None
+    problem: str = ""
 
 
 def _is_list(source: Source) -> bool:
@@ -135,25 +139,35 @@ def _is_list(source: Source) -> bool:
 
 
 def _packages_only(a: Source, b: Source) -> Difference:
-    sides: list[tuple[str, Installed]] = []
+    sides: list[tuple[str, _Side]] = []
     for source in (a, b):
         if _is_list(source):
             assert isinstance(source, str | os.PathLike)
             found = read_package_list(Path(source))
-            sides.append((os.fspath(normalised(source)), Installed(found.packages, found.compare)))
+            sides.append((os.fspath(normalised(source)), _Side(found.packages, found.compare)))
         else:
             with opened(source) as tree:
                 sides.append((tree.name, _packages(tree)))
     (before, one), (after, other) = sides
-    table = diff_packages(one.packages, other.packages, one.compare or other.compare)
-    return Difference(before, after, table, pd.DataFrame(columns=list(FILE_COLUMNS)), None)
+    table, problem = _compared(one, other)
+    no_files = pd.DataFrame(columns=list(FILE_COLUMNS))
+    return Difference(before, after, table, no_files, None, problem)
 
 
-def _packages(tree: Tree) -> Installed:
-    database = find_database(tree)
-    if database is None:
-        return Installed((), None)
-    return Installed(database.packages(tree), database.compare)
+def _packages(tree: Tree) -> _Side:
+    try:
+        found = packages_of(tree)
+    except InspectError as error:
+        return _Side(problem=error.problem)
+    return _Side(found.packages, found.database.compare)
+
+
+def _compared(one: _Side, other: _Side) -> tuple[pd.DataFrame, str]:
+    """Compare packages, or say why that is not possible."""
+    problem = "; ".join(dict.fromkeys(side.problem for side in (one, other) if side.problem))
+    if problem:
+        return diff_packages((), (), None), problem
+    return diff_packages(one.packages, other.packages, one.compare or other.compare), ""
 
 
 def diff_packages(

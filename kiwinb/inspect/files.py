@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import pandas as pd
 
+from kiwinb.errors import InspectError
+from kiwinb.inspect.database import installed_in
 from kiwinb.inspect.links import resolver_of
 from kiwinb.inspect.remembered import PASSWD, remembered
 from kiwinb.inspect.tree import Tree
-from kiwinb.packages.databases import find_database
 
 
 def files(tree: Tree) -> pd.DataFrame:
@@ -19,7 +21,8 @@ def files(tree: Tree) -> pd.DataFrame:
     tree's own ``/etc/passwd``, or the number as text), ``package`` (the package that the path
     belongs to, or an empty string; if several packages contain a directory, an essential one or
     else the first by name) and ``usage`` (bytes as ``du`` counts them: ``allocated`` for the first
-    path of each inode, and 0 for other hard links to it).
+    path of each inode, and 0 for other hard links to it). If the package database cannot be read,
+    ``package`` is empty; :func:`kiwinb.inspect.database.installed_in` says why.
 
     Raises:
         InspectError: The tree cannot be read.
@@ -38,11 +41,13 @@ def files(tree: Tree) -> pd.DataFrame:
 
 
 def _packages(tree: Tree, table: pd.DataFrame) -> list[str]:
-    database = find_database(tree)
     paths: list[str] = table["path"].tolist()
-    if database is None:
+    installed = None
+    with suppress(InspectError):  # whoever asks for packages is told
+        installed = installed_in(tree)
+    if installed is None:
         return [""] * len(paths)
-    packages = database.packages(tree)
+    database, packages = installed.database, installed.packages
     rank = {package.label: (not package.essential, package.label) for package in packages}
     directories = resolver_of(table)
     listed = sorted(database.owned(tree, packages), key=lambda item: rank.get(item[0], (True, "")))

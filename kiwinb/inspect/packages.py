@@ -13,8 +13,8 @@ import pandas as pd
 
 from kiwinb.description.model import ImageDescription
 from kiwinb.errors import InspectError
+from kiwinb.inspect.database import packages_of
 from kiwinb.inspect.tree import Tree
-from kiwinb.packages.databases import find_database
 from kiwinb.packages.databases.database import Alternatives, Package, PackageDatabase, Requirement
 from kiwinb.spelling import near_names
 
@@ -87,15 +87,15 @@ def packages(tree: Tree, named: Mapping[str, Iterable[str]] | None = None) -> pd
     it.
 
     Args:
-        tree: The tree; it has no packages if its package database is of an unknown kind.
+        tree: The tree.
         named: Packages that the user asked for, by place: ``{"image": […]}``.
 
     Raises:
-        InspectError: The tree cannot be read.
+        InspectError: The tree or its package database cannot be read, or it has none.
     """
-    database = find_database(tree)
-    found = database.packages(tree) if database else ()
-    links = _links(found, database) if database else ()
+    installed = packages_of(tree)
+    found = installed.packages
+    links = _links(found, installed.database)
     why = _reasons(found, links, named or {})
     required = _by(links, "depends")
     recommended = _by(links, "recommends")
@@ -149,18 +149,18 @@ def chain(
         the last package is installed.
 
     Raises:
-        InspectError: The package is not installed.
+        InspectError: The package is not installed, or the tree's package database cannot be read.
     """
-    database = find_database(tree)
-    found = database.packages(tree) if database else ()
+    installed = packages_of(tree)
+    found = installed.packages
     labels = [item.label for item in found if name in (item.label, item.name)]
-    if not labels or database is None:
+    if not labels:
         near = near_names(name, [item.name for item in found])
         raise InspectError(
             f"{tree.name}: the package {name} is not installed",
             remedy=f"Did you mean {near[0]}?" if near else None,
         )
-    why = _reasons(found, _links(found, database), named or {})
+    why = _reasons(found, _links(found, installed.database), named or {})
     steps = [why[labels[0]]]
     while isinstance(last := steps[-1], Link):
         steps.append(why[last.by])

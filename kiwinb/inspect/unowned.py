@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from kiwinb.inspect.database import Installed, installed_in
 from kiwinb.inspect.files import files
 from kiwinb.inspect.remembered import remembered
 from kiwinb.inspect.tree import Tree
-from kiwinb.packages.databases import find_database, nominal
+from kiwinb.packages.databases import nominal
 
 MACHINE_MADE: Mapping[str, str] = {
     r"/((dev|run)(/.*)?|proc|sys|tmp|var/tmp)": "directory of the running system",
@@ -66,16 +67,16 @@ def unowned(tree: Tree) -> pd.DataFrame:
     overlays, archives and scripts of the description, or were made by hand.
 
     Raises:
-        InspectError: The tree cannot be read.
+        InspectError: The tree or its package database cannot be read.
     """
     tree = remembered(tree)
     table = files(tree)
     found = table[table["package"].eq("")].reset_index(drop=True)
-    database = find_database(tree)
-    known = {**(database.own_files if database else {}), **MACHINE_MADE}
+    installed = installed_in(tree)
+    known = {**(installed.database.own_files if installed else {}), **MACHINE_MADE}
     rules = [(re.compile(pattern), said) for pattern, said in known.items()]
     links = [(re.compile(pattern), said) for pattern, said in MACHINE_MADE_LINKS.items()]
-    names = list(_named_in_scripts(tree))
+    names = list(_named_in_scripts(tree, installed)) if installed else []
     holding = _directories_of(table)
 
     name = nominal(tree)
@@ -109,12 +110,9 @@ def unowned(tree: Tree) -> pd.DataFrame:
     )
 
 
-def _named_in_scripts(tree: Tree) -> Iterator[tuple[str, frozenset[str]]]:
+def _named_in_scripts(tree: Tree, installed: Installed) -> Iterator[tuple[str, frozenset[str]]]:
     """Yield the name of each script of a package, and the paths that it mentions."""
-    database = find_database(tree)
-    if database is None:
-        return
-    for label, text in database.scripts(tree, database.packages(tree)).items():
+    for label, text in installed.database.scripts(tree, installed.packages).items():
         yield label, frozenset(_PATH.findall(text))
 
 

@@ -42,6 +42,10 @@ class TreeBrowser(Shown):
         self.files = files(tree) if table is None else table
 
     @cached_property
+    def _has_packages(self) -> bool:
+        return bool(self.files["package"].ne("").any())
+
+    @cached_property
     def index(self) -> TreeIndex:
         """The index over the files."""
         return TreeIndex(self.files)
@@ -73,7 +77,7 @@ class TreeBrowser(Shown):
             return {**self._page(found, None, request), "usage": self._usage(found)}
         if operation == "preview":
             row = int(request["row"])
-            seen = preview(self.tree, self.files.iloc[row])
+            seen = preview(self.tree, self.files.iloc[row], has_packages=self._has_packages)
             facts = [[name, printable(value)] for name, value in seen.facts]
             path = printable(self.index.paths[row])
             return {"path": path, "facts": facts, "text": printable(seen.text)}

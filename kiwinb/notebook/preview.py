@@ -55,12 +55,13 @@ def mode_text(kind: str, mode: int) -> str:
     return stat.filemode(_TYPES[kind] | mode)
 
 
-def preview(tree: Tree, file: pd.Series) -> Preview:
+def preview(tree: Tree, file: pd.Series, *, has_packages: bool = True) -> Preview:
     """Make a preview of a path.
 
     Args:
         tree: The tree that holds it.
         file: Its row in the table from :func:`kiwinb.inspect.files.files`.
+        has_packages: Whether that table has packages.
 
     Raises:
         InspectError: The path cannot be read.
@@ -73,8 +74,9 @@ def preview(tree: Tree, file: pd.Series) -> Preview:
         ("Mode", f"{mode_text(kind, int(file['mode']))} ({int(file['mode']):04o})"),
         ("Owner", f"{file['owner']} ({file['uid']}:{file['gid']})"),
         ("Modified", f"{when:%Y-%m-%d %H:%M:%S} UTC"),
-        ("Package", str(file["package"]) or "none"),
     ]
+    if has_packages:
+        facts.append(("Package", str(file["package"]) or "none"))
     if kind == "symlink":
         return Preview((*_link(tree, str(file["path"]), str(file["target"])), *facts[2:]))
     if kind != "file":

@@ -35,12 +35,6 @@ def test_facts() -> None:
     assert (row["installed_size"], row["section"]) == (3072, "web")
 
 
-def test_no_database_no_packages() -> None:
-    found = packages(MemoryTree({"/a": b""}))
-    assert found.empty
-    assert tuple(found.columns) == COLUMNS
-
-
 def test_removed_packages_do_not_count() -> None:
     tree = MemoryTree(
         {
