@@ -22,11 +22,14 @@ def extents(descriptor: int) -> Iterator[tuple[int, int]]:
     while end < size:
         try:
             start = os.lseek(descriptor, end, os.SEEK_DATA)
+            end = os.lseek(descriptor, start, os.SEEK_HOLE)
         except OSError as error:
             if error.errno == errno.ENXIO:  # only a hole follows
                 return
-            raise
-        end = os.lseek(descriptor, start, os.SEEK_HOLE)
+            if error.errno != errno.ENOENT:
+                raise
+            # ext4 says so of a file in its inode that is longer than what is stored there.
+            start, end = end, size
         yield start, end
 
 

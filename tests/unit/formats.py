@@ -30,6 +30,8 @@ def tree_for_images(place: Path) -> Path:
                 os.removexattr(root / name, attribute)
     (root / "random").write_bytes(os.urandom(700_000))
     (root / "lines").write_text("".join(f"line {number * 7919}\n" for number in range(60_000)))
+    with (root / "small-hole").open("wb") as file:
+        file.truncate(100)
     (root / "many").mkdir()
     for number in range(400):
         (root / "many" / f"a-file-of-many-{number:03}").write_bytes(b"z" * number)
@@ -82,6 +84,22 @@ MADE: Mapping[str, Made] = {
     # mke2fs -d makes each name of a symbolic link a link of its own
     "ext2": Made(f'{_EXT} -t ext2 "$image"', ("links",), lambda p: p in ("/", "/lost+found")),
     "ext4": Made(f'{_EXT} -t ext4 "$image"', ("links",), lambda p: p in ("/", "/lost+found")),
+    **{
+        f"ext4 {name}": Made(
+            f'{_EXT} -t ext4 {options} "$image"',
+            ("links",),
+            # mke2fs cuts off a hole at the end if it may put content in inodes
+            lambda p: p in ("/", "/lost+found", "/sparse"),
+        )
+        for name, options in {
+            "of clusters": "-b 1024 -O bigalloc -C 4096",
+            "with content in inodes": "-O inline_data -I 512",
+            "without types of entries": "-O ^filetype,metadata_csum",
+            "with scattered descriptors": (
+                "-b 1024 -g 1024 -O bigalloc,meta_bg,sparse_super2,^resize_inode,^flex_bg -C 4096"
+            ),
+        }.items()
+    },
     "squashfs gzip": Made(f"{_SQUASH} gzip"),
     "squashfs xz": Made(f"{_SQUASH} xz"),
     "squashfs zstd": Made(f"{_SQUASH} zstd"),

@@ -11,6 +11,7 @@ from pathlib import Path
 import formats
 import pytest
 
+from kiwinb.errors import InspectError
 from kiwinb.inspect.formats import open_tree
 from kiwinb.inspect.formats.directory import DirectoryTree
 from kiwinb.sandbox.tools import search_path
@@ -25,15 +26,22 @@ def _compare(kinds: tuple[str, ...], _report: Report) -> dict[str, list[str]]:
         root = formats.tree_for_images(top / "tree")
         for kind in kinds:
             image = formats.make(kind, root, top / "image")
-            with open_tree(image) as tree:
-                found = formats.differences(DirectoryTree(root), tree, formats.MADE[kind])
-                if not tree.exists("/a/deep/again") or tree.exists("/a/deep/nothing"):
-                    found.append("exists() is wrong")
-                if tree.read("/lines", 12) != (root / "lines").read_bytes()[:12]:
-                    found.append("read() with a limit is wrong")
-            answers[kind] = found
+            try:
+                answers[kind] = _differences(root, image, kind)
+            except InspectError as error:
+                answers[kind] = [str(error)]
             image.unlink()
     return answers
+
+
+def _differences(root: Path, image: Path, kind: str) -> list[str]:
+    with open_tree(image) as tree:
+        found = formats.differences(DirectoryTree(root), tree, formats.MADE[kind])
+        if not tree.exists("/a/deep/again") or tree.exists("/a/deep/nothing"):
+            found.append("exists() is wrong")
+        if tree.read("/lines", 12) != (root / "lines").read_bytes()[:12]:
+            found.append("read() with a limit is wrong")
+    return found
 
 
 TOOLS = {"erofs": "mkfs.erofs"}

@@ -17,6 +17,7 @@ from kiwinb.errors import InspectError, KiwinbError
 from kiwinb.inspect.formats.window import PIECE
 from kiwinb.inspect.tree import KINDS, Hole, Tree, digest, joined, table
 from kiwinb.sandbox.devices import read_device
+from kiwinb.sandbox.holes import extents
 from kiwinb.sandbox.paths import inner_path, resolve_in
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -173,23 +174,18 @@ def _inside(part: str) -> str:
 
 def _pieces(file: int, size: int) -> Iterator[bytes | Hole]:
     at = 0
-    while at < size:
-        try:
-            data = os.lseek(file, at, os.SEEK_DATA)
-        except OSError:  # a hole up to the end, or the file has shrunk
-            data = size
-        if data > at:
-            yield Hole(min(data, size) - at)
-            at = data
-        if at >= size:
-            return
-        end = min(os.lseek(file, at, os.SEEK_HOLE), size)
-        while at < end:
-            piece = os.pread(file, min(PIECE, end - at), at)
-            if not piece:
+    for start, end in extents(file):
+        if min(start, size) > at:
+            yield Hole(min(start, size) - at)
+            at = start
+        while at < min(end, size):
+            piece = os.pread(file, min(PIECE, min(end, size) - at), at)
+            if not piece:  # it has shrunk
                 return
             yield piece
             at += len(piece)
+    if at < size:
+        yield Hole(size - at)
 
 
 def _scan(top: str) -> pd.DataFrame:

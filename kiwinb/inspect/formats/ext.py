@@ -22,7 +22,7 @@ _SUPERBLOCK = 1024
 _MAGIC = b"\x53\xef"
 _ROOT = 2
 
-_HAS_JOURNAL = 0x4
+_HAS_JOURNAL, _SPARSE_SUPER2 = 0x4, 0x200
 _JOURNAL_DEVICE, _META_BG, _EXTENTS, _64_BIT, _FLEX, _INLINE = 0x8, 0x10, 0x40, 0x80, 0x200, 0x8000
 _KNOWN = 0x2 | 0x4 | _META_BG | _EXTENTS | _64_BIT | 0x100 | _FLEX | 0x400 | 0x2000 | 0x4000
 _KNOWN |= _INLINE | 0x10000 | 0x20000 | 0x40  # also encrypted and case-insensitive directories
@@ -63,7 +63,7 @@ class ExtTree(InodeTree):
         if log_size > 6:
             raise DamagedError(f"a block size of 2^{log_size + 10} bytes")
         self._block = 1024 << log_size
-        self._first, _, self._group_blocks = struct.unpack_from("<I8xII", super_, 0x14)[:3]
+        self._first, self._group_blocks = struct.unpack_from("<I8xI", super_, 0x14)
         (self._group_inodes,) = struct.unpack_from("<I", super_, 0x28)
         (self._inodes,) = struct.unpack_from("<I", super_, 0)
         (revision,) = struct.unpack_from("<I", super_, 0x4C)
@@ -126,10 +126,11 @@ class ExtTree(InodeTree):
         """Return the byte offset of the inodes of a block group."""
         size = self._descriptor_size
         per_block = self._block // size
-        block = self._first + 1 + group // per_block
+        # With clusters, block 0 belongs to the first group even if the superblock is in block 1.
+        block = _SUPERBLOCK // self._block + 1 + group // per_block
         if self._incompatible & _META_BG:
             (first_meta,) = struct.unpack_from("<I", self._super, 0x104)
-            if group // per_block >= first_meta:
+            if group // per_block >= first_meta and group >= per_block:
                 start = group // per_block * per_block
                 block = self._first + start * self._group_blocks + self._has_backup(start)
         descriptor = self._window.read(block * self._block + group % per_block * size, size)
@@ -140,6 +141,8 @@ class ExtTree(InodeTree):
 
     def _has_backup(self, group: int) -> int:
         """Return 1 if a group begins with a copy of the superblock, otherwise 0."""
+        if self._compatible & _SPARSE_SUPER2:
+            return int(group == 0 or group in struct.unpack_from("<II", self._super, 0x24C))
         if not self._read_only & 1 or group <= 1:
             return 1
         for base in (3, 5, 7):
@@ -234,7 +237,10 @@ class ExtTree(InodeTree):
     def _stored(self, inode: bytes, size: int) -> Iterator[bytes | Hole]:
         (flags,) = struct.unpack_from("<I", inode, 32)
         if flags & _IS_INLINE:
-            yield self._inline(inode)[:size]
+            data = self._inline(inode)[:size]
+            yield data
+            if size > len(data):
+                yield Hole(size - len(data))
             return
         at, block = 0, self._block
         runs = self._extents(inode) if flags & _HAS_EXTENTS else self._mapped(inode, size)
@@ -357,9 +363,8 @@ class ExtTree(InodeTree):
         """Yield the entries of a block; nodes of an index look like an empty entry."""
         at, end = 0, len(block)
         while at + 8 <= end:
+            # Without types of files, the next byte is 0, or marks a checksum in an empty entry.
             inode, length, name_length = struct.unpack_from("<IHB", block, at)
-            if not self._incompatible & 0x2:
-                (name_length,) = struct.unpack_from("<H", block, at + 6)
             if end == 65536 and length in (0, 65535):
                 length = 65536
             if length < 8 or at + length > end or name_length + 8 > length:
