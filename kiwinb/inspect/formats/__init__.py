@@ -39,7 +39,7 @@ from kiwinb.results.exported import is_export
 from kiwinb.sandbox.privilege import detect
 from kiwinb.steps.keys import Digest
 
-_MOST_NESTED = 3
+_MOST_TIMES = 4
 
 
 @dataclass(frozen=True)
@@ -171,18 +171,25 @@ def _open_directory(path: Path) -> Tree:
 def _open_window(window: Window, path: Path) -> Tree:
     """Open the tree in a window, unpacking it if necessary; close the window on failure."""
     name = str(path)
+    is_plain = False  # what a virtual disk holds is not taken for another virtual disk
+    times = 0
     try:
-        if kind := unpack.virtual_format(window):
-            packed, window = window, unpack.plain_disk(path, kind)
-            packed.close()
-        for _level in range(_MOST_NESTED):
-            if not unpack.compression(window):
-                break
-            if _is_initrd(window, name):
+        while True:
+            packed = window
+            if not is_plain and (kind := unpack.virtual_format(window)):
+                window, is_plain = unpack.plain_disk(window, name, kind), True
+            elif not unpack.compression(window):
+                return _open_plain(window, name)
+            elif _is_initrd(window, name):
                 return InitrdTree(window, name)
-            packed, window = window, unpack.decompressed(window, name)
+            elif times == _MOST_TIMES:
+                raise InspectError(
+                    f"{name} is compressed more than {times} times over",
+                    remedy="Decompress it, and open what was in it.",
+                )
+            else:
+                window, times = unpack.decompressed(window, name), times + 1
             packed.close()
-        return _open_plain(window, name)
     except BaseException:
         window.close()
         raise

@@ -73,12 +73,14 @@ def _by_library(make: Callable[[], _Decoder]) -> Callable[[Window, int], Pieces]
     def pieces(window: Window, at: int) -> Pieces:
         decoder = make()
         while not decoder.eof:
-            data = window.peek(at, _INPUT) if decoder.needs_input else b""
+            hungry = decoder.needs_input
+            data = window.peek(at, _INPUT) if hungry else b""
             at += len(data)
             found = decoder.decompress(data, PIECE)
             if found:
                 yield found
-            elif not data and not decoder.eof:
+            # LZ4's decoder can have input left, give nothing more of it, and only then want input.
+            elif not data and not decoder.eof and (hungry or not decoder.needs_input):
                 raise EOFError
         yield at - len(decoder.unused_data or b"")
 

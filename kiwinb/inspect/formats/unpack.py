@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -110,12 +111,15 @@ def _scratch_file() -> BinaryIO:
 # --- disks of virtual machines ---
 
 _QEMU_FORMATS = {
+    b"QFI\xfb\0\0\0\1": "qcow",
     b"QFI\xfb": "qcow2",
+    b"QED\0": "qed",
     b"KDMV": "vmdk",
     b"COWD": "vmdk",
     b"vhdxfile": "vhdx",
     b"conectix": "vpc",
     b"WithoutFreeSpace": "parallels",
+    b"WithouFreSpacExt": "parallels",
     b"# Disk DescriptorFile": "vmdk",
 }
 
@@ -133,13 +137,14 @@ def virtual_format(window: Window) -> str:
     return ""
 
 
-def plain_disk(path: Path, kind: str) -> Window:
+def plain_disk(window: Window, name: str, kind: str) -> Window:
     """Convert a virtual disk to a raw disk with qemu-img.
 
     The disk has to consist of a single file, because other files that it refers to are not opened.
 
     Args:
-        path: The virtual disk.
+        window: A whole file, which holds the virtual disk; it need not have a name.
+        name: Name in messages.
         kind: Its format, as qemu-img names it.
 
     Raises:
@@ -147,8 +152,7 @@ def plain_disk(path: Path, kind: str) -> Window:
             not have enough room.
         HostError: ``qemu-img`` is not installed.
     """
-    name = str(path)
-    place = path.absolute()
+    place = Path(f"/proc/{os.getpid()}/fd/{window.file.fileno()}")
     try:
         facts = json.loads(run(["qemu-img", "info", "--output=json", "-f", kind, place]))
     except (CommandError, ValueError) as error:
@@ -196,7 +200,8 @@ def plain_disk(path: Path, kind: str) -> Window:
 
 def _damaged(name: str, kind: str, error: Exception) -> InspectError:
     said = error.tail[-1] if isinstance(error, CommandError) and error.tail else str(error)
+    said = re.sub(r"/proc/\d+/fd/\d+", lambda _: name, said)
     return InspectError(
         f"{name} looks like a {kind} disk, but qemu-img cannot read it: {said}",
-        remedy=f"Check it: qemu-img check -f {kind} {name}",
+        remedy=f"Check it, decompressed if it is compressed: qemu-img check -f {kind} {name}",
     )
