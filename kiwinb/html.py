@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from html import escape
@@ -40,19 +41,26 @@ def block(body: str, target: str = "") -> str:
     return f'{style()}<div class="kiwinb {target}">{body}</div>'
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> str:
+def table(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numbers: Iterable[int] = (),
+    less: Iterable[int] = (),
+) -> str:
     """A table of texts.
 
     Args:
         heads: Headings of the columns.
         rows: Cells as plain text; :class:`Markup` is HTML already.
         numbers: Columns that are aligned to the right.
+        less: Columns that narrow windows leave out.
     """
-    right = set(numbers)
+    right, extra = set(numbers), set(less)
 
     def line(tag: str, cells: Sequence[str]) -> str:
         made = (
-            f"<{tag}{_RIGHT if column in right else _LEFT}>{cell(text)}</{tag}>"
+            f"<{tag}{_class(text, column in extra)}{_RIGHT if column in right else _LEFT}>"
+            f"{cell(text)}</{tag}>"
             for column, text in enumerate(cells)
         )
         return f"<tr>{''.join(made)}</tr>"
@@ -70,8 +78,24 @@ class Markup(str):
 
 
 def cell(text: str) -> str:
-    """The HTML of a cell."""
-    return text if isinstance(text, Markup) else escape(text)
+    """The HTML of a cell; long paths break after a slash."""
+    if isinstance(text, Markup):
+        return text
+    return escape(text).replace("/", "/<wbr>") if _has_long_word(text) else escape(text)
+
+
+def _has_long_word(text: str) -> bool:
+    plain = re.sub("<[^>]*>", " ", text) if isinstance(text, Markup) else text
+    return any(len(word) > _WORD for word in plain.split())
+
+
+def _class(text: str, less: bool = False) -> str:
+    """The classes of a cell; the style sheet breaks long words, and leaves out what says less."""
+    names = ["long"] * _has_long_word(text) + ["less"] * less
+    return f' class="{" ".join(names)}"' if names else ""
+
+
+_WORD = 18
 
 
 def code(text: str) -> Markup:
@@ -83,7 +107,7 @@ def facts(title: str, pairs: Iterable[tuple[str, str]]) -> str:
     """A heading, and a table of what is what."""
     rows = "".join(
         f'<tr><th style="text-align:left">{escape(name)}</th>'
-        f'<td style="text-align:left">{cell(value)}</td></tr>'
+        f'<td{_class(value)} style="text-align:left">{cell(value)}</td></tr>'
         for name, value in pairs
     )
     return f"<h4>{escape(title)}</h4><table><tbody>{rows}</tbody></table>"

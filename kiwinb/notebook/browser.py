@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from kiwinb.errors import InspectError
-from kiwinb.html import bar, escape, more, printable, table
+from kiwinb.html import bar, code, escape, more, printable, table
 from kiwinb.inspect.files import files
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.tree import Tree
@@ -99,7 +99,7 @@ class TreeBrowser(Shown):
         ]  # fmt: skip
         described = [self._describe(int(row), 0) for row in largest[:_TOP]]
         file_rows = [
-            (index.paths[int(item["row"])], binary(int(item["usage"])), str(item["mode"]),
+            (index.paths[int(item["row"])], binary(int(item["usage"])), code(str(item["mode"])),
              str(item["owner"]), str(item["package"]))
             for item in described
         ]  # fmt: skip
@@ -107,7 +107,7 @@ class TreeBrowser(Shown):
         html = (
             f"<h4>{escape(title)}</h4>"
             + table(("Largest directories", "Size", "Share", "Entries"), rows, (1, 3))
-            + table(("Largest files", "Size", "Mode", "Owner", "Package"), file_rows, (1,))
+            + table(("Largest files", "Size", "Mode", "Owner", "Package"), file_rows, (1,), (2, 3))
             + more(len(largest) - _TOP, "files")
         )
         lines = [f"  {row[1]:>10}  {row[0]}" for row in (*rows, *file_rows)]

@@ -23,6 +23,7 @@ PAGE = 200
 _TOP_PACKAGES = 40
 _TOP_FILES = 15
 _SIZES = ("size_before", "size_after", "delta")
+_LESS = ("arch", "before", "what")
 _HEADS = {
     "name": "Package",
     "arch": "Arch",
@@ -104,7 +105,7 @@ class DifferenceBrowser(Shown):
         return file
 
     def state(self) -> Request:
-        """Return the columns and changes of the tables."""
+        """Return the columns, changes and first rows of the tables."""
         return {
             "title": printable(f"{self.difference.before} → {self.difference.after}"),
             "summary": self.difference.summary(),
@@ -117,6 +118,7 @@ class DifferenceBrowser(Shown):
                     ],
                     "changes": _counts(rows),
                     "count": len(rows),
+                    "first": self.answer({"table": name, "sort": "delta", "descending": True}),
                 }
                 for name, rows in self.tables.items()
             ],
@@ -162,7 +164,9 @@ class DifferenceBrowser(Shown):
                 [_cell(key, value) for key, value in zip(columns, row, strict=True)]
                 for row in shown[columns].itertuples(index=False)
             ]
-            parts.append(table([_HEADS[key] for key in columns], cells, [columns.index("delta")]))
+            heads = [_HEADS[key] for key in columns]
+            less = [columns.index(key) for key in _LESS if key in columns]
+            parts.append(table(heads, cells, [columns.index("delta")], less))
             parts.append(more(len(rows) - top, name))
         return "".join(parts), str(difference)
 

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from kiwinb.html import table
 from kiwinb.notebook.tables import shown
 from kiwinb.sizes import binary
 
@@ -22,3 +23,11 @@ def test_html_is_escaped_and_equal_each_time() -> None:
     one, other = (shown(TABLE, size=binary)._repr_html_() for _ in range(2))
     assert one == other
     assert "&lt;b&gt;" in one and "2.0 KiB" in one and "0x" not in repr(shown(TABLE))
+
+
+def test_cells_say_what_narrow_windows_may_do_with_them() -> None:
+    path = "/usr/lib/x86_64-linux-gnu"
+    html = table(("Path", "Mode"), [(path, "rw"), ("/usr/bin", "rw")], less=[1])
+    assert '<td class="long" style="text-align:left">/<wbr>usr/<wbr>lib/<wbr>x86_64' in html
+    assert '<td style="text-align:left">/usr/bin<' in html
+    assert html.count('class="less"') == 3
