@@ -27,6 +27,7 @@ _LARGE = 0.15
 _DOMINANT = 0.6  # share of the total above which colours distinguish the content of a group
 _SMALLEST = 3.0
 _STATIC_TOP = 15
+_WIDTH, _HEIGHT = 760.0, 440.0  # of the first treemap; the view stretches it to the place it has
 
 
 class SizeExplorer(Shown):
@@ -75,12 +76,13 @@ class SizeExplorer(Shown):
         return f"<SizeExplorer of {self.name}: {binary(self.total)} by {self.by}>"
 
     def state(self) -> Request:
-        """Return the total and the ways of grouping."""
+        """Return the total, the ways of grouping, and the treemap of the top level."""
         return {
             "title": printable(self.name),
             "total": self.total,
             "by": self.by,
             "levels": list(LEVELS),
+            "first": self.answer({"by": self.by, "at": (), "width": _WIDTH, "height": _HEIGHT}),
         }
 
     def answer(self, request: Request) -> Request:
@@ -103,6 +105,7 @@ class SizeExplorer(Shown):
         else:
             boxes = self._treemap(by, at, groups, width, height)
         return {
+            "width": width,
             "usage": usage,
             "count": len(groups),
             "groups": [_group(group, usage) for group in groups[:_LISTED]],

@@ -1,9 +1,13 @@
-"""Live views, which replace static output of notebooks.
+"""Live views, which take the place of static output while a person works with a notebook.
 
-The output that a notebook saves is plain HTML and text with the facts, so it can be seen
-everywhere: on GitHub, in exports, and after the kernel has ended. If a person watches the notebook
-while the kernel runs, kiwinb also sends a widget model without a view to the front end. Its
-JavaScript finds the HTML by a unique class, and replaces it by an interactive view.
+Each output has a static form, HTML and text with the facts, which can be seen everywhere: on
+GitHub, in exports, and after the kernel has ended. If a person looks at the notebook while the
+kernel runs, the output is also the view of a widget, whose JavaScript is in ``js/``. Front ends
+show the view if they can, and the static form otherwise.
+
+JupyterLab and Notebook would save such an output so that it shows an error on the next day (see
+:func:`~kiwinb.notebook.frontend.saves_outputs_alone`). For them, the output is the static form
+alone, and the JavaScript lays the view over it.
 """
 
 from __future__ import annotations
@@ -11,7 +15,6 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -23,12 +26,15 @@ import traitlets
 
 from kiwinb.errors import KiwinbError
 from kiwinb.html import block, printable
-from kiwinb.notebook.frontend import is_attended
+from kiwinb.notebook.frontend import is_attended, saves_outputs_alone
 
 log = logging.getLogger(__name__)
 
 Request = Mapping[str, Any]
 """A request of the front end, or an answer to it: a JSON object."""
+
+Bundle = tuple[dict[str, Any], dict[str, Any]]
+"""An output for IPython: data and metadata by MIME type."""
 
 
 class Live(anywidget.AnyWidget):
@@ -36,24 +42,25 @@ class Live(anywidget.AnyWidget):
 
     Args:
         view: Name of the JavaScript file of the view, which has a ``mount`` function.
-        target: Class of the HTML elements that it replaces.
         state: Initial state of the view.
         handler: Function that answers requests of the view.
     """
 
-    target = traitlets.Unicode().tag(sync=True)
+    over = traitlets.Unicode().tag(sync=True)
+    """Class of the static forms that the view is laid over; empty if front ends show the view."""
+
     state = traitlets.Dict().tag(sync=True)
     _esm = traitlets.Unicode().tag(sync=True)
 
     def __init__(
         self,
         view: str,
-        target: str,
         state: Request,
         handler: Callable[[Request], Request] | None = None,
     ) -> None:
         self._handler = handler
-        super().__init__(_esm=_module(view), target=target, state=dict(state))
+        over = f"kiwinb-{secrets.token_hex(6)}" if saves_outputs_alone() else ""
+        super().__init__(_esm=_module(view), over=over, state=dict(state))
         self.on_msg(_answer)
 
 
@@ -64,7 +71,6 @@ class Shown(ABC):
     """Name of the JavaScript file with the live view."""
 
     _live: Live | None = None
-    _target: str = ""
 
     @abstractmethod
     def static(self) -> tuple[str, str]:
@@ -72,7 +78,7 @@ class Shown(ABC):
 
     @abstractmethod
     def state(self) -> Request:
-        """Return the initial state of the live view."""
+        """Return the initial state of the live view, with all that it shows at first."""
 
     @abstractmethod
     def answer(self, request: Request) -> Request:
@@ -82,41 +88,35 @@ class Shown(ABC):
             KiwinbError: The request cannot be answered; the view shows the error.
         """
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:
         """Return the output for IPython; see :mod:`kiwinb.notebook.live`."""
         html, text = self.static()
         if is_attended() and self._live is None:
-            self._target = new_target()
-            self._live = Live(self.view, self._target, self.state(), _weak(self))
-            weakref.finalize(self, self._live.close)
-        return {"text/html": printable(block(html, self._target)), "text/plain": printable(text)}
+            self._live = Live(self.view, self.state(), self.answer)
+        return bundle(html, text, self._live)
 
 
-def new_target() -> str:
-    """Return a unique class for the HTML of an output."""
-    return f"kiwinb-{secrets.token_hex(6)}"
+def bundle(html: str, text: str, live: Live | None = None) -> Bundle:
+    """Make an output.
 
-
-def _weak(shown: Shown) -> Callable[[Request], Request]:
-    """Return a function that answers for an object without keeping the object in memory."""
-    known = weakref.ref(shown)
-
-    def answer(request: Request) -> Request:
-        found = known()
-        return (
-            {"error": "This is gone; run the cell again."}
-            if found is None
-            else (found.answer(request))
-        )
-
-    return answer
+    Args:
+        html: The static form as HTML.
+        text: The static form as plain text.
+        live: The model of its live view.
+    """
+    over = "" if live is None else live.over
+    static = {"text/html": printable(block(html, over)), "text/plain": printable(text)}
+    if live is None or live.over:
+        return static, {}
+    data, metadata = live._repr_mimebundle_() or ({}, {})
+    return {**data, **static}, metadata
 
 
 def _answer(live: Live, request: Request, _buffers: object) -> None:
     if live._handler is None:
         return
     try:
-        answer = live._handler(request)
+        answer = {} if request.get("op") == "ping" else live._handler(request)
     except KiwinbError as error:
         answer = {"error": str(error)}
     except Exception as error:  # the view shows it, and keeps working
@@ -127,7 +127,8 @@ def _answer(live: Live, request: Request, _buffers: object) -> None:
 
 @cache
 def _module(view: str) -> str:
-    folder = files("kiwinb.notebook") / "js"
-    style = json.dumps((folder / "live.css").read_text("utf-8"))
+    package, folder = files("kiwinb"), files("kiwinb.notebook") / "js"
+    sheets = (package / "style.css", folder / "live.css")
+    style = json.dumps("".join(sheet.read_text("utf-8") for sheet in sheets))
     scripts = [(folder / f"{name}.js").read_text("utf-8") for name in ("mount", view)]
     return "\n".join([f"const STYLE = {style};", *scripts])

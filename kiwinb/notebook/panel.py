@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from IPython.display import DisplayHandle
 
@@ -16,7 +16,7 @@ from kiwinb.checkpoints.store import Store
 from kiwinb.errors import KiwinbError, StoreError
 from kiwinb.html import bar, block, clip, escape
 from kiwinb.notebook.frontend import is_attended
-from kiwinb.notebook.live import Live, new_target
+from kiwinb.notebook.live import Live, bundle
 from kiwinb.sizes import binary
 from kiwinb.steps.progress import Observer, StepEvent
 from kiwinb.steps.step import Step
@@ -197,11 +197,7 @@ class Panel:
         Args:
             target: Class by which the live view finds it.
         """
-        return block(self._body(), target)
-
-    def live_html(self, target: str) -> str:
-        """Return the panel as HTML without the style sheet, which the page already has."""
-        return f'<div class="kiwinb {target}">{self._body()}</div>'
+        return block(self.body(), target)
 
     def text(self) -> str:
         """Return the panel as plain text."""
@@ -213,7 +209,8 @@ class Panel:
             lines.append(f"  {state:<10} {row.step.name:<16} {took:>9} {size:>10}".rstrip())
         return "\n".join([*lines, *(self.note.splitlines())])
 
-    def _body(self) -> str:
+    def body(self) -> str:
+        """Return the HTML inside of the block."""
         clock = _time(self.seconds)
         if self._ended is None:
             clock = f'<span data-seconds="{self.seconds:.1f}">{clock}</span>'
@@ -225,10 +222,8 @@ class Panel:
             f"<h4>{escape(self.name)}</h4>"
             f'<div><span class="bar wide"><span style="width:{self.fraction * 100:.1f}%"></span>'
             f"</span>{self.summary}, {clock}</div>"
-            '<table class="steps"><thead><tr><th style="text-align:left">State</th>'
-            '<th style="text-align:left">Step</th><th style="text-align:left">What it does</th>'
-            '<th style="text-align:right">Time</th><th style="text-align:right">Checkpoint</th>'
-            f"</tr></thead><tbody>{rows}</tbody></table>{note}"
+            f'<table class="steps" role="table"><thead role="rowgroup"><tr role="row">{_HEADS}</tr>'
+            f'</thead><tbody role="rowgroup">{rows}</tbody></table>{note}'
         )
 
     def _row(self, row: Row) -> str:
@@ -249,12 +244,28 @@ class Panel:
             )
         size = "" if row.bytes is None else binary(row.bytes)
         word = _WORDS.get(row.state, row.state)
-        return (
-            f'<tr><td class="state {row.state}" style="text-align:left">{word}</td>'
-            f'<td style="text-align:left"><code>{escape(row.step.name)}</code></td>'
-            f'<td style="text-align:left">{what}</td>'
-            f'<td style="text-align:right">{took}</td><td style="text-align:right">{size}</td></tr>'
+        cells = (
+            f'<td class="state {row.state}" role="cell" style="text-align:left">{word}</td>',
+            _cell(f"<code>{escape(row.step.name)}</code>"),
+            _cell(what),
+            _cell(took, "right"),
+            _cell(size, "right"),
         )
+        return f'<tr role="row">{"".join(cells)}</tr>'
+
+
+# Narrow windows show rows as grids; the roles keep the table a table for screen readers.
+def _cell(html: str, align: str = "left") -> str:
+    return f'<td role="cell" style="text-align:{align}">{html}</td>'
+
+
+_HEADS = "".join(
+    f'<th role="columnheader" style="text-align:{align}">{name}</th>'
+    for name, align in (
+        *(("State", "left"), ("Step", "left"), ("What it does", "left")),
+        *(("Time", "right"), ("Checkpoint", "right")),
+    )
+)
 
 
 @contextmanager
@@ -276,17 +287,22 @@ def watch(
         Stopped: The user interrupted the block.
     """
     panel = Panel(name, _needed(steps, targets), store)
-    target = new_target()
+    live = _only_live(panel) if is_attended() else None
     shown = DisplayHandle()
-    shown.display(_bundle(panel, target), raw=True)
-    with _Ticker(panel, target) as ticker:
+
+    def output(live: Live | None) -> dict[str, Any]:
+        data, metadata = bundle(panel.body(), panel.text(), live)
+        return {"obj": data, "metadata": metadata, "raw": True}
+
+    shown.display(**output(live))
+    with _Ticker(panel, live) as ticker:
 
         def observe(event: StepEvent) -> None:
             with ticker.lock:
                 moved = panel.observe(event)
                 ticker.changed.set()
             if moved:  # so that the notebook has it even if the kernel dies
-                shown.update(_bundle(panel, target), raw=True)
+                shown.update(**output(live))
 
         error: BaseException | None = None
         try:
@@ -294,7 +310,11 @@ def watch(
         except BaseException as caught:
             error = caught
         panel.end(error)
-    shown.update(_bundle(panel, target), raw=True)
+    if live is None or live.over:
+        shown.update(**output(live))
+    else:  # the view goes with its model
+        shown.update(**output(None))
+        live.close()
     if isinstance(error, KeyboardInterrupt):
         raise Stopped(panel.note) from None
     if error is not None:
@@ -304,13 +324,12 @@ def watch(
 class _Ticker:
     """A thread that sends the panel to its live view at most once every ``TICK`` seconds."""
 
-    def __init__(self, panel: Panel, target: str) -> None:
+    def __init__(self, panel: Panel, live: Live | None) -> None:
         self.lock = threading.Lock()
         self.changed = threading.Event()
         self._over = threading.Event()
         self._panel = panel
-        self._target = target
-        self._live = _only_live(target) if is_attended() else None
+        self._live = live
         self._thread = threading.Thread(target=self._run, name="kiwinb-panel", daemon=True)
 
     def __enter__(self) -> _Ticker:
@@ -332,15 +351,15 @@ class _Ticker:
 
     def _send(self, live: Live) -> None:
         with self.lock:
-            html = self._panel.live_html(self._target)
+            html = self._panel.body()
         live.state = {"html": html}
 
 
-def _only_live(target: str) -> Live:
+def _only_live(panel: Panel) -> Live:
     """Make a live view and close that of the previous run, whose output stays unchanged."""
     for view in _views:
         view.close()
-    _views[:] = [Live("panel", target, {})]
+    _views[:] = [Live("panel", {"html": panel.body()})]
     return _views[0]
 
 
@@ -357,10 +376,6 @@ def _needed(steps: Sequence[Step], targets: Sequence[str]) -> tuple[Step, ...]:
             step = by_name[name]
             pending += step.before
     return tuple(step for step in steps if step.name in needed)
-
-
-def _bundle(panel: Panel, target: str) -> dict[str, str]:
-    return {"text/html": panel.html(target), "text/plain": panel.text()}
 
 
 def _time(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""A real JupyterLab, and a real Chromium that looks at it."""
+"""Real JupyterLab, Notebook and Voila, and a real Chromium that looks at them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,21 +35,23 @@ NOTIFICATIONS = {"fetchNews": "false", "checkForUpdates": False}
 
 @dataclass(frozen=True)
 class Lab:
-    """A running JupyterLab.
+    """A running JupyterLab or Notebook.
 
     Attributes:
         url: Where it is.
         token: What it wants to see.
         directory: What it serves.
+        page: Path of its page for notebooks.
     """
 
     url: str
     token: str
     directory: Path
+    page: str
 
     def address(self, notebook: str) -> str:
         """The address that opens a notebook in a fresh workspace."""
-        return f"{self.url}/lab/tree/{notebook}?token={self.token}&reset"
+        return f"{self.url}/{self.page}/{notebook}?token={self.token}&reset"
 
     def request(self, path: str, method: str = "GET") -> bytes:
         """Call the server's own interface."""
@@ -80,17 +82,50 @@ class Lab:
             self.request(f"kernels/{kernel['id']}", "DELETE")
 
 
+PAGES = {"jupyterlab": "lab/tree", "notebook": "notebooks"}
+
+
 @contextmanager
-def jupyter_lab(directory: Path, environment: Mapping[str, str]) -> Iterator[Lab]:
-    """Serve a directory by JupyterLab, with settings of its own."""
-    with tempfile.TemporaryDirectory() as scratch, socket.socket() as taken:
+def jupyter_lab(
+    directory: Path, environment: Mapping[str, str], program: str = "jupyterlab"
+) -> Iterator[Lab]:
+    """Serve a directory by JupyterLab or Notebook, with settings of their own."""
+    port, token = free_port(), secrets.token_hex(16)
+    options = (
+        *("--no-browser", "--allow-root", f"--port={port}"),
+        *(f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={directory}"),
+    )
+    lab = Lab(f"http://127.0.0.1:{port}", token, directory, PAGES[program])
+    with _served(program, options, environment, lambda: lab.request("status")):
+        yield lab
+
+
+@contextmanager
+def voila(directory: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """Serve the notebooks of a directory as pages; return the address before their names."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    options = (str(directory), "--no-browser", f"--port={port}")
+    with _served("voila", options, environment, lambda: urllib.request.urlopen(url, timeout=20)):
+        yield f"{url}/voila/render"
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _served(
+    program: str, options: Iterable[str], environment: Mapping[str, str], ask: Callable[[], object]
+) -> Iterator[None]:
+    with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         settings = home / "settings/@jupyterlab/apputils-extension"
         settings.mkdir(parents=True)
         (settings / "notification.jupyterlab-settings").write_text(json.dumps(NOTIFICATIONS))
-        taken.bind(("127.0.0.1", 0))
-        port, token = taken.getsockname()[1], secrets.token_hex(16)
-        taken.close()
         places = {
             "JUPYTER_CONFIG_DIR": home / "config",
             "JUPYTER_DATA_DIR": home / "data",
@@ -100,31 +135,26 @@ def jupyter_lab(directory: Path, environment: Mapping[str, str]) -> Iterator[Lab
         }
         with (home / "log").open("w") as log:
             server = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
-                    *(f"--port={port}", f"--IdentityProvider.token={token}"),
-                    f"--ServerApp.root_dir={directory}",
-                ],
+                [sys.executable, "-m", program, *options],
                 env={**os.environ, **{name: str(path) for name, path in places.items()}}
                 | dict(environment),
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        lab = Lab(f"http://127.0.0.1:{port}", token, directory)
         try:
-            _wait(lab, server, home / "log")
-            yield lab
+            _wait(ask, server, home / "log")
+            yield
         finally:
             server.terminate()
             server.wait(30)
 
 
-def _wait(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(ask: Callable[[], object], server: subprocess.Popen[bytes], log: Path) -> None:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         assert server.poll() is None, log.read_text()
         try:
-            lab.request("status")
+            ask()
             return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.3)

@@ -122,7 +122,8 @@ def test_outputs_are_static_without_anybody_looking(
     view: str, request: pytest.FixtureRequest
 ) -> None:
     shown: Shown = request.getfixturevalue(view)
-    bundle = shown._repr_mimebundle_()
+    bundle, metadata = shown._repr_mimebundle_()
+    assert metadata == {}
     assert set(bundle) == {"text/html", "text/plain"}
     assert "<table>" in bundle["text/html"]
     for text in bundle.values():

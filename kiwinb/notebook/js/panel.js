@@ -2,14 +2,15 @@
 // differs, so that unfolded logs stay unfolded and scrolled where they are.
 
 function mount(element, model) {
-  let updated = Date.now();
+  let updated = Date.now(), shown = null;
   const show = () => {
-    const wanted = document.createElement("div");
-    wanted.innerHTML = model.get("state").html || "";
-    if (!wanted.firstElementChild) return;
+    if (shown && !element.isConnected) return;
+    shown = model.get("state");
+    const wanted = element.cloneNode();
+    wanted.innerHTML = shown.html;
     const logs = [...element.querySelectorAll("pre")];
     const followed = new Set(logs.filter((log) => log.scrollTop + log.clientHeight >= log.scrollHeight - 4));
-    morph(element, wanted.firstElementChild);
+    morph(element, wanted);
     for (const log of element.querySelectorAll("pre"))
       if (followed.has(log) || !logs.includes(log)) log.scrollTop = log.scrollHeight;
     for (const details of element.querySelectorAll("details"))
@@ -25,6 +26,7 @@ function mount(element, model) {
   }, true);
   const tick = () => {
     if (!element.isConnected) return;
+    if (shown !== model.get("state")) show();
     for (const clock of element.querySelectorAll("[data-seconds]")) {
       const seconds = Number(clock.dataset.seconds) + (Date.now() - updated) / 1000;
       clock.textContent = `${seconds.toFixed(0)} s`;
