@@ -87,7 +87,8 @@ def run(
 
     -p overrides -y, and -y overrides -f. Exit status: 0 if the run passed, 12 if a cell failed or
     the kernel died, 14 if an expectation does not hold, 15 if the run took too long, 130 or 143 if
-    it was interrupted, 2 if the command line or a parameter is wrong.
+    it was interrupted, 2 if the command line or a parameter is wrong. A cell may end the run with
+    sys.exit(N): the run passes if N is 0, and otherwise the exit status is N.
     """
     from kiwinb.headless.outcome import OutcomeFiles, write_outcome
     from kiwinb.headless.parameters import recipe_parameters
@@ -112,6 +113,9 @@ def run(
         click.echo(f"kiwinb: {done.error()}", err=True)
         sys.exit(128 + done.signal)
     error = done.error()
+    if done.failure is not None and done.failure.status is not None:
+        click.echo(f"kiwinb: {error}", err=True)
+        sys.exit(done.failure.status)
     if error is not None:
         raise error
 
@@ -136,6 +140,8 @@ def _show(options: GlobalOptions, done: NotebookRun, collected: Sequence[Collect
 
     if done.resumed is not None and done.resumed > len(done.cells):
         options.console.print("The last run passed; nothing to do.", highlight=False)
+    if done.early_end:
+        options.console.print(done.early_end, markup=False, highlight=False, soft_wrap=True)
     show_expectations(options.console, done)
     annotate_on_ci(done)
     if options.json:

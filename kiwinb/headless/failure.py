@@ -37,6 +37,7 @@ def failure_of(
         problem=plain_text(ending.problem).strip() or what.get(ending.kind, "it failed"),
         log=_log_tail(cell),
         traceback=_traceback(cell),
+        status=ending.status,
     )
 
 
@@ -50,6 +51,15 @@ def unmet(run: NotebookRun) -> Failure | None:
     )
     count = f"{len(missed)} of {len(run.expectations)} expectations do not hold"
     return Failure("expectation", missed[0].cell, f"{count}: {told}")
+
+
+def end_note(run: NotebookRun) -> str:
+    """Return the Markdown text to insert into the executed notebook after the cell that ended it.
+
+    Args:
+        run: A run with a cell that ended it with the status 0.
+    """
+    return f"**{run.early_end}**"
 
 
 def annotation(failure: Failure, cell: Cell) -> str:

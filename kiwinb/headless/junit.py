@@ -77,7 +77,11 @@ def _cell_case(suite: str, run: NotebookRun, cell: Cell) -> ET.Element:
         if failure.log:
             ET.SubElement(case, "system-out").text = _legal("\n".join(failure.log))
     elif cell.state in ("pending", "running"):
-        ET.SubElement(case, "skipped", message="the run ended before it")
+        ended = f"cell {run.ended} ended the run"
+        message = "the run ended before it" if run.ended is None else ended
+        ET.SubElement(case, "skipped", message=message)
+    elif run.ended == cell.number:
+        ET.SubElement(case, "system-out").text = "It ended the run."
     elif cell.state == "resumed":
         text = "It ran before, and was executed again for the cells after it."
         ET.SubElement(case, "system-out").text = text
@@ -85,9 +89,9 @@ def _cell_case(suite: str, run: NotebookRun, cell: Cell) -> ET.Element:
 
 
 def _failed(failure: Failure) -> ET.Element:
-    """Make a ``failure`` if the cell raised an exception, or an ``error`` for other reasons."""
+    """Make a ``failure`` if the code of the cell is the reason, or an ``error`` otherwise."""
     element = ET.Element(
-        "failure" if failure.kind == "error" else "error",
+        "failure" if failure.kind in ("error", "exit") else "error",
         type=failure.kind,
         message=_legal(failure.problem.splitlines()[0]),
     )

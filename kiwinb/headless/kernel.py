@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ _POLL = 0.5
 _SOCKET_PATH = 90
 """Largest length in bytes of the path of a socket, without the number at its end; see unix(7)."""
 
+_NUMBER = re.compile(r"-?[0-9]+")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -35,12 +37,49 @@ class Ending:
     """The reason why a cell did not run to its end.
 
     Attributes:
-        kind: Kind, as in :class:`~kiwinb.headless.result.Failure`.
+        kind: Kind, as in :class:`~kiwinb.headless.result.Failure`. ``exit`` is a failure only if
+            the status is not 0.
         problem: Description; empty if the kind is sufficient.
+        status: Exit status that the cell asked for, from 0 to 255; ``None`` for other kinds.
     """
 
-    kind: Literal["error", "timeout", "died", "interrupted"]
+    kind: Literal["error", "exit", "timeout", "died", "interrupted"]
     problem: str = ""
+    status: int | None = None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the cell ended the run on purpose and without a failure."""
+        return self.status == 0
+
+
+def exit_by_text(value: str) -> Ending:
+    """Return the ending of a cell that raised ``SystemExit``, by the text of the exception.
+
+    As in Python, a number is the status of the exit, nothing is the status 0, and any other text
+    is a message for the user, with the status 1. Systems keep only the low eight bits of a status;
+    a status that they would thereby turn into 0 becomes 1.
+    """
+    if value in ("", "None", "False"):
+        return Ending("exit", status=0)
+    if value == "True":
+        return _exit_with(1)
+    if _NUMBER.fullmatch(value):
+        return _exit_with(int(value))
+    return Ending("exit", value, status=1)
+
+
+def _exit_by_value(keep_kernel: object) -> Ending:
+    """Return the ending of a cell that called ``exit(keep_kernel)`` of IPython.
+
+    Its argument is whether to keep the kernel. Who passes a number or a text means a status.
+    """
+    return exit_by_text("" if isinstance(keep_kernel, bool) else str(keep_kernel))
+
+
+def _exit_with(number: int) -> Ending:
+    status = number and (number & 0xFF or 1)
+    return Ending("exit", f"it ended the run with status {status}", status)
 
 
 class StopRequest:
@@ -140,7 +179,9 @@ class Kernel:
             record_timing=True,
             coalesce_streams=True,
             resources={"metadata": {"path": str(directory)}},
+            on_cell_executed=self._note_exit,
         )
+        self._exit: Ending | None = None
         self._client.on_line = on_line
         self._notebook = notebook
         self._scratch = scratch
@@ -197,6 +238,7 @@ class Kernel:
             Why the cell did not run to its end; ``None`` if it did.
         """
         cell = self._notebook.cells[index]
+        self._exit = None
         running = asyncio.ensure_future(
             self._client.async_execute_cell(cell, index, execution_count=number)
         )
@@ -213,13 +255,21 @@ class Kernel:
                 return Ending(kind)
             running.result()
         except CellExecutionError as error:
+            if error.ename == "SystemExit":
+                return exit_by_text(error.evalue)
             return Ending("error", f"{error.ename}: {error.evalue}")
         except DeadKernelError:
             return Ending("died")
         finally:
             asked.cancel()
             self._keep_widgets()
-        return None
+        return self._exit
+
+    def _note_exit(self, execute_reply: dict[str, Any], **_where: object) -> None:
+        """Note that the cell called ``exit()`` of IPython, which ends the kernel after the cell."""
+        for item in execute_reply["content"].get("payload", ()):
+            if item.get("source") == "ask_exit":
+                self._exit = _exit_by_value(item.get("keepkernel"))
 
     async def _interrupt(self, running: asyncio.Future[Any]) -> None:
         manager = self._client.km

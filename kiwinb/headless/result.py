@@ -13,7 +13,7 @@ from kiwinb.errors import ExpectationError, KiwinbError, NotebookError, Notebook
 from kiwinb.results.artefacts import Artefact
 
 CellState = Literal["pending", "running", "resumed", "done", "failed"]
-FailureKind = Literal["error", "expectation", "timeout", "died", "interrupted"]
+FailureKind = Literal["error", "exit", "expectation", "timeout", "died", "interrupted"]
 RunState = Literal["running", "passed", "failed", "interrupted"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
@@ -63,12 +63,14 @@ class Failure:
     """The reason why a run did not pass.
 
     Attributes:
-        kind: ``error`` (a cell raised an exception), ``expectation``, ``timeout``, ``died`` (the
-            kernel died) or ``interrupted``.
+        kind: ``error`` (a cell raised an exception), ``exit`` (a cell ended the run with a status
+            other than 0), ``expectation``, ``timeout``, ``died`` (the kernel died) or
+            ``interrupted``.
         cell: Number of the cell; ``None`` if no cell was running.
         problem: Description in one sentence or line.
         log: Last lines that the cell printed.
         traceback: Traceback that the cell shows.
+        status: Exit status that the cell asked for; ``None`` if it did not.
     """
 
     kind: FailureKind
@@ -76,6 +78,7 @@ class Failure:
     problem: str
     log: tuple[str, ...] = ()
     traceback: tuple[str, ...] = ()
+    status: int | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,8 @@ class NotebookRun:
         started: Start time, as ISO 8601 text.
         resumed: Number of the cell at which a resumed run continued. If all cells had passed
             before, it is one more than the number of cells.
+        ended: Number of the cell that ended the run with the status 0, for example by
+            ``sys.exit(0)``; the cells after it are pending. ``None`` if none did.
         token: Token of the matrix run to which it belongs.
     """
 
@@ -111,6 +116,7 @@ class NotebookRun:
     seconds: float = 0.0
     started: str = ""
     resumed: int | None = None
+    ended: int | None = None
     token: str = ""
 
     @property
@@ -122,6 +128,16 @@ class NotebookRun:
     def passed(self) -> bool:
         """Whether all cells succeeded and all expectations hold."""
         return self.state == "passed"
+
+    @property
+    def early_end(self) -> str:
+        """One sentence about the cell that ended the run with the status 0; empty if none did."""
+        if self.ended is None:
+            return ""
+        left = len(self.cells) - self.ended
+        after = f"the {left} cells after it" if left > 1 else "the cell after it"
+        told = f"; {after} did not run" if left else ""
+        return f"Cell {_named(self.cell(self.ended))} ended the run{told}."
 
     def cell(self, number: int) -> Cell:
         """Return a cell by its number."""

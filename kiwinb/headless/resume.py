@@ -21,7 +21,9 @@ RECORD = "kiwinb"
 """Key in the metadata of the output notebook that holds the record of the run."""
 FAILURE = "kiwinb-failure"
 """Tag of the cell that describes a failure."""
-_MARKERS = (FAILURE, "papermill-error-cell-tag")
+END = "kiwinb-end"
+"""Tag of the cell that says that the run ended before it."""
+_MARKERS = (FAILURE, END, "papermill-error-cell-tag")
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class FormerRun:
 
     Attributes:
         run: Record of the run.
-        notebook: The notebook, without the cell that describes a failure.
+        notebook: The notebook, without the cells that say how the run ended.
     """
 
     run: NotebookRun
@@ -40,13 +42,20 @@ class FormerRun:
     def first(self) -> int:
         """Number of the first cell that is not done, or whose artefacts no longer exist.
 
-        If there is no such cell, it is one more than the number of cells.
+        If there is no such cell, it is one more than the number of cells. The cells after one that
+        ended the run well had nothing to do.
         """
         missing = {item.cell for item in self.run.artefacts if not item.path.exists()}
-        for cell in self.run.cells:
+        for cell in self.run.cells[: self.run.ended]:
             if cell.state not in ("done", "resumed") or cell.number in missing:
                 return cell.number
         return len(self.run.cells) + 1
+
+    def is_done_with(self, count: int) -> bool:
+        """Whether a recipe with this number of code cells has nothing left to do."""
+        if not self.run.passed or self.first <= len(self.run.cells):
+            return False
+        return self.run.ended is not None or count <= len(self.run.cells)
 
 
 def read_former(output: Path) -> FormerRun | None:
@@ -71,7 +80,7 @@ def read_former(output: Path) -> FormerRun | None:
 def remove_markers(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Remove from a notebook what an earlier run of kiwinb or papermill says about itself.
 
-    These are the Markdown cells that describe a failure, the record of the run, and the times of
+    These are the Markdown cells that say how the run ended, the record of the run, and the times of
     cells. Outputs stay.
 
     Returns:
@@ -115,7 +124,7 @@ def check_unchanged(
         if before.get(name) != parameters.get(name)
     ]
     if not changed:
-        done = former.run.cells[: former.first - 1]
+        done = former.run.cells[: former.first - 1][: former.run.ended]
         for index, cell in enumerate(done):
             now = cells[index] if index < len(cells) else None
             if now is None:

@@ -18,7 +18,7 @@ import nbformat
 
 from kiwinb.errors import NotebookError
 from kiwinb.files import replace_file
-from kiwinb.headless.failure import annotation, failure_of, unmet
+from kiwinb.headless.failure import annotation, end_note, failure_of, unmet
 from kiwinb.headless.kernel import Ending, Kernel, StopRequest
 from kiwinb.headless.parameters import inject, literal, recipe_parameters, resolve
 from kiwinb.headless.records import Records
@@ -33,6 +33,7 @@ from kiwinb.headless.result import (
     to_record,
 )
 from kiwinb.headless.resume import (
+    END,
     FAILURE,
     RECORD,
     FormerRun,
@@ -112,7 +113,7 @@ def run_notebook(
         former = read_former(target)
         if former is not None and former.run.token == token:
             check_unchanged(former, session.run.cells, given, recipe)
-            if former.run.passed and former.first > len(session.run.cells):
+            if former.is_done_with(len(session.run.cells)):
                 return replace(former.run, resumed=former.first)
             session.take_up(former)
     session.save()
@@ -245,9 +246,20 @@ class _Session:
                 return self._failure(Ending("timeout"), None)
             given = [limit for limit in (self._limits.cell, left) if limit is not None]
             ending = await self._execute(number, kernel, records, min(given, default=None))
+            if ending is not None and ending.is_good:
+                self._end_early(number)
+                return None
             if ending is not None:
                 return self._failure(ending, number)
         return None
+
+    def _end_early(self, number: int) -> None:
+        """Note that a cell ended the run well, and clear the cells after it."""
+        self.run = replace(self.run, ended=number)
+        for cell in self.run.cells[number:]:
+            self.run = self.run.with_cell(cell.number, state="pending")
+            position = self._positions[cell.number - 1]
+            self._notebook.cells[position].update(outputs=[], execution_count=None)
 
     async def _execute(
         self, number: int, kernel: Kernel, records: Records, timeout: float | None
@@ -269,8 +281,8 @@ class _Session:
             expectations=(*self.run.expectations, *expectations),
             artefacts=(*self.run.artefacts, *records.artefacts(number)),
         )
-        held = all(item.passed for item in expectations)
-        state = "failed" if ending is not None or not held else "resumed" if again else "done"
+        is_good = (ending is None or ending.is_good) and all(item.passed for item in expectations)
+        state = "failed" if not is_good else "resumed" if again else "done"
         if before is not None and state == "resumed":
             cell.outputs, cell.execution_count = before
         self.run = self.run.with_cell(number, state=state, seconds=_since(began))
@@ -292,12 +304,16 @@ class _Session:
             self.run = replace(self.run, state="interrupted", failure=failure, signal=signal)
         else:
             self.run = replace(self.run, state="failed", failure=failure)
+        if self.run.ended is not None:
+            self._insert(self._positions[self.run.ended - 1] + 1, end_note(self.run), END)
         if failure is not None and failure.cell is not None:
-            cell = nbformat.v4.new_markdown_cell(
-                annotation(failure, self.run.cell(failure.cell)), metadata={"tags": [FAILURE]}
-            )
-            self._notebook.cells.insert(self._positions[failure.cell - 1], cell)
+            text = annotation(failure, self.run.cell(failure.cell))
+            self._insert(self._positions[failure.cell - 1], text, FAILURE)
         self.save()
+
+    def _insert(self, position: int, text: str, tag: str) -> None:
+        cell = nbformat.v4.new_markdown_cell(text, metadata={"tags": [tag]})
+        self._notebook.cells.insert(position, cell)
 
 
 def _since(began: float) -> float:
