@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -52,6 +52,7 @@ from kiwinb.settings import Settings, load_settings
 from kiwinb.steps.forecast import StepForecast
 from kiwinb.steps.keys import digest
 from kiwinb.steps.progress import Observer, ignore
+from kiwinb.steps.recorded import recorded
 from kiwinb.steps.step import HostPaths, Step
 
 log = logging.getLogger(__name__)
@@ -217,8 +218,14 @@ class BuildSession:
             held = [step for step in self.steps if self.store.holds(step.key)]
             self.store.history.remember(self.identity, held)
 
-    def watched(self, targets: Sequence[str]) -> AbstractContextManager[Observer]:
-        """The observer of a run: the given one, or else the panel of a notebook."""
+    @contextmanager
+    def watched(self, targets: Sequence[str]) -> Iterator[Observer]:
+        """The observer of a run, which also tells the program that runs this notebook, if any."""
+        with self._shown(targets) as observer, recorded(self.description.name, observer) as both:
+            yield both
+
+    def _shown(self, targets: Sequence[str]) -> AbstractContextManager[Observer]:
+        """The given observer, or else the panel of a notebook."""
         if self.observer is not None:
             return nullcontext(self.observer)
         if not in_notebook():

@@ -26,6 +26,7 @@ from kiwinb.results.exported import EXPORT_FOLDER, read_export
 from kiwinb.settings import Settings, load_settings
 from kiwinb.steps.keys import Digest
 from kiwinb.steps.progress import Observer, ignore
+from kiwinb.steps.recorded import recorded
 from kiwinb.steps.registry import Used
 from kiwinb.steps.step import DraftStep, seal
 
@@ -90,7 +91,8 @@ def update_root(
     drafts = _drafts(manager, request, Change(tuple(add), tuple(delete)))
     steps = (taken, *seal(tuple(drafts), before=(taken,)))
     parallel = session.settings.parallel_steps
-    run_steps(store, steps, session.host, observer, targets=[steps[-1].name], parallel=parallel)
+    with recorded(image.name, observer) as watching:
+        run_steps(store, steps, session.host, watching, targets=[steps[-1].name], parallel=parallel)
     _replace(store, steps[-1].key, root)
     return root
 

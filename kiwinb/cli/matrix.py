@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,9 @@ import click
 from rich.table import Table
 
 from kiwinb.cli.context import GlobalOptions, pass_options
+from kiwinb.cli.heartbeat import Heartbeat
 from kiwinb.cli.terminal import print_json
+from kiwinb.durations import duration
 from kiwinb.errors import MatrixError
 from kiwinb.sizes import binary
 
@@ -73,17 +76,23 @@ def matrix(
     count = len(read.cells)
     ended: list[Outcome] = []
 
-    def show(outcome: Outcome) -> None:
-        ended.append(outcome)
-        mark = "+" if outcome.run.passed else "!"
-        text = f"{mark} [{len(ended)}/{count}] {outcome.name}: {_told(outcome)}"
-        options.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    began = time.monotonic()
+
+    def so_far() -> str:
+        took = duration(time.monotonic() - began)
+        return f"  {len(ended)} of {count} cells ended in {took}"
 
     processes = min(count, jobs or os.cpu_count() or 1)
     where = scheduler or f"{processes} processes"
     options.console.print(f"{count} cells, on {where}", highlight=False)
-    with open_pool(processes, scheduler) as pool:
-        wanted = MatrixOptions(Limits(timeout, run_timeout), kernel, resume)
+    wanted = MatrixOptions(Limits(timeout, run_timeout), kernel, resume)
+    with open_pool(processes, scheduler) as pool, Heartbeat(options.console, so_far) as heartbeat:
+
+        def show(outcome: Outcome) -> None:
+            ended.append(outcome)
+            mark = "+" if outcome.run.passed else "!"
+            heartbeat.print(f"{mark} [{len(ended)}/{count}] {outcome.name}: {_told(outcome)}")
+
         outcomes = run_matrix(read, directory, pool, wanted, show)
     write_summary(directory.absolute(), read, outcomes)
     options.console.print(_table(outcomes))
@@ -111,10 +120,15 @@ def _check_passed(outcomes: Sequence[Outcome]) -> None:
 
 
 def _told(outcome: Outcome) -> str:
-    failure = outcome.run.failure
+    run, failure = outcome.run, outcome.run.failure
     if failure is None:
-        return f"passed ({outcome.run.seconds:.1f} s, {outcome.host})"
-    return f"{outcome.run.state}: {failure.problem.splitlines()[0]}"
+        end = f"; {run.early_end}" if run.early_end else ""
+        return f"passed ({duration(run.seconds)}, {outcome.host}){end}"
+    where = f" in {run.failed_at}" if run.failed_at else ""
+    lines = [f"{run.state}{where}:", *failure.problem.splitlines()]
+    if outcome.report.exists():
+        lines.append(f"Its report is {outcome.report}")
+    return "\n    ".join(lines)
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
@@ -125,7 +139,7 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
         table.add_row(
             outcome.name,
             outcome.run.state,
-            f"{outcome.run.seconds:.1f} s",
+            duration(outcome.run.seconds),
             *("" if size is None else binary(size) for size in (outcome.size, outcome.usage)),
             str(len(outcome.packages) or ""),
         )

@@ -11,8 +11,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from kiwinb.cli.cells import annotate_on_ci, cell_progress, show_expectations
+from kiwinb.cli.cells import annotate_on_ci, show_expectations
 from kiwinb.cli.context import GlobalOptions, pass_options
+from kiwinb.cli.run_progress import cell_progress
 from kiwinb.cli.terminal import print_json
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--artefacts", type=FILE, help="Collect images, result files and reports in this directory."
 )
+@click.option(
+    "--log-output", is_flag=True, help="Show what the cells print, and the steps of their builds."
+)
 @click.option("--resume", is_flag=True, help="Continue at the cell where the last run ended.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Time limit for each cell.")
 @click.option("--run-timeout", type=float, metavar="SECONDS", help="Time limit for the whole run.")
@@ -78,6 +82,7 @@ def run(
     report: Path | None,
     junit: Path | None,
     artefacts: Path | None,
+    log_output: bool,
     resume: bool,
     timeout: float | None,
     run_timeout: float | None,
@@ -97,7 +102,7 @@ def run(
     if help_notebook:
         _show_parameters(options, recipe, recipe_parameters(read_notebook(recipe), recipe))
         return
-    with cell_progress(options.console, verbose=options.verbose) as watch:
+    with cell_progress(options.console, log_output=log_output or options.verbose) as watch:
         done = run_notebook(
             recipe,
             output=output,

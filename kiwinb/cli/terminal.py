@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(STEPS)
 
-_MARKS = {"held": "=", "reused": "=", "done": "+", "failed": "!"}
+_MARKS = {"held": "=", "reused": "=", "done": "+", "failed": "!", "stopped": "!"}
 _WORDS = {"reused": "not run: nothing that it read has changed"}
 
 
@@ -107,14 +107,21 @@ def _print(console: Console, event: StepEvent, *, verbose: bool, several: bool =
         elif event.fraction is None and not console.is_terminal:
             console.print(f"> {event.step.title}", markup=False, highlight=False)
         return
-    took = ""
-    if event.seconds is not None and event.state != "reused":
-        took = f" ({event.seconds:.1f} s)"
     console.print(
-        f"{_MARKS[event.state]} {event.step.title}: {_WORDS.get(event.state, event.state)}{took}",
-        markup=False,
-        highlight=False,
+        outcome_line(event.step.title, event.state, event.seconds), markup=False, highlight=False
     )
+
+
+def outcome_line(title: str, state: str, seconds: float | None) -> str:
+    """Return the line that says how a step ended.
+
+    Args:
+        title: What the step does.
+        state: State of the step, other than ``running``.
+        seconds: Run time; ``None`` if it is not known.
+    """
+    took = "" if seconds is None or state == "reused" else f" ({seconds:.1f} s)"
+    return f"{_MARKS.get(state, '?')} {title}: {_WORDS.get(state, state)}{took}"
 
 
 def print_json(data: Any) -> None:

@@ -156,7 +156,8 @@ class Kernel:
         scratch: An empty directory for its sockets, to which only this user has access.
         stop: Request that interrupts a running cell.
         name: Name of the kernel; ``None`` for the one that the notebook names.
-        on_line: Called with the last line whenever a cell prints something.
+        on_output: Called with the text when a cell prints or displays something, and with whether
+            it printed it.
 
     Raises:
         NotebookError: The kernel cannot be started.
@@ -171,7 +172,7 @@ class Kernel:
         scratch: Path,
         stop: StopRequest,
         name: str | None = None,
-        on_line: Callable[[str], None] = lambda line: None,
+        on_output: Callable[[str, bool], None] = lambda text, is_printed: None,
     ) -> None:
         self._client = _Client(
             notebook,
@@ -182,7 +183,7 @@ class Kernel:
             on_cell_executed=self._note_exit,
         )
         self._exit: Ending | None = None
-        self._client.on_line = on_line
+        self._client.on_output = on_output
         self._notebook = notebook
         self._scratch = scratch
         self._environment = dict(environment)
@@ -262,6 +263,7 @@ class Kernel:
             return Ending("died")
         finally:
             asked.cancel()
+            self._client.tell_displays()
             self._keep_widgets()
         return self._exit
 
@@ -309,13 +311,31 @@ def _widget_state(notebook: nbformat.NotebookNode) -> dict[str, Any]:
 
 
 class _Client(NotebookClient):
-    """nbclient's client, extended to report lines while a cell prints them."""
+    """nbclient's client, extended to tell what a cell prints and displays while it runs."""
 
-    on_line: Callable[[str], None]
+    on_output: Callable[[str, bool], None]
+    _updated: tuple[nbformat.NotebookNode, ...] = ()
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
-        if msg["msg_type"] == "stream":
-            lines = msg["content"]["text"].strip().splitlines()
-            if lines:
-                self.on_line(lines[-1])
-        return super().process_message(msg, cell, cell_index)
+        content = msg["content"]
+        made = super().process_message(msg, cell, cell_index)
+        match msg["msg_type"]:
+            case "stream":
+                self.on_output(content["text"], True)
+            case "display_data" if content.get("transient", {}).get("display_id") and made:
+                self._updated = (*self._updated, made)
+            case "display_data" | "execute_result":
+                self._tell_display(content["data"])
+            case "error":
+                self.on_output("\n".join((*content["traceback"], "")), False)
+        return made
+
+    def tell_displays(self) -> None:
+        """Tell the last form of each display that the cell may have updated."""
+        for output in self._updated:
+            self._tell_display(output["data"])
+        self._updated = ()
+
+    def _tell_display(self, data: Mapping[str, Any]) -> None:
+        if text := data.get("text/plain"):
+            self.on_output(f"{text}\n", False)

@@ -1,7 +1,7 @@
-"""Receive records of artefacts and expectations from the cells of a running recipe.
+"""Receive records of artefacts, expectations and steps from the cells of a running recipe.
 
-The kernel appends lines of JSON to files that environment variables name. After each cell, the
-runner reads the new lines.
+The kernel appends lines of JSON to files that environment variables name. The runner reads the new
+lines after each cell, and those about steps also while it runs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 from kiwinb.errors import NotebookError
 from kiwinb.headless.result import Expectation
 from kiwinb.results.artefacts import RECORD_VARIABLE, Artefact
+from kiwinb.steps.recorded import RECORD_VARIABLE as STEPS_VARIABLE
+from kiwinb.steps.recorded import StepRecord
 
 EXPECTATIONS_VARIABLE = "KIWINB_RECORD_EXPECTATIONS"
 """Environment variable that names the file to which the kernel appends expectations."""
@@ -30,6 +32,7 @@ class Records:
         self._files = {
             RECORD_VARIABLE: directory / "artefacts",
             EXPECTATIONS_VARIABLE: directory / "expectations",
+            STEPS_VARIABLE: directory / "steps",
         }
         self._read = dict.fromkeys(self._files, 0)
 
@@ -49,7 +52,7 @@ class Records:
         """
         return tuple(
             Artefact(Path(str(item["path"])), str(item.get("kind", "file")), cell)
-            for item in self._new(RECORD_VARIABLE, "path")
+            for item in self._new_items(RECORD_VARIABLE, "path")
         )
 
     def expectations(self, cell: int) -> tuple[Expectation, ...]:
@@ -69,10 +72,18 @@ class Records:
                 bool(item.get("passed")),
                 cell,
             )
-            for item in self._new(EXPECTATIONS_VARIABLE, "what")
+            for item in self._new_items(EXPECTATIONS_VARIABLE, "what")
         )
 
-    def _new(self, variable: str, required: str) -> list[dict[str, Any]]:
+    def steps(self) -> tuple[StepRecord, ...]:
+        """Return what happened to steps since the last call; lines that are no records are lost."""
+        found = map(StepRecord.from_json, self._new(STEPS_VARIABLE))
+        return tuple(record for record in found if record is not None)
+
+    def _new_items(self, variable: str, required: str) -> list[dict[str, Any]]:
+        return [_item(line, required) for line in self._new(variable)]
+
+    def _new(self, variable: str) -> list[bytes]:
         file = self._files[variable]
         if not file.exists():
             return []
@@ -81,7 +92,7 @@ class Records:
             data = lines.read()
         end = data.rfind(b"\n") + 1  # a killed kernel may leave an incomplete line
         self._read[variable] += end
-        return [_item(line, required) for line in data[:end].splitlines()]
+        return data[:end].splitlines()
 
 
 def _item(line: bytes, required: str) -> dict[str, Any]:

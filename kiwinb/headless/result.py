@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from kiwinb.errors import ExpectationError, KiwinbError, NotebookError, NotebookTimeout
 from kiwinb.results.artefacts import Artefact
+from kiwinb.steps.recorded import StepRecord
 
 CellState = Literal["pending", "running", "resumed", "done", "failed"]
 FailureKind = Literal["error", "exit", "expectation", "timeout", "died", "interrupted"]
@@ -139,6 +140,13 @@ class NotebookRun:
         told = f"; {after} did not run" if left else ""
         return f"Cell {_named(self.cell(self.ended))} ended the run{told}."
 
+    @property
+    def failed_at(self) -> str:
+        """The cell of the failure, for a message; empty if no cell was running."""
+        if self.failure is None or self.failure.cell is None:
+            return ""
+        return f"cell {_named(self.cell(self.failure.cell))}"
+
     def cell(self, number: int) -> Cell:
         """Return a cell by its number."""
         return self.cells[number - 1]
@@ -154,7 +162,7 @@ class NotebookRun:
         failure = self.failure
         if failure is None:
             return None
-        where = "" if failure.cell is None else f"cell {_named(self.cell(failure.cell))}: "
+        where = f"{self.failed_at}: " if self.failed_at else ""
         again = f"Everything up to there is in {self.output}; --resume continues from there."
         said = "".join(f"\n  | {line}" for line in failure.log)
         match failure.kind:
@@ -167,17 +175,21 @@ class NotebookRun:
 
 @dataclass(frozen=True)
 class CellEvent:
-    """An event of a cell in a run: it starts, prints or ends.
+    """An event of a cell in a run: it starts or ends, prints, or a build in it goes on.
 
     Attributes:
         cell: The cell in its new state; it has ``seconds`` if it ends.
         total: Number of code cells.
-        line: Last line that the cell printed; ``None`` if it starts or ends.
+        line: Last line that the cell printed; ``None`` for other events.
+        output: What the cell printed, or the text of what it displayed; empty for other events.
+        step: What happened to a step of a build; ``None`` for other events.
     """
 
     cell: Cell
     total: int
     line: str | None = None
+    output: str = ""
+    step: StepRecord | None = None
 
 
 Watcher = Callable[[CellEvent], None]

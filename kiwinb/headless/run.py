@@ -19,6 +19,7 @@ import nbformat
 from kiwinb.errors import NotebookError
 from kiwinb.files import replace_file
 from kiwinb.headless.failure import annotation, end_note, failure_of, unmet
+from kiwinb.headless.following import following
 from kiwinb.headless.kernel import Ending, Kernel, StopRequest
 from kiwinb.headless.parameters import inject, literal, recipe_parameters, resolve
 from kiwinb.headless.records import Records
@@ -42,6 +43,7 @@ from kiwinb.headless.resume import (
     remove_markers,
 )
 from kiwinb.paths import normalised
+from kiwinb.steps.recorded import StepRecord
 
 _SKIP = "skip-execution"
 
@@ -225,7 +227,7 @@ class _Session:
                         scratch=Path(scratch),
                         stop=stop,
                         name=kernel,
-                        on_line=self._tell_line,
+                        on_output=self._tell_output,
                     ) as running,
                 ):
                     failure = await self._execute_cells(running, records, stop, began)
@@ -274,7 +276,8 @@ class _Session:
         self._current = self.run.cell(number)
         self._watch(CellEvent(self._current, len(self.run.cells)))
         began = time.monotonic()
-        ending = await kernel.execute(position, number, timeout)
+        async with following(records.steps, self._tell_step):
+            ending = await kernel.execute(position, number, timeout)
         expectations = records.expectations(number)
         self.run = replace(
             self.run,
@@ -290,8 +293,14 @@ class _Session:
         self._watch(CellEvent(self.run.cell(number), len(self.run.cells)))
         return ending
 
-    def _tell_line(self, line: str) -> None:
-        self._watch(CellEvent(self._current, len(self.run.cells), plain_text(line)))
+    def _tell_output(self, text: str, is_printed: bool) -> None:
+        text = plain_text(text)
+        lines = text.strip().splitlines() if is_printed else []
+        line = lines[-1] if lines else None
+        self._watch(CellEvent(self._current, len(self.run.cells), line, text))
+
+    def _tell_step(self, step: StepRecord) -> None:
+        self._watch(CellEvent(self._current, len(self.run.cells), step=step))
 
     def _failure(self, ending: Ending, number: int | None) -> Failure:
         cell = None if number is None else self._notebook.cells[self._positions[number - 1]]

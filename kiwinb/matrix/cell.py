@@ -14,6 +14,7 @@ from kiwinb.headless.parameters import recipe_parameters
 from kiwinb.headless.result import Failure, NotebookRun
 from kiwinb.headless.run import Limits, read_notebook, run_notebook
 from kiwinb.matrix.matrix import MatrixCell
+from kiwinb.results.artefacts import REPORT
 
 TARGET_DIR = "target_dir"
 """Name of the parameter for the target directory of a recipe."""
@@ -61,6 +62,11 @@ class Outcome:
     size: int | None = None
     usage: int | None = None
     packages: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def report(self) -> Path:
+        """Path of its report, which may not exist if the cell could not be run."""
+        return self.run.output.with_name(REPORT)
 
 
 def run_cell(job: Job) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,12 @@ print(f"{len(versions)} packages, {len(differing)} of them differ")
 differing.fillna("—").sort_index()
 """
 _FAILED = """\
-failed = frame.loc[frame["state"] != "passed", ["state", "problem", "directory"]]
-failed if len(failed) else "All cells passed."
+from kiwinb.matrix.reports import Failures, Reports
+
+Failures(cells)
+"""
+_REPORTS = """\
+Reports(cells)
 """
 
 
@@ -115,8 +120,18 @@ def _record(outcome: Outcome, directory: Path) -> Mapping[str, Any]:
         "usage": outcome.usage,
         "packages": dict(outcome.packages),
         "problem": "" if run.failure is None else run.failure.problem,
+        "where": "" if run.failure is None else run.failed_at,
+        "log": [] if run.failure is None else list(run.failure.log),
+        "end": run.early_end,
         "directory": str(directory / outcome.name),
+        "report": _relative(directory, outcome.report),
+        "notebook": _relative(directory, run.output),
     }
+
+
+def _relative(directory: Path, file: Path) -> str:
+    """Return the path of a file, for links in the summary; empty if it does not exist."""
+    return os.path.relpath(file, directory) if file.exists() else ""
 
 
 def _notebook(matrix: Matrix) -> nbformat.NotebookNode:
@@ -125,6 +140,7 @@ def _notebook(matrix: Matrix) -> nbformat.NotebookNode:
         ("## Sizes and times", _PLOT),
         ("## Packages that differ", _PACKAGES),
         ("## What did not pass", _FAILED),
+        ("## Reports", _REPORTS),
     )
     notebook: nbformat.NotebookNode = nbformat.v4.new_notebook(
         cells=[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def test_recipe_passes(recipe: Path, tmp_path: Path) -> None:
     junit, report = tmp_path / "junit.xml", tmp_path / "report.html"
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "kiwinb", "--json", "run", recipe, *places),
+            *(sys.executable, "-m", "kiwinb", "--json", "run", recipe, *places, "--log-output"),
             *("-o", tmp_path / recipe.name, "--artefacts", out),
             *("--junit", junit, "--report", report),
         ],
@@ -60,5 +61,6 @@ def test_recipe_passes(recipe: Path, tmp_path: Path) -> None:
     images = [Path(item["path"]).name for item in run["artefacts"] if item["kind"] == "image"]
     assert all(kinds[name] == "image" and (out / name).stat().st_size for name in images)
     if places:
+        assert re.search(r"^  [=+] \S+: Clean up.*: (held|done)", done.stderr, re.MULTILINE)
         assert images
         assert "kiwi.result.json" in kinds

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from html import escape
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
 import psutil
@@ -18,6 +20,7 @@ from recipes import write_recipe
 
 from kiwinb.matrix.matrix import read_matrix
 from kiwinb.matrix.pool import LocalPool
+from kiwinb.matrix.reports import Failures
 from kiwinb.matrix.run import MatrixOptions, run_matrix
 
 RECIPE = (
@@ -38,8 +41,14 @@ if n == 2 and not os.path.exists("killed"):
     Path("killed").touch()
     os.kill(os.getppid(), 9)
     import time; time.sleep(30)
-assert n != 3, "three"
+assert n != 3, f"three is too many: {'why ' * 30}not?\\nThe second line says <more>"
 """,
+)
+
+
+REASON = (
+    f"AssertionError: three is too many: {'why ' * 30}not?",
+    "The second line says <more>",
 )
 
 
@@ -72,7 +81,7 @@ def test_a_failed_cell_does_not_stop_the_others(
     data = json.loads((matrix.parent / "out/summary.json").read_text())
     cells = {cell["name"]: cell for cell in data["cells"]}
     assert [cell["state"] for cell in cells.values()] == ["passed", "passed", "failed"]
-    assert cells["a--n=3"]["problem"] == "AssertionError: three"
+    assert cells["a--n=3"]["problem"] == "\n".join(REASON)
     assert cells["a--n=2"]["size"] == 2000
     assert cells["a--n=2"]["packages"] == {"bash": "2"}
 
@@ -120,6 +129,31 @@ def test_the_summary_compares_the_cells(
         ("a--n=2", 0),
         ("a--n=3", 1),
     ]
+
+
+def test_reasons_are_whole_and_lead_to_the_reports(
+    matrix: Path, done: subprocess.CompletedProcess[str]
+) -> None:
+    out = matrix.parent / "out"
+    told = done.stderr.splitlines()
+    place = next(n for n, line in enumerate(told) if "a--n=3: failed in cell 4 (if n" in line)
+    assert told[place + 1 : place + 4] == [
+        *(f"    {line}" for line in REASON),
+        f"    Its report is {out / 'a--n=3/report.html'}",
+    ]
+    html = (out / "summary.html").read_text()
+    assert all(escape(line, quote=False) in html for line in REASON)
+    links = re.findall(r'href="([^"#]*/(?:report\.html|a\.ipynb))"', html)
+    assert len(set(links)) == 6
+    assert all((out / unquote(link)).is_file() for link in links)
+    notebook = nbformat.read(out / "summary.ipynb", as_version=4)
+    failures = notebook.cells[-3].outputs[0].data
+    assert all(line in failures["text/plain"] for line in REASON)
+
+
+def test_a_summary_without_failures_says_so() -> None:
+    assert repr(Failures([{"state": "passed"}])) == "All cells passed."
+    assert "All cells passed." in Failures([])._repr_html_()
 
 
 def test_resume_runs_what_did_not_pass(

@@ -10,7 +10,7 @@ from pathlib import Path
 import kiwinb
 
 ROOMS = (
-    ("errors", "files", "html", "paths", "settings", "sizes", "spelling", "version"),
+    ("durations", "errors", "files", "html", "paths", "settings", "sizes", "spelling", "version"),
     ("steps",),
     ("sandbox",),
     ("checkpoints",),
