@@ -24,8 +24,8 @@ from kiwinb.description.document import Document
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.override import Overrides
 from kiwinb.errors import ImageError
+from kiwinb.notebook.forecast import Forecast
 from kiwinb.notebook.reprs import Explanation, Pairs, Steps, facts_html, facts_text
-from kiwinb.packages.manager import AvailablePackage
 from kiwinb.settings import Settings
 from kiwinb.steps.progress import Observer
 
@@ -175,8 +175,12 @@ class Appliance:
         """The description as XML, reduced to the selected image."""
         return self.session.effective()
 
-    def forecast_packages(self) -> tuple[AvailablePackage, ...]:
+    def forecast_packages(self) -> Forecast:
         """The packages that the image will contain, including dependencies; installs nothing.
+
+        The package manager resolves the same transactions as in a build, against the same state of
+        the repositories. What scripts of the description install or remove is not in the forecast.
+        If the image builds on a base container, the build's steps that unpack it run.
 
         Raises:
             CheckErrors: The appliance cannot be built on this host.

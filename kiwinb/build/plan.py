@@ -18,7 +18,7 @@ from kiwinb.images.kind import ResultFile
 from kiwinb.images.metadata import plan_metadata
 from kiwinb.initrd.build import plan_initrd
 from kiwinb.packages import MANAGERS
-from kiwinb.packages.manager import PackageRequest
+from kiwinb.packages.manager import PackageChanges, PackageRequest
 from kiwinb.packages.traces import BY_PRODUCTS
 from kiwinb.prepare.certificates import ImportCertificates
 from kiwinb.prepare.cleanup import CleanUp
@@ -149,10 +149,14 @@ def install_request(image: ImageDescription, inputs: BuildInputs) -> PackageRequ
     )
 
 
-def forecast_request(image: ImageDescription, inputs: BuildInputs) -> PackageRequest:
-    """The request for all packages together, for a forecast."""
-    first, then = bootstrap_request(image, inputs), install_request(image, inputs)
-    return replace(then, packages=(*first.packages, *then.packages))
+def package_changes(image: ImageDescription, inputs: BuildInputs) -> PackageChanges:
+    """All that the build does with packages, in order."""
+    return PackageChanges(
+        bootstrap_request(image, inputs) if inputs.base is None else None,
+        install_request(image, inputs),
+        image.packages.uninstall,
+        image.packages.delete,
+    )
 
 
 def _prepare_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Named]:
@@ -163,9 +167,9 @@ def _prepare_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[N
 
 def _package_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Named]:
     manager = MANAGERS.use(image.preferences.packagemanager)
-    if inputs.base is None:
-        first = Bootstrap(manager, bootstrap_request(image, inputs))
-        yield "bootstrap", "Bootstrap the root tree", first
+    changes = package_changes(image, inputs)
+    if changes.bootstrap is not None:
+        yield "bootstrap", "Bootstrap the root tree", Bootstrap(manager, changes.bootstrap)
     yield from _script(image, inputs, "post_bootstrap.sh")
     for number, section in enumerate(image.certificates):
         sources = tuple(inputs.sources.files[name] for name in section.names)
@@ -174,9 +178,9 @@ def _package_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[N
             "Add CA certificates",
             ImportCertificates(DISTRIBUTIONS.use(named(section.target_distribution).name), sources),
         )
-    request = install_request(image, inputs)
-    if request.packages or request.collections:
-        yield "packages", "Install the image packages", InstallPackages(manager, request)
+    if changes.install.packages or changes.install.collections:
+        install = InstallPackages(manager, changes.install)
+        yield "packages", "Install the image packages", install
 
 
 def _file_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Named]:
@@ -195,7 +199,7 @@ def _file_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Name
 
 def _final_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Named]:
     manager = MANAGERS.use(image.preferences.packagemanager)
-    packages = image.packages
+    changes = package_changes(image, inputs)
     yield (
         "identity",
         "Set host name, locale, keyboard and time zone",
@@ -211,11 +215,11 @@ def _final_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Nam
         configure = ConfigureRepositories(manager, inputs.repositories)
         yield "repositories", "Configure the image's own repositories", configure
     yield from _script(image, inputs, "config.sh")
-    if packages.uninstall:
-        uninstall = DeletePackages(manager, packages.uninstall, force=False)
+    if changes.uninstall:
+        uninstall = DeletePackages(manager, changes.uninstall, force=False)
         yield "uninstall", "Uninstall packages", uninstall
-    if packages.delete:
-        yield "delete", "Delete packages", DeletePackages(manager, packages.delete, force=True)
+    if changes.delete:
+        yield "delete", "Delete packages", DeletePackages(manager, changes.delete, force=True)
     if image.type.attributes.get("delta_root") == "true":
         yield from _script(image, inputs, "config-overlay.sh")
         yield from _script(image, inputs, "config-host-overlay.sh", on_host=True)

@@ -19,7 +19,7 @@ from lxml import etree
 
 from kiwinb import checks
 from kiwinb.bootloader.host import HostFiles, find_host_files
-from kiwinb.build.plan import BuildPlan, forecast_request, plan_build
+from kiwinb.build.plan import BuildPlan, package_changes, plan_build
 from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.history import BuildIdentity
 from kiwinb.checkpoints.runner import run_steps
@@ -35,13 +35,13 @@ from kiwinb.description.show import to_xml
 from kiwinb.description.sources import Sources, read_sources
 from kiwinb.errors import CheckError
 from kiwinb.images import IMAGE_KINDS
-from kiwinb.images.container.derived import find_base_container
+from kiwinb.images.container.derived import BASE_TREE, find_base_container
 from kiwinb.images.inputs import BuildInputs
+from kiwinb.notebook.forecast import Forecast
 from kiwinb.notebook.frontend import in_notebook
 from kiwinb.notebook.reprs import Explanation, Steps
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import (
-    AvailablePackage,
     PackageManager,
     RepositoryState,
     ResolvedRepository,
@@ -168,13 +168,21 @@ class BuildSession:
             self.document, profiles=image.profiles, type=image.type.image, arch=image.arch
         )
 
-    def forecast_packages(self) -> tuple[AvailablePackage, ...]:
+    def forecast_packages(self) -> Forecast:
         """See :meth:`kiwinb.build.appliance.Appliance.forecast_packages`."""
         image = self.description
         manager = MANAGERS.find(image.preferences.packagemanager)
         repositories, state = self._repositories(manager, refresh=False)
-        inputs = BuildInputs(Sources(), state.epoch, repositories, state)
-        return manager.forecast(forecast_request(image, inputs), self.host)
+        base = find_base_container(image, self.settings.cache)
+        inputs = BuildInputs(Sources(), state.epoch, repositories, state, base)
+        changes = package_changes(image, inputs)
+        if base is None:
+            return Forecast(manager.forecast(changes, self.host))
+        from kiwinb.inspect.formats import open_tree  # imports numpy
+
+        unpacked = self.run([BASE_TREE])[BASE_TREE]
+        with open_tree((self.store, unpacked.key)) as tree:
+            return Forecast(manager.forecast(changes, self.host, tree))
 
     def explain(self) -> Explanation:
         """For each step, whether it will run, and which inputs changed since its last run."""

@@ -39,7 +39,7 @@ def image() -> None:
 @click.option(
     "--resolve-package-list",
     is_flag=True,
-    help="List all packages that the image will contain, including dependencies.",
+    help="List all packages that the image will contain, with their sizes in bytes.",
 )
 @repository_options
 @pass_options
@@ -150,14 +150,18 @@ def _print_packages(options: GlobalOptions, appliance: Appliance) -> None:
         return
     if not options.output.is_terminal:
         for item in found:
-            click.echo(f"{item.name}|{item.version}|{item.arch}|{item.size}|{item.sha256}")
+            values = (item.name, item.version, item.arch, item.size, item.sha256)
+            click.echo("|".join(map(str, (*values, item.installed_size, item.why))))
         return
     table = Table("package", "version", "architecture", box=None)
-    table.add_column("size", justify="right")
+    for name in ("download", "installed"):
+        table.add_column(name, justify="right")
+    table.add_column("why")
     for item in found:
-        table.add_row(item.name, item.version, item.arch, binary(item.size))
-    table.add_row(f"{len(found)} packages", "", "", binary(sum(item.size for item in found)))
+        sizes = (binary(item.size), binary(item.installed_size))
+        table.add_row(item.name, item.version, item.arch, *sizes, item.why)
     options.output.print(table, highlight=False)
+    options.output.print(found.summary, highlight=False)
 
 
 def _without_passwords(fields: list[tuple[str, Any]]) -> dict[str, Any]:

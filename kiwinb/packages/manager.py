@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kiwinb.description.model import CollectionModule
-from kiwinb.packages.databases.database import Package
+from kiwinb.packages.databases.database import Package, TreeFiles
 from kiwinb.steps.keys import NOT_IN_KEY, Digest, Source
 from kiwinb.steps.step import HostPaths, StepContext
 
@@ -92,8 +92,10 @@ class AvailablePackage:
         name: Package name.
         version: Full version, as the package manager prints it.
         arch: Architecture in the package manager's terms.
-        size: Size of the package file in bytes.
+        size: Size of the package file in bytes; 0 if it is installed already.
         sha256: SHA-256 of the package file; empty if the repository does not state it.
+        installed_size: Installed size in bytes, as the package states.
+        why: ``named`` (in the description), ``essential``, ``dependency`` or ``base container``.
     """
 
     name: str
@@ -101,6 +103,8 @@ class AvailablePackage:
     arch: str
     size: int
     sha256: str = ""
+    installed_size: int = 0
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,31 @@ class PackageRequest:
     def wanted(self) -> tuple[str, ...]:
         """The package names, without ignored ones."""
         return tuple(name for name in self.packages if name not in self.ignore)
+
+
+@dataclass(frozen=True)
+class PackageChanges:
+    """All that a build does with packages, in order.
+
+    Scripts of the description may do more.
+
+    Attributes:
+        bootstrap: The first packages of an empty tree; ``None`` if a base container has them.
+        install: The packages to install then.
+        uninstall: Packages to remove then, with all that depends on them or is no longer needed.
+        delete: Packages to remove at last, and only these.
+    """
+
+    bootstrap: PackageRequest | None
+    install: PackageRequest
+    uninstall: tuple[str, ...] = ()
+    delete: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The packages that the description names."""
+        first = self.bootstrap.packages if self.bootstrap else ()
+        return (*first, *self.install.wanted)
 
 
 class PackageManager(Protocol):
@@ -236,10 +265,17 @@ class PackageManager(Protocol):
         """
         ...
 
-    def forecast(self, request: PackageRequest, host: HostPaths) -> tuple[AvailablePackage, ...]:
-        """List the packages that would be installed into an empty tree, sorted by name.
+    def forecast(
+        self, changes: PackageChanges, host: HostPaths, base: TreeFiles | None = None
+    ) -> tuple[AvailablePackage, ...]:
+        """List the packages that a tree would have after all changes, sorted by name.
 
-        This runs outside any sandbox.
+        This runs outside any sandbox, and needs no tree.
+
+        Args:
+            changes: What the build does with packages.
+            host: Directories of the host.
+            base: The tree to which the changes are made; ``None`` for an empty one.
 
         Raises:
             PackageError: A package does not exist or cannot be installed.

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from forecasts import forecast, versions
 from small_build import settings
 
 from kiwinb.build.appliance import Appliance
@@ -54,6 +55,13 @@ def test_engines_are_told_the_architecture(built: tuple[Appliance, Image]) -> No
     said = json.loads(subprocess.check_output(command))
     assert (said["os"], said["architecture"], said["variant"]) == ("linux", "arm64", "v8")
     assert image.path.name == "armed.aarch64-1.0.0.oci.tar.xz"
+
+
+def test_its_packages_are_those_of_the_forecast(built: tuple[Appliance, Image]) -> None:
+    appliance, _image = built
+    found = versions(appliance.prepare().packages())
+    assert forecast(appliance) == found
+    assert {arch for _, _, arch in found} == {"arm64", "all"}
 
 
 def test_its_programs_are_of_that_architecture_and_run(built: tuple[Appliance, Image]) -> None:

@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from forecasts import forecast, versions
 from small_build import settings
 
 from kiwinb import Appliance, open_root
@@ -51,7 +52,9 @@ def test_a_container_has_the_layers_of_its_base_and_one_more(tmp_path: Path) -> 
     base = _appliance(tmp_path, "base", "apt").build(tmp_path / "out-base").path
     named = f'derived_from="file://{base}#base:one"'
     appliance = _appliance(tmp_path, "more", "less", named)
+    packages = forecast(appliance)
     root = appliance.prepare()
+    assert versions(root.packages()) == packages
     assert "bootstrap" not in [step.name for step in appliance.steps]
     assert {"less", "apt"} <= {*root.packages()["name"]}
     image = root.create(tmp_path / "out")

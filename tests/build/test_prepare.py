@@ -8,8 +8,10 @@ import subprocess
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from forecasts import Versions, forecast, versions
 from small_build import settings
 
 from kiwinb.build.appliance import Appliance
@@ -67,17 +69,27 @@ DESCRIPTION = """\
 </image>
 """
 
+Found = dict[str, Entry | str]
+
+
+class Built(NamedTuple):
+    """The exported tree, what is found in it, the packages that were forecast, and its own."""
+
+    root: Path
+    found: Found
+    wanted: Versions
+    packages: Versions
+
 
 @pytest.fixture(scope="module")
-def prepared(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[Path, dict[str, Entry | str]]]:
-    """The exported tree, and what the fixture ``tree`` has of it."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """The exported tree, what is found in it, and packages."""
     directory = tmp_path_factory.mktemp("prepare")
     description = directory / "description"
     _write(description)
     appliance = Appliance(description, profiles=["special"], settings=settings(directory))
-    appliance.prepare()
+    wanted = forecast(appliance)
+    packages = versions(appliance.prepare().packages())
     key = appliance.plan.prepare[-1].key
     root = directory / "root"
     appliance.store.export_tree(key, root)
@@ -87,21 +99,21 @@ def prepared(
         found[path] = entry
         if entry.kind == "file" and path.startswith(("etc/", "srv/", "opt/")):
             found["text:" + path] = (root / path).read_bytes().decode("utf-8", "replace")
-    yield root, found
+    yield Built(root, found, wanted, packages)
     appliance.store.remove_exported(root)
     appliance.store.remove([step.key for step in appliance.steps])
 
 
 @pytest.fixture(scope="module")
-def root(prepared: tuple[Path, dict[str, Entry | str]]) -> Path:
+def root(built: Built) -> Path:
     """The tree as a directory."""
-    return prepared[0]
+    return built.root
 
 
 @pytest.fixture(scope="module")
-def tree(prepared: tuple[Path, dict[str, Entry | str]]) -> dict[str, Entry | str]:
+def tree(built: Built) -> Found:
     """Entries of the tree by path, and the text of small files below ``/etc`` and ``/srv``."""
-    return prepared[1]
+    return built.found
 
 
 def _write(description: Path) -> None:
@@ -142,6 +154,12 @@ def _write(description: Path) -> None:
         check=True,
         capture_output=True,
     )
+
+
+def test_the_forecast_of_packages_was_right(built: Built) -> None:
+    wanted, packages = built.wanted, built.packages
+    assert wanted == packages
+    assert not {"less", "netcat-openbsd", "usrmerge"} & {name for name, _, _ in packages}
 
 
 def _lines(tree: dict[str, Entry | str], path: str) -> list[str]:

@@ -10,12 +10,18 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from forecasts import forecast
 from junitparser import JUnitXml
 from recipes import loaded
 
+from kiwinb.build.appliance import Appliance
 from kiwinb.headless.parameters import recipe_parameters
+from kiwinb.inspect.package_list import SUFFIX, read_package_list
 
 RECIPES = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+FORECAST = {"debian-server": 150, "container-base": 80}
+"""Recipes that build their description as it is, and how many packages they have at least."""
 
 pytestmark = pytest.mark.build
 
@@ -63,4 +69,16 @@ def test_recipe_passes(recipe: Path, tmp_path: Path) -> None:
     if places:
         assert re.search(r"^  [=+] \S+: Clean up.*: (held|done)", done.stderr, re.MULTILINE)
         assert images
+        _check_forecast(recipe, out)
         assert "kiwi.result.json" in kinds
+
+
+def _check_forecast(recipe: Path, out: Path) -> None:
+    """Hold the forecast for the recipe's description against the packages of its image."""
+    description = recipe.with_suffix("")
+    if recipe.stem not in FORECAST:
+        return
+    [file] = out.glob(f"*{SUFFIX}")
+    found = {(item.name, item.version, item.arch) for item in read_package_list(file).packages}
+    assert forecast(Appliance(description)) == found
+    assert len(found) > FORECAST[recipe.stem]

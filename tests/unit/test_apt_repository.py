@@ -43,6 +43,7 @@ def make_package(
     version: str = "1.0",
     depends: str = "",
     tasks: str = "",
+    arch: str = "all",
     **more: str,
 ) -> None:
     tree = directory / "tree"
@@ -51,10 +52,10 @@ def make_package(
     extra += f"Recommends: {tasks}\n" if tasks else ""
     extra += "".join(f"{field.capitalize()}: {value}\n" for field, value in more.items())
     (tree / "DEBIAN/control").write_text(
-        f"Package: {name}\nVersion: {version}\nArchitecture: all\n"
+        f"Package: {name}\nVersion: {version}\nArchitecture: {arch}\n"
         f"Maintainer: A <a@example.org>\n{extra}Description: a test\n"
     )
-    file = directory / f"{name}_{version}_all.deb"
+    file = directory / f"{name}_{version}_{arch}.deb"
     subprocess.run(
         ["dpkg-deb", "--root-owner-group", "--build", tree, file], check=True, capture_output=True
     )

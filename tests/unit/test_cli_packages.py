@@ -14,7 +14,7 @@ from test_apt_repository import APT, index, make_package, resolved
 
 from kiwinb import cli
 from kiwinb.errors import PackageError
-from kiwinb.packages.manager import PackageRequest
+from kiwinb.packages.manager import PackageChanges, PackageRequest
 from kiwinb.steps.step import HostPaths
 
 pytestmark = pytest.mark.needs("apt-get", "dpkg-deb", "apt-ftparchive")
@@ -26,7 +26,7 @@ def repository(tmp_path: Path) -> Path:
     directory.mkdir()
     make_package(directory, "base", depends="library\nEssential: yes")
     make_package(directory, "library", version="2:1.5")
-    make_package(directory, "editor", depends="library", tasks="plugin")
+    make_package(directory, "editor", depends="library\nInstalled-Size: 12", tasks="plugin")
     make_package(directory, "plugin")
     make_package(directory, "unused")
     make_package(directory, "broken", depends="library (>= 9:0)")
@@ -41,7 +41,8 @@ def test_the_forecast_has_what_is_essential_and_all_dependencies(
     repositories = (resolved(repository),)
     state = APT.refresh(repositories, "x86_64", host, force=False)
     request = PackageRequest("x86_64", repositories, state, packages=("editor",))
-    found = APT.forecast(request, host)
+    empty = replace(request, packages=())
+    found = APT.forecast(PackageChanges(empty, request), host)
     assert [(item.name, item.version) for item in found] == [
         ("base", "1.0"),
         ("editor", "1.0"),
@@ -51,10 +52,12 @@ def test_the_forecast_has_what_is_essential_and_all_dependencies(
         (file,) = repository.glob(f"{item.name}_*.deb")
         assert item.size == file.stat().st_size
         assert item.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-    names = [item.name for item in APT.forecast(replace(request, recommended=True), host)]
+    assert [item.installed_size for item in found] == [0, 12 << 10, 0]
+    more = replace(request, recommended=True)
+    names = [item.name for item in APT.forecast(PackageChanges(empty, more), host)]
     assert names == ["base", "editor", "library", "plugin"]
     with pytest.raises(PackageError):
-        APT.forecast(replace(request, packages=("broken",)), host)
+        APT.forecast(PackageChanges(empty, replace(request, packages=("broken",))), host)
 
 
 def test_the_command_line_lists_them(

@@ -18,6 +18,9 @@ from kiwinb.images.container.base import (
 from kiwinb.steps.keys import Source
 from kiwinb.steps.step import DraftStep, Output, StepContext
 
+BASE_TREE = "base"
+"""Name of the step that makes the tree of the base container."""
+
 
 @dataclass(frozen=True)
 class ImportBaseContainer:
@@ -84,7 +87,7 @@ def plan_base_container(base: ImportBaseContainer) -> tuple[DraftStep, ...]:
     return (
         plan_import(base),
         DraftStep(
-            "base", "Unpack the base container", UnpackBaseContainer(), needs=(BASE_CONTAINER,)
+            BASE_TREE, "Unpack the base container", UnpackBaseContainer(), needs=(BASE_CONTAINER,)
         ),
     )
 

@@ -6,26 +6,24 @@ not need apt.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote
 
 from kiwinb.errors import CommandError, PackageError
 from kiwinb.packages.apt import cleanup, image, metadata
-from kiwinb.packages.apt.bootstrap import ESSENTIAL, bootstrap
+from kiwinb.packages.apt.bootstrap import bootstrap
 from kiwinb.packages.apt.changes import changes
 from kiwinb.packages.apt.config import DPKG_OPTIONS, debian_architecture
+from kiwinb.packages.apt.forecast import forecast
 from kiwinb.packages.apt.host_sources import host_sources
-from kiwinb.packages.apt.pool import Download
-from kiwinb.packages.apt.session import Session, local_session, opened, session
 from kiwinb.packages.apt.session import dpkg as run_dpkg
+from kiwinb.packages.apt.session import local_session, opened, session
 from kiwinb.packages.databases import installed
-from kiwinb.packages.databases.database import Package
+from kiwinb.packages.databases.database import Package, TreeFiles
 from kiwinb.packages.manager import (
     AvailablePackage,
     HostMirror,
+    PackageChanges,
     PackageRequest,
     RepositoryState,
     ResolvedRepository,
@@ -75,7 +73,7 @@ class Apt:
         A collection is a task (``NAME^``), the package ``task-NAME``, or a metapackage.
         """
         with cleanup.settled(context.root, context.log), session(context, request) as apt:
-            if names := [*request.wanted, *_tasks(apt, request.collections)]:
+            if names := [*request.wanted, *apt.tasks(request.collections)]:
                 apt.install(names)
 
     def upgrade(self, context: StepContext, request: PackageRequest) -> None:
@@ -83,25 +81,11 @@ class Apt:
         with cleanup.settled(context.root, context.log), session(context, request) as apt:
             apt.install(())
 
-    def forecast(self, request: PackageRequest, host: HostPaths) -> tuple[AvailablePackage, ...]:
-        """Let apt resolve the essential packages and the requested ones for an empty tree."""
-        with tempfile.TemporaryDirectory() as scratch:
-            status = Path(scratch, "var/lib/dpkg/status")
-            status.parent.mkdir(parents=True)
-            status.touch()
-            context = StepContext(
-                root=Path(scratch),
-                out=None,
-                inputs={},
-                host=host,
-                log=lambda line: None,
-                progress=lambda fraction: None,
-                rootless=os.geteuid() != 0,
-            )
-            with session(context, request) as apt:
-                tasks = _tasks(apt, request.collections)
-                found = apt.resolve([ESSENTIAL, *request.wanted, *tasks])
-        return tuple(sorted(map(_available, found), key=lambda item: item.name))
+    def forecast(
+        self, changes: PackageChanges, host: HostPaths, base: TreeFiles | None = None
+    ) -> tuple[AvailablePackage, ...]:
+        """Let apt resolve each transaction of the build, without a tree."""
+        return forecast(changes, host, base)
 
     def remove(self, context: StepContext, packages: Sequence[str], *, force: bool) -> None:
         """Purge packages; see :class:`kiwinb.packages.manager.PackageManager`."""
@@ -137,22 +121,6 @@ class Apt:
         """Return the output of ``dpkg --verify``."""
         with Chroot(context.root) as chroot:
             return chroot.run(["dpkg", "--verify"], check=False)
-
-
-def _available(download: Download) -> AvailablePackage:
-    name, version, arch = unquote(download.filename.removesuffix(".deb")).split("_", 2)
-    return AvailablePackage(name, version, arch, download.size, download.sha256 or "")
-
-
-def _tasks(apt: Session, collections: Sequence[str]) -> list[str]:
-    if not collections:
-        return []
-    known = frozenset(apt.known_names())
-    names = []
-    for collection in collections:
-        choices = [name for name in (f"task-{collection}", collection) if name in known]
-        names.append(collection if collection.endswith("^") else [*choices, f"{collection}^"][0])
-    return names
 
 
 def _purge(context: StepContext, names: Sequence[str]) -> None:

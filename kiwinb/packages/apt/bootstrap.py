@@ -38,6 +38,36 @@ _MERGED = {
 """Directories of the dynamic loaders other than ``lib``, by architecture."""
 
 
+@dataclass(frozen=True)
+class Essential:
+    """The essential packages and their dependencies.
+
+    Attributes:
+        names: What to ask apt for.
+        files: The names of the files to install.
+    """
+
+    names: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+def essential_packages(session: Session) -> Essential:
+    """Find the first packages of an empty tree.
+
+    kiwinb makes trees with a merged ``/usr``, so ``usr-is-merged`` replaces ``usrmerge``, which
+    would merge it.
+
+    Raises:
+        PackageError: The packages cannot be installed together.
+    """
+    names: tuple[str, ...] = (ESSENTIAL,)
+    files = [download.filename for download in session.resolve(names)]
+    if any(file.startswith("usrmerge_") for file in files):
+        names = (*names, "usr-is-merged")
+        files = [download.filename for download in session.resolve(names)]
+    return Essential(names, tuple(files))
+
+
 def bootstrap(session: Session, packages: Sequence[str]) -> None:
     """Install the essential packages and other packages into an empty tree.
 
@@ -49,12 +79,9 @@ def bootstrap(session: Session, packages: Sequence[str]) -> None:
     status = root / "var/lib/dpkg/status"
     status.parent.mkdir(parents=True)
     status.touch()
-    essential = [ESSENTIAL]
-    names = [download.filename for download in session.resolve(essential)]
-    if any(name.startswith("usrmerge_") for name in names):
-        essential.append("usr-is-merged")
-        names = [download.filename for download in session.resolve(essential)]
-    session.fetch([*essential, *packages])
+    essential = essential_packages(session)
+    names = essential.files
+    session.fetch([*essential.names, *packages])
     session.context.progress(0.2)
     log(f"unpacking {len(names)} packages")
     plain = session.config.work / "plain"

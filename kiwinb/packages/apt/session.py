@@ -24,6 +24,7 @@ from kiwinb.packages.apt.metadata import apt, list_home, release_files
 from kiwinb.packages.apt.pins import preferences
 from kiwinb.packages.apt.pool import Download, Pool
 from kiwinb.packages.databases import installed
+from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.manager import PackageRequest
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.command import execute
@@ -36,8 +37,58 @@ ARCHIVES = "/run/kiwinb/archives"
 
 _ABANDONED_SECONDS = 24 * 3600
 _URI = re.compile(r"'(?P<uri>.+)' (?P<name>\S+) (?P<size>\d+) ?(?:SHA256:(?P<sha256>\w+))?")
+_CHANGE = re.compile(
+    r"(?P<what>Inst|Remv|Purg) (?P<name>[^\s:]+)\S*"
+    r"(?: \[\S+\])?(?: \((?P<version>\S+) .*?\[(?P<arch>\S+)\]\))?"
+)
+"""A line of ``apt-get --simulate``: ``Inst bash [5.1-2] (5.2.15-2+b7 Debian:12/stable [amd64])``.
+
+The old version is in brackets, and the origins follow the new one.
+"""
+
+_MANUAL = re.compile(
+    r"(?:Note, selecting '(?P<chosen>[^':]+)\S* (?:for|instead of) "
+    r"|(?P<wanted>[^\s:]+)\S* set to manually installed\.)"
+)
+_NAME = re.compile(r"[^:=/]+?(?=[+-]?$|[:=/])")
+"""The name in what apt is asked for: ``bash:amd64=5.2``, ``bash/stable``, ``bash+``."""
+
 _PLANNED = re.compile(r"(\d+) upgraded, (\d+) newly installed")
 _DONE = re.compile(r"(Unpacking|Setting up) ")
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """What apt would do.
+
+    Attributes:
+        installed: Name, version and architecture of each package that it would install.
+        removed: Names of the packages that it would remove.
+        manual: Names of the packages that were asked for, or chosen for virtual packages and
+            tasks. apt marks other new packages as automatic. Not all of them need to be there.
+    """
+
+    installed: tuple[tuple[str, str, str], ...]
+    removed: tuple[str, ...]
+    manual: frozenset[str]
+
+    @classmethod
+    def read(cls, output: str, names: Sequence[str]) -> Transaction:
+        """Read the output of ``apt-get --simulate``.
+
+        Args:
+            output: The output.
+            names: What apt was asked for.
+        """
+        lines = output.splitlines()
+        changes = [match for line in lines if (match := _CHANGE.match(line))]
+        manual = [match[0] for name in names if (match := _NAME.match(name))]
+        manual += [m["chosen"] or m["wanted"] for line in lines if (m := _MANUAL.match(line))]
+        return cls(
+            tuple((m["name"], m["version"], m["arch"]) for m in changes if m["what"] == "Inst"),
+            tuple(m["name"] for m in changes if m["what"] != "Inst"),
+            frozenset(manual),
+        )
 
 
 @dataclass(frozen=True)
@@ -70,18 +121,62 @@ class Session:
         Raises:
             PackageError: A name is unknown, or the packages cannot be installed together.
         """
-        lines: list[str] = []
-        try:
-            output = apt(self.config, ["apt-get", *_job(names), "--print-uris"], lines.append)
-        except CommandError as error:
-            if missing_names(lines):
-                raise missing_packages(lines, self.known_names()) from error
-            raise explain(lines) or error from error
+        output = self._ask([*_job(names), "--print-uris"])
         return tuple(
             Download(match["name"], int(match["size"]), match["sha256"])
             for line in output.splitlines()
             if (match := _URI.match(line))
         )
+
+    def simulate(self, names: Sequence[str]) -> Transaction:
+        """Return what :meth:`install` would do.
+
+        Raises:
+            PackageError: A name is unknown, or the packages cannot be installed together.
+        """
+        return Transaction.read(self._ask([*_job(names), *_SIMULATE]), names)
+
+    def simulate_purge(self, names: Sequence[str]) -> Transaction:
+        """Return what :meth:`purge` would do.
+
+        Raises:
+            PackageError: A package cannot be removed.
+        """
+        return Transaction.read(self._ask([*_PURGE, *names, *_SIMULATE]), ())
+
+    def records(self, packages: Sequence[tuple[str, str, str]]) -> tuple[dict[str, str], ...]:
+        """Return the fields of packages in the repositories, in lower case.
+
+        Args:
+            packages: Name, version and architecture of each package.
+        """
+        if not packages:
+            return ()
+        asked = [f"{name}:{arch}={version}" for name, version, arch in packages]
+        found = paragraphs(apt(self.config, ["apt-cache", "show", *asked], lambda line: None))
+        return tuple(reversed([*found]))  # of equal versions, the first one counts
+
+    def tasks(self, collections: Sequence[str]) -> list[str]:
+        """Return what to install for collections: ``task-NAME``, a metapackage, or ``NAME^``."""
+        if not collections:
+            return []
+        known = frozenset(self.known_names())
+        names = []
+        for collection in collections:
+            choices = [name for name in (f"task-{collection}", collection) if name in known]
+            is_task = collection.endswith("^")
+            names.append(collection if is_task else [*choices, f"{collection}^"][0])
+        return names
+
+    def _ask(self, job: Sequence[str]) -> str:
+        """Run apt-get to resolve something, and return its output."""
+        lines: list[str] = []
+        try:
+            return apt(self.config, ["apt-get", *job], lines.append)
+        except CommandError as error:
+            if missing_names(lines):
+                raise missing_packages(lines, self.known_names()) from error
+            raise explain(lines) or error from error
 
     def fetch(self, names: Sequence[str]) -> None:
         """Get the files that are needed to install packages into the directory of archives.
@@ -137,7 +232,7 @@ class Session:
             PackageError: A package cannot be removed.
         """
         with opened(self.context) as chroot:
-            self._run(["apt-get", "purge", "--auto-remove", *names], join=chroot.join)
+            self._run(["apt-get", *_PURGE, *names], join=chroot.join)
 
     def known_names(self) -> tuple[str, ...]:
         """Return the names of all packages in the repositories."""
@@ -163,6 +258,10 @@ class Session:
                 + "\n".join(f"  | {line}" for line in error.tail),
                 remedy="The lines above are the last ones of dpkg and of the maintainer scripts.",
             ) from error
+
+
+_SIMULATE = ("--simulate", "--option", "quiet=0")  # tells what it chooses for virtual packages
+_PURGE = ("purge", "--auto-remove")
 
 
 def _job(names: Sequence[str]) -> list[str]:

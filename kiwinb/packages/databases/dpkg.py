@@ -22,7 +22,9 @@ from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.versions import compare_versions
 
 _DIVERSIONS = f"{ADMIN}/diversions"
-_EXTENDED_STATES = "/var/lib/apt/extended_states"
+EXTENDED_STATES = "/var/lib/apt/extended_states"
+"""The file in which apt marks packages that were installed for others."""
+
 _SCRIPTS = ("preinst", "postinst", "config")
 _REQUIREMENT = re.compile(
     r"\s*(?P<name>[^\s:(\[]+)(?::\w+)?\s*(?:\(\s*(?P<operator><<|<=|=|>=|>>|<|>)\s*"
@@ -66,7 +68,7 @@ class Dpkg:
         Raises:
             InspectError: dpkg would refuse the database.
         """
-        extended_states = _read(tree, _EXTENDED_STATES)
+        extended_states = _read(tree, EXTENDED_STATES)
         found = records(tree)
         count = Counter(fields["package"] for fields in found)
         automatic = None if extended_states is None else _automatic(extended_states)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from kiwinb.errors import PackageError
 from kiwinb.packages import MANAGERS
-from kiwinb.packages.databases.database import Package
+from kiwinb.packages.databases.database import Package, TreeFiles
 from kiwinb.packages.manager import (
     AvailablePackage,
     HostMirror,
+    PackageChanges,
     PackageRequest,
     RepositoryState,
     ResolvedRepository,
@@ -68,8 +69,11 @@ class FakeManager:
     def upgrade(self, context: StepContext, request: PackageRequest) -> None:
         pass
 
-    def forecast(self, request: PackageRequest, host: HostPaths) -> tuple[AvailablePackage, ...]:
-        return tuple(AvailablePackage(name, "1", request.arch, 1) for name in request.wanted)
+    def forecast(
+        self, changes: PackageChanges, host: HostPaths, base: TreeFiles | None = None
+    ) -> tuple[AvailablePackage, ...]:
+        arch = changes.install.arch
+        return tuple(AvailablePackage(name, "1", arch, 1) for name in changes.named)
 
     def remove(self, context: StepContext, packages: Sequence[str], *, force: bool) -> None:
         database = context.root / DATABASE
