@@ -29,8 +29,8 @@ from kiwinb.description.document import Document, read
 from kiwinb.description.located import located
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.override import Overrides, apply
-from kiwinb.description.reference import warnings
-from kiwinb.description.select import effective, select
+from kiwinb.description.reference import undeclared, warnings
+from kiwinb.description.select import reduced, select
 from kiwinb.description.show import to_xml
 from kiwinb.description.sources import Sources, read_sources
 from kiwinb.errors import CheckError
@@ -151,7 +151,7 @@ class BuildSession:
         for kind in tree.iterfind("preferences/type"):
             for name, value in self.description.type.attributes.items():
                 kind.set(name, value)  # including the overrides
-        for warning in warnings(tree):
+        for warning in (*undeclared(self.document.tree), *warnings(tree)):
             self.warn(warning)
         target = None if target_dir is None else normalised(target_dir)
         checks.check(
@@ -163,10 +163,7 @@ class BuildSession:
         return to_xml(self._effective())
 
     def _effective(self) -> etree._ElementTree:
-        image = self.description
-        return effective(
-            self.document, profiles=image.profiles, type=image.type.image, arch=image.arch
-        )
+        return reduced(self.document, self.description)
 
     def forecast_packages(self) -> Forecast:
         """See :meth:`kiwinb.build.appliance.Appliance.forecast_packages`."""

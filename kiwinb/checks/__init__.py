@@ -27,7 +27,7 @@ from kiwinb.checks.host import gather
 from kiwinb.checks.problem import CheckErrors, Problem, Subject
 from kiwinb.description.document import Document, read
 from kiwinb.description.model import ImageDescription
-from kiwinb.description.select import effective, select
+from kiwinb.description.select import reduced, select
 from kiwinb.errors import DescriptionError, KiwinbError
 from kiwinb.settings import Settings
 from kiwinb.spelling import near_names
@@ -129,7 +129,7 @@ def make_subject(
         settings: The user's settings.
         target: Target directory of the results or the root tree.
     """
-    tree = effective(document, profiles=image.profiles, type=image.type.image, arch=image.arch)
+    tree = reduced(document, image)
     return Subject(image, document, tree, gather(image, settings, target), _boot_image(image))
 
 

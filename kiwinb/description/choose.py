@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lxml import etree
 
 from kiwinb.description.document import location
-from kiwinb.description.values import arch_matches, boolean, items_for, names_of, split_names
+from kiwinb.description.values import (
+    arch_matches,
+    boolean,
+    items_for,
+    names_of,
+    split_names,
+    unique,
+)
 from kiwinb.errors import DescriptionError
 from kiwinb.spelling import near_names
 
@@ -22,14 +29,13 @@ class Choice:
 
     Attributes:
         arch: Architecture, as ``uname -m`` prints it.
-        profiles: Names of the profiles, in document order.
-        order: The same names, with required profiles before those that require them.
+        profiles: Names of the profiles, as they were asked for; each is followed by those that it
+            requires.
         type: The ``<type>``.
     """
 
     arch: str
     profiles: tuple[str, ...]
-    order: tuple[str, ...]
     type: Element
 
     def includes(self, section: Element) -> bool:
@@ -39,10 +45,6 @@ class Choice:
     def sections(self, image: Element, name: str) -> Iterator[Element]:
         """The selected sections of a name, in document order."""
         return (section for section in image.iterchildren(name) if self.includes(section))
-
-    def ranked(self, image: Element, name: str) -> list[Element]:
-        """The selected sections of a name: those for all profiles first, then by profile."""
-        return _ranked(self.sections(image, name), self.order)
 
     def items(self, section: Element, name: str) -> Iterator[Element]:
         """The children of a section that apply to the architecture."""
@@ -54,68 +56,113 @@ def choose(
 ) -> Choice:
     """Make the selection for an image; arguments and errors as for ``select``."""
     arch = arch or platform.machine()
-    order = _choose_profiles(image, wanted, arch)
-    profiles = tuple(name for name in names_of(image, "profiles/profile") if name in order)
-    sections = _ranked(
-        (item for item in image.iterchildren("preferences") if is_selected(item, profiles, arch)),
-        order,
-    )
-    return Choice(arch, profiles, order, _choose_type(image, sections, profiles, type_name, arch))
+    return choice_of(image, _choose_profiles(image, wanted, arch), type_name, arch)
 
 
-def _choose_profiles(image: Element, wanted: Sequence[str], arch: str) -> tuple[str, ...]:
-    declared = {item.get("name", ""): item for item in image.iterfind("profiles/profile")}
-    for name in wanted:
-        if name not in declared:
-            raise DescriptionError(
-                f"there is no profile {name!r}",
-                remedy=_did_you_mean(name, declared)
-                + (
-                    f"The description has these profiles: {', '.join(declared)}."
-                    if declared
-                    else "The description declares no profiles."
-                ),
-                location=location(image),
-            )
-        if not arch_matches(declared[name], arch):
-            raise DescriptionError(
-                f"profile {name!r} is not for {arch}",
-                remedy=f"It is for {declared[name].get('arch')} only.",
-                location=location(declared[name]),
-            )
+def choice_of(image: Element, profiles: Sequence[str], type_name: str | None, arch: str) -> Choice:
+    """The selection with exactly these profiles, whatever they require."""
+    sections = [
+        item for item in image.iterchildren("preferences") if is_selected(item, profiles, arch)
+    ]
+    chosen = _choose_type(image, sections, profiles, type_name, arch)
+    return Choice(arch, tuple(profiles), chosen)
+
+
+def undeclared_profiles(image: Element) -> Iterator[tuple[Element, str, str | None]]:
+    """The sections that are for a profile which the description does not declare.
+
+    No image includes such a section on account of that profile.
+
+    Args:
+        image: The root of the description.
+
+    Yields:
+        The section, the name, and the declared name that is most similar to it, if any is.
+    """
+    declared = names_of(image, "profiles/profile")
     for section in image.iterchildren("*"):
         for name in split_names(section.get("profiles")):
             if name not in declared:
-                raise DescriptionError(
-                    f"there is no profile {name!r}",
-                    remedy=_did_you_mean(name, declared) or "Declare it in <profiles>.",
-                    location=location(section),
-                )
+                yield section, name, next(iter(near_names(name, declared)), None)
+
+
+def _choose_profiles(image: Element, wanted: Sequence[str], arch: str) -> tuple[str, ...]:
+    """The names of the selected profiles.
+
+    By default these are the ones with ``import="true"``, without those that they require.
+    """
+    every: dict[str, list[Element]] = {}
+    for item in image.iterfind("profiles/profile"):
+        every.setdefault(item.get("name", ""), []).append(item)
+    declared = {
+        name: item
+        for name, items in every.items()
+        for item in reversed(items)
+        if arch_matches(item, arch)
+    }
+    if not wanted:
+        return tuple(name for name, item in declared.items() if boolean(item.get("import")))
+    for name in wanted:
+        _check_profile(image, name, every, arch)
     chosen: dict[str, None] = {}
 
-    def take(name: str, asked_by: tuple[str, ...]) -> None:
-        if name in chosen or name in asked_by:
+    def take(name: str) -> None:
+        if name in chosen:
             return
+        chosen[name] = None
         for required in items_for(declared[name], "requires", arch):
             other = required.get("profile", "")
             if other not in declared:
-                raise DescriptionError(
-                    f"profile {name!r} requires {other!r}, which is not declared",
-                    remedy=_did_you_mean(other, declared) or "Declare it, or drop the line.",
-                    location=location(required),
-                )
-            if arch_matches(declared[other], arch):
-                take(other, (*asked_by, name))
-        chosen[name] = None
+                raise _cannot_require(name, other, every, required, arch)
+            take(other)
 
-    imported = (
-        name
-        for name, item in declared.items()
-        if boolean(item.get("import")) and arch_matches(item, arch)
-    )
-    for name in wanted or imported:
-        take(name, ())
+    for name in wanted:
+        take(name)
     return tuple(chosen)
+
+
+def _check_profile(
+    image: Element, name: str, every: Mapping[str, Sequence[Element]], arch: str
+) -> None:
+    """Check that a profile is declared, and for the architecture."""
+    if name not in every:
+        raise DescriptionError(
+            f"there is no profile {name!r}",
+            remedy=_did_you_mean(name, every)
+            + (
+                f"The description has these profiles: {', '.join(every)}."
+                if every
+                else "The description declares no profiles."
+            ),
+            location=location(image),
+        )
+    if not any(arch_matches(item, arch) for item in every[name]):
+        raise DescriptionError(
+            f"profile {name!r} is not for {arch}",
+            remedy=f"It is for {_architectures(every[name])} only.",
+            location=location(every[name][0]),
+        )
+
+
+def _cannot_require(
+    name: str, other: str, every: Mapping[str, Sequence[Element]], required: Element, arch: str
+) -> DescriptionError:
+    if other in every:
+        return DescriptionError(
+            f"profile {name!r} requires {other!r}, which is not for {arch}",
+            remedy=f"It is for {_architectures(every[other])} only. Limit the <requires> with "
+            "arch, too.",
+            location=location(required),
+        )
+    return DescriptionError(
+        f"profile {name!r} requires {other!r}, which is not declared",
+        remedy=_did_you_mean(other, every) or "Declare it, or remove the line.",
+        location=location(required),
+    )
+
+
+def _architectures(items: Sequence[Element]) -> str:
+    return ", ".join(unique(name for item in items for name in split_names(item.get("arch"))))
 
 
 def _choose_type(
@@ -126,7 +173,9 @@ def _choose_type(
     arch: str,
 ) -> Element:
     types = [item for section in sections for item in section.iterchildren("type")]
-    by_name = {item.get("image", ""): item for item in types}
+    by_name: dict[str, Element] = {}
+    for item in types:
+        by_name.setdefault(item.get("image", ""), item)
     if wanted is not None and wanted in by_name:
         return by_name[wanted]
     under = f"under the profiles {', '.join(profiles)}" if profiles else "without profiles"
@@ -143,7 +192,7 @@ def _choose_type(
             location=location(image),
         )
     primary = [item for item in types if boolean(item.get("primary"))]
-    return primary[-1] if primary else by_name[types[0].get("image", "")]
+    return (primary or types)[0]
 
 
 def _types_elsewhere(image: Element, here: Iterable[str]) -> str:
@@ -167,11 +216,3 @@ def is_selected(section: Element, profiles: Sequence[str], arch: str) -> bool:
     """Whether a section is part of an image of those profiles and that architecture."""
     names = split_names(section.get("profiles"))
     return arch_matches(section, arch) and (not names or not set(names).isdisjoint(profiles))
-
-
-def _ranked(sections: Iterable[Element], order: Sequence[str]) -> list[Element]:
-    def rank(section: Element) -> int:
-        names = split_names(section.get("profiles"))
-        return max((order.index(name) + 1 for name in names if name in order), default=0)
-
-    return sorted(sections, key=rank)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lxml import etree
 
+from kiwinb.description.canonical import canonical
 from kiwinb.description.upgrade import CURRENT, Change, upgrade
 from kiwinb.description.validate import validate
 from kiwinb.description.xml import (
@@ -34,7 +35,8 @@ class Document:
     Attributes:
         directory: The description directory.
         file: The description file.
-        tree: The document: valid, of schema version 8.5, with includes resolved.
+        tree: The document: valid, of schema version 8.5, with includes resolved, and values in
+            their canonical spelling.
         changes: What the upgrade changed.
         source_version: The schema version that the file was written for.
         files: All files that were read: ``file`` and those that it includes.
@@ -67,6 +69,7 @@ def read(path: Path, *, kiwi_file: str | None = None) -> Document:
     reader.take(root, file, version=None, stack=())
     root.set("schemaversion", CURRENT)
     validate(tree)
+    canonical(root)
     assert version is not None, "what has no version was refused"
     return Document(
         directory=file.parent,

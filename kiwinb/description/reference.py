@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from kiwinb.description.choose import undeclared_profiles
 from kiwinb.description.schema.rules import (
     Datatype,
     ElementRule,
@@ -41,6 +42,19 @@ class Unused:
         if self.value is not None:
             what = f'{self.attribute}="{self.value}"' if self.attribute else f'"{self.value}"'
         return f"{self.location}: {what} is valid, but kiwinb does not use it yet"
+
+
+def undeclared(tree: etree._ElementTree) -> tuple[str, ...]:
+    """One warning for each section that is for a profile which nobody declares.
+
+    Args:
+        tree: The whole document, as kiwinb read it.
+    """
+    return tuple(
+        f"{location(section)}: there is no profile {name!r}, so the section is not selected for it"
+        + (f"; did you mean {near!r}?" if near else "")
+        for section, name, near in undeclared_profiles(tree.getroot())
+    )
 
 
 def usage(tree: etree._ElementTree) -> tuple[Unused, ...]:

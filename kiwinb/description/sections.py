@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from lxml import etree
@@ -39,7 +40,7 @@ from kiwinb.description.model import (
     VagrantConfig,
     Volume,
 )
-from kiwinb.description.schema.rules import image_has
+from kiwinb.description.schema.rules import image_has, manager_package
 from kiwinb.description.values import (
     LISTS,
     attribute_values,
@@ -85,18 +86,17 @@ def read_profile(element: Element) -> Profile:
     )
 
 
-def read_preferences(sections: Sequence[Element]) -> Preferences:
-    """Merge the ``<preferences>``; later ones win."""
+def read_preferences(sections: Iterable[Element]) -> Preferences:
+    """Merge the ``<preferences>``; the first one that has a value decides."""
     values: dict[str, Any] = {}
     licenses: list[str] = []
     for section in sections:
         written = [(str(item.tag), text_of(item)) for item in section.iterchildren("*")]
-        values |= plain_values(
-            Preferences, ((tag.replace("-", "_"), text) for tag, text in written)
-        )
+        plain = plain_values(Preferences, ((tag.replace("-", "_"), text) for tag, text in written))
+        values = {**plain, **values}
         for tag, text in written:
             if tag == "locale":
-                values["locale"] = split_names(text)
+                values.setdefault("locale", split_names(text))
             elif tag == "showlicense":
                 licenses.append(text)
     return Preferences(**values, showlicense=unique(licenses))
@@ -240,14 +240,14 @@ def _command(element: Element | None) -> ContainerCommand | None:
 
 
 def read_users(sections: Iterable[Element]) -> tuple[User, ...]:
-    """The users of all sections; later ones win."""
+    """The users of all sections; the first one of a name decides, and all add groups."""
     users: dict[str, User] = {}
     for section in sections:
         for item in section.iterchildren("user"):
-            user = User(
-                **{**attribute_values(User, item), "groups": split_names(item.get("groups"))}
-            )
-            users[user.name] = user
+            groups = split_names(item.get("groups"))
+            user = User(**{**attribute_values(User, item), "groups": groups})
+            first = users.get(user.name, user)
+            users[user.name] = replace(first, groups=unique((*first.groups, *groups)))
     return tuple(users.values())
 
 
@@ -269,8 +269,20 @@ def read_repository(element: Element, arch: str) -> Repository:
     )
 
 
-def read_packages(sections: Sequence[Element], image_type: str, arch: str) -> Packages:
-    """Merge the ``<packages>`` of all phases, for one type and architecture."""
+def read_packages(
+    sections: Sequence[Element], image_type: str, arch: str, manager: str | None
+) -> Packages:
+    """Merge the ``<packages>`` of all phases, for one type and architecture.
+
+    If packages are to be installed into a bootstrapped tree, the package of the package manager
+    belongs to the bootstrap phase, so that scripts find it.
+
+    Args:
+        sections: The ``<packages>`` sections.
+        image_type: Name of the image type.
+        arch: Architecture, as ``uname -m`` prints it.
+        manager: Name of the package manager.
+    """
 
     def of(*types: str) -> list[Element]:
         return [section for section in sections if section.get("type") in types]
@@ -282,16 +294,29 @@ def read_packages(sections: Sequence[Element], image_type: str, arch: str) -> Pa
             for item in items_for(section, "package", arch)
         )
 
-    bootstrap = of("bootstrap")
-    archives = [section.get("bootstrap_package") for section in bootstrap]
+    typed = of("bootstrap", image_type)
+    archives = [section.get("bootstrap_package") for section in typed]
+    bootstrap = replace(
+        _package_set(of("bootstrap"), arch), plus_recommended=_plus_recommended(typed)
+    )
+    image = _package_set(of("image", image_type), arch)
+    own = manager_package(manager)
+    if own and bootstrap.packages and image.packages:
+        bootstrap = replace(bootstrap, packages=unique((*bootstrap.packages, own)))
     return Packages(
-        bootstrap=_package_set(bootstrap, arch),
-        image=_package_set(of("image", image_type), arch),
+        bootstrap=bootstrap,
+        image=image,
         delete=names("delete"),
         uninstall=names("uninstall"),
         systemfiles=names("systemfiles"),
-        bootstrap_package=next((name for name in reversed(archives) if name), None),
+        bootstrap_package=next(filter(None, archives), None),
     )
+
+
+def _plus_recommended(sections: Iterable[Element]) -> bool:
+    """Whether to install recommended packages; the first section that says so or not decides."""
+    said = (item.get("patternType") for item in sections)
+    return next(filter(None, said), None) == "plusRecommended"
 
 
 def _package_set(sections: Sequence[Element], arch: str) -> PackageSet:
@@ -312,7 +337,7 @@ def _package_set(sections: Sequence[Element], arch: str) -> PackageSet:
         ignore=names("ignore"),
         archives=objects(Archive, "archive"),
         files=objects(OverlayFile, "file"),
-        plus_recommended=any(item.get("patternType") == "plusRecommended" for item in sections),
+        plus_recommended=_plus_recommended(sections),
     )
 
 

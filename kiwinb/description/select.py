@@ -1,18 +1,18 @@
 """Select one image of a description, by profiles, architecture and type.
 
 The rules are KIWI NG's. A section without ``profiles`` is part of every image; a section with
-``profiles`` is part of an image that selects one of them, and takes precedence. ``arch`` limits a
-section or an item to architectures. If several sections set the same value, the last one wins.
+``profiles`` is part of an image that selects one of them. ``arch`` limits a section or an item to
+architectures. If several sections set the same value, the first one wins, whatever its profiles.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from lxml import etree
 
-from kiwinb.description.choose import choose, is_selected
+from kiwinb.description.choose import Choice, choice_of, choose, is_selected
 from kiwinb.description.document import Document
 from kiwinb.description.model import (
     Certificates,
@@ -60,6 +60,7 @@ def select(
     image = document.tree.getroot()
     choice = choose(image, profiles, type, arch)
     build_type = read_type(choice.type, choice.arch)
+    preferences = read_preferences(choice.sections(image, "preferences"))
     return ImageDescription(
         name=image.get("name", ""),
         displayname=image.get("displayname"),
@@ -71,15 +72,18 @@ def select(
         profiles=choice.profiles,
         all_profiles=tuple(read_profile(profile) for profile in image.iterfind("profiles/profile")),
         information=read_information(image.find("description")),
-        preferences=read_preferences(choice.ranked(image, "preferences")),
+        preferences=preferences,
         type=build_type,
-        users=read_users(choice.ranked(image, "users")),
+        users=read_users(choice.sections(image, "users")),
         repositories=tuple(
             read_repository(section, choice.arch)
             for section in choice.sections(image, "repository")
         ),
         packages=read_packages(
-            list(choice.sections(image, "packages")), build_type.image, choice.arch
+            list(choice.sections(image, "packages")),
+            build_type.image,
+            choice.arch,
+            preferences.packagemanager,
         ),
         drivers=unique(
             item.get("name", "")
@@ -92,10 +96,15 @@ def select(
             for section in choice.sections(image, "containers")
             for item in choice.items(section, "container")
         ),
-        certificates=tuple(
-            Certificates(section.get("target_distribution", ""), names_of(section, "certificate"))
-            for section in choice.sections(image, "certificates")
-        ),
+        certificates=_certificates(choice.sections(image, "certificates")),
+    )
+
+
+def _certificates(sections: Iterable[Element]) -> tuple[Certificates, ...]:
+    return tuple(
+        Certificates(section.get("target_distribution", ""), names)
+        for section in sections
+        if (names := names_of(section, "certificate"))
     )
 
 
@@ -122,7 +131,16 @@ def effective(
     Raises:
         DescriptionError: As for :func:`select`.
     """
-    choice = choose(document.tree.getroot(), profiles, type, arch)
+    return _reduced(document, choose(document.tree.getroot(), profiles, type, arch))
+
+
+def reduced(document: Document, image: ImageDescription) -> Tree:
+    """The description, reduced to an image that was selected from it; see :func:`effective`."""
+    root = document.tree.getroot()
+    return _reduced(document, choice_of(root, image.profiles, image.type.image, image.arch))
+
+
+def _reduced(document: Document, choice: Choice) -> Tree:
     chosen = choice.type
     path = document.tree.getpath(chosen)
     tree = copy.deepcopy(document.tree)
@@ -142,8 +160,7 @@ def effective(
     for other in image.findall("preferences/type"):
         if other not in kept:
             _remove(other)
-    for section in image.findall("profiles"):
-        _keep_profiles(section, choice.order)
+    _keep_profiles(image, choice.profiles)
     etree.indent(tree, "  ")
     return tree
 
@@ -169,15 +186,24 @@ def _remove(element: Element) -> None:
     parent.remove(element)
 
 
-def _keep_profiles(section: Element, order: Sequence[str]) -> None:
-    declared = {item.get("name", ""): item for item in section.iterchildren("profile")}
-    for item in declared.values():
-        section.remove(item)
-    for name in order:
+def _keep_profiles(image: Element, names: Sequence[str]) -> None:
+    """Leave these profiles only, in this order, in one section, selected by default."""
+    declared: dict[str, Element] = {}
+    for item in image.iterfind("profiles/profile"):
+        declared.setdefault(item.get("name", ""), item)
+    sections = image.findall("profiles")
+    if not sections:
+        return
+    first, *others = sections
+    for section in others:
+        _remove(section)
+    for item in list(first):
+        first.remove(item)
+    for name in names:
         profile = declared[name]
         profile.set("import", "true")
         for required in list(profile):
             profile.remove(required)
-        section.append(profile)
-    if not order:
-        _remove(section)
+        first.append(profile)
+    if not names:
+        _remove(first)

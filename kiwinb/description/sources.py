@@ -38,8 +38,9 @@ class Sources:
     """The files that a description directory gives to a build.
 
     Attributes:
-        overlays: Directories and archives to lay over the tree, in this order:
-            ``root.tar.*``, ``root/``, then a directory for each selected profile.
+        overlays: Directories and archives to lay over the tree, in this order: ``root/``, or
+            ``root.tar.*`` if there is no such directory, then a directory for each selected
+            profile, in the order of the profiles.
         scripts: The existing scripts by name, including those that the type's attributes name.
         files: The archives, files and certificates that the description names, by that name.
     """
@@ -67,7 +68,8 @@ def read_sources(image: ImageDescription, cache_dir: Path) -> Sources:
             resolved = path.absolute()
             return Source(fingerprint(resolved, cache, owners=path.name in _ARCHIVES), resolved)
 
-        overlays = [directory / name for name in (*_ARCHIVES, "root", *image.profiles)]
+        common = ("root",) if (directory / "root").exists() else _ARCHIVES
+        overlays = [directory / name for name in (*common, *image.profiles)]
         return Sources(
             overlays=tuple(source(path) for path in overlays if path.exists()),
             scripts=_scripts(image, cache),

@@ -94,12 +94,6 @@ def _element_errors(element: etree._Element, rule: ElementRule) -> Iterator[Desc
                 f"<{name}> is missing in <{rule.name}>",
                 f"Add <{name}>: {element_rules()[known.rule].text}",
             )
-    if rule.some_child and not seen and not any(True for _ in children(element)):
-        yield _error(
-            element,
-            f"<{rule.name}> is empty",
-            f"Remove it, or add one of {_brackets(rule.children)}.",
-        )
 
 
 def _attribute_errors(element: etree._Element, rule: ElementRule) -> Iterator[DescriptionError]:

@@ -105,6 +105,7 @@ def _split_words(text: str) -> tuple[str, ...]:
 
 
 LISTS: dict[str, Callable[[str], tuple[str, ...]]] = {
+    "efimountoptions": split_names,
     "formatoptions": split_names,
     "fscreateoptions": _split_words,
     "fsmountoptions": split_names,

@@ -57,7 +57,8 @@ class OemKind:
         {
             *("bootfilesystem", "bootloader", "bootpartition", "bootpartsize", "boot_clone"),
             *("devicepersistency", "disk_start_sector", "dosparttable_extended_layout"),
-            *("editbootconfig", "editbootinstall", "eficsm", "efipartsize", "efiparttable"),
+            *("editbootconfig", "editbootinstall", "eficsm", "efimountoptions"),
+            *("efipartsize", "efiparttable"),
             *("filesystem", "firmware", "force_mbr", "format", "formatoptions"),
             *("fscreateoptions", "fsmountoptions", "initrd_system", "kernelcmdline", "oemconfig"),
             *("partitions", "root_clone", "rootfs_label", "size", "spare_part", "spare_part_fs"),

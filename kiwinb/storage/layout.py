@@ -194,7 +194,7 @@ class _Planner:
             mountpoint=EFI_DIRECTORY,
             directory=f"/{LOADER_FILES}",
             source=LOADER_STEP,
-            options=("umask=0077",),
+            options=self.image.type.efimountoptions or ("umask=0077",),
         )
         return replace(self._partition("efi", "efi", "p.UEFI", "efi", size), content=files)
 

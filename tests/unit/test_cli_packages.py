@@ -29,6 +29,7 @@ def repository(tmp_path: Path) -> Path:
     make_package(directory, "editor", depends="library\nInstalled-Size: 12", tasks="plugin")
     make_package(directory, "plugin")
     make_package(directory, "unused")
+    make_package(directory, "apt")
     make_package(directory, "broken", depends="library (>= 9:0)")
     index(directory)
     return directory
@@ -88,4 +89,4 @@ def test_the_command_line_lists_them(
             if form
             else [line.partition("|")[0] for line in said.splitlines()]
         )
-        assert names == ["base", "editor", "library"]
+        assert names == ["apt", "base", "editor", "library"]

@@ -131,6 +131,7 @@ TYPES = {
     "tbz": CONTAINER.format(image="tbz"),
     "squashfs": '<type image="squashfs" primary="true" squashfscompression="xz"/>',
     "erofs": '<type image="erofs" primary="true" erofscompression="lz4"/>',
+    "asked": '<type image="tbz" primary="true"/>',
     "cpio": '<type image="wsl"/>' + CONTAINER.format(image="cpio"),
 }
 
@@ -205,10 +206,11 @@ def _state(document: Document) -> object:
     """All that a build of the document is made of; or why it cannot be built."""
     scripts = ["config.sh"] if document.directory.name == "scripts" else []
     named = {name: Files()[name] for name in scripts}
+    profiles = ["main"] if document.directory.name == "asked" else []
     state = RepositoryState((("debian", "0" * 64),), 1_700_000_000, Path("/nowhere"))
     settings = Settings(store=Path("/nowhere"), cache=Path("/nowhere"))
     try:
-        image = select(document, arch="x86_64")
+        image = select(document, profiles=profiles, arch="x86_64")
         for name, said in (
             (EDIT_CONFIG, image.type.editbootconfig),
             (EDIT_INSTALL, image.type.editbootinstall),

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from descriptions import BOOTSTRAP, document
 
+from kiwinb.description.reference import undeclared
 from kiwinb.description.select import select
 from kiwinb.errors import DescriptionError
 
@@ -35,16 +37,18 @@ PACKAGES = BOOTSTRAP + "".join(
 @pytest.mark.parametrize(
     ("profiles", "arch", "selected", "packages"),
     [
-        ((), "x86_64", ("base", "small"), ("common", "p-base", "p-small", "p-either")),
+        ((), "x86_64", ("small",), ("common", "p-small", "p-either")),
+        (("small",), "x86_64", ("small", "base"), ("common", "p-base", "p-small", "p-either")),
         (("base",), "x86_64", ("base",), ("common", "p-base")),
-        (("big",), "x86_64", ("base", "big", "extra"), ("common", "p-base", "p-either", "p-extra")),
+        (("big",), "x86_64", ("big", "extra", "base"), ("common", "p-base", "p-either", "p-extra")),
         (
             ("extra",),
             "s390x",
-            ("base", "extra", "mainframe"),
+            ("extra", "base", "mainframe"),
             ("common", "p-base", "p-extra", "p-mainframe"),
         ),
-        (("extra", "base"), "x86_64", ("base", "extra"), ("common", "p-base", "p-extra")),
+        (("extra", "base"), "x86_64", ("extra", "base"), ("common", "p-base", "p-extra")),
+        (("base", "extra"), "x86_64", ("base", "extra"), ("common", "p-base", "p-extra")),
     ],
 )
 def test_profiles_select_sections(
@@ -89,7 +93,7 @@ def test_profiles_that_require_each_other(tmp_path: Path) -> None:
       <profile name="b" description="b"><requires profile="a"/></profile>
     </profiles>
     """
-    assert select(document(tmp_path, ring), profiles=["b"]).profiles == ("a", "b")
+    assert select(document(tmp_path, ring), profiles=["b"]).profiles == ("b", "a")
 
 
 def test_required_profile_that_is_not_declared(tmp_path: Path) -> None:
@@ -102,8 +106,53 @@ def test_required_profile_that_is_not_declared(tmp_path: Path) -> None:
 
 def test_section_of_an_undeclared_profile(tmp_path: Path) -> None:
     packages = '<packages type="image" profiles="smal"><package name="x"/></packages>'
-    with pytest.raises(DescriptionError, match="no profile 'smal'") as caught:
-        select(document(tmp_path, PROFILES, packages=packages + BOOTSTRAP))
-    assert "Did you mean 'small'?" in str(caught.value)
-    assert caught.value.location is not None
-    assert caught.value.location.element == "packages"
+    read = document(tmp_path, PROFILES, packages=packages + BOOTSTRAP)
+    assert "x" not in select(read).packages.image.packages
+    (warning,) = undeclared(read.tree)
+    assert re.match(
+        r".+/config\.xml:\d+: <packages>: there is no profile 'smal', .*; did you mean 'small'\?$",
+        warning,
+    )
+
+
+def test_a_profile_that_is_declared_for_each_architecture(tmp_path: Path) -> None:
+    profiles = """
+    <profiles>
+      <profile name="D" description="PC" arch="x86_64"><requires profile="pc"/></profile>
+      <profile name="D" description="Arm" arch="aarch64"/>
+    </profiles>
+    <profiles><profile name="pc" description="PC"/></profiles>
+    """
+    read = document(tmp_path, profiles)
+    assert select(read, profiles=["D"], arch="x86_64").profiles == ("D", "pc")
+    assert select(read, profiles=["D"], arch="aarch64").profiles == ("D",)
+    with pytest.raises(DescriptionError, match="'D' is not for s390x") as caught:
+        select(read, profiles=["D"], arch="s390x")
+    assert "It is for x86_64, aarch64 only." in str(caught.value)
+
+
+def test_a_required_profile_of_another_architecture(tmp_path: Path) -> None:
+    profiles = """
+    <profiles>
+      <profile name="a" description="a"><requires profile="b"/></profile>
+      <profile name="b" description="b" arch="aarch64"/>
+    </profiles>
+    """
+    with pytest.raises(DescriptionError, match="'a' requires 'b', which is not for x86_64"):
+        select(document(tmp_path, profiles), profiles=["a"], arch="x86_64")
+
+
+def test_the_first_value_counts(tmp_path: Path) -> None:
+    preferences = """
+    <preferences><version>1.2.3</version><type image="tbz"/></preferences>
+    <preferences profiles="base"><version>9</version><packagemanager>apt</packagemanager>
+      <type image="oem" filesystem="ext4" primary="true"/></preferences>
+    <preferences profiles="base"><packagemanager>dnf4</packagemanager><locale>de_DE</locale>
+      <type image="oem" filesystem="xfs" primary="true"/></preferences>
+    """
+    image = select(
+        document(tmp_path, PROFILES, preferences=preferences), profiles=["base"], arch="x86_64"
+    )
+    chosen = image.preferences
+    assert (chosen.version, chosen.packagemanager, chosen.locale) == ("1.2.3", "apt", ("de_DE",))
+    assert image.type.filesystem == "ext4"

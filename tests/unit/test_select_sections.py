@@ -65,7 +65,7 @@ OTHERS = """
   <user name="root" password="x" groups="root, adm"/>
   <user name="tux" password="y" pwdformat="plain" id="1000" home="/home/tux"/>
 </users>
-<users profiles="net" arch="x86_64"><user name="root" password="z" shell="/bin/sh"/></users>
+<users profiles="net" arch="x86_64"><user name="root" password="z" groups="adm,wheel"/></users>
 <users profiles="net" arch="aarch64"><user name="arm" password="z"/></users>
 <drivers><file name="drivers/net/*"/></drivers>
 <strip type="delete"><file name="/usr/share/doc"/></strip>
@@ -123,7 +123,7 @@ def test_packages_of_a_type_and_a_profile(text_of: Path) -> None:
     source = read(text_of)
     image = select(source, profiles=["desktop"], arch="x86_64").packages.image
     assert image.packages == ("b", "a", "grub-pc-bin", "desktop-disk", "disk")
-    assert image.plus_recommended
+    assert not image.plus_recommended, "the first section decides"
     assert "box" in select(source, type="docker").packages.image.packages
 
 
@@ -143,9 +143,9 @@ def test_repositories(text_of: Path) -> None:
 
 
 def test_users_strip_drivers_containers_certificates(text_of: Path) -> None:
-    image = select(read(text_of), arch="x86_64")
+    image = select(read(text_of), profiles=["net"], arch="x86_64")
     root, tux = image.users
-    assert (root.password, root.shell, root.groups) == ("z", "/bin/sh", ())
+    assert (root.password, root.shell, root.groups) == ("x", None, ("root", "adm", "wheel"))
     assert (tux.id, tux.home, tux.pwdformat) == (1000, "/home/tux", "plain")
     assert image.drivers == ("drivers/net/*",)
     assert (image.strip.delete, image.strip.tools) == (("/usr/share/doc",), ("ls", "cat"))

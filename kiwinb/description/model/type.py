@@ -29,6 +29,7 @@ class BuildType:
     devicepersistency: str | None = None
     disk_start_sector: int | None = None
     eficsm: bool | None = None
+    efimountoptions: tuple[str, ...] = ()
     efipartsize: int | None = None
     efiparttable: str | None = None
     ensure_empty_tmpdirs: bool | None = None

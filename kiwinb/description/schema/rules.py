@@ -26,6 +26,9 @@ _STATE = "{urn:kiwinb:schema}state"
 _EXPECTED = "{urn:kiwinb:schema}expected"
 _HAS = "{urn:kiwinb:schema}has"
 _PLUGIN = "{urn:kiwinb:schema}plugin"
+_PACKAGE = "{urn:kiwinb:schema}package"
+_MEANS = "{urn:kiwinb:schema}means"
+_EMPTY = "{urn:kiwinb:schema}empty"
 _XML_SPACE = re.compile(r"[ \t\r\n]+")
 
 
@@ -42,6 +45,9 @@ class Datatype:
             ``containerconfig``, an image that boots has a ``bootloader``.
         plugin: The sort of plug-in that the values name, for example ``file system``. The names of
             plug-ins that kiwinb does not bring are allowed, too. Empty if they name none.
+        spellings: Other spellings of values: ``1`` for ``true``.
+        packages: Packages that contain the programs which some values name.
+        empty_is_absent: Whether an empty text means the same as no attribute or element.
     """
 
     values: Mapping[str, State] = field(default_factory=dict)
@@ -50,6 +56,9 @@ class Datatype:
     expected: str = ""
     having: Mapping[str, str] = field(default_factory=dict)
     plugin: str = ""
+    spellings: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
+    empty_is_absent: bool = False
 
     def accepts(self, text: str) -> bool:
         """Whether a text is allowed."""
@@ -57,6 +66,7 @@ class Datatype:
         return (
             self.anything
             or word in self.values
+            or word in self.spellings
             or word in added_names(self.plugin)
             or any(re.fullmatch(pattern, word, re.ASCII) for pattern in self.patterns)
         )
@@ -101,7 +111,6 @@ class ElementRule:
         name: Name of the element.
         attributes: Its attributes, by name with prefix.
         children: Its children, by name.
-        some_child: Whether it needs at least one child of any name.
         content: The allowed values of its text; ``None`` if it has no text.
         foreign: Whether it contains elements of other namespaces.
         state: Whether kiwinb acts on it.
@@ -112,7 +121,6 @@ class ElementRule:
     name: str
     attributes: Mapping[str, AttributeRule]
     children: Mapping[str, ChildRule]
-    some_child: bool
     content: Datatype | None
     foreign: bool
     state: State
@@ -127,6 +135,12 @@ def normal(text: str) -> str:
 def image_has(kind: str) -> str | None:
     """The element that such types have: ``containerconfig``, ``bootloader`` or none."""
     return element_rules()["type"].attributes["image"].datatype.having.get(kind)
+
+
+def manager_package(name: str | None) -> str | None:
+    """The package that contains a package manager, as a distribution calls it."""
+    content = element_rules()["packagemanager"].content
+    return content.packages.get(name) if content is not None and name is not None else None
 
 
 @cache
@@ -172,7 +186,7 @@ def _element_rule(
     attributes: dict[str, AttributeRule] = {}
     children: dict[str, ChildRule] = {}
     content: Datatype | None = None
-    foreign = some_child = False
+    foreign = False
     for part, wrappers in _parts(element):
         if part.tag == _RNG + "attribute":
             attribute = _attribute_rule(part, "optional" not in wrappers, defines)
@@ -185,7 +199,6 @@ def _element_rule(
             many = {"zeroOrMore", "oneOrMore"} & set(wrappers)
             child = ChildRule(rule, 0 if optional else 1, None if many else 1)
             children[defines[rule][0].get("name", "")] = child
-            some_child = some_child or "choice" in wrappers
         elif part.tag != _RNG + "empty":
             content = _datatype([part], defines)
     return ElementRule(
@@ -193,7 +206,6 @@ def _element_rule(
         name=element.get("name", ""),
         attributes=attributes,
         children=children,
-        some_child=some_child,
         content=content,
         foreign=foreign,
         state=_state(element),
@@ -231,29 +243,46 @@ def _attribute_rule(
 def _datatype(parts: list[etree._Element], defines: Mapping[str, etree._Element]) -> Datatype:
     values: dict[str, State] = {}
     patterns: list[str] = []
-    anything = False
+    anything = empty_is_absent = False
     expected = plugin = ""
     having: dict[str, str] = {}
+    spellings: dict[str, str] = {}
+    packages: dict[str, str] = {}
     queue = list(parts)
     while queue:
         part = queue.pop(0)
         expected = part.get(_EXPECTED) or expected
         plugin = part.get(_PLUGIN) or plugin
+        empty_is_absent = empty_is_absent or part.get(_EMPTY) == "absent"
         match etree.QName(part).localname:
             case "ref":
                 queue = [*defines[part.get("name", "")], *queue]
             case "choice":
                 queue = [*part.iterchildren(_RNG + "*"), *queue]
+            case "value" if (meaning := part.get(_MEANS)) is not None:
+                spellings[part.text or ""] = meaning
             case "value":
                 values[part.text or ""] = _state(part)
                 if (has := part.get(_HAS)) is not None:
                     having[part.text or ""] = has
+                if (package := part.get(_PACKAGE)) is not None:
+                    packages[part.text or ""] = package
             case "data":
                 pattern = part.findtext(_RNG + "param[@name='pattern']")
-                patterns.append(pattern if pattern is not None else "(?s:.+)")
+                patterns.append(pattern or ("(?s:.*)" if empty_is_absent else "(?s:.+)"))
             case _:
                 anything = True
-    return Datatype(values, tuple(patterns), anything, expected, having, plugin)
+    return Datatype(
+        values,
+        tuple(patterns),
+        anything,
+        expected,
+        having,
+        plugin,
+        spellings,
+        packages,
+        empty_is_absent,
+    )
 
 
 def _state(element: etree._Element) -> State:
