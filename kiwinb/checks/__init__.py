@@ -49,6 +49,7 @@ _ALL: tuple[Check, ...] = (
     about.include_references_unresolvable,
     about.image_version_provided,
     about.image_type_unique,
+    support.description_supported,
     support.image_type_supported,
     support.image_kind_refuses_nothing,
     support.package_manager_supported,
@@ -92,6 +93,9 @@ NOT_NEEDED: Mapping[str, str] = {
 }
 """Checks of KIWI NG that kiwinb does not need, with the reasons."""
 
+ALWAYS = frozenset(("description_supported", "image_type_supported", "image_kind_refuses_nothing"))
+"""Checks that settings cannot turn off: without them, kiwinb would make another image."""
+
 PREPARE_ONLY = frozenset(("repositories_configured",))
 """Checks that do not apply to an image that is made from an existing root tree."""
 
@@ -106,7 +110,9 @@ def problems(
         preparing: Whether a root tree is to be prepared, and not only an image made from one.
         disabled: Names of checks to leave out.
     """
-    left_out = {*disabled} if preparing else {*disabled, *PREPARE_ONLY}
+    left_out = {*disabled} - ALWAYS
+    if not preparing:
+        left_out |= PREPARE_ONLY
     return tuple(
         problem.found_by(name)
         for name, run in CHECKS.items()
@@ -144,7 +150,8 @@ def check(
     """Run all checks; arguments as for :func:`make_subject` and :func:`problems`.
 
     Raises:
-        KiwinbError: The settings disable a check that does not exist.
+        KiwinbError: The settings disable a check that does not exist, or one that cannot be
+            disabled.
         CheckErrors: The image cannot be built; the error lists all problems.
     """
     for name in settings.disabled_checks:
@@ -153,6 +160,12 @@ def check(
             raise KiwinbError(
                 f"the settings disable the check {name}, which does not exist",
                 remedy=f"Did you mean {near[0]}?" if near else f"There are: {', '.join(CHECKS)}.",
+            )
+        if name in ALWAYS:
+            raise KiwinbError(
+                f"the settings disable the check {name}, without which kiwinb would make another "
+                "image than the description asks for",
+                remedy="Remove it from disabled-checks.",
             )
     subject = make_subject(document, image, settings, target)
     found = problems(subject, preparing=preparing, disabled=settings.disabled_checks)

@@ -47,12 +47,14 @@ LEAST_SPACE = 2 * 2**30
 
 PLENTY_OF_SPACE = 10 * 2**30
 
-HOST_CHECKS = (
-    "luksformat_options_valid",
-    "mediacheck_installed",
-    "checkmedia_used_with_msdos_table",
+OWN_CHECKS = frozenset(
+    (
+        "host_tools_installed",
+        "container_tool_chain_installed",
+        "foreign_architecture_runs_here",
+    )
 )
-"""Runtime checks of this host that find problems which this module does not look for itself."""
+"""Runtime checks that find what this module finds and explains itself."""
 
 _ROOTLESS_TOOLS = {"newuidmap": "builds without root", "newgidmap": "builds without root"}
 
@@ -117,7 +119,7 @@ class Diagnosis:
         what = f"build {self.description}" if self.description else "build images"
         said = f"This host can {what}." if self.ready else f"This host cannot {what} yet."
         commands = [item.remedy for item in self.missing if item.remedy and not item.packages]
-        lines = [said, *commands]
+        lines = [said, *dict.fromkeys(commands)]
         if self.install:
             lines.append(f"Install what is missing: {self.install}")
         if self.suggest:
@@ -163,9 +165,9 @@ def examine(
     image = select(document, profiles=profiles, type=type, arch=arch)
     subject = make_subject(document, image, settings)
     more = tuple(
-        Finding(item.check, "missing", item.what, item.remedy)
-        for item in problems(subject)
-        if item.check in HOST_CHECKS
+        Finding("description", "missing", f"{item.location}: {item.what}", item.remedy)
+        for item in problems(subject, disabled=settings.disabled_checks)
+        if item.check not in OWN_CHECKS
     )
     return Diagnosis((*_for_image(image, settings), *more), image.name)
 

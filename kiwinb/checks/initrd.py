@@ -20,11 +20,11 @@ _OVERLAY = ("dracut-kiwi-overlay",)
 
 def initrd_selection_required(subject: Subject) -> Iterator[Problem]:
     """Only KIWI NG's own initrd uses a boot image."""
-    kind = subject.image.type
-    if kind.attributes.get("boot") and kind.initrd_system != "kiwi":
+    system = _initrd_system(subject)
+    if subject.image.type.attributes.get("boot") and system != "kiwi":
         yield Problem(
             f"the type has a boot image, but its initrd is made by "
-            f"{kind.initrd_system or 'a tool of the root tree'}",
+            f"{system or 'a tool of the root tree'}",
             'Remove boot, or set initrd_system="kiwi".',
             subject.type,
         )
@@ -32,10 +32,9 @@ def initrd_selection_required(subject: Subject) -> Iterator[Problem]:
 
 def boot_description_exists(subject: Subject) -> Iterator[Problem]:
     """KIWI NG's own initrd is built from a separate description."""
-    kind = subject.image.type
-    if kind.initrd_system != "kiwi":
+    if _initrd_system(subject) != "kiwi":
         return
-    boot = kind.attributes.get("boot")
+    boot = subject.image.type.attributes.get("boot")
     if not boot:
         yield Problem(
             'initrd_system="kiwi" needs a boot image, but the type names none',
@@ -53,7 +52,7 @@ def boot_description_exists(subject: Subject) -> Iterator[Problem]:
 
 def consistent_kernel_in_boot_and_system_image(subject: Subject) -> Iterator[Problem]:
     """The kernel that boots needs its modules in the system."""
-    if subject.boot_image is None or subject.image.type.initrd_system != "kiwi":
+    if subject.boot_image is None or _initrd_system(subject) != "kiwi":
         return
     packages = subject.boot_image.packages
     for name in dict.fromkeys((*packages.bootstrap.packages, *packages.image.packages)):
@@ -85,8 +84,9 @@ def dracut_module_for_disk_oem_in_package_list(subject: Subject) -> Iterator[Pro
 
 
 def dracut_module_for_live_iso_in_package_list(subject: Subject) -> Iterator[Problem]:
-    """The initrd finds and mounts a live system."""
-    if subject.image.type.image == "iso":
+    """The initrd finds and mounts a live system; dracut's own module does so for dmsquash."""
+    kind = subject.image.type
+    if kind.image == "iso" and kind.attributes.get("flags") != "dmsquash":
         yield from _need(subject, _LIVE, "a live ISO")
 
 
@@ -97,12 +97,19 @@ def dracut_module_for_disk_overlay_in_package_list(subject: Subject) -> Iterator
         yield from _need(subject, _OVERLAY, 'overlayroot="true"')
 
 
+def _initrd_system(subject: Subject) -> str | None:
+    """What makes the initrd: the attribute, or KIWI NG's choice; ``None`` is the tree's tool."""
+    kind = subject.image.type
+    if kind.image == "iso":
+        return "dracut"
+    return kind.initrd_system or ("kiwi" if kind.image == "pxe" else None)
+
+
 def _need(subject: Subject, packages: tuple[str, ...], what: str) -> Iterator[Problem]:
     """Yield a problem if dracut makes the initrd and none of the packages is installed."""
     image = subject.image
-    by_dracut = image.type.initrd_system == "dracut" or (
-        image.type.initrd_system is None and "dracut" in subject.packages
-    )
+    system = _initrd_system(subject)
+    by_dracut = system == "dracut" or (system is None and "dracut" in subject.packages)
     given = (image.packages.bootstrap, image.packages.image)
     grouped = any(item.collections or item.products for item in given)  # may include anything
     if by_dracut and not grouped and subject.packages.isdisjoint(packages):

@@ -6,8 +6,24 @@ from collections.abc import Iterator
 
 from kiwinb.checks.problem import Problem, Subject
 from kiwinb.checks.requirements import install_command, tools_for
+from kiwinb.description.reference import usage
 from kiwinb.images import IMAGE_KINDS
 from kiwinb.packages import MANAGERS
+
+
+def description_supported(subject: Subject) -> Iterator[Problem]:
+    """Kiwinb has to be able to do everything that changes the image.
+
+    Whether it knows a plug-in of a name is what other checks find out.
+    """
+    for item in usage(subject.tree):
+        if item.state == "refused" and not item.plugin:
+            others = f"It can do: {', '.join(item.others)}. Otherwise b" if item.others else "B"
+            yield Problem(
+                f"kiwinb cannot do {item.what} yet",
+                f"{others}uild this image with KIWI NG, or select another type or profile.",
+                item.location,
+            )
 
 
 def image_type_supported(subject: Subject) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kiwinb.checks.problem import Problem, Subject
 from kiwinb.description.model import Volume
 from kiwinb.errors import Location
-from kiwinb.storage.filesystem import FILESYSTEMS
+from kiwinb.storage.volumes import uses_lvm
 
 RESERVED_LABELS = ("ROOT", "BOOT", "SWAP", "EFI", "SPARE")
 """Labels of file systems that kiwinb itself may make on a disk."""
@@ -18,7 +18,7 @@ _PATH = "preferences/type/systemdisk/volume"
 
 def volume_label_used_with_lvm(subject: Subject) -> Iterator[Problem]:
     """Only a logical volume has its own file system, and so its own label."""
-    if not _uses_lvm(subject):
+    if not uses_lvm(subject.image):
         for volume in _volumes(subject):
             if volume.label:
                 yield Problem(
@@ -67,7 +67,7 @@ def volume_setup_has_no_root_definition(subject: Subject) -> Iterator[Problem]:
 
 def swap_name_used_with_lvm(subject: Subject) -> Iterator[Problem]:
     """Only a logical volume for swap space can be given a name."""
-    if subject.image.type.oemconfig.swapname and not _uses_lvm(subject):
+    if subject.image.type.oemconfig.swapname and not uses_lvm(subject.image):
         yield Problem(
             "the swap space is a partition, which cannot have an oem-swapname",
             'Remove <oem-swapname>, or set <systemdisk preferlvm="true">.',
@@ -78,16 +78,6 @@ def swap_name_used_with_lvm(subject: Subject) -> Iterator[Problem]:
 def _volumes(subject: Subject) -> tuple[Volume, ...]:
     disk = subject.image.type.systemdisk
     return disk.volumes if disk else ()
-
-
-def _uses_lvm(subject: Subject) -> bool:
-    """Tell whether volumes are logical volumes.
-
-    They are, unless the file system has subvolumes and the description does not prefer LVM.
-    """
-    disk = subject.image.type.systemdisk
-    root = FILESYSTEMS.get(subject.image.type.filesystem or "")
-    return disk is not None and (disk.preferlvm or root is None or not root.subvolumes)
 
 
 def _at(subject: Subject, volume: Volume) -> Location:

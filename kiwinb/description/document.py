@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from lxml import etree
 
 from kiwinb.description.canonical import canonical
+from kiwinb.description.placement import misplaced
 from kiwinb.description.upgrade import CURRENT, Change, upgrade
-from kiwinb.description.validate import validate
+from kiwinb.description.validate import MOST_ERRORS, validate
 from kiwinb.description.xml import (
     BASE,
     MAX_BYTES,
@@ -20,7 +22,7 @@ from kiwinb.description.xml import (
     read_xml,
     tag,
 )
-from kiwinb.errors import DescriptionError
+from kiwinb.errors import DescriptionError, DescriptionErrors
 
 __all__ = ["Document", "location", "read"]
 
@@ -70,6 +72,8 @@ def read(path: Path, *, kiwi_file: str | None = None) -> Document:
     root.set("schemaversion", CURRENT)
     validate(tree)
     canonical(root)
+    if errors := list(islice(misplaced(root), MOST_ERRORS)):
+        raise DescriptionErrors(errors)
     assert version is not None, "what has no version was refused"
     return Document(
         directory=file.parent,

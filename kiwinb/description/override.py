@@ -19,6 +19,7 @@ from kiwinb.description.model import (
     Packages,
     Repository,
 )
+from kiwinb.description.placement import allowed_on
 from kiwinb.description.schema.rules import element_rules, image_has, normal
 from kiwinb.description.values import convert_attribute
 from kiwinb.errors import DescriptionError
@@ -318,6 +319,11 @@ def _set_attribute(build_type: BuildType, name: str, value: str) -> BuildType:
         raise DescriptionError(
             "--set-type-attr cannot set image", remedy="Select another type with --type."
         )
+    if not allowed_on(known[name], build_type.image):
+        raise DescriptionError(
+            f'--set-type-attr {name} is not allowed with image="{build_type.image}"',
+            remedy=f"It belongs to images of the kinds {', '.join(known[name].kinds)}.",
+        )
     datatype = known[name].datatype
     if not datatype.accepts(value):
         allowed = ", ".join((*datatype.values, *filter(None, [datatype.expected])))
@@ -325,7 +331,8 @@ def _set_attribute(build_type: BuildType, name: str, value: str) -> BuildType:
             f"--set-type-attr {name}={value}: the value is not allowed",
             remedy=f"Allowed: {allowed}.",
         )
-    attributes = {**build_type.attributes, name: normal(value)}
+    value = datatype.spellings.get(normal(value), normal(value))
+    attributes = {**build_type.attributes, name: value}
     try:
         fields = {name: convert_attribute(name, value)}
     except KeyError:

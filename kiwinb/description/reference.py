@@ -12,8 +12,10 @@ from lxml import etree
 
 from kiwinb.description.choose import undeclared_profiles
 from kiwinb.description.schema.rules import (
+    AttributeRule,
     Datatype,
     ElementRule,
+    State,
     element_rules,
     normal,
 )
@@ -23,25 +25,36 @@ from kiwinb.errors import Location
 
 @dataclass(frozen=True)
 class Unused:
-    """A valid part of a document that kiwinb does not use yet.
+    """A part of a description that kiwinb does not use.
 
     Attributes:
-        location: The element.
-        element: The name of the element.
+        location: File, line and element.
+        state: ``accepted`` if the part changes nothing in the image, ``refused`` if it would.
+        element: Name of the element.
         attribute: The attribute that kiwinb does not use, if it uses the element.
         value: The value of the attribute or element, if kiwinb uses other values.
+        others: The values that kiwinb does use.
+        plugin: The sort of plug-in that the value names; see
+            :class:`~kiwinb.description.schema.rules.Datatype`.
     """
 
     location: Location
+    state: State
     element: str
     attribute: str | None = None
     value: str | None = None
+    others: tuple[str, ...] = ()
+    plugin: str = ""
+
+    @property
+    def what(self) -> str:
+        """The part as written: an attribute, a value or an element."""
+        if self.value is not None:
+            return f'{self.attribute}="{self.value}"' if self.attribute else f'"{self.value}"'
+        return self.attribute or f"<{self.element}>"
 
     def __str__(self) -> str:
-        what = self.attribute or "this"
-        if self.value is not None:
-            what = f'{self.attribute}="{self.value}"' if self.attribute else f'"{self.value}"'
-        return f"{self.location}: {what} is valid, but kiwinb does not use it yet"
+        return f"{self.location}: {self.what} is valid, but changes nothing in this image"
 
 
 def undeclared(tree: etree._ElementTree) -> tuple[str, ...]:
@@ -58,7 +71,7 @@ def undeclared(tree: etree._ElementTree) -> tuple[str, ...]:
 
 
 def usage(tree: etree._ElementTree) -> tuple[Unused, ...]:
-    """The parts of a valid document that kiwinb does not use yet, in document order.
+    """The parts of a valid document that kiwinb does not use, in document order.
 
     Args:
         tree: The document, as kiwinb read it.
@@ -67,10 +80,11 @@ def usage(tree: etree._ElementTree) -> tuple[Unused, ...]:
 
 
 def warnings(tree: etree._ElementTree) -> tuple[str, ...]:
-    """One warning for each element, attribute or value that :func:`usage` finds."""
+    """One warning for each element, attribute or value that changes nothing in the image."""
     places: dict[tuple[str, str | None, str | None], list[Unused]] = {}
     for item in usage(tree):
-        places.setdefault((item.element, item.attribute, item.value), []).append(item)
+        if item.state == "accepted":
+            places.setdefault((item.element, item.attribute, item.value), []).append(item)
     return tuple(
         f"{first}{f' (nor in {len(more)} places more)' if more else ''}"
         for first, *more in places.values()
@@ -79,22 +93,32 @@ def warnings(tree: etree._ElementTree) -> tuple[str, ...]:
 
 def _unused(element: etree._Element, rule: ElementRule) -> Iterator[Unused]:
     where = location(element)
-    if rule.state == "accepted":
-        yield Unused(where, rule.name)
+    text = element.text or ""
+    if rule.state != "honoured":
+        if rule.content is None or rule.content.asks(text):
+            yield Unused(where, rule.state, rule.name)
         return
     for name, attribute in rule.attributes.items():
         value = element.get(name)
-        if value is None:
+        if value is None or not attribute.datatype.asks(value):
             continue
-        if attribute.state == "accepted":
-            yield Unused(where, rule.name, name)
-        elif attribute.datatype.state(value) == "accepted":
-            yield Unused(where, rule.name, name, normal(value))
-    if rule.content is not None and rule.content.state(element.text or "") == "accepted":
-        yield Unused(where, rule.name, None, normal(element.text or ""))
+        if attribute.state != "honoured":
+            yield Unused(where, attribute.state, rule.name, name)
+        else:
+            yield from _unused_value(where, rule.name, name, value, attribute.datatype)
+    if rule.content is not None:
+        yield from _unused_value(where, rule.name, None, text, rule.content)
     for child in children(element):
         if (known := rule.children.get(str(child.tag))) is not None:
             yield from _unused(child, element_rules()[known.rule])
+
+
+def _unused_value(
+    where: Location, element: str, attribute: str | None, text: str, datatype: Datatype
+) -> Iterator[Unused]:
+    if (state := datatype.state(text)) != "honoured":
+        others = tuple(value for value, its in datatype.values.items() if its == "honoured")
+        yield Unused(where, state, element, attribute, normal(text), others, datatype.plugin)
 
 
 def markdown() -> str:
@@ -113,9 +137,12 @@ def markdown() -> str:
         "kiwinb reads KIWI NG's image descriptions of schema version 8.5; it upgrades descriptions",
         "of older versions, from 7.4 on, when it reads them. It knows all elements, attributes and",
         "values below.",
-        f"It **honours** {honoured} of {total} elements and attributes. It **accepts** the others: "
-        "they are valid, but",
-        "have no effect yet, and kiwinb warns of them. Values that kiwinb only accepts are in "
+        f"It **honours** {honoured} of {total} elements and attributes. It **accepts** some that "
+        "change nothing in the",
+        "images that it makes, and warns of them. It **refuses** those that it cannot do yet: they "
+        "are valid,",
+        "but a build that asks for one of them ends before it starts. Values that kiwinb does not "
+        "honour are in",
         "*italics*.",
         "",
     ]
@@ -151,9 +178,22 @@ def _section(rule: ElementRule) -> Iterator[str]:
             values = _values(attribute.datatype).replace("|", "\\|")
             yield (
                 f"| `{attribute.name}`{required} | {values} | {attribute.state} "
-                f"| {_escaped(attribute.text)} |"
+                f"| {_escaped(attribute.text)}{_limits(attribute)} |"
             )
         yield ""
+
+
+def _limits(attribute: AttributeRule) -> str:
+    """Where an attribute may stand, in words; empty if everywhere."""
+    said = ""
+    for names, form in (
+        (attribute.kinds, " Only with the image types {}."),
+        (attribute.required_for, " Required for {}."),
+        (attribute.loaders, " Only with the bootloaders {}."),
+    ):
+        if names:
+            said += form.format(", ".join(f"`{name}`" for name in names))
+    return said
 
 
 def _holds(parent: ElementRule, rule: ElementRule) -> bool:

@@ -86,17 +86,25 @@ def read_profile(element: Element) -> Profile:
     )
 
 
+_LAST_COUNTS = ("keytable", "timezone", "bootsplash_theme", "bootloader_theme")
+
+
 def read_preferences(sections: Iterable[Element]) -> Preferences:
-    """Merge the ``<preferences>``; the first one that has a value decides."""
+    """Merge the ``<preferences>``.
+
+    As in KIWI NG, the last section that has a locale, a keytable, a time zone or a theme decides,
+    and the first one that has any other value.
+    """
     values: dict[str, Any] = {}
     licenses: list[str] = []
     for section in sections:
         written = [(str(item.tag), text_of(item)) for item in section.iterchildren("*")]
         plain = plain_values(Preferences, ((tag.replace("-", "_"), text) for tag, text in written))
-        values = {**plain, **values}
+        last = {name: value for name, value in plain.items() if name in _LAST_COUNTS}
+        values = {**plain, **values, **last}
         for tag, text in written:
             if tag == "locale":
-                values.setdefault("locale", split_names(text))
+                values["locale"] = split_names(text)
             elif tag == "showlicense":
                 licenses.append(text)
     return Preferences(**values, showlicense=unique(licenses))

@@ -2,7 +2,8 @@
 
 The rules are KIWI NG's. A section without ``profiles`` is part of every image; a section with
 ``profiles`` is part of an image that selects one of them. ``arch`` limits a section or an item to
-architectures. If several sections set the same value, the first one wins, whatever its profiles.
+architectures. If several sections set the same value, the first one decides, whatever its
+profiles; the last one decides on locale, keytable, time zone and themes.
 """
 
 from __future__ import annotations

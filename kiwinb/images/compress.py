@@ -17,13 +17,12 @@ _BLOCK_SIZE = "24MiB"  # xz's own choice for threads at the default preset; it a
 
 
 @contextmanager
-def xz_writer(path: Path, *, preset: int = 6, check: str = "crc64") -> Iterator[IO[bytes]]:
+def xz_writer(path: Path, *, preset: int = 6) -> Iterator[IO[bytes]]:
     """Write a file that xz compresses on all processors.
 
     Args:
         path: The file; it is removed if writing fails.
         preset: Compression preset, from 0 (fast) to 9 (small).
-        check: Integrity check; the Linux kernel reads ``crc32`` only.
 
     Raises:
         CommandError: ``xz`` failed.
@@ -31,7 +30,7 @@ def xz_writer(path: Path, *, preset: int = 6, check: str = "crc64") -> Iterator[
     """
     threads = len(os.sched_getaffinity(0))
     argv = [
-        *("xz", "--compress", "--stdout", f"-{preset}", f"--check={check}"),
+        *("xz", "--compress", "--stdout", f"-{preset}"),
         f"--block-size={_BLOCK_SIZE}",
         f"--threads={threads if threads > 1 else '+1'}",  # +1: multi-threaded format, one thread
     ]

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, ClassVar
+from typing import ClassVar
 
 from kiwinb.description.model import ImageDescription
-from kiwinb.images.compress import xz_writer
 from kiwinb.images.inputs import BuildInputs
 from kiwinb.images.kind import Form, ImagePlan, Plain, ResultFile
 from kiwinb.images.newc import write_cpio
@@ -26,7 +23,6 @@ class PackCpio:
 
     Attributes:
         filename: File name of the archive.
-        compressed: Whether to compress it with xz, in a form that the Linux kernel reads.
         epoch: Latest time of an entry, in seconds since 1970-01-01 UTC; later ones become this.
         exclude: Paths to leave out; see :func:`kiwinb.storage.treewalk.select`.
     """
@@ -35,7 +31,6 @@ class PackCpio:
     revision: ClassVar[int] = 3
 
     filename: str
-    compressed: bool
     epoch: int
     exclude: tuple[str, ...]
 
@@ -44,17 +39,14 @@ class PackCpio:
         entries = select(context.root, self.exclude)
         if any(entry.xattrs for entry in entries):
             context.log("cpio archives have no extended attributes: file capabilities are lost")
-        with self._open(context.output() / self.filename) as stream:
+        with (context.output() / self.filename).open("wb") as stream:
             progress = counted(entries, context.progress)
             write_cpio(stream, context.root, entries, self.epoch, progress)
-
-    def _open(self, path: Path) -> AbstractContextManager[IO[bytes]]:
-        return xz_writer(path, check="crc32") if self.compressed else path.open("wb")
 
 
 @dataclass(frozen=True)
 class CpioKind(Plain):
-    """``image="cpio"``: ``NAME.ARCH-VERSION.cpio``, or ``….cpio.xz`` with ``compressed="true"``.
+    """``image="cpio"``: ``NAME.ARCH-VERSION.cpio``.
 
     The archive keeps device nodes in ``/dev``: an initramfs needs its console before anything is
     mounted.
@@ -64,11 +56,11 @@ class CpioKind(Plain):
     revision: int = 1
     form: Form = "archive"
     boots: bool = False
-    honours: frozenset[str] = frozenset({"compressed"})
+    honours: frozenset[str] = frozenset()
 
     def tools(self, image: ImageDescription) -> Mapping[str, str]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
-        return {"xz": "compressed archives"} if image.type.compressed else {}
+        return {}
 
     def variables(self, image: ImageDescription) -> Mapping[str, object]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
@@ -76,11 +68,10 @@ class CpioKind(Plain):
 
     def plan(self, image: ImageDescription, inputs: BuildInputs, tree: str) -> ImagePlan:
         """Plan the cpio archive."""
-        compressed = bool(image.type.compressed)
-        filename = f"{image.result_name}.cpio{'.xz' if compressed else ''}"
+        filename = f"{image.result_name}.cpio"
         exclude = (*MACHINERY, "proc/*", "sys/*", *TEMPORARY)
-        action = PackCpio(filename, compressed, inputs.epoch, exclude)
+        action = PackCpio(filename, inputs.epoch, exclude)
         return ImagePlan(
             (DraftStep(_STEP, "Pack the cpio archive", action, base=tree),),
-            (ResultFile("root_archive", _STEP, filename, compress=not compressed),),
+            (ResultFile("root_archive", _STEP, filename, compress=True),),
         )

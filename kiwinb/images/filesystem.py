@@ -18,6 +18,7 @@ from kiwinb.storage.layout import disk_size
 from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL
 
 _STEP = "filesystem"
+_LABEL = "ROOT"
 _EXCLUDE = (*MACHINERY, *VIRTUAL, *TEMPORARY)
 
 
@@ -41,7 +42,7 @@ class FilesystemKind(Plain):
         named = frozenset({maker.compression} if maker.compression else ())
         if maker.read_only:  # it is as large as its content, and has no label
             return named | {"fscreateoptions"}
-        return named | {"fscreateoptions", "rootfs_label", "size"}
+        return named | {"fscreateoptions", "size"}
 
     def tools(self, image: ImageDescription) -> Mapping[str, str]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
@@ -61,7 +62,7 @@ class FilesystemKind(Plain):
         spec = Filesystem(
             FILESYSTEMS.use(self.name),
             uuid,
-            None if maker.read_only else kind.rootfs_label or "ROOT",
+            None if maker.read_only else _LABEL,
             kind.fscreateoptions,
             compression=self._compression(image),
         )

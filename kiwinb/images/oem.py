@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from kiwinb.bootloader import BOOTLOADERS
 from kiwinb.bootloader.configure import BootConfig, FinaliseBoot
 from kiwinb.bootloader.host import HostDirectory
-from kiwinb.bootloader.target import BootPlace, BootTarget, CoreRoom
+from kiwinb.bootloader.target import BootloaderMaker, BootPlace, BootTarget, CoreRoom
 from kiwinb.description.model import Bootloader, ImageDescription
 from kiwinb.description.sources import EDIT_CONFIG, EDIT_INSTALL
 from kiwinb.distributions import used_with
 from kiwinb.errors import ImageError
-from kiwinb.images.formats import FORMATS, plan_format
+from kiwinb.images.formats import FORMATS, RAW, plan_format
 from kiwinb.images.inputs import BuildInputs
 from kiwinb.images.kind import Form, ImagePlan, Refusal, ResultFile
 from kiwinb.steps.step import DraftStep
@@ -21,28 +21,16 @@ from kiwinb.storage.assemble import AssembleDisk
 from kiwinb.storage.disk import DiskLayout, DiskPartition
 from kiwinb.storage.filesystem import FILESYSTEMS
 from kiwinb.storage.fill import image_file
-from kiwinb.storage.firmware import BIOS_FIRMWARE, EFI_FIRMWARE, uses_bios, uses_efi
+from kiwinb.storage.firmware import EFI_FIRMWARE, uses_bios, uses_efi
 from kiwinb.storage.fstab import device_name
 from kiwinb.storage.layout import LOADER_STEP, filesystems_of, lay_out
 from kiwinb.storage.node import Site, chain
 from kiwinb.storage.resize import Resize
 from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL
+from kiwinb.storage.volumes import DEFAULT_GROUP, uses_lvm, volumes
 
 _CONFIG = "boot-config"
 _DISK = "disk"
-_NOT_MADE = {
-    "luks": "encrypted partitions",
-    "mdraid": "software RAID",
-    "overlayroot": "an overlay root",
-    "btrfs_root_is_snapper_snapshot": "a root in a snapper snapshot",
-    "embed_verity_metadata": "verity metadata",
-    "embed_integrity_metadata": "integrity metadata",
-    "standalone_integrity": "integrity metadata",
-    "installiso": "an installation ISO",
-    "installpxe": "an installation archive for PXE",
-    "installstick": "an installation stick",
-}
-"""Attributes that kiwinb does not support, with what each of them asks for."""
 
 
 @dataclass(frozen=True)
@@ -84,23 +72,6 @@ class OemKind:
     def refusals(self, image: ImageDescription) -> Iterator[Refusal]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
         kind = image.type
-        for attribute, what in _NOT_MADE.items():
-            if kind.attributes.get(attribute, "false") != "false":
-                yield Refusal(
-                    f"kiwinb does not support {what} ({attribute})",
-                    "remove the attribute, or build this image with KIWI NG",
-                )
-        if kind.systemdisk is not None:
-            yield Refusal(
-                "kiwinb does not support a volume setup (<systemdisk>)",
-                "use <partitions> instead, or build this image with KIWI NG",
-                "preferences/type/systemdisk",
-            )
-        if kind.firmware not in (None, *BIOS_FIRMWARE, *EFI_FIRMWARE):
-            yield Refusal(
-                f'kiwinb does not support firmware="{kind.firmware}"',
-                f"take one of {', '.join((*BIOS_FIRMWARE, *EFI_FIRMWARE))}",
-            )
         settings = _settings(image)
         if settings.name not in BOOTLOADERS:
             yield Refusal(
@@ -113,14 +84,28 @@ class OemKind:
                 f"the bootloader {settings.name} starts with EFI firmware only",
                 f'set firmware="{EFI_FIRMWARE[-1]}", or take another bootloader',
             )
+        else:
+            yield from _layout_refusals(image, BOOTLOADERS[settings.name])
+        if kind.format not in (None, RAW, *FORMATS):
+            yield Refusal(
+                f"kiwinb does not support the disk format {kind.format}",
+                f"take one of {', '.join(FORMATS)}, or none for a raw disk",
+            )
 
     def variables(self, image: ImageDescription) -> Mapping[str, object]:
         """See :class:`~kiwinb.images.kind.ImageKind`."""
-        kind, volumes = image.type, image.type.systemdisk
-        found: dict[str, object] = {"kiwi_install_volid": kind.volid or "INSTALL"}
-        root = FILESYSTEMS.get(kind.filesystem or "")
-        if volumes is not None and (volumes.preferlvm or root is None or not root.subvolumes):
-            found |= {"kiwi_lvm": True, "kiwi_lvmgroup": volumes.name or "systemVG"}
+        kind, disk = image.type, image.type.systemdisk
+        found: dict[str, object] = {
+            "kiwi_install_volid": kind.volid or "INSTALL",
+            "kiwi_initrd_system": kind.initrd_system or "dracut",
+        }
+        if disk is not None and uses_lvm(image):
+            found |= {"kiwi_lvm": True, "kiwi_lvmgroup": disk.name or DEFAULT_GROUP}
+        number = 0
+        for volume in volumes(image):
+            number += not volume.root
+            text = f"{volume.name}|{volume.size}|{volume.mountpoint or ''}"
+            found["kiwi_Volume_Root" if volume.root else f"kiwi_Volume_{number}"] = text
         return found
 
     def lacks(self, image: ImageDescription) -> Iterator[str]:
@@ -189,6 +174,14 @@ class OemKind:
 def _settings(image: ImageDescription) -> Bootloader:
     """Settings of the bootloader; the defaults if the description has no ``<bootloader>``."""
     return image.type.bootloader or Bootloader()
+
+
+def _layout_refusals(image: ImageDescription, loader: BootloaderMaker) -> Iterator[Refusal]:
+    """What prevents the disk from being laid out."""
+    try:
+        lay_out(image, esp_size=loader.esp_size(image), bios=loader.boots_bios)
+    except ImageError as error:
+        yield Refusal(error.problem, error.remedy or "correct the description")
 
 
 def _finalise(config: BootConfig, known: Sequence[DiskPartition]) -> DraftStep:

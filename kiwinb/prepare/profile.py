@@ -106,7 +106,7 @@ def _image(image: ImageDescription) -> dict[str, object]:
         "kiwi_strip_delete": " ".join(image.strip.delete),
         "kiwi_strip_tools": " ".join(image.strip.tools),
         "kiwi_strip_libs": " ".join(image.strip.libs),
-        "kiwi_shasum_suffix": "sha256",
+        "kiwi_shasum_suffix": ".sha256",
     }
 
 
@@ -117,7 +117,7 @@ def _type(image: ImageDescription) -> dict[str, object]:
     variables: dict[str, object] = {
         "kiwi_type": kind.image,
         "kiwi_compressed": kind.compressed,
-        "kiwi_initrd_system": kind.initrd_system,
+        "kiwi_initrd_system": kind.initrd_system or "none",
         "kiwi_cmdline": kind.kernelcmdline,
         "kiwi_firmware": kind.firmware,
         "kiwi_filesystem": kind.filesystem,
@@ -128,7 +128,7 @@ def _type(image: ImageDescription) -> dict[str, object]:
             "default" if name in (None, "none") else str(name) for name in console
         ),
         "kiwi_boot_timeout": loader and loader.timeout,
-        "kiwi_vga": loader and loader.video_mode,
+        "kiwi_vga": (loader and loader.video_mode) or "auto",
         "kiwi_luks_empty_passphrase": kind.attributes.get("luks") == "",
         "kiwi_align": _ALIGNMENT,
         "kiwi_sectorsize": kind.target_blocksize or _SECTOR,

@@ -37,7 +37,6 @@ LOADER_STEP = "bootloader"
 LOADER_FILES = "esp"
 """Directory in that step's output that holds these files."""
 
-_RESERVED = ("root", "readonly", "boot", "prep", "spare", "swap", "efi_csm", "efi")
 _WRITTEN = ("root", "boot")
 """Partitions whose file system the running system writes to."""
 
@@ -227,11 +226,6 @@ class _Planner:
         return replace(self._partition("swap", "swap", "p.swap", "swap", size), content=space)
 
     def _extra(self, extra: Partition) -> DiskPartition:
-        if extra.name in _RESERVED:
-            raise ImageError(
-                f"the partition name {extra.name} is taken",
-                remedy="give the <partition> another one",
-            )
         if extra.filesystem is None and extra.mountpoint is not None:
             raise ImageError(
                 f"the partition {extra.name} has a mountpoint but no filesystem",

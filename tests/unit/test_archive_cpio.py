@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
 import subprocess
 import tempfile
 from dataclasses import replace
@@ -21,8 +20,8 @@ from kiwinb.storage.treewalk import select
 _EXCLUDE = ("image", ".profile")
 
 
-def _pack(top: Path, out: str, compressed: bool) -> bytes:
-    action = PackCpio("it.cpio", compressed, EPOCH, _EXCLUDE)
+def _pack(top: Path, out: str) -> bytes:
+    action = PackCpio("it.cpio", EPOCH, _EXCLUDE)
     return (run_action(action, top / "tree", top / out) / "it.cpio").read_bytes()
 
 
@@ -37,9 +36,8 @@ def _round_trip(_argument: None, _report: Report) -> tuple[str, ...]:
     with tempfile.TemporaryDirectory() as directory:
         top = Path(directory)
         root = make_tree(top / "tree")
-        data = _pack(top, "plain", compressed=False)
-        assert lzma.decompress(_pack(top, "packed", compressed=True)) == data
-        assert _pack(top, "again", compressed=False) == data
+        data = _pack(top, "first")
+        assert _pack(top, "again") == data
         unpacked = top / "unpacked"
         unpacked.mkdir()
         done = subprocess.run(
@@ -63,7 +61,7 @@ def _round_trip(_argument: None, _report: Report) -> tuple[str, ...]:
         return compare(expected[1:], _as_in_cpio(scan(unpacked))[1:])  # GNU cpio leaves . alone
 
 
-@pytest.mark.proves("image kind", "cpio", "compressed")
+@pytest.mark.proves("image kind", "cpio")
 def test_gnu_cpio_unpacks_the_same_tree() -> None:
     assert call(_round_trip, None) == ()
 
@@ -71,7 +69,7 @@ def test_gnu_cpio_unpacks_the_same_tree() -> None:
 def _listing(_argument: None, _report: Report) -> str:
     with tempfile.TemporaryDirectory() as directory:
         make_tree(Path(directory) / "tree")
-        data = _pack(Path(directory), "out", compressed=False)
+        data = _pack(Path(directory), "out")
         argv = ["cpio", "--list", "--verbose", "--numeric-uid-gid", "--quiet"]
         done = subprocess.run(argv, input=data, check=True, capture_output=True)
         return done.stdout.decode("utf-8", "replace")

@@ -11,6 +11,7 @@ from descriptions import PREFERENCES, REPOSITORY, document
 from lxml import etree
 
 from kiwinb.checks import (
+    ALWAYS,
     CHECKS,
     NOT_NEEDED,
     CheckErrors,
@@ -129,7 +130,13 @@ def _without(*tools: str) -> HostFacts:
 
 def _dracut(attributes: str, *packages: str, image: str = "oem", inside: str = "") -> Case:
     return Case(
-        _type(f'filesystem="ext4" initrd_system="dracut" {attributes}', inside, image), packages
+        _type(
+            f'filesystem="ext4" {attributes}'
+            + (' initrd_system="dracut"' if image == "oem" else ""),
+            inside,
+            image,
+        ),
+        packages,
     )
 
 
@@ -167,13 +174,18 @@ CASES: dict[str, tuple[Case, Case, str | None]] = {
     ),
     "image_type_unique": (
         Case(preferences=TWO_TYPES.format("tbz")),
-        Case(preferences=TWO_TYPES.format("oem")),
+        Case(preferences=TWO_TYPES.format('oem" filesystem="ext4')),
         "type",
     ),
-    "image_type_supported": (Case(), Case(_type("", image="appx")), "type"),
+    "image_type_supported": (Case(), Case(_type('metadata_path="meta"', image="appx")), "type"),
     "image_kind_refuses_nothing": (
-        Case(),
-        Case(_type('luks="secret"')),
+        Case(_type('filesystem="ext4" format="qcow2"')),
+        Case(_type('filesystem="ext4" format="ova"')),
+        "type",
+    ),
+    "description_supported": (
+        Case(_type('filesystem="ext4" installiso="false"')),
+        Case(_type('filesystem="ext4" luks="secret"')),
         "type",
     ),
     "package_manager_supported": (
@@ -286,8 +298,8 @@ CASES: dict[str, tuple[Case, Case, str | None]] = {
         "packages",
     ),
     "dracut_module_for_live_iso_in_package_list": (
-        _dracut('flags="dmsquash"', "dracut-live", image="iso"),
         _dracut('flags="dmsquash"', "dracut", image="iso"),
+        _dracut('flags="overlay"', "dracut", image="iso"),
         "packages",
     ),
     "dracut_module_for_disk_overlay_in_package_list": (
@@ -405,8 +417,15 @@ def test_all_problems_are_told_at_once_and_checks_can_be_disabled(tmp_path: Path
     assert caught.value.exit_status == 4
     assert all(f"[{name}]" in str(caught.value) for name in asked)
 
-    settings = replace(settings, disabled_checks=tuple(CHECKS))
-    check(subject.document, subject.image, settings)
+    harmless = Case(preferences=PREFERENCES.replace(VERSION, "")).write(tmp_path)
+    settings = replace(settings, disabled_checks=tuple({*CHECKS} - ALWAYS))
+    check(harmless.document, harmless.image, settings)
+    with pytest.raises(CheckErrors, match="xen_server") as caught:
+        check(subject.document, subject.image, settings)
+    assert {item.check for item in caught.value.problems} == {"description_supported"}
+    for name in ALWAYS:
+        with pytest.raises(KiwinbError, match=f"{name}, without which kiwinb would make another"):
+            check(harmless.document, harmless.image, replace(settings, disabled_checks=(name,)))
     with pytest.raises(KiwinbError, match="image_version_provided"):
         check(
             subject.document,
@@ -461,7 +480,7 @@ def test_facts_are_gathered_of_the_host_as_far_as_the_image_needs_them(
     assert facts.tools >= {"tagmedia", "cryptsetup", "implantisomd5", "cp", "tar"}
     assert (facts.tagmedia, facts.luks_options, facts.target) == (None, None, None)
 
-    kind = _type('filesystem="ext4" luks="x" mediacheck="true"', LUKS.format("--cipher"))
+    kind = _type('filesystem="ext4" luks="x" mediacheck="true"', LUKS.format("--cipher"), "iso")
     facts = gather(Case(kind).write(tmp_path).image, settings, tmp_path / "a/b")
     assert facts.tagmedia == (6, 3)
     assert facts.luks_options == frozenset({"-c", "--cipher", "--key-size"})
@@ -475,8 +494,12 @@ def test_tools_that_are_needed_are_tools_that_are_known(
     kind: str, filesystem: str, tmp_path: Path
 ) -> None:
     oem = "<oemconfig><oem-swap>true</oem-swap></oemconfig>"
-    more = f'filesystem="{filesystem}" firmware="efi" bootpartition="true" derived_from="x"'
-    image = Case(_type(f'{more} format="qcow2"', oem, kind)).write(tmp_path).image
+    more = {
+        "oem": f'filesystem="{filesystem}" firmware="efi" bootpartition="true" format="qcow2"',
+        "docker": 'derived_from="x"',
+        "oci": 'derived_from="x"',
+    }
+    image = Case(_type(more.get(kind, ""), oem, kind)).write(tmp_path).image
     needed = tools_for(image)
     assert {*needed} <= {*TOOLS}
     assert install_command(needed).startswith("sudo apt-get install ")

@@ -188,7 +188,7 @@ def test_python_warns_and_checks_alike(tmp_path: Path, caplog: pytest.LogCapture
             build()
     said = [record.getMessage() for record in caplog.records if "gcelicense" in record.getMessage()]
     assert said == [
-        f"{path}/config.xml:5: <type>: gcelicense is valid, but kiwinb does not use it yet"
+        f"{path}/config.xml:5: <type>: gcelicense is valid, but changes nothing in this image"
     ]
 
 
@@ -196,7 +196,7 @@ def test_what_the_command_line_sets_is_warned_of_too(run: Run, tmp_path: Path) -
     path = _describe(tmp_path, '<type image="oem" filesystem="ext4"/>', repository="")
     target = ("--target-dir", tmp_path / "out", "--set-type-attr", "gcelicense=me")
     done = run("system", "build", "--description", path, *target)
-    assert "gcelicense is valid, but kiwinb does not use it yet" in done.err
+    assert "gcelicense is valid, but changes nothing in this image" in done.err
 
 
 def test_the_target_is_checked(run: Run, tmp_path: Path) -> None:

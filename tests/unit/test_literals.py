@@ -32,12 +32,20 @@ PLACES: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
 """The names of plug-ins, and the rooms that may write them down: those of the plug-ins, and the
 readers of images that others made, and QEMU."""
 
-SCHEMA = ("description/upgrade.py", "description/model/boot.py")
-"""What older schemas call things, and what the schema assumes where a description is silent."""
+SCHEMA = (
+    "description/upgrade.py",
+    "description/model/boot.py",
+    "description/placement.py",
+)
+"""What older schemas call things, what the schema assumes where a description is silent, and rules
+of the schema that look at several attributes."""
 
 OTHER_WORDS = {
     "apt": ("sandbox/tools.py",),  # the Debian package
-    "dracut": ("description/sections.py",),  # an attribute of the schema
+    "dracut": (
+        "description/sections.py",  # an attribute of the schema
+        "images/oem.py",  # what scripts are told as KIWI NG's default
+    ),
     "erofs": ("checks/places.py",),  # what a host has mounted
     "squashfs": ("checks/places.py",),
     "swap": ("storage/", "prepare/profile.py"),  # a partition, and the field of <oemconfig>

@@ -142,17 +142,20 @@ def test_a_required_profile_of_another_architecture(tmp_path: Path) -> None:
         select(document(tmp_path, profiles), profiles=["a"], arch="x86_64")
 
 
-def test_the_first_value_counts(tmp_path: Path) -> None:
+def test_which_value_counts(tmp_path: Path) -> None:
     preferences = """
-    <preferences><version>1.2.3</version><type image="tbz"/></preferences>
+    <preferences><version>1.2.3</version><locale>en_US</locale><keytable>us</keytable>
+      <timezone>UTC</timezone><type image="tbz"/></preferences>
     <preferences profiles="base"><version>9</version><packagemanager>apt</packagemanager>
       <type image="oem" filesystem="ext4" primary="true"/></preferences>
     <preferences profiles="base"><packagemanager>dnf4</packagemanager><locale>de_DE</locale>
+      <keytable>de</keytable>
       <type image="oem" filesystem="xfs" primary="true"/></preferences>
     """
     image = select(
         document(tmp_path, PROFILES, preferences=preferences), profiles=["base"], arch="x86_64"
     )
     chosen = image.preferences
-    assert (chosen.version, chosen.packagemanager, chosen.locale) == ("1.2.3", "apt", ("de_DE",))
+    assert (chosen.version, chosen.packagemanager) == ("1.2.3", "apt")
+    assert (chosen.locale, chosen.keytable, chosen.timezone) == (("de_DE",), "de", "UTC")
     assert image.type.filesystem == "ext4"

@@ -51,7 +51,7 @@ def test_no_type_for_the_architecture(tmp_path: Path) -> None:
         select(source, arch="x86_64")
 
 
-def test_a_profile_goes_before_what_all_share(tmp_path: Path) -> None:
+def test_sections_count_in_the_order_of_the_document(tmp_path: Path) -> None:
     profiles = """
     <profiles>
       <profile name="vm" description="vm"/>
@@ -80,9 +80,9 @@ def test_a_profile_goes_before_what_all_share(tmp_path: Path) -> None:
     assert plain.preferences.rpm_excludedocs is True
     assert plain.preferences.rpm_check_signatures is None
     vm = select(source, profiles=["vm"])
-    assert (vm.type.format, vm.preferences.timezone) == ("qcow2", "Europe/Paris")
+    assert (vm.type.format, vm.preferences.timezone) == ("qcow2", "UTC")
     vmware = select(source, profiles=["vmware"])
-    assert (vmware.type.format, vmware.preferences.timezone) == ("vmdk", "Europe/Berlin")
+    assert (vmware.type.format, vmware.preferences.timezone) == ("vmdk", "UTC")
     assert vmware.preferences.keytable == "de"
     assert vmware.result_name == f"test.{vmware.arch}-1.2.3"
 
@@ -93,7 +93,8 @@ def test_everything_a_type_says(tmp_path: Path) -> None:
         <type image="oem" filesystem="ext4" firmware="efi" bootpartition="false" efipartsize="64"
               kernelcmdline="quiet  splash" fscreateoptions="-O '^has_journal' -m 1"
               fsmountoptions="noatime,discard" formatoptions="compat=1.1" format="qcow2"
-              spare_part_fs_attributes="no-copy-on-write,synchronous-updates" mediacheck="true">
+              spare_part_fs_attributes="no-copy-on-write,synchronous-updates" installiso="true"
+              luks="secret">
           <bootloader name="grub2" timeout="0" bls="false">
             <bootloadersettings>
               <shimoption name="a" value="b"/><installoption name="--removable"/>
@@ -125,7 +126,7 @@ def test_everything_a_type_says(tmp_path: Path) -> None:
     assert chosen.fsmountoptions == ("noatime", "discard")
     assert chosen.formatoptions == ("compat=1.1",)
     assert chosen.spare_part_fs_attributes == ("no-copy-on-write", "synchronous-updates")
-    assert chosen.attributes["mediacheck"] == "true"
+    assert chosen.attributes["luks"] == "secret"
     assert chosen.bootloader is not None
     assert (chosen.bootloader.timeout, chosen.bootloader.bls) == (0, False)
     assert chosen.bootloader.settings.shimoption[0].value == "b"

@@ -17,6 +17,8 @@ from kiwinb.description.model import (
     Packages,
     Preferences,
     Strip,
+    SystemDisk,
+    Volume,
 )
 from kiwinb.description.sources import Sources
 from kiwinb.errors import CommandError
@@ -173,6 +175,9 @@ def test_variables_for_a_shell() -> None:
             "kiwi_oemreboot": "false",
             "kiwi_oemrootMB": "2048",
             "kiwi_profiles": "a,b",
+            "kiwi_initrd_system": "dracut",
+            "kiwi_shasum_suffix": ".sha256",
+            "kiwi_vga": "auto",
             "kiwi_ramonly": "true",
             "kiwi_strip_delete": "usr/share/doc",
             "kiwi_strip_libs": "libx",
@@ -182,6 +187,58 @@ def test_variables_for_a_shell() -> None:
         == variables
     )
     assert "kiwi_iname='it'\"'\"'s'\n" in profile_text(variables)
+
+
+@pytest.mark.parametrize(
+    ("filesystem", "disk", "expected"),
+    [
+        (
+            "ext4",
+            SystemDisk(
+                name="vg",
+                volumes=(
+                    Volume("usr/lib", freespace="100M"),
+                    Volume("home", mountpoint="/home", size="2G"),
+                    Volume("@root=top", size="all"),
+                ),
+            ),
+            {
+                "lvm": "true",
+                "lvmgroup": "vg",
+                "Volume_1": "usr_lib|freespace:100|usr/lib",
+                "Volume_2": "home|size:2048|/home",
+                "Volume_Root": "top|size:all|",
+                "Volume_3": "LVSwap|size:128|",
+            },
+        ),
+        (
+            "xfs",
+            SystemDisk(volumes=(Volume("var", freespace="all"),)),
+            {
+                "lvm": "true",
+                "lvmgroup": "systemVG",
+                "Volume_1": "var|size:all|var",
+                "Volume_Root": "LVRoot|freespace:300|",
+                "Volume_2": "LVSwap|size:128|",
+            },
+        ),
+        (
+            "btrfs",
+            SystemDisk(volumes=(Volume("home"),)),
+            {"Volume_1": "home|freespace:120|home", "Volume_Root": "|size:all|"},
+        ),
+    ],
+)
+def test_variables_of_volumes(filesystem: str, disk: SystemDisk, expected: dict[str, str]) -> None:
+    kind = BuildType("oem", filesystem=filesystem, systemdisk=disk, oemconfig=OemConfig(swap=True))
+    image = replace(IMAGE, type=kind)
+    variables = profile_variables(image, OemKind().variables(image))
+    found = {
+        name.removeprefix("kiwi_"): value
+        for name, value in variables.items()
+        if name.startswith(("kiwi_Volume", "kiwi_lvm"))
+    }
+    assert found == expected
 
 
 def test_variables_are_there_when_nothing_is_said() -> None:

@@ -17,8 +17,9 @@ from lxml import etree
 
 from kiwinb.steps.registry import added_names
 
-State = Literal["honoured", "accepted"]
-"""``honoured``: kiwinb acts on it. ``accepted``: valid, but without effect so far."""
+State = Literal["honoured", "accepted", "refused"]
+"""``honoured``: kiwinb acts on it. ``accepted``: valid, and changes nothing in the images that
+kiwinb makes. ``refused``: valid, but kiwinb cannot do it yet."""
 
 _RNG = "{http://relaxng.org/ns/structure/1.0}"
 _DOCUMENTATION = "{http://relaxng.org/ns/compatibility/annotations/1.0}documentation"
@@ -27,6 +28,9 @@ _EXPECTED = "{urn:kiwinb:schema}expected"
 _HAS = "{urn:kiwinb:schema}has"
 _PLUGIN = "{urn:kiwinb:schema}plugin"
 _PACKAGE = "{urn:kiwinb:schema}package"
+_KINDS = "{urn:kiwinb:schema}kinds"
+_REQUIRED = "{urn:kiwinb:schema}required"
+_LOADERS = "{urn:kiwinb:schema}loaders"
 _MEANS = "{urn:kiwinb:schema}means"
 _EMPTY = "{urn:kiwinb:schema}empty"
 _XML_SPACE = re.compile(r"[ \t\r\n]+")
@@ -71,6 +75,10 @@ class Datatype:
             or any(re.fullmatch(pattern, word, re.ASCII) for pattern in self.patterns)
         )
 
+    def asks(self, text: str) -> bool:
+        """Whether a value asks for anything; ``false`` does not."""
+        return not ("false" in self.values and normal(text) == "false")
+
     def state(self, text: str) -> State:
         """The state of a value."""
         return self.values.get(normal(text), "honoured")
@@ -78,13 +86,27 @@ class Datatype:
 
 @dataclass(frozen=True)
 class AttributeRule:
-    """The rule for an attribute of one element."""
+    """The rule for an attribute of one element.
+
+    Attributes:
+        name: Its name.
+        required: Whether the element needs it.
+        datatype: Its values.
+        state: Whether kiwinb acts on it.
+        text: Its documentation, one sentence.
+        kinds: The image kinds on whose types it may stand; empty if it may stand on all.
+        required_for: The image kinds that need it.
+        loaders: The boot loaders that it is for; empty if it is for all.
+    """
 
     name: str
     required: bool
     datatype: Datatype
     state: State
     text: str
+    kinds: tuple[str, ...] = ()
+    required_for: tuple[str, ...] = ()
+    loaders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -237,6 +259,9 @@ def _attribute_rule(
         datatype=_datatype(list(attribute.iterchildren(_RNG + "*")), defines),
         state=_state(attribute),
         text=attribute.findtext(_DOCUMENTATION, ""),
+        kinds=tuple(attribute.get(_KINDS, "").split()),
+        required_for=tuple(attribute.get(_REQUIRED, "").split()),
+        loaders=tuple(attribute.get(_LOADERS, "").split()),
     )
 
 
@@ -286,4 +311,9 @@ def _datatype(parts: list[etree._Element], defines: Mapping[str, etree._Element]
 
 
 def _state(element: etree._Element) -> State:
-    return "accepted" if element.get(_STATE) == "accepted" else "honoured"
+    match element.get(_STATE):
+        case "accepted":
+            return "accepted"
+        case "refused":
+            return "refused"
+    return "honoured"

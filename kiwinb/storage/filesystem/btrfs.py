@@ -74,6 +74,7 @@ class Btrfs:
     grub_module: str | None = "btrfs"
     growth: Growth | None = _GROWTH
     subvolumes: bool = True
+    least_volume: int = 120
     read_only: bool = False
     has_uuid: bool = True
     compression: str | None = None

@@ -37,6 +37,7 @@ class Erofs:
     growth: Growth | None = None
     read_only: bool = True
     subvolumes: bool = False
+    least_volume: int = 30
     has_uuid: bool = True
     compression: str | None = "erofscompression"
     fstab_type: str = "erofs"

@@ -76,6 +76,7 @@ class Ext:
     grub_module: str | None = "ext2"
     growth: Growth | None = _GROWTH
     subvolumes: bool = False
+    least_volume: int = 30
     read_only: bool = False
     has_uuid: bool = True
     compression: str | None = None

@@ -105,6 +105,11 @@ class FilesystemMaker(Protocol):
         ...
 
     @property
+    def least_volume(self) -> int:
+        """Free space in MiB of a volume whose size is not given."""
+        ...
+
+    @property
     def read_only(self) -> bool:
         """Whether it is read-only, and therefore exactly as large as its content."""
         ...

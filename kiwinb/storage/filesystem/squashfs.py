@@ -31,6 +31,7 @@ class Squashfs:
     growth: Growth | None = None
     read_only: bool = True
     subvolumes: bool = False
+    least_volume: int = 30
     has_uuid: bool = False
     compression: str | None = "squashfscompression"
     fstab_type: str = "squashfs"

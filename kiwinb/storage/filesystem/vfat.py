@@ -35,6 +35,7 @@ class Fat:
     grub_module: str | None = "fat"
     growth: Growth | None = None
     subvolumes: bool = False
+    least_volume: int = 30
     read_only: bool = False
     has_uuid: bool = True
     compression: str | None = None

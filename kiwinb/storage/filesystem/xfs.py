@@ -85,6 +85,7 @@ class Xfs:
     grub_module: str | None = "xfs"
     growth: Growth | None = _GROWTH
     subvolumes: bool = False
+    least_volume: int = 300
     read_only: bool = False
     has_uuid: bool = True
     compression: str | None = None

@@ -24,6 +24,7 @@ class FakeFilesystem:
     grub_module: str | None = None
     growth: Growth | None = None
     subvolumes: bool = False
+    least_volume: int = 30
     read_only: bool = False
     has_uuid: bool = True
     compression: str | None = None
