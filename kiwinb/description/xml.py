@@ -1,4 +1,4 @@
-"""Read the XML of a description in bounded memory, without the network or entities.
+"""Read a description as XML in bounded memory, without the network or entities.
 
 lxml knows the lines of elements. The attribute ``xml:base`` of the root, and of each element that
 came from an ``<include>``, holds the file of the element, so that it survives copies.
@@ -15,6 +15,7 @@ from xml.parsers import expat
 
 from lxml import etree
 
+from kiwinb.description.markup import SUFFIXES, as_xml
 from kiwinb.errors import DescriptionError, Location
 
 MAX_BYTES = 8 * 1024 * 1024
@@ -24,7 +25,10 @@ BASE = "{http://www.w3.org/XML/1998/namespace}base"
 
 
 def find_description(directory: Path, kiwi_file: str | None = None) -> Path:
-    """The description file of a directory: ``config.xml``, or else its only ``*.kiwi`` file.
+    """The description file of a directory.
+
+    It is ``config.xml``, or else ``image/config.xml``, the only ``*.kiwi`` file, ``config.yaml``
+    or a ``*.kiwi.yaml`` file; likewise for TOML and JSON.
 
     Args:
         directory: The description directory.
@@ -41,10 +45,15 @@ def find_description(directory: Path, kiwi_file: str | None = None) -> Path:
         )
     if kiwi_file is not None:
         return directory / kiwi_file
-    config = directory / "config.xml"
-    if config.exists():
-        return config
-    found = sorted(directory.glob("*.kiwi"))
+    for config in (directory / "config.xml", directory / "image" / "config.xml"):
+        if config.exists():
+            return config
+    found = sorted(directory.glob("*.kiwi")) or [
+        path
+        for suffix in SUFFIXES
+        for path in (directory / f"config{suffix}", *sorted(directory.glob(f"*.kiwi{suffix}")))
+        if path.exists()
+    ]
     if len(found) == 1:
         return found[0]
     if found:
@@ -62,7 +71,9 @@ def find_description(directory: Path, kiwi_file: str | None = None) -> Path:
 
 
 def read_xml(path: Path, *, most: int = MAX_BYTES) -> etree._ElementTree:
-    """Read an XML file; the attribute ``xml:base`` of its root holds the file name.
+    """Read a file in XML, YAML, TOML or JSON.
+
+    The attribute ``xml:base`` of the root holds the name of the file.
 
     Args:
         path: The file.
@@ -73,7 +84,7 @@ def read_xml(path: Path, *, most: int = MAX_BYTES) -> etree._ElementTree:
             document type.
     """
     name = Path(display(path))
-    data = _read_bytes(path, name, most)
+    data = as_xml(_read_bytes(path, name, most), name)
     _refuse_document_type(data, name)
     parser = etree.XMLParser(
         resolve_entities=False, load_dtd=False, dtd_validation=False, no_network=True
