@@ -15,6 +15,9 @@ The file is ``config.toml`` in the user's configuration directory
     debian = "http://mirror.example.org/debian"
     debian-security = ["http://mirror.example.org/debian-security"]
 
+``obs-server`` and ``disabled-checks`` may also come from KIWI NG's runtime configuration; see
+:mod:`kiwinb.runtime_config`.
+
 ``KIWINB_STORE`` and ``KIWINB_CACHE`` override the file. Nothing in it changes what a build
 makes, so no key includes it.
 """
@@ -31,6 +34,7 @@ from typing import Any
 from platformdirs import user_cache_path, user_config_path
 
 from kiwinb.errors import KiwinbError, Location
+from kiwinb.runtime_config import read_runtime_config
 from kiwinb.sizes import parse_size
 
 _BACKENDS = ("auto", "overlay", "copy")
@@ -48,6 +52,9 @@ class Settings:
         obs_server: Base URL of the repositories of an Open Build Service.
         backend: How the store keeps trees: ``auto``, ``overlay`` or ``copy``.
         disabled_checks: Names of runtime checks that are not to stop a build.
+        disabled_kiwi_checks: More such names, from KIWI NG's runtime configuration; kiwinb does not
+            have all of them.
+        compress_bundles: Whether bundles have compressed results.
         parallel_steps: How many steps of a build run at the same time, at most; ``None`` for as
             many as there are processor cores.
     """
@@ -59,6 +66,8 @@ class Settings:
     obs_server: str | None = None
     backend: str = "auto"
     disabled_checks: tuple[str, ...] = ()
+    disabled_kiwi_checks: tuple[str, ...] = ()
+    compress_bundles: bool = True
     parallel_steps: int | None = None
 
 
@@ -80,14 +89,21 @@ def load_settings(
 
     Args:
         environ: Environment variables.
-        file: Settings file to read instead, for ``--config``.
+        file: Settings file to read instead, for ``--config``; a YAML file is a runtime
+            configuration of KIWI NG and is read beside the settings.
         cache: Overrides the download cache, for ``--shared-cache-dir``.
 
     Raises:
-        KiwinbError: The settings file cannot be read, is no TOML, or says what it cannot say.
+        KiwinbError: The settings file cannot be read, is no TOML, or says what it cannot say; or
+            the runtime configuration of KIWI NG.
     """
     named = file is not None or bool(environ.get("KIWINB_CONFIG"))
     file = file or settings_file(environ)
+    custom = file if file.suffix in (".yml", ".yaml") else None
+    if custom is not None:
+        named, file = False, settings_file({**environ, "KIWINB_CONFIG": ""})
+    home = environ.get("HOME")
+    kiwi = read_runtime_config(Path(home) if home else None, custom)
     reader = _Reader(file, _read(file, required=named))
     base = environ.get("XDG_CACHE_HOME")
     caches = Path(base) / "kiwinb" if base else user_cache_path("kiwinb")
@@ -97,9 +113,11 @@ def load_settings(
         cache=cache or named_cache or caches / "downloads",
         store_limit=reader.size("store-limit"),
         mirrors=reader.mirrors(),
-        obs_server=reader.text("obs-server"),
+        obs_server=reader.text("obs-server") or kiwi.obs_server,
         backend=reader.choice("backend", _BACKENDS),
         disabled_checks=reader.names("disabled-checks"),
+        disabled_kiwi_checks=kiwi.disabled_checks,
+        compress_bundles=kiwi.compress_bundles is not False,
         parallel_steps=reader.count("parallel-steps"),
     )
     reader.finish()

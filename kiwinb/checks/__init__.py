@@ -168,7 +168,8 @@ def check(
                 remedy="Remove it from disabled-checks.",
             )
     subject = make_subject(document, image, settings, target)
-    found = problems(subject, preparing=preparing, disabled=settings.disabled_checks)
+    disabled = (*settings.disabled_checks, *settings.disabled_kiwi_checks)
+    found = problems(subject, preparing=preparing, disabled=disabled)
     if found:
         raise CheckErrors(found)
 

@@ -34,7 +34,8 @@ def _no_screen(_context: click.Context, _parameter: click.Parameter, wanted: boo
         raise click.UsageError(
             "--debug-run-scripts-in-screen is not available: scripts run in a sandbox without a "
             "terminal. Put `set -x` into the script and use --debug to see what it does; the steps "
-            "before it are held, so the next run starts with the script."
+            "before it are held, so the next run starts with the script. `kiwinb checkpoints log` "
+            "prints the whole log of a step, and `kiwinb inspect` looks into the tree before it."
         )
 
 
@@ -79,10 +80,14 @@ COMMANDS = {
 @click.option(
     "--shared-cache-dir", type=FILE, help="Directory of the download cache that builds share."
 )
-@click.option("--config", type=FILE, help="Read this settings file.")
+@click.option(
+    "--config",
+    type=FILE,
+    help="Read these settings (TOML), or this runtime configuration of KIWI NG (YAML).",
+)
 @click.option("--setenv", multiple=True, help="Set an environment variable: NAME=VALUE.")
 @click.option("--temp-dir", type=FILE, help="Directory for temporary files.")
-@click.option("--logfile", type=FILE, help="Write the whole log to this file.")
+@click.option("--logfile", type=FILE, help="Write the whole log to this file, or to stdout.")
 @click.option("--logsocket", type=FILE, help="Write the whole log to this Unix socket.")
 @click.option(
     "--loglevel",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +13,9 @@ from kiwinb.errors import HostError
 
 STEPS = "kiwinb.steps"
 """Logger of the events and the output of steps; only files and sockets show its records."""
+
+STDOUT = Path("stdout")
+"""The name that stands for standard output, as in KIWI NG."""
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
@@ -25,7 +29,7 @@ def start_logging(
     Args:
         console: Gets records of the level or above.
         level: A level of :mod:`logging`.
-        file: Gets all records, appended.
+        file: Gets all records, appended; ``stdout`` is standard output.
         socket_path: A listening Unix socket; gets all records, one per line.
 
     Raises:
@@ -41,7 +45,11 @@ def start_logging(
     further: list[logging.Handler] = []
     try:
         if file is not None:
-            further.append(logging.FileHandler(file, encoding="utf-8"))
+            further.append(
+                logging.StreamHandler(sys.stdout)
+                if file == STDOUT
+                else logging.FileHandler(file, encoding="utf-8")
+            )
         if socket_path is not None:
             further.append(_SocketHandler(socket_path))
     except OSError as error:

@@ -11,6 +11,7 @@ from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json
 from kiwinb.results.bundle import bundle as make_bundle
 from kiwinb.results.record import list_results
+from kiwinb.settings import load_settings
 from kiwinb.sizes import binary
 
 TARGET_DIR = click.option(
@@ -70,7 +71,7 @@ def bundle(
         target_dir,
         bundle_dir,
         bundle_id,
-        compress=not no_compress,
+        compress=load_settings().compress_bundles and not no_compress,
         bundle_format=bundle_format,
         zsync_source=zsync_source,
         package_as_rpm=package_as_rpm,

@@ -6,6 +6,7 @@ came from an ``<include>``, holds the file of the element, so that it survives c
 
 from __future__ import annotations
 
+import logging
 import re
 import stat
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from lxml import etree
 from kiwinb.description.markup import SUFFIXES, as_xml
 from kiwinb.errors import DescriptionError, Location
 
+log = logging.getLogger(__name__)
+
 MAX_BYTES = 8 * 1024 * 1024
 """The maximum size of a file, and of a description with all its includes."""
 
@@ -27,15 +30,15 @@ BASE = "{http://www.w3.org/XML/1998/namespace}base"
 def find_description(directory: Path, kiwi_file: str | None = None) -> Path:
     """The description file of a directory.
 
-    It is ``config.xml``, or else ``image/config.xml``, the only ``*.kiwi`` file, ``config.yaml``
-    or a ``*.kiwi.yaml`` file; likewise for TOML and JSON.
+    It is ``config.xml``, or else ``image/config.xml``, the first ``*.kiwi`` file by name,
+    ``config.yaml`` or a ``*.kiwi.yaml`` file; likewise for TOML and JSON.
 
     Args:
         directory: The description directory.
         kiwi_file: Name of the file, if the user chose one.
 
     Raises:
-        DescriptionError: There is no such file, or the user has to choose one of several.
+        DescriptionError: There is no such file.
     """
     if not directory.is_dir():
         raise DescriptionError(
@@ -54,15 +57,16 @@ def find_description(directory: Path, kiwi_file: str | None = None) -> Path:
         for path in (directory / f"config{suffix}", *sorted(directory.glob(f"*.kiwi{suffix}")))
         if path.exists()
     ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(display(path.name) for path in found)
-        raise DescriptionError(
-            f"the directory has several descriptions: {names}",
-            remedy="Choose one with --kiwi-file.",
-            location=Location(Path(display(directory))),
+    if len(found) > 1:
+        first, *others = (display(path.name) for path in found)
+        log.warning(
+            "%s: reading %s, and not %s; --kiwi-file chooses another",
+            display(directory),
+            first,
+            ", ".join(others),
         )
+    if found:
+        return found[0]
     raise DescriptionError(
         "the directory has no description",
         remedy="Put a config.xml or one *.kiwi file there.",

@@ -316,3 +316,23 @@ def test_as_much_as_may_be_read_is_read_in_bounded_memory_and_time(tmp_path: Pat
     assert done.returncode == 3, done.stderr
     assert done.stderr.startswith(f"kiwinb: {file}:1")
     assert int(done.stdout) < 768, "MiB that it took"
+
+
+def test_the_first_of_several_descriptions(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = (DATA / "container/debian.kiwi").read_text()
+    for name in ("b.kiwi", "a.kiwi", "c.kiwi"):
+        (tmp_path / name).write_text(text)
+    assert read(tmp_path).file.name == "a.kiwi"
+    assert caplog.messages == [
+        f"{tmp_path}: reading a.kiwi, and not b.kiwi, c.kiwi; --kiwi-file chooses another"
+    ]
+    assert read(tmp_path, kiwi_file="b.kiwi").file.name == "b.kiwi"
+
+
+def test_a_description_in_a_folder_named_image(tmp_path: Path) -> None:
+    (tmp_path / "image").mkdir()
+    (tmp_path / "image/config.xml").write_text((DATA / "container/debian.kiwi").read_text())
+    found = read(tmp_path)
+    assert (found.file, found.directory) == (tmp_path / "image/config.xml", tmp_path / "image")

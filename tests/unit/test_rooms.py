@@ -10,7 +10,10 @@ from pathlib import Path
 import kiwinb
 
 ROOMS = (
-    ("durations", "errors", "files", "html", "paths", "settings", "sizes", "spelling", "version"),
+    (
+        *("durations", "errors", "files", "html", "paths", "runtime_config"),
+        *("settings", "sizes", "spelling", "version"),
+    ),
     ("steps",),
     ("sandbox",),
     ("checkpoints",),
