@@ -14,9 +14,10 @@ import stat
 import struct
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-from kiwinb.inspect.formats import decompress
+from kiwinb.inspect.formats import zisofs
 from kiwinb.inspect.formats.indexed import Facts, InodeTree, Volume
 from kiwinb.inspect.formats.window import DamagedError, UnsupportedError, Window
 from kiwinb.inspect.tree import Hole
@@ -37,14 +38,14 @@ class _Record:
         name: The name.
         runs: Offsets and sizes of its content, in bytes.
         facts: The metadata.
-        packed: Block size and content size in bytes, if zisofs compressed the file.
+        packed: How zisofs compressed the file, if it did.
     """
 
     at: int
     name: bytes
     runs: tuple[tuple[int, int], ...] = field(compare=False)
     facts: Facts = field(compare=False)
-    packed: tuple[int, int] | None = field(compare=False, default=None)
+    packed: zisofs.Packed | None = field(compare=False, default=None)
 
 
 class IsoTree(InodeTree):
@@ -139,8 +140,8 @@ class IsoTree(InodeTree):
             elif tag == b"CL":  # a directory that was too deep and is stored elsewhere
                 (block,) = struct.unpack_from("<I", data)
                 return self._moved(block * self._block, at, name)
-            elif tag == b"ZF" and data[:2] == b"pz" and data[3] in range(15, 21):
-                packed = 1 << data[3], int(struct.unpack_from("<I", data, 4)[0])
+            elif tag in zisofs.TAGS:
+                packed = zisofs.packed(tag, data)
         allocated = -(-size // self._block) * self._block
         if stat.S_ISLNK(mode) or not (stat.S_ISREG(mode) or directory):
             allocated = 0
@@ -149,7 +150,7 @@ class IsoTree(InodeTree):
             uid,
             gid,
             links,
-            packed[1] if packed else size,
+            packed.size if packed else size,
             allocated,
             inode,
             mtime,
@@ -225,8 +226,10 @@ class IsoTree(InodeTree):
             record = self._record(raw, here, extra, name)
             if len(parts) > 1:
                 whole = sum(length for _, length in parts)
-                facts = record.facts._replace(size=whole, allocated=-(-whole // 2048) * 2048)
-                record = _Record(record.at, name, tuple(parts), facts)
+                facts = record.facts._replace(allocated=-(-whole // 2048) * 2048)
+                if not record.packed:
+                    facts = facts._replace(size=whole)
+                record = _Record(record.at, name, tuple(parts), facts, record.packed)
             parts = []
             if name:
                 yield name, record
@@ -246,33 +249,13 @@ class IsoTree(InodeTree):
     def _pieces(self, place: Any, size: int) -> Iterator[bytes | Hole]:
         record: _Record = place
         if record.packed:
-            yield from self._unpacked(record, size)
+            stored = self._window.part(record.runs[0][0], sum(part[1] for part in record.runs))
+            if any(one[0] + one[1] != other[0] for one, other in pairwise(record.runs)):
+                raise UnsupportedError("a compressed file is in several places", "Mount the image.")
+            yield from zisofs.pieces(stored, record.packed, size)
             return
         for start, length in record.runs:
             yield from self._window.pieces(start, length)
-
-    def _unpacked(self, record: _Record, size: int) -> Iterator[bytes | Hole]:
-        """Yield the blocks of a file that zisofs compressed, decompressed."""
-        assert record.packed is not None
-        step, whole = record.packed
-        start, length = record.runs[0]
-        head = self._window.read(start, 16)
-        if head[:8] != b"\x37\xe4\x53\x96\xc9\xdb\xd6\x07":
-            raise UnsupportedError("a file is compressed in an unknown way", "Mount the image.")
-        count = -(-whole // step)
-        pointers = struct.unpack(
-            f"<{count + 1}I", self._window.read(start + head[12] * 4, 4 * (count + 1))
-        )
-        for index in range(min(count, -(-size // step))):
-            wanted = min(step, whole - index * step)
-            first, last = pointers[index], pointers[index + 1]
-            if first == last:
-                yield Hole(wanted)
-                continue
-            if not first < last <= length:
-                raise DamagedError("a compressed file has impossible blocks")
-            data = self._window.read(start + first, last - first)
-            yield decompress.block("zlib", data, wanted)
 
     def close(self) -> None:
         """Close the file."""
