@@ -26,6 +26,7 @@ from kiwinb.errors import DescriptionError, Location
 from kiwinb.sandbox.devices import make_device, read_device
 from kiwinb.sandbox.holes import copy_file, unpack_file
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.tar_entries import TarEntry, tar_entries
 
 _XATTR = "SCHILY.xattr."
 
@@ -65,7 +66,7 @@ def lay_archive(root: Path, archive: Path, target: str = "/") -> None:
     laying = _Laying(root)
     try:
         with _opened(archive) as members:
-            for member in members:
+            for member in tar_entries(members):
                 member.name = str(PurePosixPath(target.lstrip("/")) / _inside(member.name, archive))
                 if member.islnk():
                     linked = _inside(member.linkname, archive)
@@ -87,11 +88,11 @@ def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
     if magic == b"\x28\xb5\x2f\xfd":
         with (
             subprocess.Popen(["zstd", "-dcq", archive], stdout=subprocess.PIPE) as unpacking,
-            tarfile.open(fileobj=unpacking.stdout, mode="r|") as members,
+            tarfile.open(fileobj=unpacking.stdout, mode="r|", tarinfo=TarEntry) as members,
         ):
             yield members
         return
-    with tarfile.open(archive, mode="r:*") as members:
+    with tarfile.open(archive, mode="r:*", tarinfo=TarEntry) as members:
         yield members
 
 

@@ -381,3 +381,33 @@ def test_an_archive_that_was_cut_off(root: Path, tmp_path: Path) -> None:
     packed.write_bytes(packed.read_bytes()[:50_000])
     with pytest.raises(DescriptionError, match="cannot be unpacked"):
         lay_archive(root, packed)
+
+
+@pytest.mark.parametrize("form", ["gnu", "pax"])
+@pytest.mark.parametrize("options", ["--label=it", "--listed-incremental=snapshot"])
+def test_an_archive_with_a_label_or_an_incremental_one(
+    form: str, options: str, tmp_path: Path
+) -> None:
+    source, root = tmp_path / "source", tmp_path / "root"
+    (source / "folder").mkdir(parents=True)
+    (source / "folder" / "file").write_text("content")
+    root.mkdir()
+    archive = tmp_path / "a.tar"
+    words: list[str | Path] = ["tar", f"--format={form}", options, "-cf", archive, "-C", source]
+    subprocess.run([*words, "."], check=True, cwd=tmp_path)
+    lay_archive(root, archive)
+    assert sorted(path.relative_to(root).as_posix() for path in root.rglob("*")) == [
+        "folder",
+        "folder/file",
+    ]
+    assert (root / "folder" / "file").read_text() == "content"
+
+
+def test_one_of_several_archives(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(range(256)) * 1000)
+    volumes: list[str | Path] = ["-f", tmp_path / "1.tar", "-f", tmp_path / "2.tar"]
+    words: list[str | Path] = ["tar", "-C", tmp_path, "-M", "-L", "150", "-c", *volumes, "large"]
+    subprocess.run(words, check=True)
+    (tmp_path / "root").mkdir()
+    with pytest.raises(DescriptionError, match="it continues large from another volume"):
+        lay_archive(tmp_path / "root", tmp_path / "2.tar")

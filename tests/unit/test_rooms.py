@@ -12,7 +12,7 @@ import kiwinb
 ROOMS = (
     (
         *("durations", "errors", "files", "html", "paths", "runtime_config"),
-        *("settings", "sizes", "spelling", "version"),
+        *("settings", "sizes", "spelling", "tar_entries", "version"),
     ),
     ("steps",),
     ("sandbox",),

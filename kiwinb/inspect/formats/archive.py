@@ -14,8 +14,9 @@ from typing import Any, BinaryIO, cast
 
 from kiwinb.inspect.formats.indexed import Facts, IndexedTree, Rows
 from kiwinb.inspect.formats.members import Member, Stored, Unpacked, clean
-from kiwinb.inspect.formats.window import DamagedError, Window
+from kiwinb.inspect.formats.window import DamagedError, UnsupportedError, Window
 from kiwinb.inspect.tree import Hole
+from kiwinb.tar_entries import OtherArchiveError, TarEntry, tar_entries
 
 _MODES = {
     tarfile.REGTYPE: stat.S_IFREG,
@@ -54,18 +55,22 @@ class _WindowFile:
 def tar_members(window: Window) -> Iterator[Member]:
     """Yield the entries of a tar archive, in its order."""
     file = cast(BinaryIO, _WindowFile(window))
-    with tarfile.open(fileobj=file, mode="r:", errors="surrogateescape") as archive:
-        while (info := archive.next()) is not None:
-            archive.members.clear()  # type: ignore[attr-defined]  # otherwise it keeps them all
-            if info.type == tarfile.LNKTYPE:
-                yield Member(
-                    clean(info.name), _tar_facts(info, stat.S_IFREG), None, clean(info.linkname)
-                )
-                continue
-            kind = _MODES.get(info.type)
-            if kind is None:
-                kind = stat.S_IFREG  # as POSIX requires for unknown types
-            yield Member(clean(info.name), _tar_facts(info, kind), _tar_place(window, info, kind))
+    try:
+        with tarfile.open(
+            fileobj=file, mode="r:", tarinfo=TarEntry, errors="surrogateescape"
+        ) as archive:
+            for info in tar_entries(archive):
+                if info.type == tarfile.LNKTYPE:
+                    facts = _tar_facts(info, stat.S_IFREG)
+                    yield Member(clean(info.name), facts, None, clean(info.linkname))
+                    continue
+                kind = _MODES[info.type]
+                place = _tar_place(window, info, kind)
+                yield Member(clean(info.name), _tar_facts(info, kind), place)
+    except OtherArchiveError as error:
+        raise UnsupportedError(
+            str(error), "Extract it with GNU tar, all volumes together, and pack the files again."
+        ) from error
 
 
 def _tar_facts(info: tarfile.TarInfo, kind: int) -> Facts:
@@ -103,7 +108,7 @@ def _tar_place(window: Window, info: tarfile.TarInfo, kind: int) -> Stored | Non
         runs = tuple(found)
     end = max((place + length for _start, place, length in runs), default=0)
     if end > window.size:
-        raise DamagedError(f"it ends early, within {info.name}")
+        raise DamagedError(f"it ends early, within {info.name}, or is the first of several volumes")
     return Stored(window, runs, info.size)
 
 
