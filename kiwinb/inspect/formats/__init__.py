@@ -31,6 +31,7 @@ from kiwinb.inspect.formats.iso9660 import IsoTree
 from kiwinb.inspect.formats.mtree import MtreeTree
 from kiwinb.inspect.formats.signatures import identify
 from kiwinb.inspect.formats.squashfs import SquashfsTree
+from kiwinb.inspect.formats.superblocks import find_file
 from kiwinb.inspect.formats.window import Window, reading
 from kiwinb.inspect.formats.xfs import XfsTree
 from kiwinb.inspect.tree import Tree
@@ -209,6 +210,8 @@ def _open_plain(window: Window, name: str) -> Tree:
     if found := identify(window):
         signature, _volume = found
         raise InspectError(f"{name} is {signature.what}", remedy=signature.remedy)
+    if file := find_file(window):
+        raise InspectError(f"{name} is {file.what}", remedy="Unpack it with its own tool.")
     if not window.size:
         raise InspectError(f"{name} is empty", remedy="Get or make it again.")
     raise InspectError(

@@ -16,7 +16,7 @@ from kiwinb.inspect.formats import partitions
 from kiwinb.inspect.formats.btrfs import BtrfsTree
 from kiwinb.inspect.formats.indexed import IndexedTree, Volume
 from kiwinb.inspect.formats.partitions import Partition
-from kiwinb.inspect.formats.signatures import identify
+from kiwinb.inspect.formats.signatures import identify, locked
 from kiwinb.inspect.formats.window import Window, reading
 from kiwinb.inspect.tree import COLUMNS, Tree, table
 
@@ -73,7 +73,7 @@ class DiskTree(Tree):
         found = {}
         for partition in self._layout.partitions:
             window = self._stretch(partition)
-            if window is not None and identify(window) is None:
+            if window is not None and locked(window) is None:
                 tree = self._opener(window, f"partition {partition.number} of {self.name}")
                 if tree is not None:
                     found[partition.number] = tree

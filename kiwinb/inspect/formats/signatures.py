@@ -1,4 +1,4 @@
-"""Recognise volumes without readable files: swap areas, encrypted volumes, LVM and RAID."""
+"""Recognise what cannot be opened: swap areas, encrypted volumes, LVM, RAID, and others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from kiwinb.inspect.formats.indexed import Volume
+from kiwinb.inspect.formats.superblocks import find_filesystem
 from kiwinb.inspect.formats.window import Window
 
 
@@ -82,6 +83,10 @@ def _ntfs(window: Window) -> Volume | None:
     return Volume("ntfs", "", f"{serial:016X}", window.size, window.size)
 
 
+_MOUNT = (
+    "kiwinb cannot open it. If the kernel of the host can, mount it as root (mount -o ro,loop), "
+    "and open the directory."
+)
 _UNLOCK = (
     "Unlock it with its key as root (cryptsetup open) and open what appears under /dev/mapper."
 )
@@ -100,13 +105,27 @@ SIGNATURES: Mapping[str, Signature] = {
         "Assemble the array as root (mdadm --assemble) and open that.",
         _raid,
     ),
-    "ntfs": Signature("an NTFS file system", "NTFS is not supported here.", _ntfs),
+    "ntfs": Signature("an NTFS file system", _MOUNT, _ntfs),
 }
 """Kinds of volumes, by name."""
 
 
 def identify(window: Window) -> tuple[Signature, Volume] | None:
-    """Return the kind of a volume and facts about it; ``None`` if none of the kinds matches."""
+    """Return the kind of a volume and facts about it; ``None`` if none of the kinds matches.
+
+    Some magic numbers are short. Try to open the volume before, unless :func:`locked` is true.
+    """
+    if found := locked(window):
+        return found
+    named = find_filesystem(window)
+    if named is None:
+        return None
+    block, volume = named
+    return Signature(block.what, _MOUNT, lambda _window: volume), volume
+
+
+def locked(window: Window) -> tuple[Signature, Volume] | None:
+    """Return the same as :func:`identify` for volumes that no file system can be taken for."""
     for signature in SIGNATURES.values():
         volume = signature.volume(window)
         if volume is not None:
