@@ -18,7 +18,7 @@ from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.package_list import SUFFIX, read_package_list
 from kiwinb.inspect.remembered import remembered
 from kiwinb.inspect.tree import Tree
-from kiwinb.packages.databases.database import Package
+from kiwinb.packages.databases.database import INSTALLED, Package
 from kiwinb.paths import normalised
 from kiwinb.sizes import signed
 
@@ -34,7 +34,7 @@ PACKAGE_COLUMNS = (
 )
 FILE_COLUMNS = ("path", "change", "what", "size_before", "size_after", "delta")
 
-PackageChange = Literal["added", "removed", "upgraded", "downgraded"]
+PackageChange = Literal["added", "removed", "upgraded", "downgraded", "changed"]
 Compare = Callable[[str, str], int]
 
 
@@ -45,8 +45,9 @@ class Difference:
     Attributes:
         before: Name of the first tree.
         after: Name of the second tree.
-        packages: One row for each package that was added, removed, upgraded or downgraded:
-            ``name``, ``arch``, ``before`` and ``after`` (versions, or an empty string), ``change``,
+        packages: One row for each package that was added, removed, upgraded, downgraded, or changed
+            its state: ``name``, ``arch``, ``before`` and ``after`` (versions, with the state in
+            brackets if it is not ``installed``, or an empty string), ``change``,
             ``size_before``, ``size_after`` and ``delta`` (bytes, as the packages state; 0 if there
             is no package, NA for a list of packages, which has no sizes).
         files: One row for each path that was added, removed or changed: ``path``, ``change``,
@@ -189,10 +190,17 @@ def diff_packages(
         if len(gone) == len(come) == 1:
             assert compare is not None, "what has packages has an order of versions"
             sign = compare(gone[0].version, come[0].version)
-            if sign:  # otherwise, two spellings of the same version
-                change: PackageChange = "upgraded" if sign < 0 else "downgraded"
+            change: PackageChange = "upgraded" if sign < 0 else "downgraded"
+            if sign:
                 rows.append(_row(gone[0], come[0], change))
+            elif gone[0].state != come[0].state:  # in two spellings of the same version
+                rows.append(_row(gone[0], come[0], "changed"))
             continue
+        rows += [
+            _row(item, new[version], "changed")
+            for version, item in old.items()
+            if version in new and new[version].state != item.state
+        ]
         rows += [_row(item, None, "removed") for item in gone]
         rows += [_row(None, item, "added") for item in come]
     table = pd.DataFrame(rows, columns=list(PACKAGE_COLUMNS))
@@ -214,12 +222,18 @@ def _row(old: Package | None, new: Package | None, change: PackageChange) -> tup
     return (
         some.name,
         some.arch,
-        old.version if old else "",
-        new.version if new else "",
+        _version(old),
+        _version(new),
         change,
         *sizes,
         delta,
     )
+
+
+def _version(item: Package | None) -> str:
+    if item is None or item.state == INSTALLED:
+        return item.version if item else ""
+    return f"{item.version} ({item.state})"
 
 
 def _size(item: Package | None) -> int | None:

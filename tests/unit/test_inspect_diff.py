@@ -117,6 +117,24 @@ def test_packages() -> None:
     )
 
 
+def test_states_of_packages() -> None:
+    def of(state: str, version: str = "1") -> MemoryTree:
+        text = Deb("app", version).paragraph().replace("ok installed", f"ok {state}")
+        return MemoryTree({"/var/lib/dpkg/status": text.encode()})
+
+    for before, after in (
+        (of("unpacked"), of("installed")),
+        (of("unpacked"), of("installed", "0:1")),
+    ):
+        found = diff(before, after)
+        (row,) = found.packages.to_dict("records")
+        assert (row["before"], row["change"], row["delta"]) == ("1 (unpacked)", "changed", 0)
+        assert found.summary().startswith("packages: 1 changed")
+    assert diff(of("half-configured"), of("half-configured")).packages.empty
+    (row,) = diff(of("installed"), of("half-configured", "2")).packages.to_dict("records")
+    assert (row["after"], row["change"]) == ("2 (half-configured)", "upgraded")
+
+
 def test_lists_of_packages(tmp_path: Path) -> None:
     one, other = tmp_path / "a.packages", tmp_path / "b.packages"
     one.write_text("bash|None|5.1-2|None|amd64|None|None\nvim|None|1:9|None|amd64|None|None\n")
