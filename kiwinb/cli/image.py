@@ -14,8 +14,9 @@ from kiwinb.cli.build_options import open_appliance, repository_options
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json
 from kiwinb.description.model import ImageDescription
-from kiwinb.description.select import effective
 from kiwinb.description.show import to_toml, to_xml, to_yaml
+from kiwinb.notebook.forecast import Forecast
+from kiwinb.packages.manager import AvailablePackage
 from kiwinb.results.exported import EXPORT_FOLDER
 from kiwinb.sizes import binary, parse_size
 
@@ -31,15 +32,22 @@ def image() -> None:
 @click.option(
     "--description", required=True, help="The description directory, or the description file."
 )
-@click.option("--list-profiles", is_flag=True, help="List the profiles.")
-@click.option("--print-kiwi-env", is_flag=True, help="Print the variables that scripts get.")
-@click.option("--print-xml", "form", flag_value="xml", help="Print the description as XML.")
-@click.option("--print-yaml", "form", flag_value="yaml", help="Print the description as YAML.")
-@click.option("--print-toml", "form", flag_value="toml", help="Print the description as TOML.")
+@click.option("--list-profiles", is_flag=True, help="List the profiles, as JSON.")
+@click.option(
+    "--print-kiwi-env", is_flag=True, help="Print the variables that scripts get, as JSON."
+)
+@click.option("--print-xml", "form", flag_value="xml", help="Print the whole description as XML.")
+@click.option(
+    "--print-yaml", "form", flag_value="yaml", help="Print the whole description as YAML."
+)
+@click.option(
+    "--print-toml", "form", flag_value="toml", help="Print the whole description as TOML."
+)
 @click.option(
     "--resolve-package-list",
     is_flag=True,
-    help="List all packages that the image will contain, with their sizes in bytes.",
+    help="List all packages that the image will contain, with their sizes in bytes: a table on a "
+    "terminal, or else JSON.",
 )
 @repository_options
 @pass_options
@@ -65,18 +73,25 @@ def info(
             "ignore_repos": ignore_repos,
         },
     )
+    image, facts = appliance.description, dict[str, Any]()
+    if print_kiwi_env:
+        facts["kiwi_env"] = _environment(image)
+    if list_profiles:
+        facts["profile_names"] = [profile.name for profile in image.all_profiles]
+    if resolve_package_list:
+        found = appliance.forecast_packages()
+        if options.output.is_terminal and not options.json:
+            _print_packages(options, found)
+        else:
+            facts["resolved-packages"] = {item.name: _package(item) for item in found}
+    if facts:
+        print_json({"image": image.name, **facts})
     if form is not None:
-        _print_description(options, appliance, form)
-    elif print_kiwi_env:
-        _print_environment(options, appliance.description)
-    elif list_profiles:
-        _print_profiles(options, appliance.description)
-    elif resolve_package_list:
-        _print_packages(options, appliance)
-    elif options.json:
-        print_json(asdict(appliance.description, dict_factory=_without_passwords))
-    else:
-        _print_facts(appliance.description)
+        click.echo(_WRITERS[form](appliance.document.tree), nl=False)
+    elif options.json and not facts:
+        print_json(asdict(image, dict_factory=_without_passwords))
+    elif not (facts or resolve_package_list):
+        _print_facts(image)
 
 
 @image.command()
@@ -114,45 +129,29 @@ def _described(root: Path) -> ImageDescription:
     return Appliance(root / EXPORT_FOLDER).description
 
 
-def _print_description(options: GlobalOptions, appliance: Appliance, form: str) -> None:
-    tree = effective(
-        appliance.document, profiles=options.profiles, type=options.type, arch=options.arch
-    )
-    click.echo(_WRITERS[form](tree), nl=False)
-
-
-def _print_environment(options: GlobalOptions, image: ImageDescription) -> None:
+def _environment(image: ImageDescription) -> dict[str, str]:
     from kiwinb.images import IMAGE_KINDS
-    from kiwinb.prepare.profile import profile_text, profile_variables
+    from kiwinb.prepare.profile import profile_variables
 
     kind = IMAGE_KINDS.get(image.type.image)
-    variables = profile_variables(image, kind.variables(image) if kind else {})
-    if options.json:
-        print_json(variables)
-    else:
-        click.echo(profile_text(variables), nl=False)
+    return dict(sorted(profile_variables(image, kind.variables(image) if kind else {}).items()))
 
 
-def _print_profiles(options: GlobalOptions, image: ImageDescription) -> None:
-    if options.json:
-        selected = {"selected": image.profiles}
-        print_json({"profiles": [asdict(item) for item in image.all_profiles], **selected})
-        return
-    for profile in image.all_profiles:
-        mark = "*" if profile.name in image.profiles else " "
-        click.echo(f"{mark} {profile.name}: {profile.description}")
+def _package(item: AvailablePackage) -> dict[str, object]:
+    """A package with KIWI NG's names, and the facts that KIWI NG does not have."""
+    named = item.why == "named"
+    return {
+        "arch": item.arch,
+        "installsize_bytes": item.installed_size,
+        "status": "listed_in_kiwi_description" if named else "added_by_dependency_solver",
+        "version": item.version,
+        "download_bytes": item.size,
+        "sha256": item.sha256,
+        "why": item.why,
+    }
 
 
-def _print_packages(options: GlobalOptions, appliance: Appliance) -> None:
-    found = appliance.forecast_packages()
-    if options.json:
-        print_json([asdict(item) for item in found])
-        return
-    if not options.output.is_terminal:
-        for item in found:
-            values = (item.name, item.version, item.arch, item.size, item.sha256)
-            click.echo("|".join(map(str, (*values, item.installed_size, item.why))))
-        return
+def _print_packages(options: GlobalOptions, found: Forecast) -> None:
     table = Table("package", "version", "architecture", box=None)
     for name in ("download", "installed"):
         table.add_column(name, justify="right")

@@ -247,16 +247,22 @@ def test_info_takes_repositories_of_the_command_line(run: Run) -> None:
 
 def test_info_lists_profiles_and_variables(run: Run) -> None:
     profiles = DATA / "profiles"
-    listed = json.loads(
-        run("--json", "image", "info", "--description", profiles, "--list-profiles").out
-    )
-    assert listed["profiles"]
-    first = listed["profiles"][0]["name"]
-    assert first in run("image", "info", "--description", profiles, "--list-profiles").out
-    done = run("image", "info", "--description", SERVER, "--print-kiwi-env")
-    assert "kiwi_iname=" in done.out
-    done = run("--json", "image", "info", "--description", SERVER, "--print-kiwi-env")
-    assert json.loads(done.out)["kiwi_iname"]
+    done = run("image", "info", "--description", profiles, "--list-profiles")
+    assert json.loads(done.out) == {
+        "image": "profiles",
+        "profile_names": ["base", "disk", "container"],
+    }
+    done = run("image", "info", "--description", SERVER, "--print-kiwi-env", "--list-profiles")
+    found = json.loads(done.out)
+    assert found["image"] == found["kiwi_env"]["kiwi_iname"] == "server"
+    assert found["profile_names"] == []
+    assert list(found["kiwi_env"]) == sorted(found["kiwi_env"])
+
+
+def test_info_prints_the_whole_description(run: Run) -> None:
+    done = run("image", "info", "--description", DATA / "profiles", "--print-xml")
+    for name in ("base", "disk", "container"):
+        assert f'profiles="{name}' in done.out, "those that are not selected, too"
 
 
 # --- global options ---

@@ -84,9 +84,9 @@ def test_the_command_line_lists_them(
             cli.main()
         assert ended.value.code == 0
         said = capsys.readouterr().out
-        names = (
-            [item["name"] for item in json.loads(said)]
-            if form
-            else [line.partition("|")[0] for line in said.splitlines()]
-        )
-        assert names == ["apt", "base", "editor", "library"]
+        found = json.loads(said)["resolved-packages"]
+        assert list(found) == ["apt", "base", "editor", "library"]
+        assert found["editor"]["status"] == "listed_in_kiwi_description"
+        assert found["library"]["status"] == "added_by_dependency_solver"
+        assert found["library"]["version"] == "2:1.5"
+        assert found["library"]["download_bytes"] > 0
