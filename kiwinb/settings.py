@@ -37,6 +37,9 @@ from kiwinb.errors import KiwinbError, Location
 from kiwinb.runtime_config import read_runtime_config
 from kiwinb.sizes import parse_size
 
+OBS_SERVER = "http://download.opensuse.org/repositories"
+"""The server that KIWI NG's documentation names as the default of ``obs:`` repositories."""
+
 _BACKENDS = ("auto", "overlay", "copy")
 
 
@@ -49,7 +52,8 @@ class Settings:
         cache: Directory of downloads, shared by all builds.
         store_limit: Size in bytes that the store is kept below; ``None`` for no limit.
         mirrors: URLs by mirror alias.
-        obs_server: Base URL of the repositories of an Open Build Service.
+        obs_server: Base URL of the repositories of an Open Build Service; by default that of
+            KIWI NG.
         backend: How the store keeps trees: ``auto``, ``overlay`` or ``copy``.
         disabled_checks: Names of runtime checks that are not to stop a build.
         disabled_kiwi_checks: More such names, from KIWI NG's runtime configuration; kiwinb does not
@@ -63,7 +67,7 @@ class Settings:
     cache: Path
     store_limit: int | None = None
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    obs_server: str | None = None
+    obs_server: str = OBS_SERVER
     backend: str = "auto"
     disabled_checks: tuple[str, ...] = ()
     disabled_kiwi_checks: tuple[str, ...] = ()
@@ -113,7 +117,7 @@ def load_settings(
         cache=cache or named_cache or caches / "downloads",
         store_limit=reader.size("store-limit"),
         mirrors=reader.mirrors(),
-        obs_server=reader.text("obs-server") or kiwi.obs_server,
+        obs_server=reader.text("obs-server") or kiwi.obs_server or OBS_SERVER,
         backend=reader.choice("backend", _BACKENDS),
         disabled_checks=reader.names("disabled-checks"),
         disabled_kiwi_checks=kiwi.disabled_checks,

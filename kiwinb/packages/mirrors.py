@@ -16,6 +16,7 @@ from kiwinb.distributions import of_mirror
 from kiwinb.errors import RepositoryError
 from kiwinb.files import replace_file
 from kiwinb.packages import MANAGERS
+from kiwinb.packages.keys import key_file, read_key
 from kiwinb.packages.manager import HostMirror, ResolvedRepository
 from kiwinb.sandbox.command import run
 from kiwinb.settings import Settings, settings_file
@@ -43,7 +44,7 @@ def resolve(
     * ``mirror:ALIAS[/PATH]``: a mirror from the settings, or else from the host's own package
       managers;
     * a ``http:``, ``https:`` or ``ftp:`` URL;
-    * ``obs:PROJECT/REPOSITORY``: a repository on the server that the settings name;
+    * ``obs:PROJECT/REPOSITORY``: a repository on the Open Build Service that the settings name;
     * ``dir:``, ``file:`` or a plain path: a directory of the host;
     * ``this:PATH``: a directory in the description directory;
     * ``iso:PATH[?DIRECTORY]``: an ISO image, which is unpacked into the cache.
@@ -67,7 +68,9 @@ def resolve(
     alias = repository.alias or _alias(path, distribution)
     keys: tuple[Source, ...] = ()
     if repository.signing:
-        keys = tuple(_read_key(key, alias, description_dir) for key in repository.signing)
+        keys = tuple(
+            read_key(key, alias, description_dir, settings.cache) for key in repository.signing
+        )
     elif checked and not (keys := _default_keys(place, settings, keyrings)):
         raise _no_key(repository, alias)
     return ResolvedRepository(
@@ -122,13 +125,18 @@ def _locate(
             known = next((source for source in sources if source.url == url), None)
             return _Place((url,), _last(url), known.signed_by if known else "")
         case "obs":
-            return _build_service(path, rest, settings)
+            return _build_service(rest, settings)
         case "this":
             return _directory(description_dir / rest.lstrip("/"))
         case "dir" | "file":
             return _directory(description_dir / unquote(urlsplit(path).path))
         case "iso":
             return _iso_image(rest, settings, description_dir)
+    if scheme == "obsrepositories":
+        raise RepositoryError(
+            f"{path} stands for a project's repositories on a worker of the Open Build Service",
+            remedy="Name the repositories with --set-repo and --add-repo, as in obs:PROJECT/NAME.",
+        )
     raise RepositoryError(
         f"kiwinb does not know the kind of the repository path {path}",
         remedy="Use mirror:, http:, https:, ftp:, obs:, dir:, file:, this: or iso:.",
@@ -152,12 +160,7 @@ def _mirror(rest: str, settings: Settings, sources: Sequence[HostMirror]) -> _Pl
     return _Place(tuple(f"{url}/{below}" if below else url for url in urls), alias, signed_by)
 
 
-def _build_service(path: str, rest: str, settings: Settings) -> _Place:
-    if settings.obs_server is None:
-        raise RepositoryError(
-            f"{path} needs the download server of an Open Build Service",
-            remedy=f'Set it in {settings_file()}:\n\n    obs-server = "https://…"\n',
-        )
+def _build_service(rest: str, settings: Settings) -> _Place:
     project = rest.strip("/").replace(":", ":/")
     return _Place((f"{settings.obs_server.rstrip('/')}/{project}",), "")
 
@@ -198,33 +201,11 @@ def _alias(path: str, distribution: str) -> str:
     return "-".join(part for part in (name, suite) if part) or "repository"
 
 
-def _read_key(key: str, alias: str, description_dir: Path) -> Source:
-    scheme = key.partition("://")[0] if "://" in key else "file"
-    if scheme != "file":
-        raise RepositoryError(
-            f"the signing key {key} of the repository {alias} is not a file",
-            remedy="Download it once, check it, and put it in the description directory.",
-        )
-    file = description_dir / (unquote(urlsplit(key).path) if "://" in key else key)
-    try:
-        return _source(file)
-    except OSError as error:
-        raise RepositoryError(
-            f"the signing key {key} of the repository {alias} cannot be read: {error.strerror}",
-            remedy="A relative name starts at the description directory, and in an option at the "
-            "working directory.",
-        ) from None
-
-
-def _source(file: Path) -> Source:
-    return Source(hashlib.sha256(file.read_bytes()).hexdigest(), file)
-
-
 def _default_keys(place: _Place, settings: Settings, keyrings: Path) -> tuple[Source, ...]:
     if _ARMOR in place.signed_by:
         return (_inline_key(place.signed_by, settings),)
     named = [file for word in place.signed_by.split() if (file := Path(word)).is_file()]
-    return tuple(_source(file) for file in named or _keyrings(place.name, keyrings))
+    return tuple(key_file(file) for file in named or _keyrings(place.name, keyrings))
 
 
 def _keyrings(alias: str, keyrings: Path) -> Iterator[Path]:
@@ -246,4 +227,4 @@ def _inline_key(field: str, settings: Settings) -> Source:
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / f"{hashlib.sha256(data).hexdigest()}.asc"
     replace_file(file, data)
-    return _source(file)
+    return key_file(file)

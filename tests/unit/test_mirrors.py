@@ -1,6 +1,9 @@
 import hashlib
 import subprocess
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from kiwinb.packages import MANAGERS
 from kiwinb.packages.apt.host_sources import host_sources
 from kiwinb.packages.manager import HostMirror, ResolvedRepository
 from kiwinb.packages.mirrors import host_mirrors, resolve
-from kiwinb.settings import Settings
+from kiwinb.settings import OBS_SERVER, Settings
 
 DEBIAN_SOURCES = """\
 # comment
@@ -62,7 +65,7 @@ def find(host: Path) -> Find:
     def find(
         path: str,
         mirrors: Mapping[str, tuple[str, ...]] | None = None,
-        obs_server: str | None = None,
+        obs_server: str = OBS_SERVER,
         **fields: Any,
     ) -> ResolvedRepository:
         settings = Settings(
@@ -157,8 +160,62 @@ def test_keys_of_the_description(find: Find, host: Path) -> None:
     assert [key.path for key in repository.keys] == [host / "a.asc", host / "a.asc"]
     with pytest.raises(RepositoryError, match=r"b\.asc"):
         find("http://x.example.org/else", signing=("b.asc",))
-    with pytest.raises(RepositoryError, match="is not a file"):
-        find("http://x.example.org/else", signing=("https://x.example.org/key",))
+    assert (
+        find("http://x.example.org/else", signing=("this://a.asc",))
+        .keys[0]
+        .path.samefile(host / "a.asc")
+    )
+    with pytest.raises(RepositoryError, match="is of an unknown kind"):
+        find("http://x.example.org/else", signing=("gopher://x.example.org/key",))
+
+
+@pytest.fixture
+def server(host: Path) -> Iterator[str]:
+    """A web server with the files of the host."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(host))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def test_a_key_on_a_server(
+    find: Find, host: Path, server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n"
+    (host / "a.asc").write_bytes(key)
+    digest = hashlib.sha256(key).hexdigest()
+    path = "http://x.example.org/else"
+    (found,) = find(path, signing=(f"{server}/a.asc",)).keys
+    assert (found.digest, found.path.read_bytes()) == (digest, key)
+    (warning,) = caplog.messages
+    assert "is not pinned" in warning
+    assert warning.endswith(f"write {server}/a.asc#sha256={digest}")
+    caplog.clear()
+    (host / "a.asc").write_bytes(key + b"another")
+    (again,) = find(path, signing=(f"{server}/a.asc#sha256={digest}",)).keys
+    assert again == found, "a key is downloaded once"
+    assert caplog.messages == []
+    with pytest.raises(RepositoryError, match=f"has the SHA-256 digest {digest}, not the pinned"):
+        find(path, signing=(f"{server}/a.asc#sha256={'0' * 64}",))
+    (fresh,) = find(path, signing=(f"{server}/a.asc",)).keys
+    assert fresh.digest != digest
+
+
+def test_what_is_no_key_on_a_server(find: Find, host: Path, server: str) -> None:
+    (host / "page.html").write_text("<html>Not here</html>")
+    (host / "large.asc").write_bytes(b"\x99" + bytes(1 << 20))
+    for name, reason in {
+        "page.html": "not an OpenPGP key",
+        "large.asc": "not an OpenPGP key",
+        "none.asc": "cannot be downloaded",
+    }.items():
+        with pytest.raises(RepositoryError, match=reason):
+            find("http://x.example.org/else", signing=(f"{server}/{name}",))
+    with pytest.raises(RepositoryError, match="cannot be downloaded"):
+        find("http://x.example.org/else", signing=("http://127.0.0.1:9/a.asc",))
 
 
 def test_key_inside_of_a_host_source(find: Find, host: Path) -> None:
@@ -189,8 +246,10 @@ def test_missing_directory(find: Find) -> None:
 
 
 def test_build_service(find: Find) -> None:
-    with pytest.raises(RepositoryError, match="obs-server"):
-        find("obs://A:B/Debian_12", repository_gpgcheck=False)
+    default = find("obs://A:B/Debian_12", repository_gpgcheck=False)
+    assert default.urls == (f"{OBS_SERVER}/A:/B/Debian_12",)
+    with pytest.raises(RepositoryError, match="on a worker of the Open Build Service"):
+        find("obsrepositories:/", repository_gpgcheck=False)
     repository = find(
         "obs://A:B/Debian_12", obs_server="https://o.example.org/", repository_gpgcheck=False
     )

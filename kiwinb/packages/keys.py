@@ -1,0 +1,126 @@
+"""The keys that sign repositories: files of the description, and files to download."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import urllib.request
+from functools import cache
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from kiwinb.errors import RepositoryError
+from kiwinb.files import replace_file
+from kiwinb.steps.keys import Source
+
+log = logging.getLogger(__name__)
+
+_SCHEMES = ("https", "http", "ftp")
+_MOST_BYTES = 1 << 20
+_TIMEOUT = 30
+"""Seconds to wait for an answer."""
+
+_PIN = re.compile(r"sha256=([0-9a-f]{64})")
+_ARMOR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
+_PACKETS = (0x98, 0x99, 0xC6)
+"""First bytes of a public key that is not armoured: RFC 9580, section 4.2."""
+
+
+def read_key(key: str, alias: str, description_dir: Path, cache_dir: Path) -> Source:
+    """Find a key that a description names; a key on a server is downloaded once.
+
+    A downloaded key is kept. The digest of a key on a server may be pinned in its URL:
+    ``https://…/key.asc#sha256=DIGEST``; a key that is not pinned gives a warning.
+
+    Args:
+        key: ``https:``, ``http:`` or ``ftp:`` URL, ``file:`` or ``this:`` URL, or a path.
+        alias: The repository, for messages.
+        description_dir: Directory at which relative paths and ``this:`` start.
+        cache_dir: Directory of downloads.
+
+    Raises:
+        RepositoryError: The key cannot be read or downloaded, or is not the pinned one.
+    """
+    scheme, colon, rest = key.partition(":")
+    if colon and scheme in _SCHEMES:
+        return _downloaded(key, alias, cache_dir)
+    if colon and scheme == "this":
+        file = description_dir / unquote(rest.lstrip("/"))
+    elif "://" in key and scheme != "file":
+        raise RepositoryError(
+            f"the signing key {key} of the repository {alias} is of an unknown kind",
+            remedy="Use https:, http:, ftp:, file:, this: or a path.",
+        )
+    else:
+        file = description_dir / (unquote(urlsplit(key).path) if "://" in key else key)
+    try:
+        return key_file(file)
+    except OSError as error:
+        raise RepositoryError(
+            f"the signing key {key} of the repository {alias} cannot be read: {error.strerror}",
+            remedy="A relative name starts at the description directory, and in an option at the "
+            "working directory.",
+        ) from None
+
+
+def key_file(file: Path) -> Source:
+    """A key in a file of this host.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    return Source(hashlib.sha256(file.read_bytes()).hexdigest(), file)
+
+
+def _downloaded(url: str, alias: str, cache_dir: Path) -> Source:
+    pin = _PIN.fullmatch(urlsplit(url).fragment)
+    address = url.partition("#")[0]
+    file = cache_dir / "keys" / f"{hashlib.sha256(address.encode()).hexdigest()}.key"
+    if not file.is_file():
+        data = _download(address, alias)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(file, data)
+    found = key_file(file)
+    if pin is None:
+        _warn(
+            f"the signing key {address} of the repository {alias} is not pinned: whoever answers "
+            f"there is trusted. If {file} is the right key, write {address}#sha256={found.digest}"
+        )
+    elif pin[1] != found.digest:
+        file.unlink()
+        raise RepositoryError(
+            f"the signing key {address} of the repository {alias} has the SHA-256 digest "
+            f"{found.digest}, not the pinned one",
+            remedy="Find out whether the repository has a new key. If so, pin its digest.",
+        )
+    return found
+
+
+def _download(address: str, alias: str) -> bytes:
+    def failed(reason: object) -> RepositoryError:
+        return RepositoryError(
+            f"the signing key {address} of the repository {alias} cannot be downloaded: {reason}",
+            remedy="Check the URL, or put the key into the description directory and name it.",
+        )
+
+    try:
+        with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer:
+            if address.startswith("https:") and not answer.geturl().startswith("https:"):
+                raise failed(f"it is redirected to {answer.geturl()}, which is not encrypted")
+            data: bytes = answer.read(_MOST_BYTES + 1)
+    except (OSError, HTTPException, ValueError) as error:
+        raise failed(getattr(error, "reason", None) or error) from None
+    if len(data) > _MOST_BYTES or not (_ARMOR in data or data[:1] in map(_byte, _PACKETS)):
+        raise failed("what is there is not an OpenPGP key")
+    return data
+
+
+def _byte(value: int) -> bytes:
+    return bytes((value,))
+
+
+@cache
+def _warn(text: str) -> None:
+    log.warning("%s", text)
