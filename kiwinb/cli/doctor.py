@@ -17,7 +17,9 @@ _STYLES = {"ok": "green", "note": "yellow", "missing": "red"}
 
 
 @click.command()
-@click.option("--description", metavar="DIR", help="Examine what this description needs.")
+@click.option(
+    "--description", type=click.Path(), metavar="DIR", help="Examine what this description needs."
+)
 @pass_options
 def doctor(options: GlobalOptions, description: str | None) -> None:
     """Report what this host lacks to build images; exit with status 8 if builds would fail."""

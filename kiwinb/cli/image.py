@@ -30,7 +30,10 @@ def image() -> None:
 
 @image.command()
 @click.option(
-    "--description", required=True, help="The description directory, or the description file."
+    "--description",
+    required=True,
+    type=click.Path(),
+    help="The description directory, or the description file.",
 )
 @click.option("--list-profiles", is_flag=True, help="List the profiles, as JSON.")
 @click.option(

@@ -44,7 +44,7 @@ def _with_form(command: F) -> F:
 
 
 @group.command()
-@click.argument("path")
+@click.argument("path", type=click.Path())
 @_with_form
 @pass_options
 def files(options: GlobalOptions, path: str, form: Form | None) -> None:
@@ -59,7 +59,7 @@ def files(options: GlobalOptions, path: str, form: Form | None) -> None:
 
 
 @group.command()
-@click.argument("path")
+@click.argument("path", type=click.Path())
 @click.option("--why", metavar="NAME", help="Explain why this package is installed.")
 @_with_form
 @pass_options
@@ -82,7 +82,7 @@ def packages(options: GlobalOptions, path: str, why: str | None, form: Form | No
 
 
 @group.command()
-@click.argument("path")
+@click.argument("path", type=click.Path())
 @click.option(
     "--all",
     "everything",
@@ -104,7 +104,7 @@ def unowned(options: GlobalOptions, path: str, everything: bool, form: Form | No
 
 
 @group.command()
-@click.argument("path")
+@click.argument("path", type=click.Path())
 @click.option("--by", type=click.Choice(BY), default="directory", help="Group files by this.")
 @click.option(
     "--depth", type=click.IntRange(1), default=1, help="Path components of each directory."
@@ -135,7 +135,7 @@ def breakdown(
 
 
 @group.command()
-@click.argument("path")
+@click.argument("path", type=click.Path())
 @click.option(
     "-o",
     "--output",
@@ -159,8 +159,8 @@ def mtree(path: str, output: str | None) -> None:
 
 
 @group.command()
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", type=click.Path())
+@click.argument("b", type=click.Path())
 @click.option("--files", "of_files", is_flag=True, help="List files instead of packages.")
 @_with_form
 @pass_options

@@ -16,7 +16,10 @@ from kiwinb.description.override import Overrides
 from kiwinb.settings import load_settings
 
 DESCRIPTION = click.option(
-    "--description", required=True, help="The description directory, or the description file."
+    "--description",
+    required=True,
+    type=click.Path(),
+    help="The description directory, or the description file.",
 )
 TARGET_DIR = click.option(
     "--target-dir",

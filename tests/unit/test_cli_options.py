@@ -1,5 +1,6 @@
 """The command line has KIWI NG's commands and options, and docs/cli.md says what it has."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -119,3 +120,33 @@ def test_every_command_has_its_line_in_the_help() -> None:
         said = (command.help or "").replace("\n", " ")
         assert commands.help_of(name).split()[0] == said.split()[0]
         assert command.name == name
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "kiwinb system build --description",
+        "kiwinb system prepare --description",
+        "kiwinb image info --description",
+        "kiwinb doctor --description",
+        "kiwinb inspect packages",
+        "kiwinb inspect mtree",
+        "kiwinb inspect diff",
+        "kiwinb inspect diff a",
+        "kiwinb inspect breakdown",
+        "kiwinb run",
+        "kiwinb --config",
+    ],
+)
+def test_paths_are_completed(words: str) -> None:
+    environment = {
+        **os.environ,
+        "_KIWINB_COMPLETE": "bash_complete",
+        "COMP_WORDS": f"{words} ",
+        "COMP_CWORD": str(len(words.split())),
+    }
+    code = "import sys; sys.argv = ['kiwinb']; from kiwinb.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == ["file,"]
