@@ -164,6 +164,11 @@ WITHOUT_USE = {
     "bootloader.grub_template": "the bootloader gets its settings whole",
     "bootloader.use_disk_password": "the bootloader gets its settings whole",
     "bootloader.targettype": "the bootloader gets its settings whole",
+    **{
+        f"{element}{attribute}": "the bootloader gets its settings whole"
+        for element in ("shimoption", "installoption", "configoption")
+        for attribute in ("", ".name", ".value")
+    },
     "history.application_id": "the container gets its configuration whole",
     "history.launcher": "the container gets its configuration whole",
     "history.package_version": "the container gets its configuration whole",

@@ -96,12 +96,6 @@ class Grub2:
         default = resolve_in(root, "/etc/default/grub")
         default.parent.mkdir(parents=True, exist_ok=True)
         default.write_text(defaults(target, default.read_text() if default.exists() else ""))
-        settings = target.settings.settings
-        for option in (*settings.installoption, *settings.configoption, *settings.shimoption):
-            context.log(
-                f"WARNING: {option.name} is not used: kiwinb calls neither grub-install, "
-                "grub-mkconfig nor shim-install"
-            )
         if target.core is not None:
             self._install_bios(context, target)
         if target.efi:
