@@ -118,7 +118,7 @@ class _Reader:
 
     def resolve(self, include: etree._Element, version: str, stack: tuple[Path, ...]) -> None:
         where = location(include)
-        file = self.included_file(include)
+        file = self.included_file(include, stack[-1])
         if file.resolve() in stack:
             raise DescriptionError(
                 f"{display(file)} includes itself", remedy="Break the cycle.", location=where
@@ -146,7 +146,8 @@ class _Reader:
             include.addprevious(child)
         parent.remove(include)
 
-    def included_file(self, include: etree._Element) -> Path:
+    def included_file(self, include: etree._Element, includer: Path) -> Path:
+        """The file to include: in the description directory, or else beside the includer."""
         source = include.get("from")
         if not source:
             raise DescriptionError(
@@ -165,4 +166,5 @@ class _Reader:
         name = source.partition("://")[2] if scheme else source
         if scheme == "this":
             name = name.lstrip("/")
-        return self.directory / name
+        file = self.directory / name
+        return file if file.exists() or not (beside := includer.parent / name).exists() else beside

@@ -390,6 +390,12 @@ def test_names_that_windows_does_not_take(case: Case, tmp_path: Path) -> None:
     assert len(_found(case.write(tmp_path), "appx_naming_conventions_valid")) == 1
 
 
+def test_the_initrd_of_a_pxe_image_is_of_kiwi_unless_another_is_chosen(tmp_path: Path) -> None:
+    for attributes, found in (('boot="boot"', 0), ('boot="boot" initrd_system="dracut"', 1)):
+        subject = Case(_type(attributes, image="pxe")).write(tmp_path)
+        assert len(_found(subject, "initrd_selection_required")) == found
+
+
 def test_packages_of_a_collection_are_not_guessed(tmp_path: Path) -> None:
     subject = _dracut("", "dracut").write(tmp_path)
     packages = subject.image.packages
