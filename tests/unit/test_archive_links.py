@@ -322,11 +322,13 @@ LAYER_EXAMPLES: tuple[tuple[tuple[Item, ...], ...], ...] = (
     (MERGED, (Item(".wh.lib", FILE),), (Item("lib/y", FILE),)),
     (MERGED, (Item("usr/lib", FILE),)),
     ((Item("out", LINK, "../../.."), Item("out/x", FILE)), (Item("out/.wh.x", FILE),)),
+    ((Item("a", FILE), Item("a/.wh.b", FILE)),),
     ((Item("out", LINK, "/../../b"), Item("out/x", FILE), Item("b/y", HARD, "out/x")),),
 )
 
 
 @settings(max_examples=60, deadline=None)
+@example(layers=[(Item("b/a", DIRECTORY), Item("b", HARD, "b"))])
 @given(layers=LAYERS)
 def test_layers_are_shown_as_kiwinb_unpacks_them(layers: list[tuple[Item, ...]]) -> None:
     archives = packed(layers)

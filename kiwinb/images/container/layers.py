@@ -129,7 +129,7 @@ def _apply(
     base = posixpath.basename(name)
     path = parent / base if base else root
     if base == _OPAQUE:
-        for child in list(parent.iterdir()) if parent.exists() else ():
+        for child in list(parent.iterdir()) if parent.is_dir() else ():
             _remove_stale(child, fresh)
         return
     if base.startswith(_WHITEOUT):
@@ -211,5 +211,5 @@ def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()

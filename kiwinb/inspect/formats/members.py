@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from kiwinb.inspect.formats.indexed import Facts, Rows, text
@@ -76,6 +77,10 @@ class Stored(NamedTuple):
             yield Hole(self.size - at)
 
 
+class _NotADirectoryError(DamagedError):
+    """A path leads through something that is not a directory."""
+
+
 class Unpacked:
     """The tree that entries of archives make; hard links to the same file have the same inode."""
 
@@ -107,14 +112,11 @@ class Unpacked:
         """
         own: set[str] = set()
         for member in members:
-            path = self._located(member.path)
-            parent, _, name = path.rpartition("/")
-            if name == _OPAQUE:
-                for inner in tuple(self._inner.get(parent, ())):
-                    self._hide(inner, own)
-            elif name.startswith(_WHITEOUT):
-                self._hide(f"{parent}/{name.removeprefix(_WHITEOUT)}", own)
+            if member.path.rpartition("/")[2].startswith(_WHITEOUT):
+                with suppress(_NotADirectoryError):  # then it has nothing to hide
+                    self._white_out(self._located(member.path), own)
             else:
+                path = self._located(member.path)
                 own.add(path)
                 self._place(member, path)
 
@@ -131,6 +133,12 @@ class Unpacked:
         for path, (facts, place) in self._found.items():
             links = 2 + inner.get(path, 0) if stat.S_ISDIR(facts.mode) else count[facts.inode]
             rows.add(path, facts._replace(links=links), place)
+
+    def _white_out(self, path: str, own: set[str]) -> None:
+        parent, _, name = path.rpartition("/")
+        hidden = (f"{parent}/{name.removeprefix(_WHITEOUT)}",)
+        for inner in tuple(self._inner.get(parent, ())) if name == _OPAQUE else hidden:
+            self._hide(inner, own)
 
     def _located(self, path: str) -> str:
         """Return where a path leads, without following a link at the path itself."""
@@ -162,7 +170,7 @@ class Unpacked:
                 at = "" if target.startswith("/") else at
                 parts += target.split("/")[::-1]
             else:
-                raise DamagedError(f"{here} is not a directory, but there is an entry in it")
+                raise _NotADirectoryError(f"{here} is not a directory, but there is an entry in it")
         self._known[path] = at
         return at
 
@@ -171,7 +179,7 @@ class Unpacked:
         facts, place = member.facts._replace(inode=self._number), member.place
         if member.link:
             target = self._located(member.link)
-            if target == path and path in self._found:
+            if target == path and (path in self._found or path in self._inner):
                 return
             known = self._found.get(target)
             if known is None or stat.S_ISDIR(known[0].mode):
