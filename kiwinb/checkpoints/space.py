@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kiwinb.errors import KiwinbError, SpaceError
+from kiwinb.errors import CommandError, KiwinbError, SpaceError
 from kiwinb.sizes import binary
 
 _TEXTS = (
@@ -46,6 +46,8 @@ class _Room:
     place: Place
     bytes: int
     inodes: int
+    is_used_up: bool
+    """Not even root can write anything."""
 
     def order(self) -> tuple[bool, int]:
         """Sort key: the fullest place comes first."""
@@ -79,19 +81,20 @@ def target_place(path: Path) -> Place:
     return Place("the directory", path, "Free space there, or name another directory.")
 
 
+def cache_place(path: Path) -> Place:
+    """The download cache."""
+    return Place(
+        "the download cache",
+        path,
+        "Remove what is old in it, free space with `kiwinb checkpoints gc --limit SIZE` if "
+        "the store is there too, or name another directory: the setting `cache`, or "
+        "KIWINB_CACHE.",
+    )
+
+
 def build_places(store: Path, cache: Path) -> tuple[Place, ...]:
     """The places that steps write to: store, download cache and temporary directory."""
-    return (
-        store_place(store),
-        Place(
-            "the download cache",
-            cache,
-            "Remove what is old in it, free space with `kiwinb checkpoints gc --limit SIZE` if "
-            "the store is there too, or name another directory: the setting `cache`, or "
-            "KIWINB_CACHE.",
-        ),
-        *_temporary(),
-    )
+    return store_place(store), cache_place(cache), *_temporary()
 
 
 def _temporary() -> tuple[Place, ...]:
@@ -130,10 +133,13 @@ class SpaceWatch:
         Returns:
             ``None`` if the error is about something else.
         """
-        if isinstance(error, SpaceError) or not _is_about_space(error):
+        about_space = _is_about_space(error)
+        if isinstance(error, SpaceError) or not (about_space or isinstance(error, CommandError)):
             return None
         rooms = self._seen or _rooms(self._places)
         fullest = min(rooms, key=_Room.order)
+        if not (about_space or fullest.is_used_up):  # some tools do not say why they fail
+            return None
         if isinstance(error, KiwinbError) and not _system_error(error) and not fullest.is_short:
             return None  # something else is full, for example a file system in a disk image
         blamed = _named(error, rooms) or (fullest if fullest.is_full or len(rooms) == 1 else None)
@@ -143,7 +149,9 @@ class SpaceWatch:
         else:
             where, remedies = str(blamed), [blamed.place.remedy]
         said = str(error).splitlines() or [""]
-        cause = next((line for line in said if _has_text(line)), said[0]).strip(" |")
+        tail = error.tail[-2:] if isinstance(error, CommandError) else ()
+        cause = next((line for line in said if says_full(line)), "; ".join(tail) or said[0])
+        cause = cause.strip(" |")
         return SpaceError(
             f"no space left on the file system of {where}"
             f"{'' if needed is None else f'; about {binary(needed)} are needed'}: {cause}",
@@ -164,12 +172,13 @@ def explained_space(places: Sequence[Place], *, needed: int | None = None) -> It
 
 
 def _is_about_space(error: BaseException) -> bool:
-    return _system_error(error) is not None or _has_text(
+    return _system_error(error) is not None or says_full(
         "\n".join((str(error), *getattr(error, "__notes__", ())))
     )
 
 
-def _has_text(said: str) -> bool:
+def says_full(said: str) -> bool:
+    """Tell whether the output of a tool, or a message, says that a disk is full."""
     return any(text in said for text in _TEXTS)
 
 
@@ -201,5 +210,6 @@ def _rooms(places: Sequence[Place]) -> tuple[_Room, ...]:
         with suppress(OSError):
             status = os.statvfs(there)
             inodes = status.f_favail if status.f_files else 1 << 40  # Btrfs counts none
-            found.append(_Room(place, status.f_bavail * status.f_frsize, inodes))
+            used_up = not status.f_bfree or (status.f_files > 0 and not status.f_ffree)
+            found.append(_Room(place, status.f_bavail * status.f_frsize, inodes, used_up))
     return tuple(found)

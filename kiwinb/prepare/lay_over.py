@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,10 +21,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from kiwinb.description.fingerprint import is_portable_attribute, read_attributes
-from kiwinb.errors import DescriptionError, Location
+from kiwinb.errors import CommandError, DescriptionError, Location
 from kiwinb.sandbox.devices import make_device, read_device
 from kiwinb.sandbox.holes import copy_file, unpack_file
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.streams import reading_through
 from kiwinb.tar_entries import TarEntry, tar_entries
 
 _XATTR = "SCHILY.xattr."
@@ -73,7 +73,7 @@ def lay_archive(root: Path, archive: Path, target: str = "/") -> None:
                     member.linkname = str(PurePosixPath(target.lstrip("/")) / linked)
                 laying.place(member, partial(unpack_file, members, member), archive)
         laying.finish()
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, CommandError) as error:
         raise DescriptionError(
             f"the archive cannot be unpacked: {error}",
             remedy="Make it again with tar.",
@@ -87,8 +87,8 @@ def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
         magic = file.read(4)
     if magic == b"\x28\xb5\x2f\xfd":
         with (
-            subprocess.Popen(["zstd", "-dcq", archive], stdout=subprocess.PIPE) as unpacking,
-            tarfile.open(fileobj=unpacking.stdout, mode="r|", tarinfo=TarEntry) as members,
+            reading_through(["zstd", "-dcq", "--", str(archive)]) as plain,
+            tarfile.open(fileobj=plain, mode="r|", tarinfo=TarEntry) as members,
         ):
             yield members
         return

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,6 +22,7 @@ from kiwinb.sandbox.events import frame
 from kiwinb.sandbox.forkserver import ENDED, STARTED
 from kiwinb.sandbox.keeper import Setup
 from kiwinb.sandbox.privilege import Privilege
+from kiwinb.sandbox.streams import memory_file, tail
 from kiwinb.sandbox.tools import search_path
 
 _BOOT = (
@@ -30,7 +30,6 @@ _BOOT = (
     "from kiwinb.sandbox.forkserver import main; main()"
 )
 _END_SECONDS = 30.0
-_OUTPUT_TAIL = 4000
 
 
 class Launcher:
@@ -70,7 +69,7 @@ class Launcher:
             with ExitStack() as theirs:
                 given, input = _pipe(theirs, ours)
                 events, told = _pipe(ours, theirs)
-                output = ours.enter_context(tempfile.TemporaryFile())
+                output = ours.enter_context(memory_file())
                 directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
                 theirs.callback(os.close, directory)
                 answers, answering = socket.socketpair(type=socket.SOCK_SEQPACKET)
@@ -152,7 +151,7 @@ class Worker:
         self._wait()
         if self._status is None:
             return self._server.ending()
-        return self._status, _tail(self._output)
+        return self._status, tail(self._output)
 
     def close(self) -> None:
         """End it, and wait until all processes that it started have ended."""
@@ -189,7 +188,7 @@ class _Server:
     """A process that forks workers."""
 
     def __init__(self, modules: Sequence[str]) -> None:
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - close() closes it
+        self._output = memory_file()
         self._requests, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -220,7 +219,7 @@ class _Server:
     def ending(self) -> tuple[int, str]:
         """Wait until this process has ended; results as for :meth:`Worker.ending`."""
         status = self._process.wait(_END_SECONDS)
-        return status, "" if self._output.closed else _tail(self._output)
+        return status, "" if self._output.closed else tail(self._output)
 
     def kill(self) -> None:
         """Kill it and all its workers."""
@@ -254,9 +253,3 @@ def _module_path() -> tuple[str, ...]:
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC0", "PATH": search_path()}
-
-
-def _tail(file: IO[bytes]) -> str:
-    size = os.fstat(file.fileno()).st_size
-    data = os.pread(file.fileno(), _OUTPUT_TAIL, max(0, size - _OUTPUT_TAIL))
-    return data.decode("utf-8", "replace").strip()

@@ -129,8 +129,8 @@ def write_table(disk: Path, script: str, sector_size: int, log: Callable[[str], 
         run(["sfdisk", "--quiet", str(disk)], log=log, input=script)
         return
     # sfdisk assumes sectors of 512 bytes in a file; fdisk takes their size, and reads such scripts.
-    with tempfile.NamedTemporaryFile("w", suffix=".sfdisk") as file:
-        file.write(script)
-        file.flush()
-        commands = f"I\n{file.name}\nw\n"
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "script.sfdisk"
+        file.write_text(script)
+        commands = f"I\n{file}\nw\n"
         run(["fdisk", "--sector-size", str(sector_size), str(disk)], log=log, input=commands)

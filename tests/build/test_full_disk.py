@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,12 @@ def _used(directory: Path) -> int:
     return (status.f_blocks - status.f_bfree) * status.f_frsize
 
 
-def test_the_store_is_full_at_each_step(tmp_path: Path, small: Path) -> None:
+def test_the_store_is_full_at_each_step(
+    tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So is the temporary directory, which is on the same file system."""
+    monkeypatch.setenv("TMPDIR", str(small))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     description = write_description(tmp_path)
     appliance = Appliance(description, settings=replace(settings(tmp_path), store=small / "store"))
     steps = (*appliance.plan.prepare, *appliance.plan.create)

@@ -13,7 +13,6 @@ import json
 import lzma
 import posixpath
 import shutil
-import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -34,7 +33,7 @@ from kiwinb.images.container.oci import (
     to_json,
 )
 from kiwinb.images.tarball import CHUNK
-from kiwinb.sandbox.tools import find_tool
+from kiwinb.sandbox.streams import reading_through
 
 BASE_CONTAINER = "base-container"
 """Name of the ``files`` step that holds the base container."""
@@ -162,21 +161,10 @@ def open_unpacked(path: Path) -> Iterator[BinaryIO]:
     """
     kind = _compression(path)
     if kind == "zstd":
-        argv = ["zstd", "--decompress", "--stdout", "--quiet", "--", str(path)]
-        process = subprocess.Popen(argv, executable=find_tool("zstd"), stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        try:
-            yield cast(BinaryIO, process.stdout)
-            while process.stdout.read(CHUNK):
-                pass
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            process.stdout.close()
-            status = process.wait()
-        if status:
-            raise CommandError(argv, status)
+        with reading_through(
+            ["zstd", "--decompress", "--stdout", "--quiet", "--", str(path)]
+        ) as stream:
+            yield stream
         return
     with ExitStack() as stack:
         file = stack.enter_context(path.open("rb"))
@@ -208,7 +196,7 @@ def _checked(path: Path, diff_id: str, source: Path) -> dict[str, str]:
     try:
         with open_unpacked(path) as stream:
             found = _sha256(stream)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (OSError, EOFError, lzma.LZMAError, CommandError) as error:
         raise ImageError(f"{source}: a layer is damaged: {error}") from error
     if found != diff_id:
         raise ImageError(f"{source}: a layer is damaged: its SHA-256 is {found}, not {diff_id}")
@@ -244,7 +232,7 @@ def _extract(source: Path, directory: Path) -> dict[str, str]:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with target.open("wb") as file:
                         shutil.copyfileobj(content, file, CHUNK)
-    except (tarfile.TarError, lzma.LZMAError, EOFError, gzip.BadGzipFile) as error:
+    except (tarfile.TarError, lzma.LZMAError, EOFError, gzip.BadGzipFile, CommandError) as error:
         raise ImageError(f"{source} is not an archive of a container image: {error}") from error
     return aliases
 

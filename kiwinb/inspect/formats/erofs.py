@@ -9,7 +9,6 @@ Sources of the format: the kernel's documentation "EROFS" and its ``erofs_fs.h``
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import struct
 import tempfile
@@ -19,10 +18,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from kiwinb.checkpoints.space import says_full
 from kiwinb.errors import CommandError
 from kiwinb.inspect.formats.directory import DirectoryTree
 from kiwinb.inspect.formats.indexed import Facts, InodeTree, Volume
-from kiwinb.inspect.formats.unpack import scratch_directory
+from kiwinb.inspect.formats.unpack import scratch_directory, scratch_space
 from kiwinb.inspect.formats.window import DamagedError, UnsupportedError, Window
 from kiwinb.inspect.tree import MOST_IN_MEMORY, Hole
 from kiwinb.sandbox.command import run
@@ -151,18 +151,21 @@ class ErofsTree(InodeTree):
     @cached_property
     def _unpacked(self) -> DirectoryTree:
         """All files, unpacked by ``fsck.erofs``."""
-        self._scratch = tempfile.TemporaryDirectory(dir=scratch_directory())
-        image = Path(self._scratch.name) / "image"
-        with image.open("wb") as file:
-            for piece in self._window.pieces(0, self._window.size):
-                file.write(piece)
-        target = Path(self._scratch.name) / "tree"
-        words = ["fsck.erofs", f"--extract={target}", "--no-preserve-owner", str(image)]
-        try:
-            run(words, check=False)
-        except CommandError as error:
-            raise DamagedError(str(error)) from error
-        image.unlink()
+        with scratch_space():
+            self._scratch = tempfile.TemporaryDirectory(
+                dir=scratch_directory(), ignore_cleanup_errors=os.geteuid() != 0
+            )
+            image = Path(self._scratch.name) / "image"
+            with image.open("wb") as file:
+                for piece in self._window.pieces(0, self._window.size):
+                    file.write(piece)
+            target = Path(self._scratch.name) / "tree"
+            words = ["fsck.erofs", f"--extract={target}", "--no-preserve-owner", str(image)]
+            lines: list[str] = []
+            run(words, log=lines.append, check=False)  # it complains of files that it unpacks well
+            if any(says_full(line) for line in lines):
+                raise CommandError(words, 1, lines[-5:])
+            image.unlink()
         if not target.is_dir():
             raise DamagedError("fsck.erofs cannot unpack it")
         return DirectoryTree(target, self.name)
@@ -194,5 +197,5 @@ class ErofsTree(InodeTree):
         """Close the file, and remove unpacked files."""
         self._window.close()
         if self._scratch is not None:
-            shutil.rmtree(self._scratch.name, ignore_errors=os.geteuid() != 0)
+            self._scratch.cleanup()
             self._scratch = None

@@ -11,10 +11,12 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from kiwinb.errors import CommandError, InspectError
+from kiwinb.checkpoints.space import cache_place, explained_space
+from kiwinb.errors import CommandError, InspectError, SpaceError
 from kiwinb.inspect.formats.frames import Frames, starts
 from kiwinb.inspect.formats.window import DamagedError, Window, reading
 from kiwinb.sandbox.command import run
@@ -38,7 +40,8 @@ def decompressed(window: Window, name: str) -> Window:
         name: Name in messages.
 
     Raises:
-        InspectError: The file is damaged, or the cache does not have enough room.
+        InspectError: The file is damaged.
+        SpaceError: The cache does not have enough room.
     """
     frames = Frames(window, padded=True)
     with reading(name, f"a file compressed with {compression(window)}"):
@@ -57,15 +60,16 @@ def unpacked(pieces: Iterable[bytes], name: str) -> Window:
         name: Name in messages.
 
     Raises:
-        InspectError: The cache does not have enough room.
+        SpaceError: The cache does not have enough room.
     """
-    plain = _scratch_file()
-    try:
-        _copy_sparsely(pieces, plain, name)
-    except BaseException:
-        plain.close()
-        raise
-    return Window(plain)
+    with scratch_space():
+        plain = _scratch_file()
+        try:
+            _copy_sparsely(pieces, plain, name)
+        except BaseException:
+            plain.close()
+            raise
+        return Window(plain)
 
 
 def _copy_sparsely(pieces: Iterable[bytes], plain: BinaryIO, name: str) -> None:
@@ -89,8 +93,8 @@ def _room(file: BinaryIO) -> int:
     return found.f_bavail * found.f_frsize * 9 // 10
 
 
-def _no_room(name: str, size: int, room: int) -> InspectError:
-    return InspectError(
+def _no_room(name: str, size: int, room: int) -> SpaceError:
+    return SpaceError(
         f"{name} takes more than {binary(size)} when it is unpacked, but the cache has "
         f"{binary(room)} left",
         remedy="Free some space, or set KIWINB_CACHE to a directory with more space.",
@@ -102,6 +106,11 @@ def scratch_directory() -> Path:
     directory = load_settings().cache / "unpacked"
     directory.mkdir(parents=True, exist_ok=True)
     return directory
+
+
+def scratch_space() -> AbstractContextManager[object]:
+    """Return a context that raises :class:`SpaceError` if the cache is full."""
+    return explained_space((cache_place(load_settings().cache),))
 
 
 def _scratch_file() -> BinaryIO:
@@ -148,8 +157,8 @@ def plain_disk(window: Window, name: str, kind: str) -> Window:
         kind: Its format, as qemu-img names it.
 
     Raises:
-        InspectError: The disk is damaged or encrypted, refers to other files, or the cache does
-            not have enough room.
+        InspectError: The disk is damaged or encrypted, or refers to other files.
+        SpaceError: The cache does not have enough room.
         HostError: ``qemu-img`` is not installed.
     """
     place = Path(f"/proc/{os.getpid()}/fd/{window.file.fileno()}")
@@ -175,7 +184,7 @@ def plain_disk(window: Window, name: str, kind: str) -> Window:
             f"{name} is an encrypted {kind} disk",
             remedy="Decrypt it first: qemu-img convert, with --object secret for its key.",
         )
-    with tempfile.TemporaryDirectory(dir=scratch_directory()) as scratch:
+    with scratch_space(), tempfile.TemporaryDirectory(dir=scratch_directory()) as scratch:
         target = Path(scratch) / "disk.raw"
         try:
             measure: list[str | Path] = [

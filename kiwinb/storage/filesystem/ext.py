@@ -121,9 +121,9 @@ class Ext:
         if any(re.match(r"-[NiT]", option) for option in spec.options):
             count = []
         extended = f"hash_seed={spec.uuid},lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0"
-        with tempfile.NamedTemporaryFile("w", suffix=".conf") as configuration:
-            configuration.write(_CONFIGURATION)
-            configuration.flush()
+        with tempfile.TemporaryDirectory() as scratch:
+            configuration = Path(scratch) / "mke2fs.conf"
+            configuration.write_text(_CONFIGURATION)
             try:
                 run(
                     [
@@ -141,7 +141,7 @@ class Ext:
                     ],
                     log=watch.log,
                     env={
-                        "MKE2FS_CONFIG": configuration.name,
+                        "MKE2FS_CONFIG": str(configuration),
                         "E2FSPROGS_FAKE_TIME": str(content.epoch),
                         "SOURCE_DATE_EPOCH": str(content.epoch),
                     },
