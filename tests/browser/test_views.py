@@ -20,7 +20,8 @@ VIEWS = [
     "kiwinb.diff('before', 'tree').browse()",
 ]
 KEPT = ["import gc, kiwinb", "display(kiwinb.browse('tree'))", "gc.collect()"]
-BUSY = "import ctypes\nctypes.PyDLL(None).sleep(15)"  # keeps all threads of Python from running
+# Keeps all threads of Python from running, once the kernel has said that it is busy.
+BUSY = "import ctypes, time\ntime.sleep(2)\nctypes.PyDLL(None).sleep(15)"
 PANEL = """\
 from dataclasses import dataclass
 from kiwinb.notebook.panel import watch
@@ -233,6 +234,7 @@ def test_the_facts_of_another_file_go_at_once(lab: Lab, page: Page, pictures: Pa
     page.locator(".jp-Notebook .jp-Cell").last.locator(".jp-InputArea-editor").click()
     page.keyboard.press("Control+Enter")
     expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute("data-status", "busy")
+    page.wait_for_timeout(3000)
     tree.get_by_title("hostname", exact=True).click()
     expect(preview).to_contain_text("hostname", timeout=2_000)
     expect(preview).to_contain_text("Loading", timeout=2_000)
