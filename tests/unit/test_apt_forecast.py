@@ -10,7 +10,7 @@ import pytest
 from test_apt_repository import APT, index, make_package, resolved
 
 from kiwinb.notebook.forecast import Forecast
-from kiwinb.packages.apt.session import Transaction
+from kiwinb.packages.apt.transaction import Transaction
 from kiwinb.packages.databases.directory import DirectoryFiles
 from kiwinb.packages.manager import AvailablePackage, PackageChanges, PackageRequest
 from kiwinb.steps.step import HostPaths
@@ -170,10 +170,10 @@ Conf libc6 (2.36-9 Debian:12.15/oldstable [amd64])
 Remv gone [1.0-1]
 Purg purged:i386 [1.0]
 """
-    assert Transaction.read(text, ["named=1.0", "other+"]) == Transaction(
+    assert Transaction.read(text, ["named=1.0", "g++"]) == Transaction(
         (("libc6", "2.36-9", "amd64"), ("plain", "1:0~a+b", "all"), ("other", "5", "i386")),
         ("gone", "purged"),
-        frozenset(("named", "other", "plain", "old")),
+        frozenset(("named", "g++", "g+", "other", "plain", "old")),  # apt decides what "g++" is
     )
 
 

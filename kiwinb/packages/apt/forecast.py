@@ -17,7 +17,8 @@ from pathlib import Path
 
 from kiwinb.packages.apt.bootstrap import essential_packages
 from kiwinb.packages.apt.config import debian_architecture
-from kiwinb.packages.apt.session import Session, Transaction, local_session, session
+from kiwinb.packages.apt.session import Session, local_session, session
+from kiwinb.packages.apt.transaction import Transaction
 from kiwinb.packages.databases.database import TreeFiles
 from kiwinb.packages.databases.dpkg import EXTENDED_STATES
 from kiwinb.packages.databases.dpkg_status import STATUS

@@ -23,6 +23,7 @@ from kiwinb.packages.apt.config import (
 from kiwinb.packages.apt.metadata import apt, list_home, release_files
 from kiwinb.packages.apt.pins import preferences
 from kiwinb.packages.apt.pool import Download, Pool
+from kiwinb.packages.apt.transaction import Transaction
 from kiwinb.packages.databases import installed
 from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.manager import PackageRequest
@@ -37,58 +38,8 @@ ARCHIVES = "/run/kiwinb/archives"
 
 _ABANDONED_SECONDS = 24 * 3600
 _URI = re.compile(r"'(?P<uri>.+)' (?P<name>\S+) (?P<size>\d+) ?(?:SHA256:(?P<sha256>\w+))?")
-_CHANGE = re.compile(
-    r"(?P<what>Inst|Remv|Purg) (?P<name>[^\s:]+)\S*"
-    r"(?: \[\S+\])?(?: \((?P<version>\S+) .*?\[(?P<arch>\S+)\]\))?"
-)
-"""A line of ``apt-get --simulate``: ``Inst bash [5.1-2] (5.2.15-2+b7 Debian:12/stable [amd64])``.
-
-The old version is in brackets, and the origins follow the new one.
-"""
-
-_MANUAL = re.compile(
-    r"(?:Note, selecting '(?P<chosen>[^':]+)\S* (?:for|instead of) "
-    r"|(?P<wanted>[^\s:]+)\S* set to manually installed\.)"
-)
-_NAME = re.compile(r"[^:=/]+?(?=[+-]?$|[:=/])")
-"""The name in what apt is asked for: ``bash:amd64=5.2``, ``bash/stable``, ``bash+``."""
-
 _PLANNED = re.compile(r"(\d+) upgraded, (\d+) newly installed")
 _DONE = re.compile(r"(Unpacking|Setting up) ")
-
-
-@dataclass(frozen=True)
-class Transaction:
-    """What apt would do.
-
-    Attributes:
-        installed: Name, version and architecture of each package that it would install.
-        removed: Names of the packages that it would remove.
-        manual: Names of the packages that were asked for, or chosen for virtual packages and
-            tasks. apt marks other new packages as automatic. Not all of them need to be there.
-    """
-
-    installed: tuple[tuple[str, str, str], ...]
-    removed: tuple[str, ...]
-    manual: frozenset[str]
-
-    @classmethod
-    def read(cls, output: str, names: Sequence[str]) -> Transaction:
-        """Read the output of ``apt-get --simulate``.
-
-        Args:
-            output: The output.
-            names: What apt was asked for.
-        """
-        lines = output.splitlines()
-        changes = [match for line in lines if (match := _CHANGE.match(line))]
-        manual = [match[0] for name in names if (match := _NAME.match(name))]
-        manual += [m["chosen"] or m["wanted"] for line in lines if (m := _MANUAL.match(line))]
-        return cls(
-            tuple((m["name"], m["version"], m["arch"]) for m in changes if m["what"] == "Inst"),
-            tuple(m["name"] for m in changes if m["what"] != "Inst"),
-            frozenset(manual),
-        )
 
 
 @dataclass(frozen=True)
