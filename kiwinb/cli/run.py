@@ -95,13 +95,17 @@ def run(
     it was interrupted, 2 if the command line or a parameter is wrong. A cell may end the run with
     sys.exit(N): the run passes if N is 0, and otherwise the exit status is N.
     """
-    from kiwinb.headless.outcome import OutcomeFiles, write_outcome
     from kiwinb.headless.parameters import recipe_parameters
-    from kiwinb.headless.run import Limits, read_notebook, run_notebook
+    from kiwinb.headless.recipe import read_notebook
 
+    known = recipe_parameters(read_notebook(recipe), recipe)
     if help_notebook:
-        _show_parameters(options, recipe, recipe_parameters(read_notebook(recipe), recipe))
+        _show_parameters(options, recipe, known)
         return
+
+    from kiwinb.headless.outcome import OutcomeFiles, write_outcome
+    from kiwinb.headless.run import Limits, run_notebook
+
     with cell_progress(options.console, log_output=log_output or options.verbose) as watch:
         done = run_notebook(
             recipe,

@@ -22,6 +22,7 @@ from kiwinb.headless.failure import annotation, end_note, failure_of, unmet
 from kiwinb.headless.following import following
 from kiwinb.headless.kernel import Ending, Kernel, StopRequest
 from kiwinb.headless.parameters import inject, literal, recipe_parameters, resolve
+from kiwinb.headless.recipe import read_notebook
 from kiwinb.headless.records import Records
 from kiwinb.headless.result import (
     Cell,
@@ -120,25 +121,6 @@ def run_notebook(
             session.take_up(former)
     session.save()
     return _complete(session.execute(kernel, stop_file))
-
-
-def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """Read a notebook.
-
-    Raises:
-        NotebookError: The file cannot be read, or is not a notebook.
-    """
-    try:
-        notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
-        return notebook
-    except OSError as error:
-        raise NotebookError(
-            f"{path}: {error.strerror}", remedy="Name a notebook that exists."
-        ) from None
-    except Exception as error:  # nbformat raises various exceptions for other files
-        raise NotebookError(
-            f"{path}: not a notebook: {error}", remedy="Name a Jupyter notebook (.ipynb)."
-        ) from None
 
 
 def _complete(coroutine: Any) -> NotebookRun:

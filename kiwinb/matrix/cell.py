@@ -11,8 +11,9 @@ from kiwinb.checkpoints.locks import locked
 from kiwinb.errors import KiwinbError
 from kiwinb.headless.outcome import OutcomeFiles, write_outcome
 from kiwinb.headless.parameters import recipe_parameters
+from kiwinb.headless.recipe import read_notebook
 from kiwinb.headless.result import Failure, NotebookRun
-from kiwinb.headless.run import Limits, read_notebook, run_notebook
+from kiwinb.headless.run import Limits, run_notebook
 from kiwinb.matrix.matrix import MatrixCell
 from kiwinb.results.artefacts import REPORT
 

@@ -244,7 +244,7 @@ def _short(value: Any) -> str:
 
 def _check(cells: Iterable[MatrixCell]) -> None:
     from kiwinb.headless.parameters import recipe_parameters, resolve
-    from kiwinb.headless.run import read_notebook
+    from kiwinb.headless.recipe import read_notebook
 
     known: dict[Path, Any] = {}
     for cell in cells:

@@ -12,8 +12,9 @@ from typing import Any
 import nbformat
 
 from kiwinb.headless.junit import write_junit
+from kiwinb.headless.recipe import read_notebook
 from kiwinb.headless.report import to_html
-from kiwinb.headless.run import read_notebook, run_notebook
+from kiwinb.headless.run import run_notebook
 from kiwinb.matrix.cell import Outcome
 from kiwinb.matrix.matrix import Matrix
 
