@@ -23,6 +23,8 @@ FAILURE = "kiwinb-failure"
 """Tag of the cell that describes a failure."""
 END = "kiwinb-end"
 """Tag of the cell that says that the run ended before it."""
+OUTPUTS = "kiwinb-outputs"
+"""Key in the metadata of a notebook that was executed for its readers."""
 _MARKERS = (FAILURE, END, "papermill-error-cell-tag")
 
 
@@ -92,7 +94,7 @@ def remove_markers(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if cell.cell_type != "markdown" or not _has_marker(cell.metadata)
     ]
     for metadata in (notebook.metadata, *(cell.metadata for cell in notebook.cells)):
-        for key in (RECORD, "papermill", "execution"):
+        for key in (RECORD, OUTPUTS, "papermill", "execution"):
             metadata.pop(key, None)
     return notebook
 
