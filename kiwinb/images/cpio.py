@@ -73,5 +73,5 @@ class CpioKind(Plain):
         action = PackCpio(filename, inputs.epoch, exclude)
         return ImagePlan(
             (DraftStep(_STEP, "Pack the cpio archive", action, base=tree),),
-            (ResultFile("root_archive", _STEP, filename, compress=True),),
+            (ResultFile("root_archive", _STEP, filename),),
         )

@@ -46,7 +46,7 @@ class WriteMetadata:
     """
 
     output: ClassVar[Output] = "files"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     manager: Used
     name: str

@@ -44,7 +44,7 @@ def bundle(
         bundle_format: Name pattern with the placeholders ``%N %P %A %I %T %M %m %p %v``; that of
             the ``<type>`` by default.
         zsync_source: URL of the directory from which users will download the bundle; writes a
-            ``.zsync`` control file for each file that is marked for compression.
+            ``.zsync`` control file for each file with a checksum.
         package_as_rpm: Not available.
         log: Called with each line of output of the commands.
 
@@ -108,7 +108,7 @@ def _add(
     if file.shasum:
         placement.add_text(f"{name}.sha256", f"{sha256_of(part)}  {name}\n")
         names.append(f"{name}.sha256")
-    if zsync_source is not None and file.compress:
+    if zsync_source is not None and file.shasum:
         find_tool("zsyncmake")
         url = f"{zsync_source.rstrip('/')}/{name}"
         argv = ["zsyncmake", "-e", "-f", name, "-u", url]
@@ -132,18 +132,7 @@ def _bundled_name(file: DeliveredFile, image: ImageFacts, base: str, bundle_id: 
 def _base_name(image: ImageFacts, bundle_id: str, pattern: str | None) -> str:
     if not pattern:
         return f"{image.result_name}-{bundle_id}"
-    major, minor, patch = [*image.version.split(".", 2), "", ""][:3]
-    values = {
-        "N": image.name,
-        "P": "_".join(image.profiles),
-        "A": image.arch,
-        "I": bundle_id,
-        "T": image.type,
-        "M": major,
-        "m": minor,
-        "p": patch,
-        "v": image.version,
-    }
+    values = image.name_tags(bundle_id)
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in values:

@@ -1,12 +1,14 @@
 """The record of the files that a build delivered: ``kiwi.result.json`` in the target directory.
 
-As in KIWI NG, each result has an entry under its tag, with ``filename``, ``use_for_bundle``,
-``compress`` and ``shasum``. The entry ``kiwinb`` holds the other data that kiwinb needs.
+As in KIWI NG, each result has an entry under its tag, with ``filename`` (the absolute path),
+``use_for_bundle``, ``compress`` and ``shasum``; ``bundle_format`` has the name pattern for bundles,
+if there is one. The entry ``kiwinb`` holds the other data that kiwinb needs.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from kiwinb.sizes import binary
 
 RECORD = "kiwi.result.json"
 _OURS = "kiwinb"
+_BUNDLE_FORMAT = "bundle_format"
 _FORMAT = 1
 
 
@@ -59,6 +62,21 @@ class ImageFacts:
     def result_name(self) -> str:
         """The prefix of result file names."""
         return f"{self.name}.{self.arch}-{self.version}"
+
+    def name_tags(self, bundle_id: str = "") -> dict[str, str]:
+        """What the placeholders of a name pattern stand for, by their letter."""
+        major, minor, patch = [*self.version.split(".", 2), "", ""][:3]
+        return {
+            "N": self.name,
+            "P": "_".join(self.profiles),
+            "A": self.arch,
+            "I": bundle_id,
+            "T": self.type,
+            "M": major,
+            "m": minor,
+            "p": patch,
+            "v": self.version,
+        }
 
 
 @dataclass(frozen=True)
@@ -139,26 +157,34 @@ def files_table(result: BuildResult) -> str:
     return table(("Result", "File", "Size", "SHA-256"), rows, (2,))
 
 
-_SHARED = ("filename", "use_for_bundle", "compress", "shasum")
+_SHARED = ("compress", "filename", "shasum", "use_for_bundle")
 _OWN = ("key", "size", "sha256", "mtime_ns", "inode")
 
 
 def to_text(result: BuildResult) -> str:
     """The text of the record."""
     files = {file.tag: asdict(file) for file in result.files}
+    directory = normalised(result.directory.absolute())
     data: dict[str, Any] = {
-        tag: {name: file[name] for name in _SHARED} for tag, file in files.items()
+        tag: {name: file[name] for name in _SHARED}
+        | {"filename": str(directory / file["filename"])}
+        for tag, file in files.items()
     }
+    if result.image.bundle_format:
+        data[_BUNDLE_FORMAT] = {
+            "pattern": result.image.bundle_format,
+            "tags": result.image.name_tags(),
+        }
     data[_OURS] = {
         "format": _FORMAT,
         "image": asdict(result.image),
         "files": {tag: {name: file[name] for name in _OWN} for tag, file in files.items()},
     }
-    return json.dumps(data, indent=2) + "\n"
+    return json.dumps(data, indent=4) + "\n"
 
 
 def list_results(target_dir: Path) -> BuildResult:
-    """Read the record of the last build in a target directory.
+    """Read the record of the last build in a target directory, which may have moved since.
 
     Raises:
         ImageError: There is no record of a build, or it is damaged.
@@ -174,8 +200,14 @@ def list_results(target_dir: Path) -> BuildResult:
             )
         image = ours["image"]
         facts = ImageFacts(**{**image, "profiles": tuple(image["profiles"])})
+        data.pop(_BUNDLE_FORMAT, None)
         files = tuple(
-            DeliveredFile(tag=tag, **entry, **ours["files"][tag]) for tag, entry in data.items()
+            DeliveredFile(
+                tag=tag,
+                **{**entry, "filename": os.path.basename(entry["filename"])},  # noqa: PTH119
+                **ours["files"][tag],
+            )
+            for tag, entry in data.items()
         )
     except FileNotFoundError as error:
         raise ImageError(
@@ -189,6 +221,6 @@ def list_results(target_dir: Path) -> BuildResult:
             f"{record} is damaged: {error}", remedy="Build the image again."
         ) from error
     for file in files:
-        if Path(file.filename).name != file.filename:
+        if file.filename in ("", ".", ".."):
             raise ImageError(f"{record} is damaged: {file.filename!r} is not a file name")
     return BuildResult(target_dir, facts, files)

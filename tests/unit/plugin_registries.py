@@ -12,7 +12,7 @@ import pytest
 from descriptions import document
 
 from kiwinb.bootloader import BOOTLOADERS
-from kiwinb.build.plan import plan_build
+from kiwinb.build.plan import BuildPlan, plan_build
 from kiwinb.description.document import Document
 from kiwinb.description.select import select
 from kiwinb.description.sources import Sources
@@ -103,8 +103,13 @@ def keys_with(directory: Path, sort: str, name: str, more: str = "") -> list[str
     if sort == DISTRIBUTIONS.sort:  # its package manager may be one that kiwinb does not have yet
         among = used_with(DISTRIBUTIONS[name].managers[0])
         return [step.key for step in seal((DraftStep("", "", plan_initrd(None, 0, among)),))]
+    return [step.key for step in plan_with(directory, sort, name, more).steps]
+
+
+def plan_with(directory: Path, sort: str, name: str, more: str = "") -> BuildPlan:
+    """The plan of a build for which a plug-in is at work; arguments as before."""
     image = select(document_with(directory, sort, name, more), arch="x86_64")
     repository = ResolvedRepository("debian", "mirror:debian", ("file:///srv",))
     state = RepositoryState((("debian", "0" * 64),), 1_700_000_000, Path("/srv/lists"))
     inputs = BuildInputs(Sources(), state.epoch, (repository,), state)
-    return [step.key for step in plan_build(image, inputs).steps]
+    return plan_build(image, inputs)

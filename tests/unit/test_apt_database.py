@@ -62,13 +62,29 @@ def test_empty_tree_has_no_packages(tmp_path: Path) -> None:
     assert installed(tmp_path) == ()
 
 
-def test_changes_show_the_newest_entry(tmp_path: Path) -> None:
+def test_changes_have_the_format_of_kiwi(tmp_path: Path) -> None:
+    """Its ``.changes``: ``NAME|``, the changelog as it is, and an empty line, by name."""
     make_tree(tmp_path)
-    text = changes(tmp_path)
-    assert "adduser 3.134 (all)\n  adduser (3.134)" in text
-    assert "A change" in text
-    assert "Older" not in text
-    assert "zlib1g 1:1.2.13.dfsg-1+b1 (amd64)\n" in text
+    documents = tmp_path / "usr/share/doc"
+    for name, file, text in (
+        ("zlib1g", "changelog.Debian.gz", b"zlib (1.2) unstable; urgency=low\n\n  * \xe9\n"),
+        ("zlib1g", "changelog.gz", b"Changes of upstream\n"),
+        ("libx", "changelog.gz", b"Version 1 (2020)\n"),
+        ("nothing", "copyright", b""),
+    ):
+        (documents / name).mkdir(exist_ok=True)
+        with gzip.open(documents / name / file, "wb") as changelog:
+            changelog.write(text)
+    (documents / "zlib-link").symlink_to("/usr/share/doc/zlib1g")
+    with gzip.open(documents / "adduser/changelog.gz") as changelog:
+        native = changelog.read()
+    zlib = b"zlib (1.2) unstable; urgency=low\n\n  * \xe9\n\n"
+    wanted = b"adduser|\n%b\nzlib-link|\n%bzlib1g|\n%b" % (native, zlib, zlib)
+    assert changes(tmp_path).encode("utf-8", "surrogateescape") == wanted
+
+
+def test_no_documents_no_changes(tmp_path: Path) -> None:
+    assert changes(tmp_path) == ""
 
 
 def test_database_behind_an_absolute_link(tmp_path: Path) -> None:

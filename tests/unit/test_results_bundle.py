@@ -105,6 +105,14 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
     assert list((tmp_path / "b").iterdir()) == []
 
 
+def test_zsync_is_for_what_has_a_checksum(tmp_path: Path) -> None:
+    deliver(IMAGE, (replace(DISK, compress=False), RESULTS[1]), outputs(tmp_path), tmp_path / "out")
+    files = bundle(tmp_path / "out", tmp_path / "b", "7", zsync_source="https://download.example")
+    assert [path.name for path in files if path.suffix == ".zsync"] == [
+        "test.x86_64-1.2.3-7.raw.zsync"
+    ]
+
+
 def test_zsync(target: Path, tmp_path: Path) -> None:
     source = "https://download.example/images/"
     files = bundle(target, tmp_path / "b", "7", zsync_source=source)

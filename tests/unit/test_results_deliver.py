@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_files_checksums_and_record(tmp_path: Path) -> None:
         result.path("container")
     data = json.loads((target / RECORD).read_text())
     assert data["disk_image"] == {
-        "filename": DISK.filename,
+        "filename": str(target / DISK.filename),
         "use_for_bundle": True,
         "compress": True,
         "shasum": True,
@@ -226,9 +227,32 @@ def test_a_record_that_is_none(tmp_path: Path, text: str) -> None:
         list_results(tmp_path)
 
 
-def test_names_that_lead_elsewhere_are_refused(tmp_path: Path) -> None:
-    deliver(IMAGE, RESULTS, outputs(tmp_path), tmp_path / "out")
+def test_paths_are_absolute_and_the_directory_may_move(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    deliver(IMAGE, RESULTS, outputs(tmp_path), Path("a/../out"))
+    data = json.loads((tmp_path / "out" / RECORD).read_text())
+    assert data["disk_image"]["filename"] == str(tmp_path / "out" / DISK.filename)
+    (tmp_path / "out").rename(tmp_path / "moved")
+    moved = list_results(tmp_path / "moved")
+    assert moved.path("disk_image") == tmp_path / "moved" / DISK.filename
+
+
+def test_the_bundle_format_is_an_entry(tmp_path: Path) -> None:
+    image = replace(IMAGE, type=replace(IMAGE.type, bundle_format="%N-%v"))
+    result = deliver(image, RESULTS, outputs(tmp_path), tmp_path / "out")
+    data = json.loads((tmp_path / "out" / RECORD).read_text())
+    tags = {"N": "test", "P": "One_Two", "A": "x86_64", "I": "", "T": "oem"}
+    tags |= {"M": "1", "m": "2", "p": "3", "v": "1.2.3"}
+    assert data["bundle_format"] == {"pattern": "%N-%v", "tags": tags}
+    assert list_results(tmp_path / "out") == result
+
+
+@pytest.mark.parametrize("name", ["", "/", "..", "../.."])
+def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    file = deliver(IMAGE, RESULTS, outputs(tmp_path), tmp_path / "out").path("disk_image")
     record = tmp_path / "out" / RECORD
-    record.write_text(record.read_text().replace(f'"{DISK.filename}"', '"../../etc/passwd"'))
+    record.write_text(record.read_text().replace(f'"{file}"', f'"{name}"'))
     with pytest.raises(ImageError, match="not a file name"):
         list_results(tmp_path / "out")

@@ -114,9 +114,9 @@ def merged_options(ours: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, 
 
 QEMU_FORMATS = (
     QemuFormat("qcow2", "qcow2", "qcow2"),
-    QemuFormat("vdi", "vdi", "vdi"),
-    QemuFormat("vhd", "vpc", "vhd"),
+    QemuFormat("vdi", "vdi", "vdi", compress=True),
+    QemuFormat("vhd", "vpc", "vhd", compress=True),
     QemuFormat("vhd-fixed", "vpc", "vhdfixed", ("force_size=on", "subformat=fixed"), compress=True),
-    QemuFormat("vhdx", "vhdx", "vhdx", ("subformat=dynamic",)),
+    QemuFormat("vhdx", "vhdx", "vhdx", ("subformat=dynamic",), compress=True),
     QemuFormat("vmdk", "vmdk", "vmdk"),
 )
