@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from kiwinb.description.markup_node import ATTRIBUTE, TEXT, Node, wrong
+from kiwinb.description.schema.rules import switches
 
 _MOST_NODES = 200_000
 """An alias counts as all that it stands for."""
@@ -15,7 +16,8 @@ _MOST_NODES = 200_000
 def read_yaml(text: str, name: Path) -> Node:
     """Read a document; the node that is returned stands for what is around its root element.
 
-    Scalars are taken as they are written: ``1.10`` stays ``1.10``.
+    Scalars are taken as they are written: ``1.10`` stays ``1.10``, and the keytable ``no`` stays
+    ``no``. Only where a boolean is due is ``yes`` the same as ``true``.
 
     Args:
         text: The document.
@@ -93,6 +95,9 @@ class _Reader:
             )
         if value.tag == "tag:yaml.org,2002:null" and value.style is None:
             return ""
+        is_boolean = value.tag == "tag:yaml.org,2002:bool" and value.style is None
+        if is_boolean and word.removeprefix(ATTRIBUTE) in switches():
+            return "true" if value.value.lower() in ("yes", "true", "on") else "false"
         return _characters(value.value)
 
     def _wrong(self, node: yaml.Node, problem: str, remedy: str) -> Exception:

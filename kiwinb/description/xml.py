@@ -118,8 +118,20 @@ def read_xml(path: Path, *, most: int = MAX_BYTES) -> etree._ElementTree:
                 remedy="Remove it.",
                 location=Location(name, _line(element), None, tag(element)),
             )
+    _join_texts(root)
     root.set(BASE, str(name))
     return root.getroottree()
+
+
+def _join_texts(root: etree._Element) -> None:
+    """Drop comments in texts, so that an element has its whole text in one piece."""
+    for comment in [*root.iter(etree.Comment), *root.iter(etree.ProcessingInstruction)]:
+        parent = comment.getparent()
+        if parent is not None and next(children(parent), None) is None:
+            parts = [parent.text, *(child.tail for child in parent)]
+            for child in list(parent):
+                parent.remove(child)
+            parent.text = "".join(part for part in parts if part) or None
 
 
 def elements(root: etree._Element) -> Iterator[etree._Element]:

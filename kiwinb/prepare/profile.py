@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from kiwinb.description.model import ImageDescription
+from kiwinb.description.model import Bootloader, ImageDescription
 
 _ALIGNMENT = 1024 * 1024
 _SECTOR = 512
@@ -100,8 +100,8 @@ def _image(image: ImageDescription) -> dict[str, object]:
         "kiwi_showlicense": preferences.showlicense[0] if preferences.showlicense else None,
         "kiwi_splash_theme": preferences.bootsplash_theme,
         "kiwi_loader_theme": preferences.bootloader_theme,
-        "kiwi_delete": " ".join(image.packages.delete),
-        "kiwi_uninstall": " ".join(image.packages.uninstall),
+        "kiwi_delete": " ".join(sorted(image.packages.delete)),
+        "kiwi_uninstall": " ".join(sorted(image.packages.uninstall)),
         "kiwi_drivers": ",".join(image.drivers),
         "kiwi_strip_delete": " ".join(image.strip.delete),
         "kiwi_strip_tools": " ".join(image.strip.tools),
@@ -111,9 +111,9 @@ def _image(image: ImageDescription) -> dict[str, object]:
 
 
 def _type(image: ImageDescription) -> dict[str, object]:
-    kind, loader = image.type, image.type.bootloader
-    output = loader and loader.output_console
-    console = [output, (loader and loader.input_console) or output]
+    kind = image.type
+    loader = kind.bootloader or Bootloader()
+    console = [loader.output_console, loader.input_console or loader.output_console]
     variables: dict[str, object] = {
         "kiwi_type": kind.image,
         "kiwi_compressed": kind.compressed,
@@ -123,12 +123,12 @@ def _type(image: ImageDescription) -> dict[str, object]:
         "kiwi_filesystem": kind.filesystem,
         "kiwi_fsmountoptions": ",".join(kind.fsmountoptions),
         "kiwi_devicepersistency": kind.devicepersistency,
-        "kiwi_bootloader": loader and loader.name,
+        "kiwi_bootloader": loader.name,
         "kiwi_bootloader_console": ":".join(
             "default" if name in (None, "none") else str(name) for name in console
         ),
-        "kiwi_boot_timeout": loader and loader.timeout,
-        "kiwi_vga": (loader and loader.video_mode) or "auto",
+        "kiwi_boot_timeout": loader.timeout,
+        "kiwi_vga": loader.video_mode or "auto",
         "kiwi_luks_empty_passphrase": kind.attributes.get("luks") == "",
         "kiwi_align": _ALIGNMENT,
         "kiwi_sectorsize": kind.target_blocksize or _SECTOR,

@@ -33,6 +33,7 @@ _REQUIRED = "{urn:kiwinb:schema}required"
 _LOADERS = "{urn:kiwinb:schema}loaders"
 _MEANS = "{urn:kiwinb:schema}means"
 _EMPTY = "{urn:kiwinb:schema}empty"
+_SWITCH = {"true", "false"}
 _XML_SPACE = re.compile(r"[ \t\r\n]+")
 
 
@@ -199,6 +200,22 @@ def owners(attribute: str) -> tuple[str, ...]:
         dict.fromkeys(
             rule.name for rule in element_rules().values() if attribute in rule.attributes
         )
+    )
+
+
+@cache
+def switches() -> frozenset[str]:
+    """Names of the elements and attributes whose values are ``true`` and ``false``."""
+    datatypes = [
+        pair
+        for rule in element_rules().values()
+        for pair in (
+            (rule.name, rule.content),
+            *((item.name, item.datatype) for item in rule.attributes.values()),
+        )
+    ]
+    return frozenset(
+        name for name, known in datatypes if known is not None and known.values.keys() == _SWITCH
     )
 
 
