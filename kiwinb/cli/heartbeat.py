@@ -37,15 +37,19 @@ class Heartbeat:
         self._over.set()
         self._thread.join()
 
-    def print(self, text: str) -> None:
-        """Print a line, so that the next heartbeat has time again."""
+    def beat(self) -> None:
+        """Wait with the next heartbeat, because something else was printed."""
         self._spoke = time.monotonic()
+
+    def print(self, text: str) -> None:
+        """Print a line, and wait with the next heartbeat."""
+        self.beat()
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _run(self) -> None:
         while not self._over.wait(max(self._spoke + INTERVAL - time.monotonic(), 0.01)):
             if time.monotonic() - self._spoke >= INTERVAL:
                 text = self._text()
-                self._spoke = time.monotonic()
+                self.beat()
                 if text:
                     self.print(text)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from kiwinb.cli.heartbeat import Heartbeat
 from kiwinb.cli.logs import STEPS
+from kiwinb.durations import duration
 from kiwinb.errors import KiwinbError
 from kiwinb.steps.progress import Observer, StepEvent
 
@@ -33,15 +36,8 @@ def step_progress(console: Console, *, verbose: bool) -> Iterator[Observer]:
         verbose: Also show the output of running commands.
     """
     if not console.is_terminal:
-        running: set[str] = set()
-
-        def tell(event: StepEvent) -> None:
-            _log(event)
-            _mark_shown(event, verbose=verbose)
-            (running.add if event.state == "running" else running.discard)(event.step.name)
-            _print(console, event, verbose=verbose, several=len(running) > 1)
-
-        yield tell
+        with _plain_lines(console, verbose=verbose) as tell:
+            yield tell
         return
     # A build in a pipe or a cell needs no bars, and importing them takes a while
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -78,6 +74,32 @@ def step_progress(console: Console, *, verbose: bool) -> Iterator[Observer]:
         yield observe
 
 
+@contextmanager
+def _plain_lines(console: Console, *, verbose: bool) -> Iterator[Observer]:
+    """An observer that prints a line for each event, and a heartbeat in long steps."""
+    running: dict[str, tuple[str, float]] = {}
+
+    def so_far() -> str:
+        now = time.monotonic()
+        steps = [*running.values()]
+        said = (f"{title}: running for {duration(now - began)}" for title, began in steps)
+        return "\n".join(f"  {line}" for line in said)
+
+    with Heartbeat(console, so_far) as heartbeat:
+
+        def tell(event: StepEvent) -> None:
+            _log(event)
+            _mark_shown(event, verbose=verbose)
+            if event.state == "running":
+                running.setdefault(event.step.name, (event.step.title, time.monotonic()))
+            else:
+                running.pop(event.step.name, None)
+            if _print(console, event, verbose=verbose, several=len(running) > 1):
+                heartbeat.beat()
+
+        yield tell
+
+
 def _mark_shown(event: StepEvent, *, verbose: bool) -> None:
     """Note that the output of a failed step is on the screen already, as the lines went by."""
     if verbose and isinstance(event.error, KiwinbError):
@@ -99,17 +121,20 @@ def _print_line(console: Console, event: StepEvent, *, several: bool) -> None:
     console.print(f"  {whose}{event.line}", markup=False, highlight=False)
 
 
-def _print(console: Console, event: StepEvent, *, verbose: bool, several: bool = False) -> None:
+def _print(console: Console, event: StepEvent, *, verbose: bool, several: bool = False) -> bool:
+    """Print an event; return whether it is of those that are printed."""
     if event.state == "running":
-        if event.line is not None:
-            if verbose:
-                _print_line(console, event, several=several)
-        elif event.fraction is None and not console.is_terminal:
+        if event.line is not None and verbose:
+            _print_line(console, event, several=several)
+            return True
+        is_start = event.line is None and event.fraction is None and not console.is_terminal
+        if is_start:
             console.print(f"> {event.step.title}", markup=False, highlight=False)
-        return
+        return is_start
     console.print(
         outcome_line(event.step.title, event.state, event.seconds), markup=False, highlight=False
     )
+    return True
 
 
 def outcome_line(title: str, state: str, seconds: float | None) -> str:

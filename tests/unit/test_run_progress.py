@@ -16,9 +16,11 @@ import pytest
 from descriptions import document
 from recipes import write_recipe
 from recorded_steps import STEPS, build
+from rich.console import Console
 
 from kiwinb.build.session import open_session
 from kiwinb.cli import heartbeat, main
+from kiwinb.cli.terminal import step_progress
 from kiwinb.headless.result import CellEvent
 from kiwinb.headless.run import run_notebook
 from kiwinb.steps.progress import StepEvent, ignore
@@ -234,3 +236,23 @@ def test_a_terminal_shows_the_running_step(tmp_path: Path, kiwinb: Run) -> None:
     assert "+ server: Make the initrd: done (1.2 s)" in plain
     assert "held" not in plain
     assert "running for" not in plain
+
+
+def test_a_build_in_a_pipe_has_a_heartbeat_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.3)
+    with step_progress(Console(stderr=True), verbose=False) as observe:
+        observe(StepEvent(STEPS[0], "running"))
+        observe(StepEvent(STEPS[1], "running"))
+        for number in range(8):
+            observe(StepEvent(STEPS[0], "running", line=str(number)))  # not printed, so no beat
+            time.sleep(0.1)
+        observe(StepEvent(STEPS[0], "done", seconds=0.8))
+        time.sleep(0.4)
+        observe(StepEvent(STEPS[1], "done", seconds=1.2))
+    time.sleep(0.4)
+    told = [re.sub(r"\d\.\d s", "S", line) for line in capsys.readouterr().err.splitlines()]
+    both = ["  Make a tree: running for S", "  Make the initrd: running for S"]
+    assert told[:4] == ["> Make a tree", "> Make the initrd", *both]
+    assert told[-3:] == ["+ Make a tree: done (S)", both[1], "+ Make the initrd: done (S)"]
