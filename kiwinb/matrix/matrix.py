@@ -4,22 +4,23 @@
 
     [[recipe]]
     path = "debian-server.ipynb"       # relative to this file
-    parameters = { firmware = ["bios", "uefi"] }    # of this recipe alone
+    parameters = { kernel = ["virtual", "metal"] }    # of this recipe alone
 
     [[recipe]]
     path = "container-base.ipynb"
 
     [parameters]                       # of all recipes: each value with each other
-    release = ["bookworm", "trixie"]
+    release = ["trixie", "bookworm"]
 
     [[exclude]]                        # leave out the cells that have all of these values
-    recipe = "container-base.ipynb"
-    release = "trixie"
+    recipe = "debian-server.ipynb"
+    release = "bookworm"
+    kernel = "metal"
 
     [[include]]                        # add values to the cells that have the others, or a cell
-    recipe = "debian-server.ipynb"
+    recipe = "container-base.ipynb"
     release = "trixie"
-    size = 8
+    kind = "docker"
 
 ``exclude`` and ``include`` work as in the matrices of GitHub Actions. First, cells are excluded.
 Then each ``include`` adds its values to every cell whose original values it does not change. If
