@@ -166,6 +166,15 @@ def test_nothing_else_is_taken_for_it(kind: str, tmp_path: Path) -> None:
             open_tree(image)
 
 
+@pytest.mark.parametrize(
+    ("at", "magic"), [(3, b"NTFS    "), (0, b"\xfc\x4e\x2b\xa9"), (0, b"LUKS\xba\xbe")]
+)
+def test_too_short(at: int, magic: bytes, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(bytes(at) + magic)
+    with pytest.raises(InspectError, match="image is "):
+        open_tree(tmp_path / "image")
+
+
 def test_a_file_system_is_not_taken_for_minix(tmp_path: Path) -> None:
     """The number of free inodes is where Minix has its magic number."""
     image = tmp_path / "image"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -127,7 +128,8 @@ def identify(window: Window) -> tuple[Signature, Volume] | None:
 def locked(window: Window) -> tuple[Signature, Volume] | None:
     """Return the same as :func:`identify` for volumes that no file system can be taken for."""
     for signature in SIGNATURES.values():
-        volume = signature.volume(window)
-        if volume is not None:
-            return signature, volume
+        with suppress(struct.error, ValueError):  # the window is too short
+            volume = signature.volume(window)
+            if volume is not None:
+                return signature, volume
     return None
