@@ -134,7 +134,7 @@ def stop_and_resume(page: Page, pictures: Path) -> None:
     run_all(page)
     panel = output(page, 1)
     script = panel.locator("details[data-step='config.sh']")
-    script.locator("summary").click()
+    script.locator("summary").click(timeout=180_000)  # after the steps before it
     expect(script.locator("pre")).to_contain_text("unit 3 of 24")
     expect(script.locator("pre")).to_contain_text("unit 5 of 24")  # goes on while unfolded
     assert script.get_attribute("open") is not None
@@ -164,7 +164,7 @@ def browse_tree(tree: Locator, page: Page, pictures: Path) -> None:
     tree.scroll_into_view_if_needed()
     names = tree.locator("tbody button.name")
     expect(names.first).to_have_text("▾/")
-    assert names.nth(1).inner_text().strip("▸ ") == "usr"  # the largest first
+    expect(names.nth(1)).to_have_text("▸usr")  # the largest first
 
     tree.get_by_title("usr", exact=True).click()
     expect(tree.get_by_title("share", exact=True)).to_be_visible()

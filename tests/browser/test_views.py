@@ -216,9 +216,15 @@ def test_a_busy_kernel_leaves_what_is_shown(lab: Lab, page: Page, pictures: Path
     difference.get_by_role("button", name=re.compile("^Files")).click()
     expect(difference.get_by_role("status")).to_contain_text("Waiting", timeout=quickly)
     expect(difference.locator(".rows tbody tr").first).to_contain_text("other")
+    sizes.get_by_role("button", name="icicle").click()  # keeps the choice before
+    difference.locator("th[data-column=delta] button").click()
     page.screenshot(path=pictures / "busy-waiting.png")
     expect(tree.get_by_title("share", exact=True)).to_be_visible()
     expect(difference.locator(".rows tbody tr").first).to_contain_text("/usr")
+    expect(sizes.locator("g[data-key='kernel module']").first).to_be_visible()
+    expect(sizes.get_by_role("button", name="icicle")).to_have_attribute("aria-pressed", "true")
+    ascending = difference.locator("th[data-column=delta][aria-sort=ascending]")
+    expect(ascending).to_be_visible()
     for view in (tree, sizes, difference):
         expect(view.locator(".said")).to_have_text("")
 
@@ -295,6 +301,7 @@ def test_long_paths_are_shortened_in_the_middle(lab: Lab, page: Page, pictures: 
     name = tree.get_by_title(f"{MODULES}/ethernet/vendor3/driver3.ko")
     assert is_cut(name.locator(".head")) and not is_cut(name.locator(".tail"))
     expect(name.locator(".tail")).to_have_text("/driver3.ko")
+    expect(name).to_have_accessible_name(f"{MODULES}/ethernet/vendor3/driver3.ko")
     page.screenshot(path=pictures / "paths-shortened.png")
     assert set(tree.locator(".number").evaluate_all(ALIGNED)) == {"right"}
 

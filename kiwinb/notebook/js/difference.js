@@ -5,14 +5,14 @@ function mount(element, model) {
   const first = state.tables.find(({ count }) => count) || state.tables[0];
   const widths = Object.fromEntries(state.tables.map(({ name }) => [name, {}]));
   let shown = { table: first, change: "", order: { sort: "delta", descending: true } };
-  let wish = 0;
+  let wanted = shown, wish = 0; // what was chosen last, which the kernel may not have sent yet
 
   const tabs = state.tables.map((each) => h("button", { type: "button",
-    onclick: () => show({ ...shown, table: each, change: shown.table === each ? shown.change : "" }) },
+    onclick: () => show({ ...wanted, table: each, change: wanted.table === each ? wanted.change : "" }) },
     `${each.name[0].toUpperCase()}${each.name.slice(1)} (${each.count.toLocaleString("en")})`));
   const changes = h("span.changes");
   const filter = h("input", { type: "search", placeholder: "Filter by name, version or path", spellcheck: false,
-    oninput: debounce(() => show(shown)) });
+    oninput: debounce(() => show(wanted)) });
   filter.setAttribute("aria-label", "Filter");
   const download = h("button", { type: "button", onclick: save }, "Export CSV");
   const sums = h("span.dim");
@@ -30,34 +30,37 @@ function mount(element, model) {
 
   const request = ({ table: { name }, change, order }) => ({ table: name, text: filter.value.trim(), change, ...order });
 
-  async function show(wanted, known = undefined) {
+  async function show(next, known = undefined) {
     const mine = ++wish;
+    wanted = next;
     element.dataset.busy = "yes";
     await attempt(async () => {
-      const how = request(wanted);
+      const how = request(next);
       const page = known || await ask({ op: "rows", ...how });
       if (mine !== wish) return;
-      if (shown.table !== wanted.table) table.style.width = "";
-      shown = wanted;
+      if (shown.table !== next.table) table.style.width = "";
+      shown = next;
       tools();
       body.replaceChildren();
       append(page, 0, how);
       sums.textContent = `${page.count.toLocaleString("en")} ${shown.table.name}` + (page.delta === null ? "" : `, ${signed(page.delta)}`);
     });
-    if (mine === wish) delete element.dataset.busy;
+    if (mine !== wish) return;
+    delete element.dataset.busy;
+    wanted = shown;
   }
 
   function tools() {
     const { table: { name: named, columns, count: all, changes: counts }, change, order } = shown;
     tabs.forEach((tab, index) => tab.setAttribute("aria-pressed", state.tables[index] === shown.table));
     changes.replaceChildren(...[["", all], ...Object.entries(counts)].map(([name, count]) => {
-      const button = h("button", { type: "button", onclick: () => show({ ...shown, change: name }) },
+      const button = h("button", { type: "button", onclick: () => show({ ...wanted, change: name }) },
         name ? `${name} ${count.toLocaleString("en")}` : "all");
       button.setAttribute("aria-pressed", change === name);
       return button;
     }));
     heads.replaceChildren(...columns.map((column) => heading(column, widths[named], order, (key) =>
-      show({ ...shown, order: { sort: key, descending: order.sort === key ? !order.descending : column.number } }))));
+      show({ ...wanted, order: { sort: key, descending: order.sort === key ? !order.descending : column.number } }))));
     table.dataset.table = named;
   }
 
@@ -82,6 +85,7 @@ function mount(element, model) {
     if (key === "change") made.append(h(`span.change.${value}`, {}, value));
     else if (!number) {
       made.title = value;
+      made.setAttribute("aria-label", value); // not in two parts
       made.append(fitting(value));
     } else if (value !== null) {
       made.append(key === "delta" ? signed(value) : binary(value));

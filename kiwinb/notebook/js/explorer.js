@@ -8,14 +8,15 @@ function mount(element, model) {
   const state = model.get("state");
   const known = new Map();
   let shown = { by: state.by, view: "treemap", at: [] };
+  let wanted = shown; // what was chosen last, which the kernel may not have sent yet
   let level = state.first, wish = 0, width = level.width;
   known.set(name(shown), level);
 
-  const groups = h("select", { onchange: () => show({ ...shown, by: groups.value, at: [] }) },
+  const groups = h("select", { onchange: () => show({ ...wanted, by: groups.value, at: [] }) },
     ...state.levels.map((each) => h("option", { value: each, selected: each === shown.by }, each)));
   groups.setAttribute("aria-label", "Group by");
   const views = ["treemap", "icicle", "pareto"].map((view) => h("button", { type: "button",
-    onclick: () => show({ ...shown, view }) }, view === "pareto" ? "Pareto" : view));
+    onclick: () => show({ ...wanted, view }) }, view === "pareto" ? "Pareto" : view));
   const crumbs = h("span.crumbs");
   const said = h("p.said", { role: "status" });
   const ask = asker(model, said);
@@ -38,32 +39,34 @@ function mount(element, model) {
   }
 
   // Shows another level at once if it is known, and otherwise as soon as the kernel has sent it.
-  async function show(wanted) {
+  async function show(next) {
     const mine = ++wish;
+    wanted = next;
     element.dataset.busy = "yes";
     await attempt(async () => {
-      const found = lookup(wanted) || await request(wanted);
+      const found = lookup(next) || await request(next);
       if (mine !== wish) return;
-      shown = wanted;
+      shown = next;
       level = found;
       draw();
     });
     if (mine !== wish) return;
     delete element.dataset.busy;
+    wanted = shown;
     groups.value = shown.by;
     lay();
   }
 
   // A Pareto chart draws the sums of the groups, which come with every drawing of a level.
-  function lookup(wanted) {
-    const names = wanted.view === "pareto" ? ["pareto", "treemap", "icicle"] : [wanted.view];
-    return names.map((view) => known.get(name({ ...wanted, view }))).find(Boolean);
+  function lookup(next) {
+    const names = next.view === "pareto" ? ["pareto", "treemap", "icicle"] : [next.view];
+    return names.map((view) => known.get(name({ ...next, view }))).find(Boolean);
   }
 
-  async function request(wanted, quiet = false) {
-    const { by, view, at } = wanted;
+  async function request(next, quiet = false) {
+    const { by, view, at } = next;
     const answer = await ask({ op: "level", by, at: at.map(({ key }) => key), view, width, height: HEIGHT }, quiet);
-    known.set(name(wanted), answer);
+    known.set(name(next), answer);
     return answer;
   }
 
@@ -106,7 +109,7 @@ function mount(element, model) {
 
   function row(group) {
     const text = fitting(group.label);
-    const named = group.leaf ? text : h("button.link", { type: "button", onclick: () => descend(group) }, text);
+    const named = group.leaf ? text : h("button.link", { type: "button", "aria-label": group.label, onclick: () => descend(group) }, text);
     return h("tr", {}, h("td", { title: group.key }, named), h("td.number", {}, binary(group.usage)),
       h("td.number", {}, `${(group.share * 100).toFixed(1)} %`));
   }

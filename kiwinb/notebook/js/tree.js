@@ -12,6 +12,7 @@ function mount(element, model) {
   const unfolded = new Set([state.top.row]), unfolding = new Set();
   const widths = {};
   let order = { sort: "usage", descending: true };
+  let wanted = order; // what was chosen last, which the kernel may not have sent yet
   let selected = null, wish = 0;
 
   const filter = h("input", { type: "search", placeholder: "Filter: part of a path, *.ko, package:NAME, owner:NAME, type:symlink",
@@ -30,15 +31,16 @@ function mount(element, model) {
     h("div.split", {}, h("div.scroll", { tabIndex: 0 }, h("table.tree", {}, h("thead", {}, heads), body)), side));
 
   function sort(key) {
-    show({ sort: key, descending: order.sort === key ? !order.descending : ["usage", "entries"].includes(key) });
+    show({ sort: key, descending: wanted.sort === key ? !wanted.descending : ["usage", "entries"].includes(key) });
   }
 
   // Draws anew what is unfolded, or what the filter finds.
-  async function show(wanted = order, known = undefined) {
+  async function show(next = wanted, known = undefined) {
     const mine = ++wish;
+    wanted = next;
     element.dataset.busy = "yes";
     await attempt(async () => {
-      const how = { ...wanted, text: filter.value.trim() };
+      const how = { ...next, text: filter.value.trim() };
       const rows = document.createDocumentFragment();
       let found = state.sums;
       if (how.text) {
@@ -50,12 +52,14 @@ function mount(element, model) {
         await unfold(rows, state.top, 0, how, known);
       }
       if (mine !== wish) return;
-      order = wanted;
+      order = next;
       sums.textContent = found;
       heads.replaceChildren(...COLUMNS.map((column) => heading(column, widths, order, column.key === "mode" ? null : sort)));
       body.replaceChildren(rows);
     });
-    if (mine === wish) delete element.dataset.busy;
+    if (mine !== wish) return;
+    delete element.dataset.busy;
+    wanted = order;
   }
 
   async function unfold(rows, item, depth, how, known) {
@@ -87,7 +91,8 @@ function mount(element, model) {
   function line(item, depth, how) {
     const folder = item.type === "directory" && !how.text;
     const open = unfolded.has(item.row);
-    const name = h("button.name", { type: "button", title: item.name, onclick: () => folder ? toggle(row, item, depth, how) : undefined },
+    const name = h("button.name", { type: "button", title: item.name,
+      "aria-label": item.target ? `${item.name} → ${item.target}` : item.name, onclick: () => folder ? toggle(row, item, depth, how) : undefined },
       h("span.arrow", {}, folder ? (open ? "▾" : "▸") : MARKS[item.type] || ""),
       item.type === "directory" ? h("b", {}, fitting(item.name)) : fitting(item.name),
       item.target ? h("span.dim.tail", {}, ` → ${item.target}`) : null);
