@@ -101,10 +101,27 @@ def _rebuild(kind: type[KiwinbError], state: dict[str, object], args: tuple[obje
     return error
 
 
+def _printable(text: str) -> str:
+    return "".join(
+        one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode("ascii")
+        for one in text
+    )
+
+
 class DescriptionError(KiwinbError):
-    """kiwinb cannot read the image description, or the description is invalid."""
+    """kiwinb cannot read the image description, or the description is invalid.
+
+    A message quotes what a description says, so characters that cannot be printed are escaped.
+    """
 
     exit_status = 3
+
+    def __init__(
+        self, problem: str, *, remedy: str | None = None, location: Location | None = None
+    ) -> None:
+        super().__init__(
+            _printable(problem), remedy=remedy and _printable(remedy), location=location
+        )
 
 
 class DescriptionErrors(DescriptionError):

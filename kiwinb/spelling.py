@@ -1,11 +1,46 @@
-"""Known names that resemble a name which is not known."""
+"""Names in messages: known ones that resemble one which is not known, long ones, many."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 _SHORTEST = 3
 """Length from which one edit is a likely mistake; almost all shorter names are one edit apart."""
+
+_LONGEST = 60
+"""Characters of a word in a message."""
+
+_LONGEST_LIST = 300
+"""Characters of a list of names in a message."""
+
+_LONGEST_COMPARED = 200
+"""Characters of a name that count; no known name is as long."""
+
+_FEW = 8
+"""Names of a list that is too long to be shown whole."""
+
+
+def shortened(text: str) -> str:
+    """A text with the middle of long words left out, for a message."""
+    half = _LONGEST // 2
+    return re.sub(
+        rf"\S{{{_LONGEST + 1},}}", lambda word: f"{word[0][:half]}…{word[0][-half:]}", text
+    )
+
+
+def listed(names: Sequence[str], wanted: str) -> str:
+    """Names for a message, separated by commas; of a long list only those nearest to a name.
+
+    Args:
+        names: The names.
+        wanted: The name that is not one of them.
+    """
+    whole = ", ".join(names)
+    if len(whole) <= _LONGEST_LIST:
+        return whole
+    near = near_names(wanted, names, count=_FEW, cutoff=0.1) or list(names[:_FEW])
+    return f"{', '.join(near)} and {len(names) - len(near)} more"
 
 
 def near_names(name: str, known: Iterable[str], count: int = 1, cutoff: float = 0.6) -> list[str]:
@@ -23,7 +58,7 @@ def near_names(name: str, known: Iterable[str], count: int = 1, cutoff: float = 
     """
     from difflib import SequenceMatcher, get_close_matches  # only wrong names need it
 
-    folded = name.lower()
+    folded = name.lower()[:_LONGEST_COMPARED]
     spelled = {other.lower(): other for other in known}
     edited = {
         other: rank for other in spelled if (rank := _rank_of_edit(folded, other)) is not None

@@ -7,14 +7,12 @@ from lxml import etree
 from kiwinb.description.schema.rules import Datatype, ElementRule, element_rules, normal
 from kiwinb.description.xml import children
 
-_SPACE = " \t\r\n"
-
 
 def canonical(image: etree._Element) -> None:
     """Replace other spellings of values, and remove what is empty and means nothing.
 
-    ``1`` becomes ``true``, and values lose the spaces around them. An empty attribute or element
-    goes if it means the same as none; a required attribute stays.
+    ``1`` becomes ``true``. An empty attribute or element goes if it means the same as none; a
+    required attribute stays.
 
     Args:
         image: The root of a valid document. It is changed.
@@ -31,8 +29,6 @@ def _element(element: etree._Element, rule: ElementRule) -> None:
             del element.attrib[name]
         elif (value := known.datatype.spellings.get(normal(text))) is not None:
             element.set(name, value)
-        elif not known.datatype.anything and text != text.strip(_SPACE):
-            element.set(name, text.strip(_SPACE))
     if rule.foreign:
         return
     for child in list(children(element)):

@@ -18,9 +18,12 @@ from kiwinb.description.values import (
     unique,
 )
 from kiwinb.errors import DescriptionError
-from kiwinb.spelling import near_names
+from kiwinb.spelling import listed, near_names, shortened
 
 Element = etree._Element
+
+_MOST_SECTIONS = 6
+"""Sections with other types that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +130,10 @@ def _check_profile(
     """Check that a profile is declared, and for the architecture."""
     if name not in every:
         raise DescriptionError(
-            f"there is no profile {name!r}",
+            f"there is no profile {shortened(name)!r}",
             remedy=_did_you_mean(name, every)
             + (
-                f"The description has these profiles: {', '.join(every)}."
+                f"The description has these profiles: {listed(list(every), name)}."
                 if every
                 else "The description declares no profiles."
             ),
@@ -138,7 +141,7 @@ def _check_profile(
         )
     if not any(arch_matches(item, arch) for item in every[name]):
         raise DescriptionError(
-            f"profile {name!r} is not for {arch}",
+            f"profile {shortened(name)!r} is not for {arch}",
             remedy=f"It is for {_architectures(every[name])} only.",
             location=location(every[name][0]),
         )
@@ -149,13 +152,13 @@ def _cannot_require(
 ) -> DescriptionError:
     if other in every:
         return DescriptionError(
-            f"profile {name!r} requires {other!r}, which is not for {arch}",
+            f"profile {shortened(name)!r} requires {shortened(other)!r}, which is not for {arch}",
             remedy=f"It is for {_architectures(every[other])} only. Limit the <requires> with "
             "arch, too.",
             location=location(required),
         )
     return DescriptionError(
-        f"profile {name!r} requires {other!r}, which is not declared",
+        f"profile {shortened(name)!r} requires {shortened(other)!r}, which is not declared",
         remedy=_did_you_mean(other, every) or "Declare it, or remove the line.",
         location=location(required),
     )
@@ -178,10 +181,11 @@ def _choose_type(
         by_name.setdefault(item.get("image", ""), item)
     if wanted is not None and wanted in by_name:
         return by_name[wanted]
-    under = f"under the profiles {', '.join(profiles)}" if profiles else "without profiles"
+    names = shortened(listed(profiles, ""))
+    under = f"under the profiles {names}" if profiles else "without profiles"
     if wanted is not None:
         raise DescriptionError(
-            f"there is no type {wanted!r} {under}",
+            f"there is no type {shortened(wanted)!r} {under}",
             remedy=f"{_did_you_mean(wanted, by_name)}{_types_elsewhere(image, by_name)}",
             location=location(image),
         )
@@ -203,7 +207,11 @@ def _types_elsewhere(image: Element, here: Iterable[str]) -> str:
         others = [item.get("image", "") for item in section.iterchildren("type")]
         limits = [f"{key} {section.get(key)}" for key in ("profiles", "arch") if section.get(key)]
         if limits and (others := [name for name in others if name not in names]):
-            lines.append(f"Under {' and '.join(limits)} there is: {', '.join(others)}.")
+            said = shortened(f"Under {' and '.join(limits)} there is: {', '.join(others)}.")
+            lines.append(said)
+    more = len(lines) - _MOST_SECTIONS
+    if more > 0:
+        lines[_MOST_SECTIONS:] = [f"{more} more sections have types."]
     return " ".join(lines) or "Add a <type> to <preferences>."
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,6 +25,7 @@ from kiwinb.description.xml import (
     tag,
 )
 from kiwinb.errors import DescriptionError, DescriptionErrors
+from kiwinb.spelling import shortened
 
 __all__ = ["Document", "location", "read"]
 
@@ -100,11 +103,7 @@ class _Reader:
         self.files.append(file)
         self.bytes_left -= file.stat().st_size
         if root.tag != "image":
-            raise DescriptionError(
-                f"the root element is <{tag(root)}>, not <image>",
-                remedy="Put the sections into an <image> element without a namespace.",
-                location=location(root),
-            )
+            raise _not_an_image(root)
         version = root.get("schemaversion", version)
         if version is None:
             raise DescriptionError(
@@ -119,9 +118,11 @@ class _Reader:
     def resolve(self, include: etree._Element, version: str, stack: tuple[Path, ...]) -> None:
         where = location(include)
         file = self.included_file(include, stack[-1])
-        if file.resolve() in stack:
+        if os.path.realpath(file) in map(str, stack):
             raise DescriptionError(
-                f"{display(file)} includes itself", remedy="Break the cycle.", location=where
+                f"{shortened(display(file))} includes itself",
+                remedy="Break the cycle.",
+                location=where,
             )
         if len(stack) > MAX_DEPTH:
             raise DescriptionError(
@@ -129,9 +130,9 @@ class _Reader:
                 remedy="Include the files from the description itself.",
                 location=where,
             )
-        if not file.is_file():
+        if not _is_there(file, Path.is_file):
             raise DescriptionError(
-                f"the included file {display(file)} does not exist",
+                f"the included file {shortened(display(file))} does not exist",
                 remedy="Names are relative to the description directory; file:///… is absolute.",
                 location=where,
             )
@@ -158,7 +159,7 @@ class _Reader:
         scheme = source.partition("://")[0] if "://" in source else ""
         if scheme not in ("", "file", "this"):
             raise DescriptionError(
-                f"cannot include {source!r}: only local files can be included",
+                f"cannot include {shortened(source)!r}: only local files can be included",
                 remedy="Use file://NAME, this://NAME or NAME, relative to the description "
                 "directory, or file:///ABSOLUTE/NAME.",
                 location=location(include),
@@ -166,5 +167,30 @@ class _Reader:
         name = source.partition("://")[2] if scheme else source
         if scheme == "this":
             name = name.lstrip("/")
-        file = self.directory / name
-        return file if file.exists() or not (beside := includer.parent / name).exists() else beside
+        for place in (self.directory, includer.parent):
+            if _is_there(place / name, Path.exists):
+                return place / name
+        return self.directory / name
+
+
+def _is_there(path: Path, test: Callable[[Path], bool]) -> bool:
+    try:
+        return test(path)
+    except OSError:  # the name is too long
+        return False
+
+
+def _not_an_image(root: etree._Element) -> DescriptionError:
+    name = etree.QName(root)
+    if name.localname == "image" and name.namespace is not None:
+        prefix = f":{root.prefix}" if root.prefix else ""
+        return DescriptionError(
+            f"the element <{tag(root)}> is in the namespace {shortened(name.namespace)}",
+            remedy=f"Remove xmlns{prefix}=…: a description has no namespace.",
+            location=location(root),
+        )
+    return DescriptionError(
+        f"the root element is <{shortened(tag(root))}>, not <image>",
+        remedy="Put the sections into an <image> element.",
+        location=location(root),
+    )

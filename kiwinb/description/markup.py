@@ -42,11 +42,12 @@ def as_xml(data: bytes, name: Path) -> bytes:
     try:
         root = _parse(text, name)
         if len(root.children) != 1 or root.attributes:
+            others = (child.line for key, child in root.children if key != "image")
             raise wrong(
                 name,
-                root.line,
+                next(others, root.line),
                 "a description has one key at the top: image",
-                "Indent everything else below it.",
+                "Everything else belongs into image.",
             )
         return _written(*root.children[0], name).encode()
     except RecursionError:

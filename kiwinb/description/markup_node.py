@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kiwinb.errors import DescriptionError, Location
+from kiwinb.spelling import shortened
 
 ATTRIBUTE = "@"
 """What the names of attributes begin with."""
@@ -33,4 +34,4 @@ class Node:
 
 def wrong(name: Path, line: int | None, problem: str, remedy: str) -> DescriptionError:
     """An error in a description."""
-    return DescriptionError(problem, remedy=remedy, location=Location(name, line))
+    return DescriptionError(shortened(problem), remedy=remedy, location=Location(name, line))

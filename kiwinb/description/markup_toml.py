@@ -34,7 +34,7 @@ def read_toml(text: str, name: Path) -> Node:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         place = re.search(r" \(at line (\d+), column \d+\)", str(error))
         said = str(error).removesuffix(place[0]) if place else str(error)
-        line = int(place[1]) if place else None
+        line = int(place[1]) if place else len(text.rstrip().splitlines())
         raise wrong(name, line, f"this is not valid TOML: {said}", "Correct it there.") from None
     root = Node(1)
     table = root

@@ -36,6 +36,13 @@ def read_yaml(text: str, name: Path) -> Node:
             f"this is not valid YAML: {error.problem or error.context}",
             "Correct it there or shortly before; quote names that begin with @.",
         ) from None
+    except yaml.reader.ReaderError as error:
+        raise wrong(
+            name,
+            text.count("\n", 0, error.position) + 1,
+            f"the character U+{error.character:04X} is not allowed in YAML",
+            "Remove it, and save the file as UTF-8.",
+        ) from None
     except (yaml.YAMLError, RecursionError) as error:
         said = " ".join(str(error).split())[:200]
         raise wrong(name, None, f"this is not valid YAML: {said}", "Correct it.") from None

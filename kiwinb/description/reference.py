@@ -21,6 +21,7 @@ from kiwinb.description.schema.rules import (
 )
 from kiwinb.description.xml import children, location
 from kiwinb.errors import Location
+from kiwinb.spelling import shortened
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ def undeclared(tree: etree._ElementTree) -> tuple[str, ...]:
         tree: The whole document, as kiwinb read it.
     """
     return tuple(
-        f"{location(section)}: there is no profile {name!r}, so the section is not selected for it"
-        + (f"; did you mean {near!r}?" if near else "")
+        f"{location(section)}: there is no profile {shortened(name)!r}, so the section is not "
+        "selected for it" + (f"; did you mean {near!r}?" if near else "")
         for section, name, near in undeclared_profiles(tree.getroot())
     )
 

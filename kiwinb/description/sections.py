@@ -297,7 +297,7 @@ def read_packages(
 
     def names(phase: str) -> tuple[str, ...]:
         return unique(
-            item.get("name", "")
+            item.get("name", "").strip()
             for section in of(phase)
             for item in items_for(section, "package", arch)
         )
@@ -332,7 +332,7 @@ def _package_set(sections: Sequence[Element], arch: str) -> PackageSet:
         return (item for section in sections for item in items_for(section, tag, arch))
 
     def names(tag: str) -> tuple[str, ...]:
-        return unique(item.get("name", "") for item in items(tag))
+        return unique(item.get("name", "").strip() for item in items(tag))
 
     def objects(cls: type[T], tag: str) -> tuple[T, ...]:
         return unique(cls(**attribute_values(cls, item)) for item in items(tag))

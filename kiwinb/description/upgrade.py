@@ -13,6 +13,7 @@ from lxml import etree
 
 from kiwinb.description.xml import elements, location
 from kiwinb.errors import DescriptionError, Location
+from kiwinb.spelling import shortened
 
 CURRENT = "8.5"
 """The schema version that descriptions are upgraded to."""
@@ -65,7 +66,7 @@ def _checked(version: str, where: Location) -> str:
         return version
     if not re.fullmatch(r"\d{1,4}\.\d{1,4}", version):
         raise DescriptionError(
-            f"schemaversion={version!r} is no schema version",
+            f"schemaversion={shortened(version)!r} is no schema version",
             remedy=f'Write schemaversion="{CURRENT}".',
             location=where,
         )

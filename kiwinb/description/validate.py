@@ -24,7 +24,7 @@ from kiwinb.description.schema.rules import (
 )
 from kiwinb.description.xml import BASE, children, elements, location, tag
 from kiwinb.errors import DescriptionError, DescriptionErrors
-from kiwinb.spelling import near_names
+from kiwinb.spelling import listed, near_names, shortened
 from kiwinb.steps.registry import added_names
 
 MOST_ERRORS = 500
@@ -59,7 +59,7 @@ def without_bases(root: etree._Element) -> etree._Element:
 
 
 def _error(element: etree._Element, problem: str, remedy: str) -> DescriptionError:
-    return DescriptionError(problem, remedy=remedy, location=location(element))
+    return DescriptionError(shortened(problem), remedy=remedy, location=location(element))
 
 
 def _element_errors(element: etree._Element, rule: ElementRule) -> Iterator[DescriptionError]:
@@ -122,7 +122,7 @@ def _text_errors(element: etree._Element, rule: ElementRule) -> Iterator[Descrip
             yield _error(
                 element,
                 f"<{rule.name}> has the text {_quoted(normal(found))}, but takes none",
-                f"Put elements into it: {_brackets(rule.children)}."
+                f"Put elements into it: {listed([f'<{name}>' for name in rule.children], '')}."
                 if rule.children
                 else "Remove the text.",
             )
@@ -178,7 +178,7 @@ def _unknown_child(child: etree._Element, rule: ElementRule) -> DescriptionError
             return _error(child, problem, f"It belongs into {_brackets(parents(near))}.")
     else:
         problem = f"there is no element <{name}>"
-    allowed = _brackets(rule.children) if rule.children else "nothing"
+    allowed = listed([f"<{other}>" for other in rule.children], f"<{name}>") or "nothing"
     return _error(child, problem, f"<{rule.name}> takes {allowed}.")
 
 
@@ -194,7 +194,7 @@ def _unknown_attribute(
     places = owners(name)
     if places and near is None:
         return _error(element, problem, f"It belongs to {_brackets(places)}.")
-    allowed = ", ".join(rule.attributes) or "none"
+    allowed = listed(list(rule.attributes), name) or "none"
     return _error(element, problem, f"Its attributes are: {allowed}.")
 
 
@@ -225,6 +225,7 @@ def _did_you_mean(value: str, known: Iterable[str]) -> str:
 
 
 def _quoted(text: str) -> str:
+    text = text.replace("\n", "\\n")
     return f'"{text}"' if len(text) <= 80 else f'"{text[:79]}…"'
 
 

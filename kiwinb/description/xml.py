@@ -18,6 +18,7 @@ from lxml import etree
 
 from kiwinb.description.markup import SUFFIXES, as_xml
 from kiwinb.errors import DescriptionError, Location
+from kiwinb.spelling import shortened
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,8 @@ def read_xml(path: Path, *, most: int = MAX_BYTES) -> etree._ElementTree:
             document type.
     """
     name = Path(display(path))
-    data = as_xml(_read_bytes(path, name, most), name)
+    written = _read_bytes(path, name, most)
+    data = as_xml(written, name)
     _refuse_document_type(data, name)
     parser = etree.XMLParser(
         resolve_entities=False, load_dtd=False, dtd_validation=False, no_network=True
@@ -96,13 +98,7 @@ def read_xml(path: Path, *, most: int = MAX_BYTES) -> etree._ElementTree:
     try:
         root = etree.fromstring(data, parser, base_url=str(name))
     except etree.XMLSyntaxError as error:
-        said = re.sub(r", line \d+, column \d+.*", "", str(error.msg), flags=re.DOTALL)
-        raise DescriptionError(
-            f"this is not well-formed XML: {' '.join(said.split())}",
-            remedy="Correct it there or shortly before: close each tag that was opened, quote "
-            "attribute values, write & as &amp; and < as &lt;, save the file as UTF-8.",
-            location=Location(name, error.lineno or 1, error.offset or None),
-        ) from None
+        raise _syntax_error(error, name, written, data) from None
     except (LookupError, ValueError) as error:
         raise DescriptionError(
             f"this cannot be read as XML: {error}",
@@ -116,7 +112,7 @@ def read_xml(path: Path, *, most: int = MAX_BYTES) -> etree._ElementTree:
             raise DescriptionError(
                 "the attribute xml:base is not part of a description",
                 remedy="Remove it.",
-                location=Location(name, _line(element), None, tag(element)),
+                location=Location(name, _line(element), None, shortened(tag(element))),
             )
     _join_texts(root)
     root.set(BASE, str(name))
@@ -157,7 +153,7 @@ def location(element: etree._Element) -> Location:
         element.getroottree().docinfo.URL or "config.xml",
     )
     line = next(filter(None, map(_line, (element, *element.iterancestors()))), None)
-    return Location(Path(base), line, None, tag(element))
+    return Location(Path(base), line, None, shortened(tag(element)))
 
 
 def display(path: Path | str) -> str:
@@ -202,6 +198,31 @@ def _read_bytes(path: Path, name: Path, most: int) -> bytes:
             location=Location(name, 1),
         )
     return data
+
+
+def _syntax_error(
+    error: etree.XMLSyntaxError, name: Path, written: bytes, data: bytes
+) -> DescriptionError:
+    said = re.sub(r", line \d+, column \d+.*", "", str(error.msg), flags=re.DOTALL)
+    said = shortened(" ".join(said.split()))
+    line = error.lineno or 1
+    if data is not written:
+        return DescriptionError(
+            f"this cannot be an element of a description: {said}",
+            remedy="Correct the name.",
+            location=Location(name, line),
+        )
+    remedy = "Save the file as UTF-8."
+    if data.lstrip().startswith(b"<"):
+        remedy = (
+            "Correct it there or shortly before: close each tag that was opened, quote attribute "
+            "values, write & as &amp; and < as &lt;, save the file as UTF-8."
+        )
+    return DescriptionError(
+        f"this is not well-formed XML: {said}",
+        remedy=remedy,
+        location=Location(name, line, error.offset or None),
+    )
 
 
 def _entity_error(name: Path, line: int | None) -> DescriptionError:

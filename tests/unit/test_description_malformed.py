@@ -196,6 +196,36 @@ def test_a_slip_is_named_with_its_line_and_what_was_meant(
 
 
 ROOT = '<image schemaversion="8.5" name="x">{}</image>'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('<image xmlns="urn:x" schemaversion="8.5" name="x"/>', "Remove xmlns=…"),
+        ('<i:image xmlns:i="urn:x" schemaversion="8.5" name="x"/>', "Remove xmlns:i=…"),
+        ('<image schemaversion="8.5" name="x"><include from="%s"/></image>' % ("a/" * 3000), "…"),
+        ('<image schemaversion="\u202e" name="x"/>', "\\u202e"),
+    ],
+)
+def test_messages_are_short_and_printable(tmp_path: Path, text: str, said: str) -> None:
+    error = _error_of(text, tmp_path)
+    assert said in str(error)
+    assert len(str(error)) < 600
+    assert str(error).replace("\n", "").isprintable()
+
+
+def test_of_many_attributes_those_nearest_are_named(tmp_path: Path) -> None:
+    (tmp_path / "config.xml").write_text(
+        (DATA / "server/config.xml").read_text().replace(" filesystem=", " filesystm=", 1)
+    )
+    with pytest.raises(DescriptionErrors) as caught:
+        read(tmp_path)
+    said = next(str(error) for error in caught.value.errors if "filesystm" in str(error))
+    assert "did you mean filesystem?" in said
+    assert re.search(r"Its attributes are: .*bootfilesystem.* and \d+ more\.", said)
+    assert "kernelcmdline" not in said
+
+
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12))
 
 
