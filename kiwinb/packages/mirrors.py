@@ -66,13 +66,7 @@ def resolve(
     checked = repository.repository_gpgcheck is not False
     distribution = repository.distribution or "./"
     alias = repository.alias or _alias(path, distribution)
-    keys: tuple[Source, ...] = ()
-    if repository.signing:
-        keys = tuple(
-            read_key(key, alias, description_dir, settings.cache) for key in repository.signing
-        )
-    elif checked and not (keys := _default_keys(place, settings, keyrings)):
-        raise _no_key(repository, alias)
+    keys = _keys(repository, alias, place, settings, description_dir, keyrings)
     return ResolvedRepository(
         alias=alias,
         path=repository.path,
@@ -89,6 +83,26 @@ def resolve(
         included_in_image=repository.included_in_image,
         image_url=without_logins(place.urls[0]) if repository.included_in_image else None,
     )
+
+
+def _keys(
+    repository: Repository,
+    alias: str,
+    place: _Place,
+    settings: Settings,
+    description_dir: Path,
+    keyrings: Path,
+) -> tuple[Source, ...]:
+    """The keys that the description names, or else those of the host."""
+    if repository.signing:
+        return tuple(
+            read_key(key, alias, description_dir, settings.cache) for key in repository.signing
+        )
+    if repository.repository_gpgcheck is False:
+        return ()
+    if not (keys := _default_keys(place, settings, keyrings)):
+        raise _no_key(repository, alias)
+    return keys
 
 
 def _no_key(repository: Repository, alias: str) -> RepositoryError:

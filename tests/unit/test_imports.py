@@ -94,7 +94,7 @@ DESCRIPTION = ("--description", "description")
         (("result", "list", "--target-dir", "out"), 10, TABLES),
         (("inspect", "--help"), 0, TABLES),
         (("inspect", "files", "tree"), 0, ()),
-        (("inspect", "packages", "tree"), 0, ()),
+        (("inspect", "packages", "tree"), 13, ()),
         (("inspect", "diff", "tree", "tree"), 0, ()),
         (("inspect", "files", "no"), 13, ()),
     ],
