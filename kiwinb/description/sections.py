@@ -40,7 +40,7 @@ from kiwinb.description.model import (
     VagrantConfig,
     Volume,
 )
-from kiwinb.description.schema.rules import image_has, manager_package
+from kiwinb.description.schema.rules import default_manager, image_has, manager_package
 from kiwinb.description.values import (
     LISTS,
     attribute_values,
@@ -93,7 +93,7 @@ def read_preferences(sections: Iterable[Element]) -> Preferences:
     """Merge the ``<preferences>``.
 
     As in KIWI NG, the last section that has a locale, a keytable, a time zone or a theme decides,
-    and the first one that has any other value.
+    and the first one that has any other value. The package manager has a default.
     """
     values: dict[str, Any] = {}
     licenses: list[str] = []
@@ -107,6 +107,7 @@ def read_preferences(sections: Iterable[Element]) -> Preferences:
                 values["locale"] = split_names(text)
             elif tag == "showlicense":
                 licenses.append(text)
+    values.setdefault("packagemanager", default_manager())
     return Preferences(**values, showlicense=unique(licenses))
 
 

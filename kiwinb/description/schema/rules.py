@@ -28,6 +28,7 @@ _EXPECTED = "{urn:kiwinb:schema}expected"
 _HAS = "{urn:kiwinb:schema}has"
 _PLUGIN = "{urn:kiwinb:schema}plugin"
 _PACKAGE = "{urn:kiwinb:schema}package"
+_DEFAULT = "{urn:kiwinb:schema}default"
 _KINDS = "{urn:kiwinb:schema}kinds"
 _REQUIRED = "{urn:kiwinb:schema}required"
 _LOADERS = "{urn:kiwinb:schema}loaders"
@@ -52,6 +53,7 @@ class Datatype:
             plug-ins that kiwinb does not bring are allowed, too. Empty if they name none.
         spellings: Other spellings of values: ``1`` for ``true``.
         packages: Packages that contain the programs which some values name.
+        default: The value that holds if none is given; empty if there is none.
         empty_is_absent: Whether an empty text means the same as no attribute or element.
     """
 
@@ -64,6 +66,7 @@ class Datatype:
     spellings: Mapping[str, str] = field(default_factory=dict)
     packages: Mapping[str, str] = field(default_factory=dict)
     empty_is_absent: bool = False
+    default: str = ""
 
     def accepts(self, text: str) -> bool:
         """Whether a text is allowed."""
@@ -164,6 +167,12 @@ def manager_package(name: str | None) -> str | None:
     """The package that contains a package manager, as a distribution calls it."""
     content = element_rules()["packagemanager"].content
     return content.packages.get(name) if content is not None and name is not None else None
+
+
+def default_manager() -> str | None:
+    """The package manager of descriptions that name none."""
+    content = element_rules()["packagemanager"].content
+    return content.default or None if content is not None else None
 
 
 @cache
@@ -286,7 +295,7 @@ def _datatype(parts: list[etree._Element], defines: Mapping[str, etree._Element]
     values: dict[str, State] = {}
     patterns: list[str] = []
     anything = empty_is_absent = False
-    expected = plugin = ""
+    expected = plugin = default = ""
     having: dict[str, str] = {}
     spellings: dict[str, str] = {}
     packages: dict[str, str] = {}
@@ -305,6 +314,8 @@ def _datatype(parts: list[etree._Element], defines: Mapping[str, etree._Element]
                 spellings[part.text or ""] = meaning
             case "value":
                 values[part.text or ""] = _state(part)
+                if part.get(_DEFAULT) is not None:
+                    default = part.text or ""
                 if (has := part.get(_HAS)) is not None:
                     having[part.text or ""] = has
                 if (package := part.get(_PACKAGE)) is not None:
@@ -324,6 +335,7 @@ def _datatype(parts: list[etree._Element], defines: Mapping[str, etree._Element]
         spellings,
         packages,
         empty_is_absent,
+        default,
     )
 
 
