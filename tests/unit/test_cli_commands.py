@@ -298,6 +298,15 @@ def test_the_log_goes_to_a_file_and_to_a_socket(run: Run, tmp_path: Path) -> Non
     assert "WARNING" not in run("--loglevel", "40", *build).err
 
 
+def test_the_log_goes_to_standard_output(run: Run, tmp_path: Path) -> None:
+    path = _describe(tmp_path, '<type image="oem" filesystem="ext4" gcelicense="x"/>')
+    build = ("system", "build", "--description", path, "--target-dir", tmp_path / "out")
+    done = run("--logfile", "stdout", *build)
+    assert " WARNING " in done.out
+    assert "gcelicense is valid" in done.out
+    assert not Path("stdout").exists()
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(run: Run, shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -442,6 +451,27 @@ def test_doctor_names_packages_of_tools_that_are_not_there(
         assert any(name in item.what for item in found.missing)
     assert "cannot build test yet" in str(found)
     assert "<table>" in found._repr_html_()
+
+
+def test_doctor_says_what_a_build_would_refuse(
+    run: Run, tmp_path: Path, settings: Settings
+) -> None:
+    path = _describe(
+        tmp_path,
+        '<type image="oem" filesystem="ext4" luks="x" overlayroot="true" installiso="true"/>',
+        repository='<repository><source path="http://127.0.0.1:9/debian"/></repository>',
+    )
+    found = examine(path, settings=settings)
+    assert not found.ready
+    told = [item.what for item in found.missing if item.area == "description"]
+    built = run("system", "build", "--description", path, "--target-dir", tmp_path / "out")
+    assert built.status == 4
+    assert "127.0.0.1" not in built.err, "the network was not touched"
+    for name in ("luks", "overlayroot", "installiso"):
+        expected = f"config.xml:5: <type>: kiwinb cannot do {name} yet"
+        assert any(expected in line for line in told)
+        assert expected in built.err
+    assert "emove" not in built.err, "a remedy is never to remove what makes an image secure"
 
 
 def test_doctor_says_what_mirror_is_not_known(tmp_path: Path, settings: Settings) -> None:

@@ -128,6 +128,17 @@ def test_an_empty_section(tmp_path: Path, section: str) -> None:
     assert image == select(document(tmp_path), arch="x86_64")
 
 
+def test_an_empty_interface_of_a_virtual_machine(tmp_path: Path) -> None:
+    image = _image(tmp_path, children='<machine guestOS=""><vmnic interface="" mode=""/></machine>')
+    assert image.type.machine is not None
+    assert image.type.machine.devices[0].attributes == {"interface": ""}
+
+
+def test_lines_beyond_what_16_bits_hold(tmp_path: Path) -> None:
+    with pytest.raises(DescriptionErrors, match=r"config\.xml:70\d\d\d: <type>: .*force_mbr"):
+        _document(tmp_path, 'force_mbr="perhaps"', more="\n" * 70_000)
+
+
 def test_the_package_manager_is_bootstrapped(tmp_path: Path) -> None:
     packages = '<packages type="bootstrap"><package name="filesystem"/></packages>'
     some = '<packages type="image"><package name="bash"/></packages>'
