@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
+from typing import Any
 
 _LABEL = b"V"
 _DUMPED = b"D"
@@ -28,10 +29,18 @@ class TarEntry(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> TarEntry:
         """Read a header."""
-        entry = super().frombuf(buf, encoding, errors)
+        return super().frombuf(buf, encoding, errors)._with_own_name(buf, encoding, errors)
+
+    @classmethod
+    def _frombuf(cls, buf: bytes, encoding: str, errors: str, **options: Any) -> TarEntry:
+        """Read a header; Python calls this instead since 3.13.4, and where that was backported."""
+        entry: TarEntry = super()._frombuf(buf, encoding, errors, **options)  # type: ignore[misc]
+        return entry._with_own_name(buf, encoding, errors)
+
+    def _with_own_name(self, buf: bytes | bytearray, encoding: str, errors: str) -> TarEntry:
         if buf[257:265] == _GNU_MAGIC:
-            entry.name = bytes(buf[:100]).split(b"\0")[0].decode(encoding, errors)
-        return entry
+            self.name = bytes(buf[:100]).split(b"\0")[0].decode(encoding, errors)
+        return self
 
 
 def tar_entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
