@@ -97,15 +97,17 @@ def _read(file: Path, config: RuntimeConfig) -> RuntimeConfig:
         raise KiwinbError(
             f"the configuration cannot be read: {error}", location=Location(file)
         ) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         mark = getattr(error, "problem_mark", None)
         raise KiwinbError(
             f"this is not valid YAML: {getattr(error, 'problem', error)}",
             location=Location(file, mark.line + 1 if mark else None),
         ) from None
-    for section, table in _table(data, file, "the configuration").items():
-        for key, value in _table(table, file, str(section)).items():
-            config = _with(config, file, f"{section}.{key}", value)
+    for section, content in _table(data, file, "the configuration").items():
+        # Up to version 10, a section is a list of mappings with one key each.
+        for table in content if isinstance(content, list) else [content]:
+            for key, value in _table(table, file, str(section)).items():
+                config = _with(config, file, f"{section}.{key}", value)
     return config
 
 

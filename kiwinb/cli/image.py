@@ -167,7 +167,10 @@ def _print_packages(options: GlobalOptions, found: Forecast) -> None:
 
 
 def _without_passwords(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in fields if name != "password"}
+    known = {name: value for name, value in fields if name != "password"}
+    if isinstance(written := known.get("attributes"), dict):
+        known["attributes"] = {key: text for key, text in written.items() if key != "luks"}
+    return known
 
 
 def _print_facts(image: ImageDescription) -> None:

@@ -126,7 +126,7 @@ def _told(outcome: Outcome) -> str:
         return f"passed ({duration(run.seconds)}, {outcome.host}){end}"
     where = f" in {run.failed_at}" if run.failed_at else ""
     lines = [f"{run.state}{where}:", *failure.problem.splitlines()]
-    if outcome.report.exists():
+    if outcome.report is not None:
         lines.append(f"Its report is {outcome.report}")
     return "\n    ".join(lines)
 

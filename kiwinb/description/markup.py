@@ -7,7 +7,6 @@ element in the line in which the description has it, so that whoever reads it se
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ SUFFIXES = (".yaml", ".yml", ".toml", ".json")
 
 _NAME = re.compile(r"[^\W\d][\w.-]*(:[^\W\d][\w.-]*)?")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+_PREAMBLE = re.compile(r"\s*(#.*|---.*|%.*)?$")
 _TOML = re.compile(r"^\s*(\[|[\w\"'.@-]+\s*=)")
 
 
@@ -55,21 +55,14 @@ def as_xml(data: bytes, name: Path) -> bytes:
 
 
 def _parse(text: str, name: Path) -> Node:
+    from kiwinb.description.markup_json import read_json
     from kiwinb.description.markup_toml import read_toml
     from kiwinb.description.markup_yaml import read_yaml
 
     suffix = name.suffix.lower()
     if suffix == ".json" or (suffix not in SUFFIXES and text.lstrip().startswith("{")):
-        try:
-            json.loads(text)
-        except ValueError as error:
-            line = getattr(error, "lineno", None)
-            said = getattr(error, "msg", str(error))
-            raise wrong(
-                name, line, f"this is not valid JSON: {said}", "Correct it there."
-            ) from None
-        return read_yaml(text.replace("\t", " "), name)  # JSON has tabs between values only
-    first = next((line for line in text.splitlines() if line.strip() and line[0] != "#"), "")
+        return read_json(text, name)
+    first = next((line for line in text.split("\n") if not _PREAMBLE.match(line)), "")
     if suffix == ".toml" or (suffix not in SUFFIXES and _TOML.match(first)):
         return read_toml(text, name)
     if suffix in SUFFIXES or re.match(r"[\w\"']+\s*:(\s|$)", first):

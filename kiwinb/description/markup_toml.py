@@ -13,6 +13,12 @@ from typing import Any
 
 from kiwinb.description.markup_node import ATTRIBUTE, TEXT, Node, wrong
 
+_TOKEN = re.compile(
+    r'''"""(?:\\.|[^\\])*?"""+|\'\'\'.*?\'\'\'+|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*|[][{}\n]''',
+    re.DOTALL,
+)
+"""What decides where a statement ends: strings, comments, brackets and ends of lines."""
+
 _PLAIN = re.compile(r"[^\"'\[{\s#][^#\n]*")
 """A value that is neither a string nor an array nor a table."""
 
@@ -47,27 +53,23 @@ def read_toml(text: str, name: Path) -> Node:
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """The headers and assignments, each with its line; comments and empty lines are left out."""
-    lines = text.splitlines(keepends=True)
-    start = 0
-    while start < len(lines):
-        first = lines[start].strip()
-        if not first or first.startswith("#"):
-            start += 1
-            continue
-        end = start + 1
-        while not _is_whole("".join(lines[start:end])):
-            end += 1
-        yield start + 1, "".join(lines[start:end])
-        start = end
+    """The headers and assignments, each with its line; comments and empty lines are left out.
 
-
-def _is_whole(statement: str) -> bool:
-    try:
-        tomllib.loads(statement)
-    except tomllib.TOMLDecodeError:
-        return False
-    return True
+    Args:
+        text: A valid document.
+    """
+    begin, line, depth = 0, 1, 0
+    for token in _TOKEN.finditer(f"{text}\n"):
+        if token[0] in ("[", "{"):
+            depth += 1
+        elif token[0] in ("]", "}"):
+            depth -= 1
+        elif token[0] == "\n" and depth == 0:
+            statement = text[begin : token.start()].removesuffix("\r")
+            if statement.strip() and not statement.lstrip().startswith("#"):
+                yield line, statement
+            line += text.count("\n", begin, token.end())
+            begin = token.end()
 
 
 def _path(found: object) -> list[str]:
@@ -109,7 +111,7 @@ def _set(table: Node, statement: str, line: int, name: Path) -> None:
         raise wrong(
             name, line, "there is an equals sign in the name of a key", "Correct the name."
         ) from None
-    value: Any = tomllib.loads(statement)
+    value: Any = tomllib.loads(statement, parse_float=str)
     for word in names:
         value = value[word]
     if not isinstance(value, (str, list, dict)):

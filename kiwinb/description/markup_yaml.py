@@ -1,4 +1,4 @@
-"""Read YAML, and therefore JSON, into nodes of a description, with their lines."""
+"""Read YAML into nodes of a description, with their lines."""
 
 from __future__ import annotations
 
@@ -46,11 +46,15 @@ def read_yaml(text: str, name: Path) -> Node:
     except (yaml.YAMLError, RecursionError) as error:
         said = " ".join(str(error).split())[:200]
         raise wrong(name, None, f"this is not valid YAML: {said}", "Correct it.") from None
-    reader = _Reader(name)
+    return nodes(root, name)
+
+
+def nodes(root: yaml.Node | None, name: Path) -> Node:
+    """Turn the nodes of YAML into those of a description; see :func:`read_yaml`."""
     if not isinstance(root, yaml.MappingNode):
         raise wrong(name, 1, "a description is a mapping with the key image", "Write image: first.")
     node = Node(root.start_mark.line + 1)
-    reader.fill(node, root, ())
+    _Reader(name).fill(node, root, ())
     return node
 
 

@@ -125,6 +125,8 @@ def _repositories(given: tuple[Repository, ...], overrides: Overrides) -> tuple[
         values = parse_repository(overrides.set_repo, "--set-repo")
         if overrides.set_repo_credentials is not None:
             values |= _credentials(overrides.set_repo_credentials, "--set-repo-credentials")
+        if repositories and repositories[0].login_of_url:  # it belongs to that server
+            values = {"username": None, "password": None, "login_of_url": False} | values
         first = replace(repositories[0], **values) if repositories else Repository(**values)
         repositories[:1] = [first]
     elif overrides.set_repo_credentials is not None:

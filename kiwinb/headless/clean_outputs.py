@@ -77,20 +77,25 @@ def replacements(notebooks: Path) -> tuple[Replacement, ...]:
         str(settings.store): "~/.cache/kiwinb/store",
         str(settings.cache): "~/.cache/kiwinb/downloads",
     }
-    home = str(Path.home())
+    home, temporary = str(Path.home()), f"{tempfile.gettempdir()}/"
     found = [
         *(Replacement(re.compile(re.escape(url.rstrip("/"))), by) for url, by in mirrors.items()),
-        *(Replacement(re.compile(re.escape(path)), by) for path, by in paths.items()),
-        Replacement(re.compile(rf"{re.escape(tempfile.gettempdir())}/[\w.-]+"), "/tmp/…"),
+        *(Replacement(_pattern(path), by) for path, by in paths.items()),
+        Replacement(re.compile(rf"{_pattern(temporary).pattern}[\w.-]+"), "/tmp/…"),
         Replacement(_ADDRESS, "at 0x…"),
         Replacement(_TIME, "…"),
     ]
     if home != "/root":  # which every image has, too
-        found.append(Replacement(re.compile(re.escape(home)), "~"))
+        found.append(Replacement(_pattern(home), "~"))
     for name, by in ((socket.gethostname(), "host"), (getpass.getuser(), "user")):
         if len(name) >= _NAME_LENGTH and name != "root":
             found.append(Replacement(re.compile(rf"\b{re.escape(name)}\b"), by))
     return tuple(found)
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """A path, as text or as HTML that may break it after each slash."""
+    return re.compile(re.escape(path).replace("/", "/(?:<wbr>)?"))
 
 
 def clean_outputs(

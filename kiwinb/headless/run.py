@@ -277,6 +277,8 @@ class _Session:
 
     def _tell_output(self, text: str, is_printed: bool) -> None:
         text = plain_text(text)
+        if not text:
+            return
         lines = text.strip().splitlines() if is_printed else []
         line = lines[-1] if lines else None
         self._watch(CellEvent(self._current, len(self.run.cells), line, text))

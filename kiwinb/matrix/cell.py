@@ -65,9 +65,15 @@ class Outcome:
     packages: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def report(self) -> Path:
-        """Path of its report, which may not exist if the cell could not be run."""
-        return self.run.output.with_name(REPORT)
+    def report(self) -> Path | None:
+        """Path of its report; ``None`` if the cell could not be run, or has no report."""
+        report = self.run.output.with_name(REPORT)
+        return report if self.run.started and report.exists() else None
+
+    @property
+    def notebook(self) -> Path | None:
+        """Path of the notebook with its outputs; ``None`` if the cell could not be run."""
+        return self.run.output if self.run.started and self.run.output.exists() else None
 
 
 def run_cell(job: Job) -> Outcome:

@@ -126,13 +126,13 @@ def _record(outcome: Outcome, directory: Path) -> Mapping[str, Any]:
         "end": run.early_end,
         "directory": str(directory / outcome.name),
         "report": _relative(directory, outcome.report),
-        "notebook": _relative(directory, run.output),
+        "notebook": _relative(directory, outcome.notebook),
     }
 
 
-def _relative(directory: Path, file: Path) -> str:
-    """Return the path of a file, for links in the summary; empty if it does not exist."""
-    return os.path.relpath(file, directory) if file.exists() else ""
+def _relative(directory: Path, file: Path | None) -> str:
+    """Return the path of a file, for links in the summary; empty if there is none."""
+    return "" if file is None else os.path.relpath(file, directory)
 
 
 def _notebook(matrix: Matrix) -> nbformat.NotebookNode:

@@ -152,7 +152,8 @@ class DifferenceBrowser(Shown):
         """Return the summary, a picture and the largest changes, as HTML and as text."""
         difference = self.difference
         title = f"{difference.before} → {difference.after}"
-        parts = [f"<h4>{escape(title)}</h4>", f'<div class="note">{difference.summary()}</div>']
+        summary = escape(difference.summary())
+        parts = [f"<h4>{escape(title)}</h4>", f'<div class="note">{summary}</div>']
         parts += _bars(difference)
         for name, top in (("packages", _TOP_PACKAGES), ("files", _TOP_FILES)):
             rows = self.tables[name]

@@ -12,6 +12,7 @@ from lxml import etree
 from kiwinb.description.document import Document, location, read
 from kiwinb.description.select import select
 from kiwinb.description.show import to_data, to_toml, to_yaml
+from kiwinb.description.xml import read_xml
 from kiwinb.errors import DescriptionError
 
 DATA = Path(__file__).parents[1] / "data/descriptions"
@@ -241,3 +242,61 @@ def test_many_aliases_are_bounded(tmp_path: Path) -> None:
     )
     with pytest.raises(DescriptionError, match="too large"):
         _read(tmp_path, "yaml", bomb)
+
+
+@pytest.mark.parametrize("start", ["---\n", "%YAML 1.2\n---\n", "  # a comment\n", "--- # x\n\n"])
+def test_what_may_come_before_yaml(tmp_path: Path, start: str) -> None:
+    (tmp_path / "it.kiwi").write_text(start + YAML)
+    assert select(read(tmp_path)).name == "small"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"image": {', '"image"\n: {'),
+        ('a\\ttab"', 'a \u0085 b \u2028 c"'),
+        ('a\\ttab"', 'a \x7f b"'),
+        ('"1.10"', "1.10"),
+    ],
+)
+def test_any_valid_json(tmp_path: Path, old: str, new: str) -> None:
+    text = JSON.replace(old, new)
+    assert text != JSON
+    expected = json.loads(text)["image"]["description"]["specification"]
+    root = _read(tmp_path, "json", text).tree.getroot()
+    assert root.findtext("description/specification") == expected
+    assert root.findtext("preferences/version") == "1.10"
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\u0085", "\x0b", "\x0c"])
+def test_characters_that_end_no_line_in_toml(tmp_path: Path, character: str) -> None:
+    if character in "\x0b\x0c":
+        text = TOML  # TOML refuses them
+    else:
+        text = TOML.replace("# An image", f"# An{character}image").replace(
+            "Two\n", f"Two{character}\n"
+        )
+    lines = text.split("\n")
+    root = _read(tmp_path, "toml", text).tree.getroot()
+    assert "image.packages" in lines[_line(next(root.iter("packages")))]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_statements_of_toml(tmp_path: Path, end: str) -> None:
+    packages = "".join(f'  {{\'@name\' = "p{n}"}}, # ] [ {{ "\n' for n in range(3000))
+    text = TOML.replace("package = [\n", f"package = [\n{packages}")
+    text += '[image.strip]\n"@type" = """delete"""\nfile = {"@name" = \'\'\'/a\'\'\'}\n'
+    text += "[[image.users]]\nuser = [{'@name' = 'u', '@id' = 1_000, '@password' = 'a]\\'}]\n"
+    (tmp_path / "config.toml").write_text(text.replace("\n", end), newline="")
+    image = select(read(tmp_path))
+    assert len(image.packages.bootstrap.packages) == 3002
+    assert image.strip.delete == ("/a",)
+    assert (image.users[0].id, image.users[0].password) == (1000, "a]\\")
+
+
+def test_numbers_in_tables_of_toml_stay_as_written(tmp_path: Path) -> None:
+    file = tmp_path / "it.toml"
+    file.write_text("[image]\ndescription = { specification = 1.10, n = [2.0] }\n")
+    element = read_xml(file).getroot().find("description")
+    assert element is not None
+    assert [child.text for child in element] == ["1.10", "2.0"]

@@ -55,6 +55,20 @@ def test_later_files_go_before_earlier_ones(host: Path) -> None:
     assert _load(host, KIWINB_CONFIG=str(own)).obs_server == "http://e"
 
 
+def test_sections_of_older_versions(host: Path) -> None:
+    """They are lists of mappings with one key each."""
+    _write(
+        host / "etc/kiwi.yml",
+        "obs:\n  - download_url: http://a\n  - public: true\n"
+        "bundle:\n  - compress: false\n  - has_package_changes: true\n"
+        "runtime_checks:\n  - disable:\n      - check_image_type_unique\n",
+    )
+    settings = _load(host)
+    assert settings.obs_server == "http://a"
+    assert settings.compress_bundles is False
+    assert settings.disabled_kiwi_checks == ("image_type_unique",)
+
+
 def test_what_has_no_effect_is_named_once(host: Path, caplog: pytest.LogCaptureFixture) -> None:
     lines = ["unknown:\n  key: 1\n"]
     for name in WITHOUT_EFFECT:
@@ -75,6 +89,8 @@ def test_what_has_no_effect_is_named_once(host: Path, caplog: pytest.LogCaptureF
     [
         ("obs: [\n", "2: this is not valid YAML"),
         ("- obs\n", "the configuration is to be a mapping"),
+        ("obs: [x]\n", "obs is to be a mapping"),
+        ("bundle:\n  compress: 2023-02-30\n", "this is not valid YAML"),
         ("obs: 1\n", "obs is to be a mapping"),
         ("obs:\n  download_url: 1\n", "obs.download_url is to be a URL"),
         ("bundle:\n  compress: some\n", "bundle.compress is to be true or false"),

@@ -38,6 +38,7 @@ class Repository:
     signing: tuple[str, ...] = ()
     used_for_build: bool = True
     included_in_image: bool = False
+    login_of_url: bool = False
 
     def __post_init__(self) -> None:
         """Take user name and password out of the URL, so that they get nowhere with it."""
@@ -46,6 +47,7 @@ class Repository:
             object.__setattr__(self, "path", path)
             object.__setattr__(self, "username", username)
             object.__setattr__(self, "password", password)
+            object.__setattr__(self, "login_of_url", True)
 
 
 @dataclass(frozen=True)
