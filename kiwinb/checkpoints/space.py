@@ -201,6 +201,10 @@ def _named(error: BaseException, rooms: Sequence[_Room]) -> _Room | None:
     return max(inside, key=lambda room: len(room.place.path.parts), default=None)
 
 
+_UNLIMITED = 1 << 60
+"""What a file system has that tells nothing, for example one in memory without a limit."""
+
+
 def _rooms(places: Sequence[Place]) -> tuple[_Room, ...]:
     found = []
     for place in places:
@@ -209,7 +213,10 @@ def _rooms(places: Sequence[Place]) -> tuple[_Room, ...]:
             there = there.parent
         with suppress(OSError):
             status = os.statvfs(there)
-            inodes = status.f_favail if status.f_files else 1 << 40  # Btrfs counts none
-            used_up = not status.f_bfree or (status.f_files > 0 and not status.f_ffree)
-            found.append(_Room(place, status.f_bavail * status.f_frsize, inodes, used_up))
+            inodes = status.f_favail if status.f_files else _UNLIMITED  # Btrfs counts none
+            used_up = (status.f_blocks > 0 and not status.f_bfree) or (
+                status.f_files > 0 and not status.f_ffree
+            )
+            free = status.f_bavail * status.f_frsize if status.f_blocks else _UNLIMITED
+            found.append(_Room(place, free, inodes, used_up))
     return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import logging
 import re
@@ -9,8 +10,11 @@ import urllib.request
 from functools import cache
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
+from kiwinb.description.login import split_login
 from kiwinb.errors import RepositoryError
 from kiwinb.files import replace_file
 from kiwinb.steps.keys import Source
@@ -75,11 +79,17 @@ def key_file(file: Path) -> Source:
 
 
 def _downloaded(url: str, alias: str, cache_dir: Path) -> Source:
-    pin = _PIN.fullmatch(urlsplit(url).fragment)
-    address = url.partition("#")[0]
+    bare, user, password = split_login(url)
+    address, _, fragment = bare.partition("#")
+    pin = _PIN.fullmatch(fragment.lower())
+    if fragment and pin is None:
+        raise RepositoryError(
+            f"the pin #{fragment} of the signing key {address} is no SHA-256 digest",
+            remedy="Write #sha256= and 64 hexadecimal digits, or leave it out.",
+        )
     file = cache_dir / "keys" / f"{hashlib.sha256(address.encode()).hexdigest()}.key"
     if not file.is_file():
-        data = _download(address, alias)
+        data = _download(address, alias, None if user is None else (user, password or ""))
         file.parent.mkdir(parents=True, exist_ok=True)
         replace_file(file, data)
     found = key_file(file)
@@ -98,7 +108,19 @@ def _downloaded(url: str, alias: str, cache_dir: Path) -> Source:
     return found
 
 
-def _download(address: str, alias: str) -> bytes:
+class _StayEncrypted(urllib.request.HTTPRedirectHandler):
+    """Refuses to go from https to anything else, on the way, too."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, *args: Any, **named: Any
+    ) -> urllib.request.Request | None:
+        target = super().redirect_request(req, *args, **named)
+        if target is not None and req.type == "https" and target.type != "https":
+            raise URLError(f"it is redirected to {target.full_url}, which is not encrypted")
+        return target
+
+
+def _download(address: str, alias: str, login: tuple[str, str] | None) -> bytes:
     def failed(reason: object) -> RepositoryError:
         return RepositoryError(
             f"the signing key {address} of the repository {alias} cannot be downloaded: {reason}",
@@ -106,11 +128,16 @@ def _download(address: str, alias: str) -> bytes:
         )
 
     try:
-        with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer:
-            if address.startswith("https:") and not answer.geturl().startswith("https:"):
-                raise failed(f"it is redirected to {answer.geturl()}, which is not encrypted")
+        request = urllib.request.Request(address)
+        if login:
+            words = base64.b64encode(":".join(login).encode()).decode()
+            request.add_unredirected_header("Authorization", f"Basic {words}")
+        opener = urllib.request.build_opener(_StayEncrypted)
+        with opener.open(request, timeout=_TIMEOUT) as answer:
             data: bytes = answer.read(_MOST_BYTES + 1)
     except (OSError, HTTPException, ValueError) as error:
+        if isinstance(error, HTTPError):
+            error.close()
         raise failed(getattr(error, "reason", None) or error) from None
     if len(data) > _MOST_BYTES or not (_ARMOR in data or data[:1] in map(_byte, _PACKETS)):
         raise failed("what is there is not an OpenPGP key")

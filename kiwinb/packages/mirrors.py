@@ -62,7 +62,12 @@ def resolve(
             key is known.
     """
     path = repository.path.replace("%arch", arch)
-    place = _locate(path, settings, description_dir, host_mirrors() if host is None else host)
+    try:
+        place = _locate(path, settings, description_dir, host_mirrors() if host is None else host)
+    except ValueError as error:
+        raise RepositoryError(
+            f"{path} is not a URL: {error}", remedy="Correct the source of the repository."
+        ) from None
     checked = repository.repository_gpgcheck is not False
     distribution = repository.distribution or "./"
     alias = repository.alias or _alias(path, distribution)

@@ -1,8 +1,8 @@
-"""Remove the files that programs leave behind in a tree, and nothing that was there before.
+"""Remove the files that programs leave behind in a tree, and nothing that they found there.
 
 An image must not have files that differ between builds, nor secrets that each machine has to make
 for itself. But the same files can belong to the image: an overlay may bring the host keys of a
-server. So kiwinb removes only what a step itself has made.
+server. So kiwinb removes only what a step itself has made or changed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Traces:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
-                path.unlink()
+                path.unlink(missing_ok=True)  # patterns may meet through a link
 
 
 @contextmanager

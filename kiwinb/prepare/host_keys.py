@@ -54,20 +54,29 @@ def ensure_host_keys(root: Path, log: Callable[[str], None]) -> None:
     keys = Path(KEYS)
     if any(resolve_in(root, keys.parent).glob(keys.name)) or _makes_keys(root):
         return
-    if all(resolve_in(root, name).exists() for name in _NEEDED):
-        units = resolve_in(root, _UNITS)
-        wanted = units / "multi-user.target.wants"
-        wanted.mkdir(parents=True, exist_ok=True)
-        (units / _NAME).write_text(_UNIT)
-        (wanted / _NAME).unlink(missing_ok=True)
-        (wanted / _NAME).symlink_to(f"../{_NAME}")
-        log(f"each machine makes its SSH host keys when it starts ({_NAME})")
+    if not all(resolve_in(root, name).exists() for name in _NEEDED):
+        return
+    unit = resolve_in(root, f"{_UNITS}/{_NAME}", follow_last=False)
+    if unit.is_symlink():
+        return  # the description has masked it, or brings another one
+    wanted = resolve_in(root, f"{_UNITS}/multi-user.target.wants")
+    wanted.mkdir(parents=True, exist_ok=True)
+    unit.write_text(_UNIT)
+    (wanted / _NAME).unlink(missing_ok=True)
+    (wanted / _NAME).symlink_to(f"../{_NAME}")
+    log(f"each machine makes its SSH host keys when it starts ({_NAME})")
 
 
 def _makes_keys(root: Path) -> bool:
-    for name in _UNIT_DIRECTORIES:
-        for file in resolve_in(root, name).glob("*.service"):
-            if file.name != _NAME and file.is_file():
+    """Whether a unit makes keys; one in ``/etc`` replaces or masks that of the same name."""
+    seen = {_NAME}
+    for directory in _UNIT_DIRECTORIES:
+        for name in sorted(file.name for file in resolve_in(root, directory).glob("*.service")):
+            if name in seen:
+                continue
+            seen.add(name)
+            file = resolve_in(root, f"{directory}/{name}")
+            if file.is_file():
                 text = file.read_text(encoding="utf-8", errors="replace")
                 if _MAKES_KEYS.search(text) and not _FIRST_BOOT.search(text):
                     return True

@@ -73,7 +73,10 @@ def lay_archive(root: Path, archive: Path, target: str = "/") -> None:
                     member.linkname = str(PurePosixPath(target.lstrip("/")) / linked)
                 laying.place(member, partial(unpack_file, members, member), archive)
         laying.finish()
-    except (tarfile.TarError, EOFError, OSError, CommandError) as error:
+    except (
+        *(tarfile.TarError, EOFError, OSError, CommandError),
+        *(ValueError, OverflowError),  # a time that no file can have
+    ) as error:
         raise DescriptionError(
             f"the archive cannot be unpacked: {error}",
             remedy="Make it again with tar.",

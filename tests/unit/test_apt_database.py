@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from kiwinb.errors import PackageError
 from kiwinb.packages.apt import cleanup
 from kiwinb.packages.apt.changes import changes
 from kiwinb.packages.databases import installed
@@ -81,6 +82,16 @@ def test_changes_have_the_format_of_kiwi(tmp_path: Path) -> None:
     zlib = b"zlib (1.2) unstable; urgency=low\n\n  * \xe9\n\n"
     wanted = b"adduser|\n%b\nzlib-link|\n%bzlib1g|\n%b" % (native, zlib, zlib)
     assert changes(tmp_path).encode("utf-8", "surrogateescape") == wanted
+
+
+def test_a_damaged_changelog_is_named(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    file = tmp_path / "usr/share/doc/adduser/changelog.gz"
+    data = bytearray(gzip.compress(b"adduser (1) unstable; urgency=low\n" * 9))
+    data[10] = 0xFF  # no type of block
+    file.write_bytes(data)
+    with pytest.raises(PackageError, match=r"adduser/changelog\.gz cannot be read"):
+        changes(tmp_path)
 
 
 def test_no_documents_no_changes(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from kiwinb.description.model import Repository
 from kiwinb.errors import PackageError, RepositoryError
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.apt.complaints import unreadable
+from kiwinb.packages.apt.logins import auth_conf
 from kiwinb.packages.apt.pool import Download
 from kiwinb.packages.apt.session import Session, session
 from kiwinb.packages.manager import PackageRequest, ResolvedRepository
@@ -295,6 +296,20 @@ def test_any_user_name_and_password(
         APT.refresh([replace(named, password=password + "?")], "x86_64", host, force=True)
     for secret in {password, quote(password, "")}:
         assert len(secret) < 6 or secret not in str(caught.value)
+
+
+def test_each_place_gets_its_own_login(served: ResolvedRepository, server: Server) -> None:
+    """The first entry whose place a URL begins with counts, and words cannot be empty."""
+    logins = {"/deb": "1", "/debian": "2", "/deb/sub/": "3", "/token": "", "": "4"}
+    repositories = [
+        replace(served, urls=(f"{server.url}{path}",), username=f"u{password}", password=password)
+        for path, password in logins.items()
+    ]
+    lines = auth_conf([*repositories, replace(repositories[0], username="later")]).splitlines()
+    assert [line for line in lines if server.url in line] == [
+        f"machine {server.url}{place} login u{number} password {number}"
+        for place, number in (("/deb/sub/", 3), ("/debian/", 2), ("/deb/", 1), ("/", 4))
+    ]
 
 
 @pytest.mark.parametrize("password", [PRINTABLE, PRINTABLE.replace(" ", "")])

@@ -162,3 +162,13 @@ def test_what_is_needed_is_said(tmp_path: Path) -> None:
     assert found is not None
     assert f"no space left on the file system of the download cache {tmp_path}" in (str(found))
     assert "about 5.0 MiB are needed" in str(found)
+
+
+def test_a_file_system_that_tells_nothing_is_not_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in memory without a limit has no blocks, and so no free ones."""
+    monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result([4096] * 2 + [0] * 8))
+    places = build_places(tmp_path, tmp_path)
+    with pytest.raises(CommandError), explained_space(places, needed=1 << 30):
+        raise CommandError(["config.sh"], 1)

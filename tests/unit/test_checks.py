@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from descriptions import PREFERENCES, REPOSITORY, document
+from descriptions import BOOTSTRAP, PACKAGES, PREFERENCES, REPOSITORY, document
 from lxml import etree
 
 from kiwinb.checks import (
@@ -394,6 +394,21 @@ def test_the_initrd_of_a_pxe_image_is_of_kiwi_unless_another_is_chosen(tmp_path:
     for attributes, found in (('boot="boot"', 0), ('boot="boot" initrd_system="dracut"', 1)):
         subject = Case(_type(attributes, image="pxe")).write(tmp_path)
         assert len(_found(subject, "initrd_selection_required")) == found
+
+
+@pytest.mark.parametrize("brings", ["root.tar.xz", "archive", "root/usr/share/keymaps/own.map.gz"])
+def test_a_keymap_that_the_description_brings(tmp_path: Path, brings: str) -> None:
+    text = PREFERENCES.replace("<type", "<keytable>own</keytable><type")
+    assert len(_found(Case(preferences=text).write(tmp_path), "keytable_known")) == 1
+    packages = PACKAGES
+    if brings == "archive":
+        packages = PACKAGES.replace("</packages>", '<archive name="keymaps.tar"/></packages>', 1)
+    else:
+        (tmp_path / brings).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / brings).write_bytes(b"")
+    read = document(tmp_path, preferences=text, packages=packages + BOOTSTRAP)
+    subject = replace(Case().write(tmp_path), document=read, image=select(read, arch="x86_64"))
+    assert _found(subject, "keytable_known") == []
 
 
 def test_packages_of_a_collection_are_not_guessed(tmp_path: Path) -> None:

@@ -174,3 +174,13 @@ def test_the_difference_in_a_notebook(tmp_path: Path) -> None:
     found = kiwinb.diff(tmp_path / "a", tmp_path / "b")
     html, text = found.browse().static()
     assert "database of apk" in html and "database of apk" in text
+
+
+def test_what_a_foreign_database_says_is_no_markup() -> None:
+    """It gets into the summary, which is shown in pages and reports."""
+    text = b"Package: a\n<img src=x onerror=alert(1)>\n"
+    found = diff(MemoryTree({"/var/lib/dpkg/status": text}), MemoryTree({"/a": b""}))
+    assert "<img" in found.summary()
+    html, _text = DifferenceBrowser(found).static()
+    assert "<img" not in html
+    assert "&lt;img" in html

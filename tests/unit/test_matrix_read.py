@@ -8,7 +8,9 @@ import pytest
 from recipes import write_recipe
 
 from kiwinb.errors import KiwinbError, MatrixError
-from kiwinb.matrix.matrix import read_matrix
+from kiwinb.headless.run import Limits
+from kiwinb.matrix.cell import Job, lost
+from kiwinb.matrix.matrix import MatrixCell, read_matrix
 
 BASE = '[[recipe]]\npath = "a.ipynb"\n'
 AXES = '[parameters]\nn = [1, 2]\nmode = ["x", "y"]\n'
@@ -110,3 +112,18 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 def test_a_wrong_parameter_is_an_error_of_the_matrix(directory: Path, parameters: str) -> None:
     with pytest.raises(MatrixError):
         _names(directory, BASE + f"[parameters]\n{parameters}\n")
+
+
+def test_a_cell_that_could_not_be_run_has_no_files_of_an_earlier_run(tmp_path: Path) -> None:
+    directory = tmp_path / "x"
+    directory.mkdir()
+    for name in ("r.ipynb", "report.html"):
+        (directory / name).write_text("of an earlier run")
+    outcome = lost(
+        Job(
+            MatrixCell("x", tmp_path / "r.ipynb", {}), directory, "token", Limits(), None, tmp_path
+        ),
+        "its worker died",
+    )
+    assert outcome.report is None
+    assert outcome.notebook is None

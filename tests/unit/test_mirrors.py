@@ -1,11 +1,15 @@
 import hashlib
+import io
 import subprocess
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from email.message import Message
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 
@@ -13,6 +17,7 @@ from kiwinb.description.model import Repository
 from kiwinb.errors import RepositoryError
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.apt.host_sources import host_sources
+from kiwinb.packages.keys import _StayEncrypted
 from kiwinb.packages.manager import HostMirror, ResolvedRepository
 from kiwinb.packages.mirrors import host_mirrors, resolve
 from kiwinb.settings import OBS_SERVER, Settings
@@ -202,6 +207,37 @@ def test_a_key_on_a_server(
         find(path, signing=(f"{server}/a.asc#sha256={'0' * 64}",))
     (fresh,) = find(path, signing=(f"{server}/a.asc",)).keys
     assert fresh.digest != digest
+
+
+@pytest.mark.parametrize("pin", ["sha256=abc", "sha-256=" + "0" * 64, "md5=1"])
+def test_a_pin_that_is_none(find: Find, host: Path, server: str, pin: str) -> None:
+    (host / "a.asc").write_bytes(b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n")
+    with pytest.raises(RepositoryError, match="is no SHA-256 digest"):
+        find("http://x.example.org/else", signing=(f"{server}/a.asc#{pin}",))
+    digest = hashlib.sha256((host / "a.asc").read_bytes()).hexdigest().upper()
+    assert find("http://x.example.org/else", signing=(f"{server}/a.asc#sha256={digest}",)).keys
+
+
+def test_a_password_of_a_key_stays_out_of_messages(find: Find, server: str) -> None:
+    address = server.replace("http://", "http://me:secret@")
+    with pytest.raises(RepositoryError, match="cannot be downloaded") as caught:
+        find("http://x.example.org/else", signing=(f"{address}/none.asc",))
+    assert "secret" not in str(caught.value)
+
+
+def test_a_redirect_from_https_stays_encrypted() -> None:
+    request = urllib.request.Request("https://a.example.org/key")
+    follow = partial(_StayEncrypted().redirect_request, request, io.BytesIO(), 302, "", Message())
+    assert follow("https://b.example.org/key") is not None
+    with pytest.raises(URLError, match=r"redirected to http://b\.example\.org/key, which is not"):
+        follow("http://b.example.org/key")
+
+
+@pytest.mark.parametrize("signing", [(), ("https://[x/key.asc",)])
+def test_what_is_no_url(find: Find, signing: tuple[str, ...]) -> None:
+    path = "http://x.example.org/else" if signing else "https://[x/debian"
+    with pytest.raises(RepositoryError):
+        find(path, signing=signing, repository_gpgcheck=bool(signing))
 
 
 def test_what_is_no_key_on_a_server(find: Find, host: Path, server: str) -> None:

@@ -128,6 +128,44 @@ def test_machines_make_their_host_keys_if_nothing_else_does(
     assert (tmp_path / OWN).is_file() == needed
 
 
+MAKES = "[Service]\nExecStart=/usr/bin/ssh-keygen -A\n"
+
+
+def test_links_of_units_stay_in_the_tree(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    _make(root, *SSHD)
+    _make(outside, "keygen.service", text=MAKES)
+    _make(outside, "victim")
+    _make(root, f"{ADDED}/other.service")
+    (root / ADDED / "link.service").symlink_to(outside / "keygen.service")
+    (root / ADDED / "multi-user.target.wants").symlink_to(outside)
+    ensure_host_keys(root, lambda line: None)
+    assert (root / OWN).is_file(), "the unit outside of the tree does not count"
+    assert sorted(path.name for path in outside.iterdir()) == ["keygen.service", "victim"]
+    assert (root / str(outside)[1:] / "kiwinb-ssh-host-keys.service").is_symlink()
+
+
+def test_a_masked_unit_makes_no_keys(tmp_path: Path) -> None:
+    _make(tmp_path, *SSHD)
+    _make(tmp_path, f"{UNITS}/sshd-keygen.service", text=MAKES)
+    _make(tmp_path, f"{ADDED}/other.service")
+    (tmp_path / ADDED / "sshd-keygen.service").symlink_to("/dev/null")
+    ensure_host_keys(tmp_path, lambda line: None)
+    assert (tmp_path / OWN).is_file()
+    (tmp_path / OWN).unlink()
+    (tmp_path / OWN).symlink_to("/dev/null")
+    ensure_host_keys(tmp_path, lambda line: pytest.fail(line))
+    assert (tmp_path / OWN).readlink() == Path("/dev/null")
+
+
+def test_traces_that_two_patterns_find(tmp_path: Path) -> None:
+    _make(tmp_path, "var/other")
+    (tmp_path / "var/tmp").symlink_to("/run/x")
+    with without_traces(tmp_path, ("run/*", "var/tmp/*")):
+        _make(tmp_path, "run/x/file")
+    assert list((tmp_path / "run").iterdir()) == []
+
+
 @pytest.mark.parametrize("missing", [*SSHD, "keys"])
 def test_machines_make_no_host_keys_if_there_are_some_or_no_sshd(
     missing: str, tmp_path: Path

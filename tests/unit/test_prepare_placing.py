@@ -290,6 +290,15 @@ def test_members_with_names_that_leave_the_tree(
     assert _untouched(outside)
 
 
+@pytest.mark.parametrize("time", ["1180591620717411303424", "nan"])
+@pytest.mark.parametrize("kind", [tarfile.DIRTYPE, tarfile.REGTYPE])
+def test_a_time_that_no_file_can_have(root: Path, tmp_path: Path, time: str, kind: bytes) -> None:
+    member = _member("new", kind)
+    member.pax_headers = {"mtime": time}
+    with pytest.raises(DescriptionError, match="the archive cannot be unpacked"):
+        lay_archive(root, _archive(tmp_path / "a.tar", member))
+
+
 def test_a_hard_link_to_what_is_outside(root: Path, tmp_path: Path, outside: Path) -> None:
     (root / "out").symlink_to(outside)
     members = (_member("link", tarfile.LNKTYPE, "out/victim"), _member("link"))

@@ -256,3 +256,17 @@ def test_a_build_in_a_pipe_has_a_heartbeat_too(
     both = ["  Make a tree: running for S", "  Make the initrd: running for S"]
     assert told[:4] == ["> Make a tree", "> Make the initrd", *both]
     assert told[-3:] == ["+ Make a tree: done (S)", both[1], "+ Make the initrd: done (S)"]
+
+
+def test_output_without_text_is_no_start_of_a_cell(tmp_path: Path) -> None:
+    recipe = write_recipe(
+        tmp_path / "r.ipynb", 'print("\\x1b[?25l", end="", flush=True)\nprint("text")'
+    )
+    events: list[CellEvent] = []
+    run = run_notebook(recipe, output=tmp_path / "o.ipynb", watch=events.append)
+    assert run.passed
+    assert [(event.cell.state, event.output) for event in events] == [
+        ("running", ""),
+        ("running", "text\n"),
+        ("done", ""),
+    ]

@@ -222,3 +222,23 @@ def test_malformed_options(disk: ImageDescription, overrides: Overrides, message
         apply(disk, overrides)
     caught.match(message)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("source", "attributes", "login"),
+    [
+        ("http://joe:pw@internal.example/debian", "", (None, None)),
+        ("http://internal.example/debian", 'username="joe" password="pw"', ("joe", "pw")),
+    ],
+)
+def test_a_login_in_a_url_belongs_to_that_server(
+    tmp_path: Path, source: str, attributes: str, login: tuple[str | None, str | None]
+) -> None:
+    repository = f'<repository {attributes}><source path="{source}"/></repository>'
+    image = select(document(tmp_path, repository=repository))
+    assert image.repositories[0].username == "joe"
+    (first,) = apply(image, Overrides(set_repo="http://other.example/debian")).repositories
+    assert (first.path, first.username, first.password) == ("http://other.example/debian", *login)
+    given = Overrides(set_repo="http://o.example/d", set_repo_credentials="ann:x")
+    (first,) = apply(image, given).repositories
+    assert (first.username, first.password) == ("ann", "x")

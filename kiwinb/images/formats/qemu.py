@@ -118,5 +118,5 @@ QEMU_FORMATS = (
     QemuFormat("vhd", "vpc", "vhd", compress=True),
     QemuFormat("vhd-fixed", "vpc", "vhdfixed", ("force_size=on", "subformat=fixed"), compress=True),
     QemuFormat("vhdx", "vhdx", "vhdx", ("subformat=dynamic",), compress=True),
-    QemuFormat("vmdk", "vmdk", "vmdk"),
+    QemuFormat("vmdk", "vmdk", "vmdk", revision=2),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 
 from kiwinb.errors import PackageError
@@ -47,5 +48,5 @@ def _read(file: Path) -> str:
     try:
         with gzip.open(file) as changelog:
             return changelog.read().decode("utf-8", "surrogateescape")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise PackageError(f"{file} cannot be read: {error}") from error

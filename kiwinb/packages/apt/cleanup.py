@@ -49,7 +49,7 @@ def settled(root: Path, log: Callable[[str], None]) -> Iterator[None]:
     """Remove what packages make until the end and an image should not have.
 
     These are files that differ between builds, and keys and IDs that each machine has to make for
-    itself. Files that are in the tree at the start stay as they are.
+    itself. Files that are in the tree at the start stay, unless the packages change them.
     """
     keys, certificate = Traces.look(root, _HOST_KEYS), Traces.look(root, _SNAKE_OIL)
     with (

@@ -21,7 +21,7 @@ from kiwinb.packages.apt.session import Session, local_session, session
 from kiwinb.packages.apt.transaction import Transaction
 from kiwinb.packages.databases.database import TreeFiles
 from kiwinb.packages.databases.dpkg import EXTENDED_STATES
-from kiwinb.packages.databases.dpkg_status import STATUS
+from kiwinb.packages.databases.dpkg_status import STATUS, records
 from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.manager import AvailablePackage, PackageChanges
 from kiwinb.steps.step import HostPaths, StepContext
@@ -100,11 +100,12 @@ class _NotedTree:
 
     def read(self, base: TreeFiles) -> None:
         """Begin with the packages of another tree."""
-        text = base.read(STATUS).decode("utf-8", "replace") if base.exists(STATUS) else ""
-        for fields in paragraphs(text):
+        for fields in records(base):
             if fields.get("status", "").split()[-1:] == ["installed"]:
-                self._packages[_key(fields)] = _Noted(fields, "base")
-        states = base.read(EXTENDED_STATES).decode() if base.exists(EXTENDED_STATES) else ""
+                own = {name: text for name, text in fields.items() if name != "state"}
+                self._packages[_key(own)] = _Noted(own, "base")
+        places = base.found([EXTENDED_STATES])
+        states = base.read(places[EXTENDED_STATES]).decode() if places else ""
         for fields in paragraphs(states):
             if fields.get("auto-installed") == "1":
                 for package in self._called(f"{fields['package']}:{fields['architecture']}"):

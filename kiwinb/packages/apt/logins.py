@@ -2,8 +2,8 @@
 
 apt_auth.conf(5) has neither quotes nor escapes: a blank ends a user name or a password. In the URI
 of a source, each character can be written as ``%20``, but apt does not send what a URI holds to the
-place that a server redirects to. So only logins with blanks go into URIs, in private copies of the
-sources. apt leaves them out of its messages and file names.
+place that a server redirects to. So only logins with blanks or an empty word go into URIs, in
+private copies of the sources. apt leaves them out of its messages and file names.
 """
 
 from __future__ import annotations
@@ -28,18 +28,24 @@ def source_name(number: int) -> str:
 
 
 def auth_conf(repositories: Sequence[ResolvedRepository]) -> str:
-    """Return the text of apt_auth.conf(5), with the entries of the host and the repositories."""
-    lines = []
-    for file in (Path("/etc/apt/auth.conf"), *sorted(Path("/etc/apt/auth.conf.d").glob("*.conf"))):
-        if os.access(file, os.R_OK):
-            lines.append(file.read_text(encoding="utf-8", errors="surrogateescape"))
+    """Return the text of apt_auth.conf(5), with the entries of the repositories and the host.
+
+    The first entry whose place a URL begins with counts. So longer places come first, and those of
+    the repositories before those of the host.
+    """
+    entries: dict[str, str] = {}
     for repository in repositories:
-        if repository.username is not None and not _has_blanks(repository):
+        if repository.username is not None and not _needs_uri(repository):
             for url in repository.urls:
                 parts = urlsplit(url)
-                place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-                login = f"login {repository.username} password {repository.password or ''}"
-                lines.append(f"machine {place} {login}\n")
+                path = f"{parts.path.rstrip('/')}/"
+                place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
+                login = f"login {repository.username} password {repository.password}"
+                entries.setdefault(place, f"machine {place} {login}\n")
+    lines = [entries[place] for place in sorted(entries, key=len, reverse=True)]
+    for file in (Path("/etc/apt/auth.conf"), *sorted(Path("/etc/apt/auth.conf.d").glob("*.conf"))):
+        if os.access(file, os.R_OK):
+            lines.append(f"{file.read_text(encoding='utf-8', errors='surrogateescape')}\n")
     return "".join(lines)
 
 
@@ -72,12 +78,12 @@ def _sources_with_logins(
     sources: Path, repositories: Sequence[ResolvedRepository]
 ) -> Iterator[tuple[str, str]]:
     for number, repository in enumerate(repositories):
-        if repository.username is None or not _has_blanks(repository):
+        if repository.username is None or not _needs_uri(repository):
             continue
         if len(repository.urls) > 1:
             raise RepositoryError(
                 f"the repository {repository.alias} has several URLs, and its user name or "
-                "password has blanks, which apt can use with one URL only",
+                "password is empty or has blanks, which apt can use with one URL only",
                 remedy="Name one URL, or choose another password.",
             )
         (url,) = repository.urls
@@ -87,9 +93,10 @@ def _sources_with_logins(
         yield source_name(number), text.replace(f" {url}\n", f" {scheme}://{login}@{rest}\n")
 
 
-def _has_blanks(repository: ResolvedRepository) -> bool:
+def _needs_uri(repository: ResolvedRepository) -> bool:
+    """Whether apt_auth.conf(5) cannot hold the login: a word is empty or has blanks."""
     said = (repository.username or "", repository.password or "")
-    return any(_BLANK.search(text) for text in said)
+    return any(not text or _BLANK.search(text) for text in said)
 
 
 def write_secret(file: Path, text: str) -> None:
