@@ -184,7 +184,7 @@ def _grouped(element: etree._Element) -> tuple[object, ...]:
         ("yaml", "image:\n  'n:a': 1\n", 2, "cannot be an element of a description"),
         ("toml", "[image]\na = 'b'\nc = [1,\n\n", 3, "not valid TOML"),
         ("toml", "[image]\na = 'b'\n[imag.c]\nd = 1\n", 3, "one key at the top"),
-        ("json", '{"image": {\n"a": 1,\n}}', 3, "not valid JSON"),
+        ("json", '{"image": {\n"a": 1\n"b": 2}}', 3, "not valid JSON"),
         ("json", '{"image": {\n"version": "\\ud800"\n}}', 2, "control characters"),
     ],
 )

@@ -77,10 +77,10 @@ def names(root: Path) -> set[Path]:
     return {path.relative_to(root) for path in root.rglob("*")}
 
 
-def check(path: Path, expected: str) -> None:
+def check(path: Path, expected: str, most: int = MOST) -> None:
     assert path.stat().st_size == SIZE
     assert digest(path) == expected
-    assert path.stat().st_blocks * 512 <= MOST
+    assert path.stat().st_blocks * 512 <= most
 
 
 @pytest.fixture
@@ -209,11 +209,12 @@ def test_checkpoints_and_exported_trees(tmp_path: Path, overlay: Path, backend: 
     assert sum(item.bytes for item in store.list()) <= 8 * MOST
     store.export_tree(steps[-1].key, tmp_path / "exported")
     expected = digest(overlay / "srv/disk")
-    check(tmp_path / "exported/srv/disk", expected)
+    # Where a layer above changes a file, the kernel copies pieces of 1 MiB that have any data.
+    check(tmp_path / "exported/srv/disk", expected, most=4 * MOST)
     check(tmp_path / "exported/opt/disk", expected)
     key = store.import_tree(tmp_path / "exported")
     store.export_tree(key, tmp_path / "again")
-    check(tmp_path / "again/srv/disk", expected)
+    check(tmp_path / "again/srv/disk", expected, most=4 * MOST)
     store.remove_exported(tmp_path / "again")
     store.remove_exported(tmp_path / "exported")
     store.remove([step.key for step in steps] + [key])
@@ -234,7 +235,7 @@ def tarball(tmp_path: Path, overlay: Path) -> Path:
 UNPACK = {
     "tar": ("tar", "--xattrs", "--xattrs-include=*", "-xpJf"),
     "bsdtar": ("bsdtar", "-xpf"),
-    "python": ("python3", "-m", "tarfile", "-e"),
+    "python": ("python3", "-W", "ignore", "-m", "tarfile", "-e"),
 }
 
 
