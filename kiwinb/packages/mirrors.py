@@ -62,12 +62,7 @@ def resolve(
             key is known.
     """
     path = repository.path.replace("%arch", arch)
-    try:
-        place = _locate(path, settings, description_dir, host_mirrors() if host is None else host)
-    except ValueError as error:
-        raise RepositoryError(
-            f"{path} is not a URL: {error}", remedy="Correct the source of the repository."
-        ) from None
+    place = _locate(path, settings, description_dir, host_mirrors() if host is None else host)
     checked = repository.repository_gpgcheck is not False
     distribution = repository.distribution or "./"
     alias = repository.alias or _alias(path, distribution)
@@ -131,6 +126,17 @@ class _Place:
 
 
 def _locate(
+    path: str, settings: Settings, description_dir: Path, sources: Sequence[HostMirror]
+) -> _Place:
+    try:
+        return _located(path, settings, description_dir, sources)
+    except ValueError as error:
+        raise RepositoryError(
+            f"{path} is not a URL: {error}", remedy="Correct the source of the repository."
+        ) from None
+
+
+def _located(
     path: str, settings: Settings, description_dir: Path, sources: Sequence[HostMirror]
 ) -> _Place:
     scheme, colon, rest = path.partition(":")
