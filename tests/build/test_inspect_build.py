@@ -84,7 +84,8 @@ def test_what_no_package_has_is_what_the_description_brings(built: Built) -> Non
     root, _directory, _image = built
     table = root.unowned()
     left = set(table.loc[table["reason"].eq(""), "path"])
-    assert left == {"/srv/data"}
+    home = "/home/operator/.config"
+    assert left == {"/srv/data", home, f"{home}/app", f"{home}/app/settings"}
 
 
 def test_the_image_holds_what_the_tree_does(built: Built) -> None:
@@ -115,7 +116,7 @@ def test_expectations(built: Built) -> None:
         expect.no_package(image, section="x11")
         expect.file(image, "/etc/motd", contains="hello", mode=0o644, owner="root")
         expect.file(root, "/bin/sh", owner="root")
-        expect.no_unowned(root, ignore=["/srv/*"])
+        expect.no_unowned(root, ignore=["/srv/*", "/home/operator/.*"])
         expect.no_package(root, "tzdata")
     assert [item.what for item in checks.failures] == ["package tzdata"]
     assert "package tzdata: 1 (" in str(caught.value)
