@@ -20,7 +20,7 @@ from kiwinb.inspect.package_list import SUFFIX, read_package_list
 
 RECIPES = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
-FORECAST = {"debian-server": 150, "container-base": 80}
+FORECAST = {"debian-server": 150, "container-base": 70}
 """Recipes that build their description as it is, and how many packages they have at least."""
 
 pytestmark = pytest.mark.build
