@@ -75,6 +75,7 @@ def possible(row: Row) -> bool:
         int(row["inode"]) <= int(row["block"]),
         row["64bit"] == "" or row["extent"],
         row["descriptors"] != "resize_inode" or row["copies"] == "sparse_super",
+        not row["verity"] or row["extent"],
         not row["mmp"] or not row["casefold"],  # debugfs waits long before it changes an image
     )
     return all(needs)
