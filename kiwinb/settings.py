@@ -74,6 +74,11 @@ class Settings:
     compress_bundles: bool = True
     parallel_steps: int | None = None
 
+    @property
+    def all_disabled_checks(self) -> tuple[str, ...]:
+        """Names of the checks that either file disables."""
+        return (*self.disabled_checks, *self.disabled_kiwi_checks)
+
 
 def settings_file(environ: Mapping[str, str] = os.environ) -> Path:
     """The file that settings are read from, whether it exists or not."""

@@ -168,8 +168,7 @@ def check(
                 remedy="Remove it from disabled-checks.",
             )
     subject = make_subject(document, image, settings, target)
-    disabled = (*settings.disabled_checks, *settings.disabled_kiwi_checks)
-    found = problems(subject, preparing=preparing, disabled=disabled)
+    found = problems(subject, preparing=preparing, disabled=settings.all_disabled_checks)
     if found:
         raise CheckErrors(found)
 

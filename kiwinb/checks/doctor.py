@@ -166,9 +166,7 @@ def examine(
     subject = make_subject(document, image, settings)
     more = tuple(
         Finding("description", "missing", f"{item.location}: {item.what}", item.remedy)
-        for item in problems(
-            subject, disabled=(*settings.disabled_checks, *settings.disabled_kiwi_checks)
-        )
+        for item in problems(subject, disabled=settings.all_disabled_checks)
         if item.check not in OWN_CHECKS
     )
     return Diagnosis((*_for_image(image, settings), *more), image.name)

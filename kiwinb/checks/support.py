@@ -12,7 +12,7 @@ from kiwinb.packages import MANAGERS
 
 
 def description_supported(subject: Subject) -> Iterator[Problem]:
-    """Kiwinb has to be able to do everything that changes the image.
+    """Everything that changes the image has to be something that kiwinb can do.
 
     Whether it knows a plug-in of a name is what other checks find out.
     """
