@@ -329,6 +329,7 @@ LAYER_EXAMPLES: tuple[tuple[tuple[Item, ...], ...], ...] = (
 
 @settings(max_examples=60, deadline=None)
 @example(layers=[(Item("b/a", DIRECTORY), Item("b", HARD, "b"))])
+@example(layers=[(Item("b/a", FILE), Item("b", HARD, "b/a"))])
 @given(layers=LAYERS)
 def test_layers_are_shown_as_kiwinb_unpacks_them(layers: list[tuple[Item, ...]]) -> None:
     archives = packed(layers)

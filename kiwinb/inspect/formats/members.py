@@ -188,6 +188,10 @@ class Unpacked:
                     if known is None
                     else f"{member.path} is a hard link to the directory {member.link}"
                 )
+            if target.startswith(f"{path}/"):
+                raise DamagedError(
+                    f"{member.path} is a hard link to {member.link}, which it replaces"
+                )
             facts, place = known
         if path == "/" and not stat.S_ISDIR(facts.mode):
             raise DamagedError("its root is not a directory")
