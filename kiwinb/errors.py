@@ -247,3 +247,9 @@ class SpaceError(KiwinbError):
     """The file system of the store, the cache, a target or a temporary directory is full."""
 
     exit_status = 17
+
+
+class LimitError(KiwinbError):
+    """A program of a step used more of the host than its limits allow, and was ended."""
+
+    exit_status = 18

@@ -10,16 +10,24 @@ The file is ``config.toml`` in the user's configuration directory
     parallel-steps = 2
     obs-server = "https://download.example.org/repositories"
     disabled-checks = ["swap_name_used_with_lvm"]
+    network = ["config.sh"]
 
     [mirrors]
     debian = "http://mirror.example.org/debian"
     debian-security = ["http://mirror.example.org/debian-security"]
 
+    [limits]
+    processes = 8192
+    memory = "4G"
+    seconds = 7200
+    disk = "20G"
+    reserve = "1G"
+
 ``obs-server`` and ``disabled-checks`` may also come from KIWI NG's runtime configuration; see
 :mod:`kiwinb.runtime_config`.
 
-``KIWINB_STORE`` and ``KIWINB_CACHE`` override the file. Nothing in it changes what a build
-makes, so no key includes it.
+``KIWINB_STORE`` and ``KIWINB_CACHE`` override the file. Nothing in it except ``network`` changes
+what a build makes, so no key includes it.
 """
 
 from __future__ import annotations
@@ -34,6 +42,7 @@ from typing import Any
 from platformdirs import user_cache_path, user_config_path
 
 from kiwinb.errors import KiwinbError, Location
+from kiwinb.limits import Limits
 from kiwinb.runtime_config import read_runtime_config
 from kiwinb.sizes import parse_size
 
@@ -61,6 +70,8 @@ class Settings:
         compress_bundles: Whether bundles have compressed results.
         parallel_steps: How many steps of a build run at the same time, at most; ``None`` for as
             many as there are processor cores.
+        network: Names of the scripts that reach the network; ``all`` for all scripts.
+        limits: How much of the host the programs of a step may use.
     """
 
     store: Path
@@ -73,6 +84,8 @@ class Settings:
     disabled_kiwi_checks: tuple[str, ...] = ()
     compress_bundles: bool = True
     parallel_steps: int | None = None
+    network: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def all_disabled_checks(self) -> tuple[str, ...]:
@@ -113,7 +126,8 @@ def load_settings(
         named, file = False, settings_file({**environ, "KIWINB_CONFIG": ""})
     home = environ.get("HOME")
     kiwi = read_runtime_config(Path(home) if home else None, custom)
-    reader = _Reader(file, _read(file, required=named))
+    text = _read(file, required=named)
+    reader = _Reader(file, text, _parse(file, text) if text else {})
     base = environ.get("XDG_CACHE_HOME")
     caches = Path(base) / "kiwinb" if base else user_cache_path("kiwinb")
     named_cache = reader.path("cache", environ.get("KIWINB_CACHE"))
@@ -128,6 +142,8 @@ def load_settings(
         disabled_kiwi_checks=kiwi.disabled_checks,
         compress_bundles=kiwi.compress_bundles is not False,
         parallel_steps=reader.count("parallel-steps"),
+        network=reader.names("network"),
+        limits=reader.limits(),
     )
     reader.finish()
     return settings
@@ -165,10 +181,10 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
 class _Reader:
     """Takes typed values out of a TOML text; what is wrong is told with file and line."""
 
-    def __init__(self, file: Path, text: str) -> None:
+    def __init__(self, file: Path, text: str, values: dict[str, Any]) -> None:
         self._file = file
         self._text = text
-        self._values = _parse(file, text) if text else {}
+        self._values = values
 
     def text(self, name: str) -> str | None:
         value = self._values.pop(name, None)
@@ -219,6 +235,18 @@ class _Reader:
                 raise self._error(alias, "is to be a URL or a list of URLs")
             mirrors[alias] = tuple(url.rstrip("/") for url in urls)
         return mirrors
+
+    def limits(self) -> Limits:
+        table = self._values.pop("limits", {})
+        if not isinstance(table, dict):
+            raise self._error("limits", "is to be a table: [limits]")
+        reader = _Reader(self._file, self._text, table)
+        given = {
+            **{name: reader.count(name) for name in ("processes", "seconds")},
+            **{name: reader.size(name) for name in ("memory", "disk", "reserve")},
+        }
+        reader.finish()
+        return Limits(**{name: value for name, value in given.items() if value is not None})
 
     def finish(self) -> None:
         for name in self._values:

@@ -168,7 +168,12 @@ def open_root(
     base = find_base_container(session.description, session.settings.cache)
     first = seal((plan_import(base),)) if base else ()
     steps = (*first, taken, *seal((leave_out_description(taken),), before=(taken,)))
-    inputs = BuildInputs(Sources(scripts=scripts), prepared.epoch, host_files=session.host_files())
+    inputs = BuildInputs(
+        Sources(scripts=scripts),
+        prepared.epoch,
+        host_files=session.host_files(),
+        network=session.network,
+    )
     plan = plan_create(session.description, inputs, steps)
     planned = Planned(plan, prepared.epoch)
     return RootTree(replace(session, given=planned, preparing=False), steps[-1])

@@ -32,11 +32,11 @@ from kiwinb.description.override import Overrides, apply
 from kiwinb.description.reference import undeclared, warnings
 from kiwinb.description.select import reduced, select
 from kiwinb.description.show import to_xml
-from kiwinb.description.sources import Sources, read_sources
-from kiwinb.errors import CheckError
+from kiwinb.description.sources import SCRIPTS, Sources, read_sources
+from kiwinb.errors import CheckError, KiwinbError
 from kiwinb.images import IMAGE_KINDS
 from kiwinb.images.container.derived import BASE_TREE, find_base_container
-from kiwinb.images.inputs import BuildInputs
+from kiwinb.images.inputs import EVERY_SCRIPT, BuildInputs
 from kiwinb.notebook.forecast import Forecast
 from kiwinb.notebook.frontend import in_notebook
 from kiwinb.notebook.reprs import Explanation, Steps
@@ -48,6 +48,7 @@ from kiwinb.packages.manager import (
 )
 from kiwinb.packages.mirrors import resolve
 from kiwinb.paths import normalised
+from kiwinb.sandbox.tools import find_tool
 from kiwinb.settings import Settings, load_settings
 from kiwinb.steps.forecast import StepForecast
 from kiwinb.steps.keys import digest
@@ -111,7 +112,26 @@ class BuildSession:
     @property
     def host(self) -> HostPaths:
         """Places on this host that steps use."""
-        return HostPaths(self.settings.cache, self.settings.mirrors)
+        return HostPaths(self.settings.cache, self.settings.mirrors, self.settings.limits)
+
+    @property
+    def network(self) -> tuple[str, ...]:
+        """Names of the scripts that reach the network.
+
+        Raises:
+            KiwinbError: One of them is not the name of a script.
+            HostError: The host lacks the program that connects them.
+        """
+        names = tuple(dict.fromkeys((*self.settings.network, *self.overrides.network)))
+        for name in names:
+            if name not in (*SCRIPTS, EVERY_SCRIPT):
+                raise KiwinbError(
+                    f"network: no script has the name {name}",
+                    remedy=f"Name one of {', '.join(SCRIPTS)}, or {EVERY_SCRIPT}.",
+                )
+        if names:
+            find_tool("slirp4netns")
+        return names
 
     @cached_property
     def planned(self) -> Planned:
@@ -262,7 +282,9 @@ class BuildSession:
         sources = read_sources(image, self.settings.cache)
         base = find_base_container(image, self.settings.cache)
         host_files = self.host_files()
-        inputs = BuildInputs(sources, state.epoch, repositories, state, base, host_files)
+        inputs = BuildInputs(
+            sources, state.epoch, repositories, state, base, host_files, network=self.network
+        )
         plan = plan_build(image, inputs)
         return Planned(plan, state.epoch)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -15,9 +14,9 @@ from kiwinb.checkpoints import logs, reuse
 from kiwinb.checkpoints.backend import make_place
 from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.drafts import Draft, commit
-from kiwinb.checkpoints.places import MOUNTED
 from kiwinb.checkpoints.space import build_places, explained_space
 from kiwinb.checkpoints.trees import BACKENDS, TreeRef
+from kiwinb.sandbox.limits import limited
 from kiwinb.sandbox.observation import Observation
 from kiwinb.sandbox.observed import run_observed
 from kiwinb.sandbox.others import end_other_processes
@@ -64,7 +63,10 @@ def run_step(job: StepJob, report: Report) -> Checkpoint:
     began = time.monotonic()
     store = job.tree.mnt.parent
     shield_host((store, job.host.cache, Path(tempfile.gettempdir())))
-    with explained_space(build_places(store, job.host.cache), needed=job.needed) as watch:
+    with (
+        limited(job.host.limits, store),
+        explained_space(build_places(store, job.host.cache), needed=job.needed) as watch,
+    ):
         with logs.recorded(report.log, job.draft.directory) as log:
 
             def take(line: str) -> None:
@@ -100,8 +102,7 @@ def _make(job: StepJob, log: Log, progress: Progress) -> None:
             job.action.run(StepContext(root, out, job.inputs, host, log, progress, rootless))
 
         if job.tree.layers and is_observed(job.action):
-            mounts = [root / os.fsdecode(name) for name in MOUNTED]
-            observation = run_observed(act, log, progress, mounts).inside(root)
+            observation = run_observed(act, log, progress, root).inside(root)
         else:
             act(log, progress)
             end_other_processes()

@@ -21,7 +21,7 @@ from typing import Literal
 
 from kiwinb.checkpoints.store import Store
 from kiwinb.checks import make_subject, problems
-from kiwinb.checks.host import filesystem_of, why_foreign
+from kiwinb.checks.host import filesystem_of, why_foreign, why_no_cage
 from kiwinb.checks.requirements import ALWAYS, packages_of, tools_for, without_package
 from kiwinb.description.document import read
 from kiwinb.description.login import without_logins
@@ -232,8 +232,17 @@ def _host(settings: Settings) -> Iterator[Finding]:
         ids = sum(item.count for item in privilege.uids)
         yield Finding("privileges", "ok", f"builds run {how}" + (f", {ids} ids" if ids else ""))
         yield _store(settings)
+        yield _cage()
     for name, place in (("store", settings.store), ("cache", settings.cache)):
         yield _space(name, place)
+
+
+def _cage() -> Finding:
+    """Run a program in a cage to find out whether this host allows that."""
+    error = why_no_cage()
+    if error is None:
+        return Finding("cage", "ok", "programs of root trees are kept from this host")
+    return Finding("cage", "missing", error.problem, error.remedy or "")
 
 
 def _store(settings: Settings) -> Finding:

@@ -14,10 +14,14 @@ from pathlib import Path
 from kiwinb.checks.requirements import tools_for
 from kiwinb.description.model import ImageDescription
 from kiwinb.distributions import find_in_tree
-from kiwinb.errors import HostError, ImageError
+from kiwinb.errors import HostError, ImageError, KiwinbError
 from kiwinb.images import IMAGE_KINDS
+from kiwinb.sandbox.caged import OpenCage
+from kiwinb.sandbox.chroot import ENVIRONMENT
 from kiwinb.sandbox.foreign import missing_emulator, try_architecture
+from kiwinb.sandbox.host_view import host_view
 from kiwinb.sandbox.tools import TOOLS, search_path
+from kiwinb.sandbox.worker import Report, call
 from kiwinb.settings import Settings
 
 _OTHER_TOOLS = ("cryptsetup", "implantisomd5", "tagmedia")
@@ -53,6 +57,20 @@ class HostFacts:
     def missing(self, tools: Iterable[str]) -> tuple[str, ...]:
         """Return the tools that are not installed."""
         return tuple(name for name in tools if name not in self.tools)
+
+
+def why_no_cage() -> KiwinbError | None:
+    """Run a program in a cage; return why that is impossible on this host, or ``None``."""
+    try:
+        call(_run_in_cage, None)
+    except KiwinbError as error:
+        return error
+    return None
+
+
+def _run_in_cage(_argument: None, _report: Report) -> None:
+    with OpenCage() as cage:
+        cage.run(host_view(()), ["true"], env=ENVIRONMENT)
 
 
 def gather(

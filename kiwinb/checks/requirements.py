@@ -9,7 +9,7 @@ from kiwinb.images import IMAGE_KINDS
 from kiwinb.packages import MANAGERS
 from kiwinb.sandbox.tools import TOOLS
 
-ALWAYS = ("cp",)
+ALWAYS = ("bwrap", "cp")
 """Programs that all builds call."""
 
 

@@ -26,6 +26,16 @@ def _from_files(
     )
 
 
+NETWORK = click.option(
+    "--network",
+    multiple=True,
+    is_flag=False,
+    flag_value="all",
+    metavar="[SCRIPT]",
+    help="Let this script, or all scripts, reach the network; without it, no script does.",
+)
+"""The option of all commands that run scripts of the description."""
+
 _ADD_REPO = (
     click.option(
         "--add-repo", multiple=True, metavar="REPO", help=f"Add a repository: {REPOSITORY_FORMAT}"
@@ -95,6 +105,7 @@ _OVERRIDES = (
         metavar="NAME",
         help="Install --ca-cert as this distribution does.",
     ),
+    NETWORK,
 )
 _CLEAR_CACHE = click.option(
     "--clear-cache", is_flag=True, help="Read the metadata of all repositories again."

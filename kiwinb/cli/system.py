@@ -9,7 +9,7 @@ import click
 
 from kiwinb.build.image import Image
 from kiwinb.build.root_tree import open_root
-from kiwinb.cli.build_options import open_appliance, override_options
+from kiwinb.cli.build_options import NETWORK, open_appliance, override_options
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import print_json, step_progress
 from kiwinb.description.override import Overrides
@@ -73,15 +73,21 @@ def prepare(
 @click.option(
     "--signing-key", multiple=True, metavar="FILE", help="Trust this repository signing key."
 )
+@NETWORK
 @pass_options
 def create(
-    options: GlobalOptions, root: Path, target_dir: Path, signing_key: tuple[str, ...]
+    options: GlobalOptions,
+    root: Path,
+    target_dir: Path,
+    signing_key: tuple[str, ...],
+    network: tuple[str, ...],
 ) -> None:
     """Create an image from a root tree."""
+    given = Overrides(signing_key=signing_key, network=network)
     with step_progress(options.console, verbose=options.verbose) as observer:
         tree = open_root(
             root,
-            overrides=Overrides(signing_key=signing_key) if signing_key else None,
+            overrides=given if given != Overrides() else None,
             settings=load_settings(cache=options.cache),
             observer=observer,
         )

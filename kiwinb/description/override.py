@@ -57,6 +57,8 @@ class Overrides:
         signing_key: Key files to trust for all repositories.
         ca_cert: CA certificate files for the image.
         ca_target_distribution: The distribution that decides how to install the certificates.
+        network: Names of the scripts that reach the network, such as ``config.sh``; ``all`` for
+            all scripts.
     """
 
     set_repo: str | None = None
@@ -76,6 +78,7 @@ class Overrides:
     signing_key: tuple[str, ...] = ()
     ca_cert: tuple[str, ...] = ()
     ca_target_distribution: str | None = None
+    network: tuple[str, ...] = ()
 
 
 def apply(image: ImageDescription, overrides: Overrides) -> ImageDescription:

@@ -12,6 +12,8 @@ from kiwinb.images.container.derived import ImportBaseContainer
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
 from kiwinb.prepare.scripts import Script, script_environment
 
+EVERY_SCRIPT = "all"
+
 
 @dataclass(frozen=True)
 class BuildInputs:
@@ -25,6 +27,7 @@ class BuildInputs:
         base: The container that the root tree starts from, if any.
         host_files: Files of the build host that a bootloader may use, by purpose.
         variables: Additional script variables, which this image kind sets.
+        network: Names of the scripts that reach the network; ``all`` for all scripts.
     """
 
     sources: Sources
@@ -34,6 +37,7 @@ class BuildInputs:
     base: ImportBaseContainer | None = None
     host_files: tuple[tuple[str, HostFiles], ...] = ()
     variables: Mapping[str, object] = field(default_factory=dict)
+    network: tuple[str, ...] = ()
 
     def script(self, image: ImageDescription, name: str) -> Script | None:
         """Return a script of the description with its environment; ``None`` if there is none.
@@ -45,4 +49,5 @@ class BuildInputs:
         if name not in self.sources.scripts:
             return None
         environment = script_environment(image, self.epoch, self.variables)
-        return Script(name, self.sources.scripts[name], environment)
+        network = name in self.network or EVERY_SCRIPT in self.network
+        return Script(name, self.sources.scripts[name], environment, network)

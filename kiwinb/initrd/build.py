@@ -53,7 +53,7 @@ class BuildInitrd:
         kernels = [version for version in versions if _has_kernel(root, distribution, version)]
         candidates = [INITRD_TOOLS.get_used(used) for used in self.tools]
         tool = next((item for item in candidates if item.find(root)), None)
-        with Chroot(root, log=context.log, name_resolution=False) as chroot:
+        with Chroot(root, log=context.log) as chroot:
             for kernel in kernels:
                 if tool is None:
                     raise ImageError(

@@ -13,17 +13,16 @@ from pathlib import Path
 from typing import ClassVar
 
 from kiwinb.description.model import ImageDescription
-from kiwinb.errors import CommandError, Location
+from kiwinb.errors import CommandError, LimitError, Location
 from kiwinb.packages.traces import BY_PRODUCTS, Traces, without_traces
 from kiwinb.prepare import failing_line
 from kiwinb.prepare.profile import profile_text, profile_variables
 from kiwinb.prepare.shell import functions_text
+from kiwinb.sandbox.caged import OpenCage
 from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
-from kiwinb.sandbox.command import Log, execute
-from kiwinb.sandbox.namespaces import CLONE_NEWNS, unshare
+from kiwinb.sandbox.command import Log
+from kiwinb.sandbox.host_view import HOST_PATH, host_view
 from kiwinb.sandbox.paths import resolve_in
-from kiwinb.sandbox.shield import shield_host
-from kiwinb.sandbox.tools import search_path
 from kiwinb.steps.keys import Source
 from kiwinb.steps.step import Output, StepContext
 
@@ -44,7 +43,13 @@ _SECRETS = (
 """Files that most images leave to each machine; whoever shares them on purpose may do so."""
 
 _SHELLS = ("sh", "bash", "dash")
-_TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
+_NO_NETWORK = re.compile(
+    r"could ?n.t resolve|could not resolve|temporary failure (in name resolution|resolving)|"
+    r"name or service not known|network (is )?unreachable|unable to resolve host|"
+    r"no address associated|failed to resolve|bad address '",
+    re.IGNORECASE,
+)
+"""What programs print if they find no network."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +75,13 @@ class Script:
         name: KIWI NG's name for the script, such as ``config.sh``.
         source: Its file; the digest covers its content and its mode.
         environment: Functions and variables for the script.
+        network: Whether it reaches the network outside of this host.
     """
 
     name: str
     source: Source
     environment: ScriptEnvironment
+    network: bool = False
 
     @cached_property
     def content(self) -> bytes:
@@ -174,7 +181,7 @@ def run_in_tree(root: Path, script: Script, log: Log, *arguments: str) -> None:
     with (
         _laid_out(root, script, f"/{FOLDER}") as folder,
         _explained(script, folder),
-        Chroot(root, log=log) as chroot,
+        Chroot(root, log=log, network=script.network) as chroot,
     ):
         place = f"/{FOLDER}/{script.name}"
         watched = {} if interpreter else {failing_line.VARIABLE: f"/{FOLDER}/{WATCH}"}
@@ -187,9 +194,10 @@ def run_in_tree(root: Path, script: Script, log: Log, *arguments: str) -> None:
 def run_on_host(
     root: Path, script: Script, log: Log, *arguments: str, writable: Sequence[Path] = ()
 ) -> None:
-    """Run a script on the host, with the root tree as its working directory.
+    """Run a script with the programs of the host, with the root tree as its working directory.
 
-    The script can read the host, but can write only to the tree and to temporary directories. So an
+    The script runs in a cage. It sees the host's programs and those of its settings that every
+    user may read, and can write only to the tree and to temporary directories of its own. So an
     absolute path from which the tree's directory is missing does no harm.
 
     Args:
@@ -197,35 +205,25 @@ def run_on_host(
         script: The script; bash runs it.
         log: Called with each line of output.
         arguments: Arguments of the script.
-        writable: More directories that the script may write to.
+        writable: More directories that the script sees and may write to.
 
     Raises:
         CommandError: The script failed.
     """
-
-    def enter() -> None:
-        _protect_host((root, *writable))
-        os.chdir(root)
-
-    host = {**os.environ, "LC_ALL": "C.UTF-8", "PATH": search_path()}
     seen = root / FOLDER
-    with _laid_out(root, script, str(seen)) as folder, _explained(script, folder):
-        execute(
-            ["bash", "--norc", str(root / FOLDER / script.name), *arguments],
-            executable=shutil.which("bash", path=search_path()),
+    own = {"PATH": HOST_PATH, failing_line.VARIABLE: str(seen / WATCH)}
+    with (
+        _laid_out(root, script, str(seen)) as folder,
+        _explained(script, folder),
+        OpenCage(network=script.network) as cage,
+    ):
+        cage.run(
+            host_view((root, *writable)),
+            ["bash", "--norc", str(seen / script.name), *arguments],
+            env={**ENVIRONMENT, **_variables(script), **own},
             log=log,
-            env={**host, **_variables(script), failing_line.VARIABLE: str(seen / WATCH)},
-            cwd=None,
-            input=None,
-            check=True,
-            enter=enter,
+            cwd=str(root),
         )
-
-
-def _protect_host(writable: Sequence[Path]) -> None:
-    """Make all but these and temporary directories read-only, in a new mount namespace."""
-    unshare(CLONE_NEWNS)
-    shield_host((*_TEMPORARY, *writable))
 
 
 def _variables(script: Script) -> dict[str, str]:
@@ -279,9 +277,24 @@ def _explained(script: Script, folder: Path) -> Iterator[None]:
             error.status,
             error.tail,
             problem=f"{script.name} failed",
-            remedy="Correct the script and run again: the steps before it are kept.",
+            remedy=_remedy(script, error.tail),
             location=Location(script.source.path, failing_line.failing_line(folder / LINE)),
         ) from None
+    except LimitError as error:
+        raise LimitError(
+            f"{script.name}: {error.problem}",
+            remedy=error.remedy,
+            location=Location(script.source.path),
+        ) from None
+
+
+def _remedy(script: Script, said: Sequence[str]) -> str:
+    if not script.network and any(_NO_NETWORK.search(line) for line in said):
+        return (
+            "Scripts have no network, so that a build gives the same image tomorrow. If this one "
+            f"needs it, build with --network={script.name}."
+        )
+    return "Correct the script and run again: the steps before it are kept."
 
 
 def _require(root: Path, script: Script, interpreter: str) -> None:

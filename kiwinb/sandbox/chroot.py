@@ -1,4 +1,4 @@
-"""Run commands inside a root tree."""
+"""Run programs of a root tree, in a cage."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from pathlib import Path
 from types import TracebackType
 
 from kiwinb.errors import CommandError
-from kiwinb.sandbox.command import Log, execute
-from kiwinb.sandbox.foreign import Emulation, emulated
-from kiwinb.sandbox.mounts import MS_NODEV, MS_NOEXEC, MS_NOSUID, bind, mount, unmount
-from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.cage import Bound, Cage, View
+from kiwinb.sandbox.caged import CAGE, OpenCage
+from kiwinb.sandbox.command import Log
+from kiwinb.sandbox.foreign import namespace_for
+from kiwinb.sandbox.mounts import MS_NODEV, MS_NOSUID, bind, mount, unmount
+from kiwinb.sandbox.network import resolv_conf
+from kiwinb.sandbox.paths import inner_path, resolve_in
 
 ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -24,51 +27,55 @@ ENVIRONMENT: Mapping[str, str] = {
     "LC_ALL": "C.UTF-8",
     "TERM": "dumb",
 }
-"""The environment of a command, to which its caller may add variables."""
+"""The environment of a program, to which its caller may add variables."""
 
-_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-_DEVICE_LINKS = {
-    "fd": "/proc/self/fd",
-    "stdin": "fd/0",
-    "stdout": "fd/1",
-    "stderr": "fd/2",
-    "ptmx": "pts/ptmx",
-}
 _RESOLV_CONF = "/etc/resolv.conf"
 _STOP_SECONDS = 2.0
 
 
 class Chroot:
-    """A root tree in which commands can run; a context manager for use in a worker.
+    """A root tree in which programs can run, in a cage; a context manager for use in a worker.
 
-    While it is open, the tree has /proc, /sys (read-only), a small /dev, an empty /run and the
-    host's name resolution. When it closes, processes that still run in the tree are stopped, all of
-    this is removed from the tree, and also files that commands left in /tmp. But if a command
-    replaced /etc/resolv.conf or wrote to it, its version is kept. Programs for another architecture
-    than the host's are emulated; see :mod:`kiwinb.sandbox.foreign`.
+    While it is open, the tree has an empty ``/run``, and programs in it see a small ``/dev``, the
+    ``/proc`` of their own processes and an empty ``/sys``; see :mod:`kiwinb.sandbox.cage`. When a
+    program ends, everything that it left running is killed. When the chroot closes, files that
+    programs left in ``/tmp`` are removed. Programs for another architecture than the host's are
+    emulated; see :mod:`kiwinb.sandbox.foreign`.
 
     Args:
         root: The root tree.
-        log: Called with each line of output of the commands.
-        name_resolution: Whether the tree gets the host's resolv.conf while it is open.
+        log: Called with each line of output of the programs.
+        network: Whether programs reach the network outside of this host; see
+            :mod:`kiwinb.sandbox.network`. Then the tree has the host's ``resolv.conf`` while it is
+            open. But if a program replaced it or wrote to it, its version is kept.
+        cage: What keeps the programs in the tree.
     """
 
-    def __init__(self, root: Path, *, log: Log | None = None, name_resolution: bool = True) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        log: Log | None = None,
+        network: bool = False,
+        cage: Cage = CAGE,
+    ) -> None:
+        run = resolve_in(root, "/run")  # a tmpfs, so a trial leaves no trace
         self._root = root
-        self._name_resolution = name_resolution
+        self._network = network
         self._log = log
         self._leave = ExitStack()
-        self._emulation: Emulation | None = None
+        self._cage = OpenCage(
+            network=network, namespace=partial(namespace_for, root, run), cage=cage
+        )
 
     def __enter__(self) -> Chroot:
         with ExitStack() as stack:
             self._leave = stack
-            self._mount_file_systems()
-            if self._name_resolution:
+            self._make_mount_points()
+            if self._network:
                 self._lend_resolv_conf()
             self._guard_tmp()
-            run = resolve_in(self._root, "/run")  # a tmpfs, so a trial leaves no trace
-            self._emulation = stack.enter_context(emulated(self._root, run))
+            stack.enter_context(self._cage)
             stack.callback(self._stop_processes)
             self._leave = stack.pop_all()
         return self
@@ -81,15 +88,6 @@ class Chroot:
     ) -> None:
         self._leave.close()
 
-    def join(self) -> None:
-        """Move this process into the namespaces in which programs of the tree run.
-
-        To be called in a new process, for example in ``enter`` of :func:`execute`. It has no effect
-        if the host itself runs programs of the tree's architecture.
-        """
-        if self._emulation:
-            self._emulation.join()
-
     def run(
         self,
         argv: Sequence[str],
@@ -99,41 +97,52 @@ class Chroot:
         cwd: str = "/",
         check: bool = True,
     ) -> str:
-        """Run a command in the tree as root, and return its standard output.
+        """Run a program in the tree as root, and return its standard output.
 
         Args:
-            argv: The command, looked up in the tree's PATH, and its arguments.
+            argv: The program, looked up in the tree's PATH, and its arguments.
             env: Variables to add to :data:`ENVIRONMENT`.
             input: Standard input; empty by default.
             cwd: Working directory in the tree.
             check: Whether to raise an error if the exit status is not 0.
 
         Raises:
-            CommandError: The command failed, or is not in the tree (status 127).
+            CommandError: The program failed, or is not in the tree (status 127).
+            LimitError: The program exceeded one of the limits of this build.
         """
-
-        def enter() -> None:
-            self.join()
-            os.chroot(self._root)
-            os.chdir(cwd)
-            os.setgroups([0])
-            os.umask(0o022)
-
+        given = {**ENVIRONMENT, **(env or {})}
         try:
-            return execute(
-                argv,
-                executable=None,
-                log=self._log,
-                env={**ENVIRONMENT, **(env or {})},
-                cwd=None,
-                input=input,
-                check=check,
-                enter=enter,
+            return self._cage.run(
+                self._view(), argv, env=given, log=self._log, input=input, cwd=cwd, check=check
             )
-        except FileNotFoundError:
+        except CommandError as error:
+            if error.status != 127 or error.tail:
+                raise
             raise CommandError(
-                argv, 127, problem=f"{argv[0]} is not in the root tree, or its interpreter is not"
+                argv,
+                127,
+                problem=f"{argv[0]} is not in the root tree, or its interpreter is not",
             ) from None
+
+    def write_entrance(self, file: Path, program: str, env: Mapping[str, str]) -> None:
+        """Write a script that runs a program of the tree in the cage; for programs of the host.
+
+        The script works while the chroot is open. Arguments that are paths in the tree may begin
+        with the path of the tree.
+
+        Args:
+            file: The script.
+            program: The program, looked up in the tree's PATH.
+            env: The complete environment of the program.
+        """
+        self._cage.write_entrance(file, self._view(), program, env, self._root)
+
+    def _view(self) -> View:
+        def inside(path: str) -> str:
+            return inner_path(self._root, resolve_in(self._root, path))
+
+        tree = Bound(self._root, "/", writable=True)
+        return View((tree,), proc=inside("/proc"), dev=inside("/dev"), sys=inside("/sys"))
 
     def bind(self, source: Path, target: str, *, readonly: bool = True) -> None:
         """Bind-mount a file or directory of the host in the tree until the chroot closes.
@@ -151,24 +160,9 @@ class Chroot:
         bind(source, place, readonly=readonly, recursive=source.is_dir())
         self._leave.callback(unmount, place)
 
-    def _mount_file_systems(self) -> None:
-        safe = MS_NOSUID | MS_NODEV | MS_NOEXEC
-        proc = self._mount("proc", "/proc", "proc", safe)
-        for name in ("sys", "sysrq-trigger"):
-            if (proc / name).exists():
-                bind(proc / name, proc / name, readonly=True)
-        self.bind(Path("/sys"), "/sys")
-        dev = self._mount("tmpfs", "/dev", "tmpfs", MS_NOSUID, "mode=0755")
-        for name in _DEVICES:
-            (dev / name).touch()
-            bind(Path("/dev", name), dev / name)
-        for name, target in _DEVICE_LINKS.items():
-            (dev / name).symlink_to(target)
-        (dev / "shm").mkdir()
-        (dev / "shm").chmod(0o1777)
-        (dev / "pts").mkdir()
-        options = "newinstance,ptmxmode=0666,mode=0620,gid=5"
-        mount("devpts", dev / "pts", "devpts", MS_NOSUID | MS_NOEXEC, options)
+    def _make_mount_points(self) -> None:
+        for place in ("/proc", "/sys", "/dev"):
+            self._mount_point(place)
         run = self._mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
         (run / "lock").mkdir()
         (run / "lock").chmod(0o1777)
@@ -207,11 +201,8 @@ class Chroot:
         self._leave.callback(restore)
 
     def _lend_resolv_conf(self) -> None:
-        """Give the tree the host's resolv.conf until the end, unless a command changes it."""
-        try:
-            content = Path(_RESOLV_CONF).read_bytes()
-        except OSError:
-            return
+        """Give the tree a resolv.conf until the end, unless a program changes it."""
+        content = resolv_conf()
         place = resolve_in(self._root, _RESOLV_CONF)
         if place.is_relative_to(resolve_in(self._root, "/run")):
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -70,6 +70,8 @@ def execute(
     input: str | bytes | None,
     check: bool,
     enter: Callable[[], None] | None = None,
+    descriptors: Sequence[int] = (),
+    started: Callable[[subprocess.Popen[bytes]], None] = lambda process: None,
 ) -> str:
     """Run a command in exactly the given environment; see :func:`run`.
 
@@ -82,6 +84,8 @@ def execute(
         input: Standard input; empty if ``None``.
         check: Whether to raise an error if the exit status is not 0.
         enter: Called in the new process before it executes the command.
+        descriptors: Descriptors that the command inherits.
+        started: Called with the new process.
 
     Raises:
         CommandError: The command failed.
@@ -104,8 +108,10 @@ def execute(
         stderr=subprocess.PIPE,
         start_new_session=True,
         preexec_fn=enter,
+        pass_fds=descriptors,
     )
     with _watched(process):
+        started(process)
         text = input.encode() if isinstance(input, str) else input
         output = _communicate(process, text or b"", say)
         status = process.wait()

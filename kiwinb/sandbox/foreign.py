@@ -9,23 +9,19 @@ the host and disappears with the namespace.
 
 from __future__ import annotations
 
-import errno
 import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from kiwinb.errors import HostError
+from kiwinb.sandbox.inner import InnerNamespace, make_inner_namespace
 from kiwinb.sandbox.machines import MACHINES, Machine, matches, needs_libraries
-from kiwinb.sandbox.mounts import MS_PRIVATE, MS_REC, is_denied, mount
-from kiwinb.sandbox.namespaces import CLONE_NEWNS, CLONE_NEWUSER, join, unshare
+from kiwinb.sandbox.mounts import is_denied, mount
 from kiwinb.sandbox.paths import resolve_in
-from kiwinb.sandbox.privilege import namespaces_denied
 from kiwinb.sandbox.tools import TOOLS, search_path
 from kiwinb.sandbox.worker import Report, call
 
@@ -160,54 +156,22 @@ def _is_for(entry: str, magic: bytes) -> bool:
     )
 
 
-class Emulation:
-    """A user namespace in which programs for a foreign architecture run.
+def namespace_for(root: Path, scratch: Path) -> InnerNamespace:
+    """Make the namespace in which programs of a tree run, with an emulator if they need one.
 
-    It has the same IDs as its parent namespace, and all capabilities for its files, but cannot make
-    device nodes. Mounts stay the same.
-    """
-
-    def __init__(self, user: int, mounts: int) -> None:
-        self._user = user
-        self._mounts = mounts  # keeps the registration alive while it is open
-
-    def join(self) -> None:
-        """Move this process, which must have a single thread, into the namespace.
-
-        The process also gets a new mount namespace, so that programs can mount file systems.
-
-        Raises:
-            OSError: The kernel refuses it.
-        """
-        join(self._user, CLONE_NEWUSER)
-        unshare(CLONE_NEWNS)
-
-    def close(self) -> None:
-        """Release the namespace, which ends with the last process in it."""
-        os.close(self._user)
-        os.close(self._mounts)
-
-
-@contextmanager
-def emulated(root: Path, scratch: Path) -> Iterator[Emulation | None]:
-    """Make it possible to run programs of a tree; for use in a worker.
+    For use in a worker.
 
     Args:
         root: The tree.
         scratch: A writable directory on a file system without ``noexec``.
-
-    Yields:
-        The namespace in which the programs run; ``None`` if they run without one.
 
     Raises:
         HostError: The programs cannot be run on this host.
     """
     emulator = emulator_for_tree(root)
     if emulator is None or try_program(emulator, scratch):
-        yield None
-    else:
-        with emulation(emulator) as made:
-            yield made
+        return make_inner_namespace()
+    return emulation(emulator)
 
 
 def try_architecture(arch: str) -> HostError | None:
@@ -246,7 +210,7 @@ def _try(emulator: Emulator, _report: Report) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         if try_program(emulator, Path(scratch)):
             return
-        with emulation(emulator) as namespace:
+        with closing(emulation(emulator)) as namespace:
             if not try_program(emulator, Path(scratch), namespace):
                 raise HostError(
                     f"{emulator.find()} does not run programs for {emulator.arch} here",
@@ -254,62 +218,17 @@ def _try(emulator: Emulator, _report: Report) -> None:
                 )
 
 
-@contextmanager
-def emulation(emulator: Emulator) -> Iterator[Emulation]:
-    """Register an emulator in a new namespace for programs of the caller; for use in a worker.
+def emulation(emulator: Emulator) -> InnerNamespace:
+    """Make a namespace with a registered emulator for programs of the caller; for use in a worker.
 
     Raises:
         HostError: The emulator is not installed, or the host does not allow the registration.
     """
-    made = _make(emulator.rule(emulator.find()))
+    rule = emulator.rule(emulator.find())
     try:
-        yield made
-    finally:
-        made.close()
-
-
-def _make(rule: bytes) -> Emulation:
-    """Let a child process make the namespaces; it ends once this process holds them open."""
-    reading, told = os.pipe()
-    heard, writing = os.pipe()
-    maps = {name: _own_map(name) for name in ("uid_map", "gid_map")}
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        os.close(writing)
-        _run_child(rule, told, heard)
-    os.close(told)
-    os.close(heard)
-    try:
-        _expect_success(reading)
-        for name, lines in maps.items():
-            Path(f"/proc/{child}/{name}").write_text(lines)
-        os.write(writing, b"\n")
-        _expect_success(reading)
-        user = os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-        return Emulation(user, os.open(f"/proc/{child}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
-    finally:
-        os.close(writing)
-        os.close(reading)
-        os.waitpid(child, 0)
-
-
-def _run_child(rule: bytes, told: int, heard: int) -> NoReturn:
-    """Make the namespaces, and register the emulator once the IDs are mapped."""
-    what = b"namespace"
-    try:
-        unshare(CLONE_NEWUSER | CLONE_NEWNS)
-        os.write(told, b"\n")
-        if os.read(heard, 1):
-            what = b"mount"
-            mount("none", "/", None, MS_REC | MS_PRIVATE)
-            register_privately(rule, Path("/proc"))
-            os.write(told, b"\n")
-            os.read(heard, 1)
+        return make_inner_namespace(lambda: register_privately(rule, Path("/proc")))
     except OSError as error:
-        os.write(told, b"%s %d" % (what, error.errno or 0))
-    finally:
-        os._exit(0)
+        raise _cannot_register(error) from error
 
 
 def register_privately(rule: bytes, place: Path) -> None:
@@ -330,26 +249,13 @@ def register_privately(rule: bytes, place: Path) -> None:
         os.close(descriptor)
 
 
-def _expect_success(reading: int) -> None:
-    """Wait until the child process has finished a part of its work.
-
-    Raises:
-        HostError: The child failed.
-    """
-    answer = os.read(reading, 100)
-    if answer == b"\n":
-        return
-    what, _, number = answer.decode().partition(" ")
-    code = int(number or errno.EIO)
-    error = OSError(code, os.strerror(code))
-    if what != "mount":
-        raise namespaces_denied(error, rootless=os.getuid() != 0)
+def _cannot_register(error: OSError) -> HostError:
     reason = (
         "Linux 6.7 or newer is needed to register one for a build alone"
         if is_denied(error)
         else str(error)
     )
-    raise HostError(
+    return HostError(
         f"this host cannot run programs of another architecture: it has no emulator registered "
         f"with binfmt_misc, and none can be registered here ({reason})",
         remedy="Register one, on the host itself if this is a container: "
@@ -358,7 +264,9 @@ def _expect_success(reading: int) -> None:
     )
 
 
-def try_program(emulator: Emulator, directory: Path, namespace: Emulation | None = None) -> bool:
+def try_program(
+    emulator: Emulator, directory: Path, namespace: InnerNamespace | None = None
+) -> bool:
     """Try whether a program for a foreign architecture runs in a root tree; for use in a worker.
 
     Args:
@@ -381,12 +289,6 @@ def try_program(emulator: Emulator, directory: Path, namespace: Emulation | None
     _pid, status = os.waitpid(child, 0)
     program.unlink()
     return status == 0
-
-
-def _own_map(name: str) -> str:
-    """Return lines that map every ID of this user namespace to itself in a child namespace."""
-    lines = [line.split() for line in Path("/proc/self", name).read_text().splitlines()]
-    return "".join(f"{inside} {inside} {count}\n" for inside, _outside, count in lines)
 
 
 def _read(path: Path) -> str:

@@ -43,15 +43,13 @@ class Observer:
     It observes the process that calls :meth:`enter`, and all processes that this one starts.
 
     Args:
-        mounts: Directories in which the process may mount and unmount file systems, but not
-            programs that it starts in another root directory. Any other mount makes the
-            observation incomplete.
+        caged: A tree whose programs run in a cage; see :class:`Supervisor`.
     """
 
-    def __init__(self, mounts: Iterable[Path] = ()) -> None:
+    def __init__(self, caged: Path | None = None) -> None:
         self._ours, self._theirs = socket.socketpair()
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self._mounts = tuple(os.fsencode(path) for path in mounts)
+        self._caged = caged
         self._supervisor: Supervisor | None = None
         self._problem: str | None = None
         self._thread = threading.Thread(target=self._supervise, name="observer", daemon=True)
@@ -125,7 +123,8 @@ class Observer:
                     self._problem = data.decode() or None
                     return
                 (listener,) = descriptors
-                self._supervisor = Supervisor(listener, struct.unpack("=I", data)[0], self._mounts)
+                (pid,) = struct.unpack("=I", data)
+                self._supervisor = Supervisor(listener, pid, self._caged)
             except Exception as error:
                 self._problem = f"{type(error).__name__}: {error}"
                 if listener >= 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import select
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,7 +23,7 @@ def run_observed(
     function: Callable[[Log, Progress], None],
     log: Log,
     progress: Progress,
-    mounts: Iterable[Path] = (),
+    caged: Path,
 ) -> Observation:
     """Call ``function(log, progress)`` in a child process of a worker.
 
@@ -33,13 +33,13 @@ def run_observed(
         function: The function; all that it changes has to be files, as it runs in a child.
         log: Called with each line of output.
         progress: Called with the fraction that is done, 0.0 to 1.0.
-        mounts: Directories in which it may mount file systems; see :class:`Observer`.
+        caged: The tree whose programs it runs in cages.
 
     Raises:
         HostError: The child process died.
         Exception: The function raised it.
     """
-    observer = Observer(mounts)
+    observer = Observer(caged=caged)
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

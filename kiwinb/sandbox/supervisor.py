@@ -9,7 +9,7 @@ import platform
 import re
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fcntl import ioctl
@@ -27,14 +27,13 @@ from kiwinb.sandbox.notify import (
     Channel,
 )
 from kiwinb.sandbox.observation import Link
+from kiwinb.sandbox.plans import plans
 from kiwinb.sandbox.syscalls import (
     AF_UNIX,
     AT_EMPTY_PATH,
     AT_FDCWD,
-    CALLS,
     MACHINES,
     OPEN_MASK,
-    UNOBSERVED,
     Call,
 )
 
@@ -44,30 +43,26 @@ MAGIC = re.compile(
     rb"/+(?:proc/+(?:self|thread-self|\d+)(?:/+task/+\d+)?/+(?:fd/+\d+|cwd|root)|dev/+fd/+\d+)(/.*)?",
     re.DOTALL,
 )
+_OWN = re.compile(rb"/+(?:proc/+(?:self|thread-self)|dev/+fd)/")
 _DELETED = b" (deleted)"
-_SPECIAL = ("open2", "execute", "chroot", "symlink", "mount")
+_ENTERING = ("a mount", "another namespace")
 _ROOTS_SECONDS = 0.2  # process ids are not reused so soon
 
 Key = tuple[bytes, bytes, str, int]  # root, path, what, flags
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """A system call, prepared for the loop.
+class _View:
+    """How a process sees the files.
 
     Attributes:
-        path: Index of the path in a notification.
-        directory: Index of the directory; 0 for none.
-        flags: Index of the flags; 0 for none.
-        mask: Flags that matter.
-        what: Word for :func:`kiwinb.sandbox.syscalls.meaning`.
+        root: Its root directory, relative to that of the first process.
+        prefix: What to put before a path that the kernel says of this process: it does not know
+            the way to a tree that is the root directory of another mount namespace.
     """
 
-    path: int
-    directory: int
-    flags: int
-    mask: int
-    what: str
+    root: bytes
+    prefix: bytes
 
 
 class Supervisor:
@@ -76,8 +71,9 @@ class Supervisor:
     Args:
         listener: Descriptor of the filter.
         pid: The process that installed the filter.
-        mounts: Directories in which processes with the same root directory as that process may
-            mount and unmount; any other mount makes the observation incomplete.
+        caged: A tree whose programs run in a cage, in which they cannot mount anything. So all
+            mounts are those of kiwinb and bubblewrap, and read nothing of the tree. Without it, a
+            mount makes the observation incomplete.
 
     Attributes:
         seen: Paths that were read.
@@ -86,7 +82,7 @@ class Supervisor:
         notifications: Number of observed system calls.
     """
 
-    def __init__(self, listener: int, pid: int, mounts: Sequence[bytes] = ()) -> None:
+    def __init__(self, listener: int, pid: int, caged: Path | None = None) -> None:
         _arch, self._column, _seccomp = MACHINES[platform.machine()]
         self._channel = Channel(listener)
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -94,9 +90,10 @@ class Supervisor:
         self._root = _readlink(f"/proc/{pid}/root".encode()).rstrip(b"/")
         self._root_descriptor = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY)
         self._root_descriptors = {b"/": self._root_descriptor}
-        self._mounts = tuple(mounts)
+        self._caged = caged.stat() if caged else None
+        self._tree = os.fsencode(caged) if caged else b""
         self._roots_differ = False
-        self._roots: dict[int, bytes] = {}
+        self._roots: dict[int, _View] = {}
         self._roots_until = 0.0
         self._images: dict[tuple[int, ...], bytes] = {}
         self.seen: set[Key] = set()
@@ -131,7 +128,7 @@ class Supervisor:
     def _follow(self, current: list[int]) -> None:
         """Run the loop, which has to be fast: it may run a hundred thousand times."""
         arch, column, _seccomp = MACHINES[platform.machine()]
-        fast, slow = _plans(arch, column)
+        fast, slow = plans(arch, column)
         listener, receive = self._channel.listener, self._channel.receive
         unpack, pack = NOTE.unpack, ANSWER.pack
         memory, seen = self._memory, self.seen
@@ -171,10 +168,13 @@ class Supervisor:
     # --- the less frequent cases ---
 
     def _look_closer(self, note: tuple[int, ...], call: Call | str | None) -> list[Key]:
-        if not isinstance(call, Call):
-            self.incomplete.add(call or "a system call of another architecture")
-            return []
         pid, arguments = note[1], note[FIRST_ARGUMENT:]
+        if not isinstance(call, Call):
+            if self._caged and call in _ENTERING:
+                self._leave_root(pid)
+            else:
+                self.incomplete.add(call or "a system call of another architecture")
+            return []
         keys: list[Key] = []
         for place, what in zip(call.paths, call.what, strict=True):
             directory = AT_FDCWD
@@ -193,8 +193,8 @@ class Supervisor:
             found = self._keys(pid, directory, path, what, flags, root)
             if what == "chroot":
                 self._leave_root(pid)
-            elif what == "mount":
-                self._see_mount(found)
+            elif what == "mount" and not self._caged:
+                self.incomplete.add("a mount")
             keys += found
             if what == "execute":
                 keys += [key for name in keys[-1:] for key in self._interpreters(name)]
@@ -212,14 +212,6 @@ class Supervisor:
         self._roots_until = 0.0  # this process still has its old root directory
         if len([*Path(f"/proc/{pid}/task").iterdir()]) > 1:
             self.incomplete.add("a program with several threads changed its root")
-
-    def _see_mount(self, keys: Sequence[Key]) -> None:
-        if not keys:
-            self.incomplete.add("a mount")
-        for root, path, _what, _flags in keys:
-            known = any(path == place or path.startswith(place + b"/") for place in self._mounts)
-            if root != b"/" or not known or b".." in path.split(b"/"):
-                self.incomplete.add("a mount")
 
     def _add_link(self, key: Key, target: bytes | None) -> None:
         root, path, _what, _flags = key
@@ -274,6 +266,10 @@ class Supervisor:
         self, pid: int, path: bytes, rest: bytes | None, what: str, flags: int
     ) -> list[Key]:
         """Return the present target of a path such as /proc/self/fd/3."""
+        view = self._view(pid) if self._roots_differ else _View(b"/", b"")
+        if view.prefix and not _OWN.match(path):
+            self.incomplete.add(f"a path through {os.fsdecode(path)}")
+            return []
         link = path[: len(path) - len(rest or b"")]
         owner = f"/proc/{pid}".encode()
         link = re.sub(rb"^/+dev/+fd", owner + b"/fd", link)
@@ -282,7 +278,7 @@ class Supervisor:
             target = _readlink(link)
         except OSError:
             return []
-        inside = _inside(self._root, target) if target.startswith(b"/") else None
+        inside = _inside(self._root, view.prefix + target) if target.startswith(b"/") else None
         if inside is None:
             if target.startswith(b"/") and rest:
                 self.incomplete.add(f"a path through {os.fsdecode(path)}")
@@ -291,20 +287,29 @@ class Supervisor:
 
     def _root_of(self, pid: int) -> bytes:
         """Return the root directory of a process, relative to that of the first process."""
+        return self._view(pid).root
+
+    def _view(self, pid: int) -> _View:
         now = time.monotonic()
         if now > self._roots_until:
             self._roots.clear()
             self._roots_until = now + _ROOTS_SECONDS
         elif (known := self._roots.get(pid)) is not None:
             return known
+        place = f"/proc/{pid}/root"
         try:
-            root = _inside(self._root, _readlink(f"/proc/{pid}/root".encode()))
+            path = _readlink(place.encode())
+            if path == b"/" and self._caged and os.path.samestat(os.stat(place), self._caged):  # noqa: PTH116
+                view = _View(self._tree, self._tree)
+            else:
+                root = _inside(self._root, path)
+                if root is None:
+                    raise OSError("a process has left its root directory")
+                view = _View(root, b"")
         except (FileNotFoundError, ProcessLookupError):
-            return b"/"  # it was killed, so that the call will not go on
-        if root is None:
-            raise OSError("a process has left its root directory")
-        self._roots[pid] = root
-        return root
+            return _View(b"/", b"")  # it was killed, so that the call will not go on
+        self._roots[pid] = view
+        return view
 
     def _directory(self, pid: int, descriptor: int) -> bytes | None:
         """Return the path in the tree of a directory that a process has open; or ``None``."""
@@ -317,6 +322,8 @@ class Supervisor:
             raise
         if not path.startswith(b"/"):
             return None
+        if self._roots_differ:
+            path = self._view(pid).prefix + path
         if path.endswith(_DELETED) and not os.path.lexists(path):
             path = path.removesuffix(_DELETED)
         inside = _inside(self._root, path)
@@ -360,31 +367,6 @@ class Supervisor:
             self._root_descriptors[root] = top
         descriptor = int(self._libc.syscall(437, top, path, how, len(how)))
         return descriptor if descriptor >= 0 else None
-
-
-def _plans(arch: int, column: int) -> tuple[dict[int, _Plan], dict[int, Call | str]]:
-    """Return the simple calls for the loop, and all others, by number and architecture."""
-    fast: dict[int, _Plan] = {}
-    slow: dict[int, Call | str] = {}
-    for call in CALLS:
-        number = (call.x86_64, call.generic)[column]
-        if number is None:
-            continue
-        key = number | arch << 32
-        (place, *more), what = call.paths, call.what[0]
-        if more or what in _SPECIAL or what.startswith("socket"):
-            slow[key] = call
-        else:
-            fast[key] = _Plan(
-                FIRST_ARGUMENT + place.argument,
-                0 if place.directory is None else FIRST_ARGUMENT + place.directory,
-                0 if call.flags is None else FIRST_ARGUMENT + call.flags,
-                call.mask,
-                what,
-            )
-    for reason, pairs in UNOBSERVED.items():
-        slow.update((pair[column] | arch << 32, reason) for pair in pairs)
-    return fast, slow
 
 
 def _readlink(path: bytes) -> bytes:

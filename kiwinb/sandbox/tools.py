@@ -11,6 +11,7 @@ from kiwinb.errors import HostError
 TOOLS: Mapping[str, str] = {
     "apt-cache": "apt",
     "apt-get": "apt",
+    "bwrap": "bubblewrap",
     "cp": "coreutils",
     "dpkg": "dpkg",
     "dpkg-deb": "dpkg",
@@ -26,6 +27,7 @@ TOOLS: Mapping[str, str] = {
     "mkswap": "util-linux",
     "newgidmap": "uidmap",
     "newuidmap": "uidmap",
+    "nsenter": "util-linux",
     "patch": "patch",
     "qemu-aarch64-static": "qemu-user-static",
     "qemu-arm-static": "qemu-user-static",
@@ -36,6 +38,7 @@ TOOLS: Mapping[str, str] = {
     "qemu-s390x-static": "qemu-user-static",
     "qemu-x86_64-static": "qemu-user-static",
     "sfdisk": "fdisk",
+    "slirp4netns": "slirp4netns",
     "tar": "tar",
     "xorriso": "xorriso",
     "xz": "xz-utils",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
+from kiwinb.limits import Limits
 from kiwinb.steps.keys import Digest, digest, keyed_fields
 from kiwinb.steps.registry import Used
 
@@ -24,15 +25,17 @@ DEFAULT_MEMORY = 256 << 20
 
 @dataclass(frozen=True)
 class HostPaths:
-    """Places on the build host. They never change a result, so no key covers them.
+    """Places and limits on the build host. They never change a result, so no key covers them.
 
     Attributes:
         cache: The download cache, which all builds share.
         mirrors: URLs by mirror alias, for example ``{"debian": ("http://…/debian",)}``.
+        limits: How much of the host the programs of a step may use.
     """
 
     cache: Path
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)

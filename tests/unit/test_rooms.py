@@ -11,7 +11,7 @@ import kiwinb
 
 ROOMS = (
     (
-        *("durations", "errors", "files", "html", "paths", "runtime_config"),
+        *("durations", "errors", "files", "html", "limits", "paths", "runtime_config"),
         *("settings", "sizes", "spelling", "tar_entries", "version"),
     ),
     ("steps",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,7 @@ def _run_all(archs: list[str], _report: Report) -> dict[str, tuple[bool, bool]]:
         with tempfile.TemporaryDirectory() as scratch:
             place = Path(scratch)
             native = try_program(emulator, place)  # the host's own
-            with emulation(emulator) as namespace:
+            with closing(emulation(emulator)) as namespace:
                 inside = try_program(emulator, place, namespace)
             found[arch] = (inside, try_program(emulator, place) and not native)
             assert not any(place.iterdir())
@@ -153,7 +154,7 @@ def _refuse(code: int, _report: Report) -> None:
         raise OSError(code, os.strerror(code))
 
     foreign.register_privately = refuse
-    with emulation(_elsewhere("aarch64")):
+    with closing(emulation(_elsewhere("aarch64"))):
         pass
 
 

@@ -13,6 +13,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,9 +21,12 @@ import pytest
 
 from kiwinb.checkpoints import reads
 from kiwinb.sandbox import notify, observe, supervisor
+from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.mounts import MS_PRIVATE, MS_REC, mount
 from kiwinb.sandbox.observation import Access, Kind, Link, Observation
 from kiwinb.sandbox.observe import Observer
+from kiwinb.sandbox.observed import run_observed
+from kiwinb.sandbox.worker import Report, call
 
 PROJECT = Path(__file__).parents[2]
 pytestmark = [
@@ -303,6 +307,8 @@ def test_signals_that_come_too_early_are_noticed() -> None:
 ROOTLESS = """
 import json, subprocess, sys
 from kiwinb.sandbox.observe import Observer
+from kiwinb.sandbox.observed import run_observed
+from kiwinb.sandbox.worker import Report, call
 with Observer() as observer:
     subprocess.run(["sh", "-c", "cd /usr; test -e missing; (:)"], preexec_fn=observer.enter)
 seen = observer.finish()
@@ -396,56 +402,72 @@ def _enter_with_own_mounts(observer: Observer) -> None:
     observer.enter()
 
 
+@dataclass(frozen=True)
+class Seen:
+    incomplete: tuple[str, ...]
+    paths: tuple[bytes, ...]
+    states: tuple[bytes, ...]
+
+
+def _work_on_a_tree(tree: Path, report: Report) -> Seen:
+    """In a worker: work on a tree from outside, and from inside in a cage."""
+
+    def act(log: Callable[[str], None], progress: Callable[[float], None]) -> None:
+        (tree / "etc/outside").exists()
+        with Chroot(tree, log=log) as chroot:
+            chroot.run(["/run.sh"])
+        (tree / "etc/later").exists()
+
+    inside = run_observed(act, report.log, report.progress, tree).inside(tree)
+    paths = sorted({access.path for access in inside.accesses if access.root == b"/"})
+    states = sorted(reads.record(tree, inside.accesses, inside.links).states)
+    return Seen(inside.incomplete, tuple(paths), tuple(states))
+
+
 def test_a_program_that_works_on_a_tree_from_outside_and_inside(tmp_path: Path) -> None:
     busybox = shutil.which("busybox")
     assert busybox
     tree = tmp_path / "tree"
-    for place in ("bin", "etc", "dev", "usr/bin"):
+    for place in ("bin", "etc/deep", "dev", "usr/bin", "tmp"):
         (tree / place).mkdir(parents=True)
     shutil.copy(busybox, tree / "usr/bin/busybox")
     (tree / "bin/sh").symlink_to("/usr/bin/busybox")  # the host has no such file, perhaps
-    (tree / "run.sh").write_text("#!/bin/sh\nread line < /etc/inside\n")
+    (tree / "run.sh").write_text(
+        "#!/bin/sh\nread line < /etc/inside\ncd /etc/deep\nread line < relative\n"
+        "read line < ../up\nread line < /proc/self/cwd/through\n"
+    )
     (tree / "run.sh").chmod(0o755)
-    code = f"""
-        import os, subprocess
-        from pathlib import Path
-        from kiwinb.sandbox.mounts import mount, unmount
-        tree = Path({str(tree)!r})
-        (tree / "etc/outside").exists()
-        mount("tmpfs", tree / "dev", "tmpfs")
-        def enter():
-            os.chroot(tree)
-            os.chdir("/")
-        subprocess.run(["/run.sh"], preexec_fn=enter, check=True)
-        (tree / "etc/later").exists()
-        unmount(tree / "dev")
-    """
-    (tree / "etc/inside").write_text("line\n")
-    with Observer(mounts=[tree / "dev"]) as observer:
-        subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code)],
-            preexec_fn=partial(_enter_with_own_mounts, observer),
-            check=True,
-        )
-    seen = observer.finish()
-    assert seen.complete
-    inside = seen.inside(tree)
-    found = {access.path for access in inside.accesses if access.root == b"/"}
-    assert {b"/etc/outside", b"/etc/inside", b"/etc/later", b"/bin/sh", b"/dev"} <= found
-    assert not any(b"site-packages" in path for path in found)
-    assert b"usr/bin/busybox" in reads.record(tree, inside.accesses, inside.links).states
+    for name in ("inside", "deep/relative", "up", "deep/through"):
+        (tree / "etc" / name).write_text("line\n")
+    seen = call(_work_on_a_tree, tree)
+    assert seen.incomplete == ()
+    names = ("inside", "outside", "later", "deep/relative", "deep/../up", "deep/through")
+    assert {f"/etc/{name}".encode() for name in names} <= set(seen.paths)
+    assert b"/bin/sh" in seen.paths
+    assert not any(b"site-packages" in path or b"newroot" in path for path in seen.paths)
+    assert {b"usr/bin/busybox", b"etc/deep/through", b"etc/up"} <= set(seen.states)
 
 
-def test_a_mount_elsewhere_is_not_observed(tmp_path: Path) -> None:
-    for place in ("allowed", "other"):
+def test_another_process_by_number(tmp_path: Path) -> None:
+    """Process numbers are others in the cage, so what such a path leads to is not known."""
+    busybox = shutil.which("busybox")
+    assert busybox
+    for place in ("bin", "tmp"):
         (tmp_path / place).mkdir()
+    shutil.copy(busybox, tmp_path / "bin/sh")
+    (tmp_path / "run.sh").write_text("#!/bin/sh\nread line < /proc/$$/cwd/run.sh\n")
+    (tmp_path / "run.sh").chmod(0o755)
+    (reason,) = call(_work_on_a_tree, tmp_path).incomplete
+    assert reason.startswith("a path through /proc/")
+
+
+def test_a_mount_is_not_observed(tmp_path: Path) -> None:
     code = (
         "import ctypes, sys; c = ctypes.CDLL(None); "
         "c.mount(b'tmpfs', sys.argv[1].encode(), b'tmpfs', 0, None)"
     )
-    for place, incomplete in (("allowed", ()), ("other", ("a mount",))):
-        with Observer(mounts=[tmp_path / "allowed"]) as observer:
-            command = [sys.executable, "-S", "-E", "-c", code, str(tmp_path / place)]
-            enter = partial(_enter_with_own_mounts, observer)
-            subprocess.run(command, preexec_fn=enter, check=True)
-        assert observer.finish().incomplete == incomplete
+    with Observer() as observer:
+        command = [sys.executable, "-S", "-E", "-c", code, str(tmp_path)]
+        enter = partial(_enter_with_own_mounts, observer)
+        subprocess.run(command, preexec_fn=enter, check=True)
+    assert observer.finish().incomplete == ("a mount",)

@@ -106,11 +106,11 @@ def test_missing_interpreter(tree: Tree) -> None:
         tree.script("true\n")
 
 
-def test_host_script_writes_to_the_tree_only(tree: Tree, tmp_path: Path) -> None:
+def test_host_script_sees_and_writes_the_tree_only(tree: Tree, tmp_path: Path) -> None:
     there = Path("/var/lib/kiwinb-written-by-a-script")  # the checkout may be in /tmp
     lines = tree.script(
         "set -e; . ./.profile; pwd; touch srv; echo $x; test -d /proc/self\n"
-        f"test -e {__file__}; touch {there} 2>/dev/null || echo protected\n"
+        f"test ! -e {__file__}; touch {there} 2>/dev/null || echo protected\n"
         ". ./.kconfig; baseStripMans || echo refused\n",
         {"x": "y"},
         on_host=True,

@@ -127,7 +127,7 @@ def _purge(context: StepContext, names: Sequence[str]) -> None:
     force = ("--force-depends", "--force-remove-essential", "--force-remove-protected")
     try:
         with opened(context) as chroot:
-            run_dpkg(context, chroot, [*DPKG_OPTIONS, *force, "--purge", *names])
+            run_dpkg(chroot, [*DPKG_OPTIONS, *force, "--purge", *names])
     except CommandError as error:
         raise PackageError(
             "packages could not be deleted:\n" + "\n".join(f"  | {line}" for line in error.tail)

@@ -101,7 +101,7 @@ def bootstrap(session: Session, packages: Sequence[str]) -> None:
 
 def _dpkg(session: Session, chroot: Chroot, *arguments: str) -> None:
     try:
-        dpkg(session.context, chroot, [*DPKG_OPTIONS, *arguments], session.epoch)
+        dpkg(chroot, [*DPKG_OPTIONS, *arguments], session.epoch)
     except CommandError as error:
         raise PackageError(
             "the essential packages could not be installed:\n"

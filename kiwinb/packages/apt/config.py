@@ -80,8 +80,6 @@ class AptConfig:
             "APT::Architectures": self.architecture,
             "APT::Install-Recommends": str(self.recommends).lower(),
         }
-        if self.root is not None:
-            values["DPkg::Chroot-Directory"] = self.root
         lines = [acquire_options()]
         lines += [f'{name} "{value}";\n' for name, value in values.items()]
         lines += [f'DPkg::Options:: "{option}";\n' for option in DPKG_OPTIONS]
@@ -111,14 +109,10 @@ class AptConfig:
             "Dir::Log::Planner": "/dev/null",
         }
 
-    def environment(self, epoch: int = 0) -> Mapping[str, str]:
-        """Return the complete environment of a run of apt, and so of maintainer scripts.
-
-        Args:
-            epoch: Time for timestamps, in seconds since 1970-01-01 UTC.
-        """
+    def environment(self) -> Mapping[str, str]:
+        """Return the complete environment of a run of apt."""
         passed = {name: value for name, value in os.environ.items() if name.lower() in _PASSED_ON}
-        return {**passed, **SCRIPT_ENVIRONMENT, **stamp(epoch), "APT_CONFIG": str(self.file)}
+        return {**passed, **SCRIPT_ENVIRONMENT, "APT_CONFIG": str(self.file)}
 
 
 _FIXED: Mapping[str, str] = {

@@ -23,7 +23,7 @@ from kiwinb.packages.apt.sources import key_suffix, read_key, stanza
 from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
 from kiwinb.sandbox.command import execute
-from kiwinb.sandbox.nosync import suppress_sync
+from kiwinb.sandbox.limits import Watch
 from kiwinb.sandbox.tools import find_tool
 from kiwinb.steps.keys import Digest, digest
 
@@ -187,8 +187,6 @@ def apt(
     config: AptConfig,
     argv: Sequence[str],
     log: Callable[[str], None],
-    epoch: int = 0,
-    join: Callable[[], None] | None = None,
 ) -> str:
     """Run a command of apt with a configuration, and with the configuration's environment.
 
@@ -196,32 +194,25 @@ def apt(
         config: The configuration.
         argv: The command.
         log: Called with each line of output.
-        epoch: Time for timestamps of maintainer scripts, in seconds since 1970-01-01 UTC.
-        join: Called in the new process to enter the namespaces in which programs of the tree run.
 
     Returns:
         The output.
 
     Raises:
         CommandError: The command failed.
+        LimitError: The maintainer scripts exceeded one of the limits of this build.
     """
-
-    def enter() -> None:
-        if join is not None:
-            join()
-        if config.root:
-            suppress_sync()
-
-    return execute(
-        argv,
-        executable=find_tool(argv[0]),
-        log=log,
-        env=config.environment(epoch),
-        cwd=config.work,
-        input=None,
-        check=True,
-        enter=enter if join or config.root else None,
-    )
+    with Watch() as watch:
+        return execute(
+            argv,
+            executable=find_tool(argv[0]),
+            log=log,
+            env=config.environment(),
+            cwd=config.work,
+            input=None,
+            check=True,
+            started=watch.follow,
+        )
 
 
 def _copy_in_place(link: Path) -> None:

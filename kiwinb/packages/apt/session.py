@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
@@ -28,8 +27,6 @@ from kiwinb.packages.databases import installed
 from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.manager import PackageRequest
 from kiwinb.sandbox.chroot import Chroot
-from kiwinb.sandbox.command import execute
-from kiwinb.sandbox.nosync import suppress_sync
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.steps.step import StepContext
 
@@ -174,7 +171,8 @@ class Session:
         with opened(self.context) as chroot:
             chroot.bind(self.archives, ARCHIVES, readonly=False)
             inside = f"Dir::Cache::archives={self.context.root}{ARCHIVES}/"
-            self._run(["apt-get", *_job(names), "--no-download", "-o", inside], follow, chroot.join)
+            options = ("--no-download", "-o", inside, *self._dpkg(chroot))
+            self._run(["apt-get", *_job(names), *options], follow)
 
     def purge(self, names: Sequence[str]) -> None:
         """Purge packages, packages that depend on them, and packages that are no longer needed.
@@ -183,7 +181,13 @@ class Session:
             PackageError: A package cannot be removed.
         """
         with opened(self.context) as chroot:
-            self._run(["apt-get", *_PURGE, *names], join=chroot.join)
+            self._run(["apt-get", *_PURGE, *names, *self._dpkg(chroot)])
+
+    def _dpkg(self, chroot: Chroot) -> tuple[str, str]:
+        """Return the option with which apt runs the tree's dpkg in the tree."""
+        entrance = self.config.work / "dpkg"
+        chroot.write_entrance(entrance, "dpkg", {**SCRIPT_ENVIRONMENT, **stamp(self.epoch)})
+        return "-o", f"Dir::Bin::dpkg={entrance}"
 
     def known_names(self) -> tuple[str, ...]:
         """Return the names of all packages in the repositories."""
@@ -193,7 +197,6 @@ class Session:
         self,
         argv: Sequence[str],
         follow: Callable[[str], None] | None = None,
-        join: Callable[[], None] | None = None,
     ) -> None:
         lines: list[str] = []
 
@@ -202,7 +205,7 @@ class Session:
             (follow or self.context.log)(line)
 
         try:
-            apt(self.config, argv, log, self.epoch, join)
+            apt(self.config, argv, log)
         except CommandError as error:
             raise explain(lines) or PackageError(
                 "a package could not be set up or removed in the tree:\n"
@@ -295,17 +298,16 @@ def _work(cache: Path) -> Iterator[Path]:
 def opened(context: StepContext) -> Iterator[Chroot]:
     """Open the tree to run maintainer scripts, and keep them from starting services."""
     with (
-        Chroot(context.root, log=context.log, name_resolution=False) as chroot,
+        Chroot(context.root, log=context.log) as chroot,
         no_services(context.root),
     ):
         yield chroot
 
 
-def dpkg(context: StepContext, chroot: Chroot, arguments: Sequence[str], epoch: int = 0) -> None:
+def dpkg(chroot: Chroot, arguments: Sequence[str], epoch: int = 0) -> None:
     """Run the tree's dpkg in the tree.
 
     Args:
-        context: Context of the step.
         chroot: The tree, from :func:`opened`.
         arguments: Arguments of dpkg.
         epoch: Time for timestamps of maintainer scripts, in seconds since 1970-01-01 UTC.
@@ -313,23 +315,7 @@ def dpkg(context: StepContext, chroot: Chroot, arguments: Sequence[str], epoch: 
     Raises:
         CommandError: dpkg failed.
     """
-
-    def enter() -> None:
-        chroot.join()
-        os.chroot(context.root)
-        os.chdir("/")
-        suppress_sync()
-
-    execute(
-        ["dpkg", *arguments],
-        executable="/usr/bin/dpkg",
-        log=context.log,
-        env={**SCRIPT_ENVIRONMENT, **stamp(epoch)},
-        cwd=None,
-        input=None,
-        check=True,
-        enter=enter,
-    )
+    chroot.run(["dpkg", *arguments], env={**SCRIPT_ENVIRONMENT, **stamp(epoch)})
 
 
 @contextmanager

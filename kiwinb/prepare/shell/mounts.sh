@@ -1,26 +1,19 @@
 # shellcheck shell=bash
 # Mounts. A script finds /proc, /sys, /dev and /run mounted, and no mount outlives its step.
 
-# mountProc: mount /proc if it is not.
+# mountProc: mount /proc, which it always is.
 mountProc() {
-    if [ ! -e /proc/self ]; then
-        mount -t proc proc /proc
-    fi
+    test -e /proc/self
 }
 
-# mountCgroups: mount the control groups, for a container engine, if they are not.
+# mountCgroups: control groups, for a container engine. Programs in a cage have none.
 mountCgroups() {
-    if compgen -G '/sys/fs/cgroup/*' >/dev/null; then
-        return
-    fi
-    mount -t cgroup2 cgroup2 /sys/fs/cgroup && _kiwinb_cgroups=1
+    _kiwinb_say "scripts have no control groups; nothing is done"
 }
 
-# umountCgroups: take away what mountCgroups has mounted.
+# umountCgroups: the end of mountCgroups.
 umountCgroups() {
-    if [ -n "${_kiwinb_cgroups-}" ]; then
-        umount /sys/fs/cgroup && _kiwinb_cgroups=
-    fi
+    :
 }
 
 # setupContainerRuntime: let podman and its like work in a root tree.
