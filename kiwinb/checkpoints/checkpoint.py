@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -11,8 +12,11 @@ from pathlib import Path
 from kiwinb.errors import StoreError
 from kiwinb.steps.keys import Digest
 from kiwinb.steps.step import Output
+from kiwinb.typed_json import WrongData, loads
 
 FILE = "checkpoint.json"
+
+_KEY = re.compile(r"[0-9a-f]*")
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,17 @@ def read_checkpoint(directory: Path) -> Checkpoint:
 def _read(file: Path, _inode: int, _size: int, _mtime_ns: int) -> Checkpoint:
     """Read a file; cached, because a build reads the same files repeatedly."""
     try:
-        return Checkpoint(**json.loads(file.read_bytes()))
-    except (ValueError, TypeError) as error:
+        checkpoint: Checkpoint = loads(file.read_bytes(), Checkpoint)
+        keys = (
+            checkpoint.key,
+            checkpoint.base or "",
+            checkpoint.reused,
+            *checkpoint.needs.values(),
+        )
+        if not all(_KEY.fullmatch(key) for key in keys):
+            raise WrongData("a key is not a digest")
+        return checkpoint
+    except WrongData as error:
         raise StoreError(
             f"the checkpoint {file.parent.name} is damaged: {error}",
             remedy="Remove it; the next build makes it again.",

@@ -142,7 +142,7 @@ def _read_description(path: Path, privilege: Privilege, backend: BackendName | N
     try:
         description = json.loads((path / "store.json").read_bytes())
         owner = (description["rootless"], description["uid"])
-        found: BackendName = description["backend"]
+        found: BackendName = {name: name for name in BACKENDS}[description["backend"]]
     except OSError as error:
         raise StoreError(
             f"cannot read the store: {error}", remedy="Use a store of your own."

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from kiwinb.checkpoints import logs
 from kiwinb.checkpoints.backend import copy_tree, make_place
-from kiwinb.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from kiwinb.checkpoints.checkpoint import read_checkpoint
 from kiwinb.checkpoints.drafts import Draft, commit, sync_file_system
 from kiwinb.checkpoints.manifest import MANIFEST, unpack
 from kiwinb.checkpoints.overlay import try_overlay
@@ -96,7 +96,7 @@ def fingerprint_tree(source: Path, _report: Report) -> Digest:
     return digest(tuple(_fingerprints(source)))
 
 
-def import_tree(job: ImportJob, _report: Report) -> Checkpoint:
+def import_tree(job: ImportJob, _report: Report) -> None:
     """Copy the directory into the draft and commit it.
 
     Raises:
@@ -110,7 +110,7 @@ def import_tree(job: ImportJob, _report: Report) -> Checkpoint:
         raise StoreError(
             f"{job.source} was changed while it was read", remedy="Wait, and try again."
         )
-    return commit(job.draft, time.monotonic() - began)
+    commit(job.draft, time.monotonic() - began)
 
 
 def verify(directory: Path, _report: Report) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from kiwinb.sandbox.lines import Gate
+
 LOG = "log.gz"
 """The log of a checkpoint, in its directory; readable with ``zcat``."""
 
@@ -17,19 +19,23 @@ _OLD_SECONDS = 7 * 24 * 3600.0
 
 @contextmanager
 def recorded(log: Callable[[str], None], directory: Path) -> Iterator[Callable[[str], None]]:
-    """Also write each line to the log of a draft.
+    """Also write each line to the log of a draft, of which the size is bounded.
 
     Args:
         log: Also gets each line.
         directory: Of the draft.
     """
     with (directory / _DRAFT).open("w", encoding="utf-8", errors="backslashreplace") as file:
+        keep = Gate(lambda line: file.write(f"{line}\n"), fast=True)
 
         def write(line: str) -> None:
             log(line)
-            file.write(f"{line}\n")
+            keep(line)
 
-        yield write
+        try:
+            yield write
+        finally:
+            keep.end()
 
 
 def pack_log(directory: Path) -> None:

@@ -76,8 +76,11 @@ class Reads:
         data = json.loads(text)
         if not isinstance(data, dict) or data.get("format") != _FORMAT:
             raise ValueError("not a list of reads")
-        twins = (tuple(map(os.fsencode, paths)) for paths in data["twins"])
-        return cls(dict(map(from_row, data["reads"])), tuple(twins))
+        try:
+            twins = tuple(tuple(map(os.fsencode, paths)) for paths in data["twins"])
+            return cls(dict(map(from_row, data["reads"])), twins)
+        except (LookupError, TypeError) as error:
+            raise ValueError(f"not a list of reads: {error}") from error
 
 
 def record(tree_root: Path, accesses: Iterable[Access], links: Iterable[Link] = ()) -> Reads:

@@ -9,7 +9,6 @@ the metadata that they have in the other tree.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import stat
@@ -30,6 +29,7 @@ from kiwinb.checkpoints.reads import Changed, Reads, record, same
 from kiwinb.checkpoints.trees import BACKENDS, TreeRef
 from kiwinb.checkpoints.treescan import walk
 from kiwinb.sandbox.observation import Observation
+from kiwinb.typed_json import dumps, loads
 
 _ORIGIN = tuple(f"{prefix}origin" for prefix in PRIVATE)
 _OPAQUE = tuple(f"{prefix}opaque" for prefix in PRIVATE)
@@ -64,6 +64,14 @@ class _Kept:
 
     reads: Reads
     carried: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class _KeptData:
+    """The same in a file."""
+
+    reads: str
+    carried: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -117,8 +125,8 @@ def _keep_reads(tree: TreeRef, draft: Draft, observation: Observation) -> tuple[
             reasons = tuple(_unexplained(draft.directory / "data", root, reads, carried))
             if reasons:
                 return reasons
-    data = {"reads": reads.to_json(), "carried": [os.fsdecode(path) for path in carried]}
-    (draft.directory / READS).write_bytes(zlib.compress(json.dumps(data).encode(), 1))
+    data = _KeptData(reads.to_json(), tuple(os.fsdecode(path) for path in carried))
+    (draft.directory / READS).write_bytes(zlib.compress(dumps(data).encode(), 1))
     return ()
 
 
@@ -214,10 +222,10 @@ def _read_kept(earlier: Earlier) -> _Kept | None:
         data = (earlier.directory / READS).read_bytes()
         if hashlib.sha256(data).hexdigest() != earlier.checkpoint.reads:
             return None
-        kept = json.loads(zlib.decompress(data))
-        carried = tuple(os.fsencode(path) for path in kept["carried"])
-        return _Kept(Reads.from_json(kept["reads"]), carried)
-    except (OSError, ValueError, KeyError, zlib.error):
+        kept: _KeptData = loads(zlib.decompress(data), _KeptData)
+        carried = tuple(os.fsencode(path) for path in kept.carried)
+        return _Kept(Reads.from_json(kept.reads), carried)
+    except (OSError, ValueError, RecursionError, zlib.error):
         return None
 
 

@@ -20,7 +20,14 @@ from kiwinb.checkpoints.space import Place, SpaceWatch, build_places, explained_
 from kiwinb.checkpoints.step_job import StepJob, run_step
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import KiwinbError, StoreError
-from kiwinb.sandbox.worker import Cancellation, Cancelled, Launcher, call, exit_on_termination
+from kiwinb.sandbox.worker import (
+    Cancellation,
+    Cancelled,
+    Launcher,
+    call,
+    exit_on_termination,
+    nonsense,
+)
 from kiwinb.steps.progress import Observer, State, StepEvent, ignore
 from kiwinb.steps.step import HostPaths, Step, is_observed
 
@@ -308,7 +315,7 @@ def _run_action(run: _Run, step: Step, began: float) -> Checkpoint:
                 earlier=_earlier(run, step),
             )
             try:
-                return call(
+                call(
                     run_step,
                     job,
                     on_log=lambda line: tell(line=line),
@@ -317,10 +324,19 @@ def _run_action(run: _Run, step: Step, began: float) -> Checkpoint:
                     cancellation=run.cancellation,
                     launcher=run.launcher,
                 )
+                return _result(store, step)
             except Exception as error:
                 _explain(run, step, error, draft.directory)
     except OSError as error:  # of the draft itself
         _explain(run, step, error, None)
+
+
+def _result(store: Store, step: Step) -> Checkpoint:
+    """The result that the worker of a step says it has made."""
+    try:
+        return store.get(step.key)
+    except StoreError:
+        raise nonsense("the step is done, but it has no result") from None
 
 
 def _earlier(run: _Run, step: Step) -> tuple[Earlier, ...]:

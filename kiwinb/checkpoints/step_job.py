@@ -12,7 +12,6 @@ from pathlib import Path
 
 from kiwinb.checkpoints import logs, reuse
 from kiwinb.checkpoints.backend import make_place
-from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.drafts import Draft, commit
 from kiwinb.checkpoints.space import build_places, explained_space
 from kiwinb.checkpoints.trees import BACKENDS, TreeRef
@@ -53,8 +52,10 @@ class StepJob:
     earlier: tuple[reuse.Earlier, ...] = ()
 
 
-def run_step(job: StepJob, report: Report) -> Checkpoint:
+def run_step(job: StepJob, report: Report) -> None:
     """Commit the result of a step: an earlier one if it is right for the tree, else a new one.
+
+    It returns nothing, because programs of the tree could forge that; the result is in the store.
 
     Raises:
         SpaceError: The store, the download cache or the temporary directory is full.
@@ -78,8 +79,9 @@ def run_step(job: StepJob, report: Report) -> Checkpoint:
             if found is None:
                 _make(job, take, report.progress)
         if found is not None:
-            return reuse.take_over(found, job.tree, job.draft)
-        return commit(job.draft, time.monotonic() - began)
+            reuse.take_over(found, job.tree, job.draft)
+        else:
+            commit(job.draft, time.monotonic() - began)
 
 
 def _make(job: StepJob, log: Log, progress: Progress) -> None:

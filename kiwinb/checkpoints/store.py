@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kiwinb.checkpoints import housekeeping, jobs
 from kiwinb.checkpoints.backend import BackendName
@@ -24,15 +24,18 @@ from kiwinb.checkpoints.space import explained_space, store_place, target_place
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import StoreError
 from kiwinb.sandbox.privilege import detect
-from kiwinb.sandbox.worker import Report, call
+from kiwinb.sandbox.worker import MOST_RESULT, Report, call
 from kiwinb.settings import Settings
 from kiwinb.steps.keys import Digest
 from kiwinb.steps.step import Output
+from kiwinb.typed_json import return_type
 
 __all__ = ["Checkpoint", "Store"]
 
 A = TypeVar("A")
 R = TypeVar("R")
+
+_MOST_LISTED = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,8 @@ class Store(StoreContents):
         argument: A,
         *,
         writable: bool = False,
+        returns: Any = None,
+        most: int = MOST_RESULT,
     ) -> R:
         """Call ``function(root, argument, report)`` in a worker that sees the tree of a key.
 
@@ -169,24 +174,27 @@ class Store(StoreContents):
             function: A function on the module level of an importable module.
             argument: Passed to the function; it is pickled.
             writable: Make the tree writable and discard the changes; otherwise it is read-only.
+            returns: The type that the function returns, if what it declares is generic.
+            most: Largest number of bytes of what it returns.
 
         Raises:
             StoreError: The store does not hold the tree.
         """
+        kind = return_type(function) if returns is None else returns
         with self.in_use():
             tree = self.tree(key)
             self.touch(key)
             if not writable:
-                return self._view(jobs.ViewJob(function, argument, tree, None))
+                return self._view(jobs.ViewJob(function, argument, tree, None), kind, most)
             with housekeeping.draft_directory(self) as directory:
-                return self._view(jobs.ViewJob(function, argument, tree, directory))
+                return self._view(jobs.ViewJob(function, argument, tree, directory), kind, most)
 
-    def _view(self, job: jobs.ViewJob[A, R]) -> R:
-        return call(jobs.run_in_tree, job, privilege=self.privilege)
+    def _view(self, job: jobs.ViewJob[A, R], returns: Any, most: int) -> R:
+        return call(jobs.run_in_tree, job, privilege=self.privilege, returns=returns, most=most)
 
     def scan(self, key: Digest, *, contents: bool = True) -> tuple[Entry, ...]:
         """List the tree of a key."""
-        return self.in_tree(key, jobs.scan_tree, contents)
+        return self.in_tree(key, jobs.scan_tree, contents, most=_MOST_LISTED)
 
     def export_tree(self, key: Digest, destination: Path) -> None:
         """Write the tree of a key to a directory, completely or not at all.

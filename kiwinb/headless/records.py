@@ -6,19 +6,43 @@ lines after each cell, and those about steps also while it runs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from kiwinb.errors import NotebookError
 from kiwinb.headless.result import Expectation
 from kiwinb.results.artefacts import RECORD_VARIABLE, Artefact
 from kiwinb.steps.recorded import RECORD_VARIABLE as STEPS_VARIABLE
 from kiwinb.steps.recorded import StepRecord
+from kiwinb.typed_json import WrongData, from_json, loads
 
 EXPECTATIONS_VARIABLE = "KIWINB_RECORD_EXPECTATIONS"
 """Environment variable that names the file to which the kernel appends expectations."""
+
+
+_MOST = 16 << 20
+"""Largest number of bytes of records that are read at once."""
+
+_LONGEST_QUOTE = 200
+
+
+@dataclass(frozen=True)
+class _ArtefactRecord:
+    path: Path
+    kind: str = "file"
+
+
+@dataclass(frozen=True)
+class _ExpectationRecord:
+    what: str
+    expected: str = ""
+    measured: str = ""
+    passed: bool = False
+
+
+_R = TypeVar("_R", _ArtefactRecord, _ExpectationRecord)
 
 
 class Records:
@@ -50,10 +74,8 @@ class Records:
         Raises:
             NotebookError: A line is not a record.
         """
-        return tuple(
-            Artefact(Path(str(item["path"])), str(item.get("kind", "file")), cell)
-            for item in self._new_items(RECORD_VARIABLE, "path")
-        )
+        found = self._new_items(RECORD_VARIABLE, _ArtefactRecord)
+        return tuple(Artefact(item.path, item.kind, cell) for item in found)
 
     def expectations(self, cell: int) -> tuple[Expectation, ...]:
         """Return the expectations recorded since the last call, as expectations of a cell.
@@ -64,24 +86,16 @@ class Records:
         Raises:
             NotebookError: A line is not a record.
         """
-        return tuple(
-            Expectation(
-                str(item["what"]),
-                str(item.get("expected", "")),
-                str(item.get("measured", "")),
-                bool(item.get("passed")),
-                cell,
-            )
-            for item in self._new_items(EXPECTATIONS_VARIABLE, "what")
-        )
+        found = self._new_items(EXPECTATIONS_VARIABLE, _ExpectationRecord)
+        return tuple(Expectation(**vars(item), cell=cell) for item in found)
 
     def steps(self) -> tuple[StepRecord, ...]:
         """Return what happened to steps since the last call; lines that are no records are lost."""
         found = map(StepRecord.from_json, self._new(STEPS_VARIABLE))
         return tuple(record for record in found if record is not None)
 
-    def _new_items(self, variable: str, required: str) -> list[dict[str, Any]]:
-        return [_item(line, required) for line in self._new(variable)]
+    def _new_items(self, variable: str, kind: type[_R]) -> list[_R]:
+        return [_item(line, kind) for line in self._new(variable)]
 
     def _new(self, variable: str) -> list[bytes]:
         file = self._files[variable]
@@ -89,17 +103,20 @@ class Records:
             return []
         with file.open("rb") as lines:
             lines.seek(self._read[variable])
-            data = lines.read()
+            data = lines.read(_MOST)
         end = data.rfind(b"\n") + 1  # a killed kernel may leave an incomplete line
+        if not end and len(data) == _MOST:  # no record is that long
+            end = _MOST
         self._read[variable] += end
         return data[:end].splitlines()
 
 
-def _item(line: bytes, required: str) -> dict[str, Any]:
+def _item(line: bytes, kind: type[_R]) -> _R:
     try:
-        item = json.loads(line)
-        if required in item:
-            return dict(item)
-    except (ValueError, TypeError):
-        pass
-    raise NotebookError(f"a cell wrote an invalid record: {line.decode(errors='replace')}")
+        given = loads(line, dict[str, object])
+        known = {item.name for item in fields(cast(Any, kind))}
+        record: _R = from_json({name: given[name] for name in given if name in known}, kind)
+    except WrongData as error:
+        text = line[:_LONGEST_QUOTE].decode(errors="replace")
+        raise NotebookError(f"a cell wrote an invalid record ({error}): {text}") from None
+    return record

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from kiwinb.errors import ExpectationError, KiwinbError, NotebookError, NotebookTimeout
 from kiwinb.results.artefacts import Artefact
 from kiwinb.steps.recorded import StepRecord
+from kiwinb.typed_json import WrongData, from_json, to_json
 
 CellState = Literal["pending", "running", "resumed", "done", "failed"]
 FailureKind = Literal["error", "exit", "expectation", "timeout", "died", "interrupted"]
@@ -211,10 +212,7 @@ def plain_text(text: str) -> str:
 
 def to_record(run: NotebookRun) -> dict[str, Any]:
     """Convert a run to JSON data."""
-    data = asdict(run)
-    data["recipe"], data["output"] = str(run.recipe), str(run.output)
-    data["artefacts"] = [{**asdict(item), "path": str(item.path)} for item in run.artefacts]
-    return {"format": 1, **data}
+    return {"format": 1, **to_json(run)}
 
 
 def from_record(data: Mapping[str, Any]) -> NotebookRun:
@@ -226,21 +224,20 @@ def from_record(data: Mapping[str, Any]) -> NotebookRun:
     values = dict(data)
     if values.pop("format") != 1:
         raise ValueError("of another version of kiwinb")
-    failure = values["failure"]
-    if failure is not None:
-        failure = Failure(
-            **{**failure, "log": tuple(failure["log"]), "traceback": tuple(failure["traceback"])}
-        )
-    return NotebookRun(
-        **{
-            **values,
-            "recipe": Path(values["recipe"]),
-            "output": Path(values["output"]),
-            "cells": tuple(Cell(**item) for item in values["cells"]),
-            "expectations": tuple(Expectation(**item) for item in values["expectations"]),
-            "artefacts": tuple(
-                Artefact(**{**item, "path": Path(item["path"])}) for item in values["artefacts"]
-            ),
-            "failure": failure,
-        }
-    )
+    run: NotebookRun = from_json(values, NotebookRun)
+    return checked(run)
+
+
+def checked(run: NotebookRun) -> NotebookRun:
+    """Check that the parts of a run that was read from data fit together.
+
+    Raises:
+        WrongData: They do not.
+    """
+    if [cell.number for cell in run.cells] != [*range(1, len(run.cells) + 1)]:
+        raise WrongData("the cells are not numbered")
+    named = {run.ended, None if run.failure is None else run.failure.cell}
+    named |= {item.cell for item in run.artefacts} | {item.cell for item in run.expectations}
+    if any(number is not None and not 1 <= number <= len(run.cells) for number in named):
+        raise WrongData("it names a cell that it does not have")
+    return run

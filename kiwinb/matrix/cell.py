@@ -12,10 +12,14 @@ from kiwinb.errors import KiwinbError
 from kiwinb.headless.outcome import OutcomeFiles, write_outcome
 from kiwinb.headless.parameters import recipe_parameters
 from kiwinb.headless.recipe import read_notebook
-from kiwinb.headless.result import Failure, NotebookRun
+from kiwinb.headless.result import Failure, NotebookRun, checked
 from kiwinb.headless.run import Limits, run_notebook
 from kiwinb.matrix.matrix import MatrixCell
 from kiwinb.results.artefacts import REPORT
+from kiwinb.typed_json import WrongData, dumps, loads
+
+_MOST = 32 << 20
+"""Largest number of characters of an outcome."""
 
 TARGET_DIR = "target_dir"
 """Name of the parameter for the target directory of a recipe."""
@@ -101,6 +105,31 @@ def run_cell(job: Job) -> Outcome:
     except KiwinbError as error:
         return lost(job, str(error))
     return _measured(job.cell.name, run)
+
+
+def run_cell_for_data(job: Job) -> str:
+    """Run a cell; return its outcome as JSON text, whatever happens.
+
+    The text is for another process or host, where :func:`read_outcome` reads it.
+    """
+    try:
+        return dumps(run_cell(job))
+    except Exception as error:
+        return dumps(lost(job, f"{type(error).__name__}: {error}"))
+
+
+def read_outcome(text: object, job: Job) -> Outcome:
+    """Return the outcome of a cell that another process sent as text."""
+    try:
+        if not isinstance(text, str) or len(text) > _MOST:
+            raise WrongData("it is not a text of reasonable size")
+        outcome: Outcome = loads(text, Outcome)
+        if outcome.name != job.cell.name:
+            raise WrongData(f"it is about {outcome.name}")
+        checked(outcome.run)
+        return outcome
+    except WrongData as error:
+        return lost(job, f"its worker answered nonsense: {error}")
 
 
 def lost(job: Job, problem: str) -> Outcome:

@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from kiwinb.errors import HostError, MatrixError
+from kiwinb.sandbox.failures import Failure, error_of, failure_of
+from kiwinb.typed_json import WrongData, from_json, pack, return_type, split
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,9 @@ T = TypeVar("T")
 
 ATTEMPTS = 4
 """Number of times that a call is tried if its process dies, as with Dask."""
+
+_MOST = 64 << 20
+"""Largest number of bytes that the process of a cell answers."""
 
 _PRELOADED = ["kiwinb.matrix.cell", "kiwinb.headless.report"]
 
@@ -42,7 +47,11 @@ class LocalPool(Executor):
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="kiwinb-matrix")
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Call ``fn`` in a new process; function, arguments and result are pickled."""
+        """Call ``fn`` in a new process.
+
+        Function and arguments are pickled. What comes back is data of the type that the function
+        declares to return (:mod:`kiwinb.typed_json`).
+        """
         return self._threads.submit(_call, fn, args, kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -92,8 +101,10 @@ def _call(fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -
         process.start()
         sender.close()
         try:
-            kind, value = receiver.recv()
-        except EOFError:
+            problem, value = _answer(receiver.recv_bytes(_MOST), return_type(fn))
+        except WrongData as error:
+            raise HostError(f"its process answered nonsense: {error}") from None
+        except (EOFError, OSError):  # OSError: in the middle of the answer, or it is too long
             process.join()
             if process.exitcode is None or process.exitcode >= 0:  # it could not even start
                 raise HostError(f"its process ended with status {process.exitcode}") from None
@@ -102,14 +113,20 @@ def _call(fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -
         finally:
             process.join()
             receiver.close()
-        if kind == "error":
-            raise value
-        result: T = value
-        return result
+        if problem is not None:
+            raise error_of(problem)
+        return cast(T, value)
     raise HostError(
         f"the process that ran it was killed {ATTEMPTS} times",
         remedy="Most likely, the host ran out of memory; run fewer cells at once with -j.",
     )
+
+
+def _answer(packed: bytes, returns: Any) -> tuple[Failure | None, Any]:
+    """Return the error and the result of a call, one of which is ``None``."""
+    parts = split(packed)
+    problem, value = parts.read(tuple[Failure | None, object])
+    return problem, from_json(value, None if problem else returns, parts.blobs)
 
 
 # --- in the new process ---
@@ -124,11 +141,11 @@ def _child(
     signal.signal(signal.SIGINT, lambda _number, _frame: None)  # the parent decides when to stop
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        answer: tuple[str, object] = ("result", fn(*args, **kwargs))
+        answer = pack((None, fn(*args, **kwargs)))
     except Exception as error:
-        answer = ("error", error)
+        answer = pack((failure_of(error), None))
     with suppress(BrokenPipeError):
-        sender.send(answer)
+        sender.send_bytes(answer)
 
 
 def _end_with_parent() -> None:

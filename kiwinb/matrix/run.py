@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kiwinb.errors import MatrixError
 from kiwinb.headless.run import Limits
-from kiwinb.matrix.cell import Job, Outcome, lost, run_cell
+from kiwinb.matrix.cell import Job, Outcome, lost, read_outcome, run_cell_for_data
 from kiwinb.matrix.matrix import Matrix, MatrixCell
 from kiwinb.paths import normalised
 from kiwinb.sandbox.worker import exit_on_termination
@@ -69,11 +69,11 @@ def run_matrix(
     token = _token(directory, options.resume)
     jobs = [_job(cell, directory, token, options) for cell in matrix.cells]
     outcomes: dict[str, Outcome] = {}
-    futures: dict[Future[Outcome], Job] = {}
+    futures: dict[Future[str], Job] = {}
     with exit_on_termination():
         try:
             for job in jobs:
-                futures[pool.submit(run_cell, job)] = job
+                futures[pool.submit(run_cell_for_data, job)] = job
             for future in as_completed(futures):
                 outcome = _result(future, futures[future])
                 outcomes[outcome.name] = outcome
@@ -100,9 +100,9 @@ def _job(cell: MatrixCell, directory: Path, token: str, options: MatrixOptions) 
     )
 
 
-def _result(future: Future[Outcome], job: Job) -> Outcome:
+def _result(future: Future[str], job: Job) -> Outcome:
     try:
-        return future.result()
+        return read_outcome(future.result(), job)
     except (Exception, CancelledError) as error:  # its workers died or could not start it
         return lost(job, f"{type(error).__name__}: {error}")
 

@@ -188,6 +188,7 @@ def run_in_tree(root: Path, script: Script, log: Log, *arguments: str) -> None:
         chroot.run(
             [*(() if interpreter else ("bash",)), place, *arguments],
             env={**_variables(script), **watched},
+            keep_output=False,
         )
 
 
@@ -223,6 +224,7 @@ def run_on_host(
             env={**ENVIRONMENT, **_variables(script), **own},
             log=log,
             cwd=str(root),
+            keep_output=False,
         )
 
 

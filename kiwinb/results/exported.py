@@ -10,12 +10,12 @@ import json
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.override import Overrides
 from kiwinb.description.sources import SCRIPTS
 from kiwinb.errors import ImageError
+from kiwinb.typed_json import WrongData, loads
 
 EXPORT_FOLDER = "image"
 _RECORD = "kiwinb.json"
@@ -78,13 +78,9 @@ def read_export(root: Path) -> ExportFacts:
         ImageError: The directory is not a prepared root tree.
     """
     try:
-        record = json.loads((root / EXPORT_FOLDER / _RECORD).read_text(encoding="utf-8"))
-        overrides: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in record["overrides"].items()
-        }
-        return ExportFacts(record["arch"], record["epoch"], Overrides(**overrides))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        facts: ExportFacts = loads((root / EXPORT_FOLDER / _RECORD).read_bytes(), ExportFacts)
+        return facts
+    except (OSError, WrongData) as error:
         raise ImageError(
             f"{root} is no prepared root tree: {error}",
             remedy="Make one with `kiwinb system prepare --root`.",

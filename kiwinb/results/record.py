@@ -19,6 +19,7 @@ from kiwinb.errors import ImageError
 from kiwinb.html import block, code, escape, table
 from kiwinb.paths import normalised
 from kiwinb.sizes import binary
+from kiwinb.typed_json import from_json
 
 RECORD = "kiwi.result.json"
 _OURS = "kiwinb"
@@ -198,14 +199,16 @@ def list_results(target_dir: Path) -> BuildResult:
             raise ImageError(
                 f"{record} is of another version of kiwinb", remedy="Build the image again."
             )
-        image = ours["image"]
-        facts = ImageFacts(**{**image, "profiles": tuple(image["profiles"])})
+        facts: ImageFacts = from_json(ours["image"], ImageFacts)
         data.pop(_BUNDLE_FORMAT, None)
         files = tuple(
-            DeliveredFile(
-                tag=tag,
-                **{**entry, "filename": os.path.basename(entry["filename"])},  # noqa: PTH119
-                **ours["files"][tag],
+            from_json(
+                {
+                    "tag": tag,
+                    **{**entry, "filename": os.path.basename(entry["filename"])},  # noqa: PTH119
+                    **ours["files"][tag],
+                },
+                DeliveredFile,
             )
             for tag, entry in data.items()
         )

@@ -78,6 +78,7 @@ class OpenCage:
         input: str | bytes | None = None,
         cwd: str = "/",
         check: bool = True,
+        keep_output: bool = True,
     ) -> str:
         """Run a program as root of the cage, and return its standard output.
 
@@ -89,6 +90,7 @@ class OpenCage:
             input: Standard input; empty by default.
             cwd: Working directory of the program.
             check: Whether to raise an error if the exit status is not 0.
+            keep_output: Whether to return standard output; otherwise, the result is empty.
 
         Raises:
             CommandError: The program failed, or does not exist (status 127).
@@ -121,12 +123,14 @@ class OpenCage:
                     enter=enter,
                     descriptors=(self._rules,),
                     started=watch.follow,
+                    keep_output=keep_output,
+                    shown=argv,
                 )
         except CommandError as error:
             if error.tail and _NOT_FOUND.fullmatch(error.tail[-1]):
                 problem = f"{argv[0]} does not exist here, or its interpreter does not"
                 raise CommandError(argv, 127, problem=problem) from None
-            raise CommandError(argv, error.status, error.tail) from None
+            raise
 
     def write_entrance(
         self, file: Path, view: View, program: str, env: Mapping[str, str], outside: Path

@@ -96,6 +96,7 @@ class Chroot:
         input: str | bytes | None = None,
         cwd: str = "/",
         check: bool = True,
+        keep_output: bool = True,
     ) -> str:
         """Run a program in the tree as root, and return its standard output.
 
@@ -105,6 +106,7 @@ class Chroot:
             input: Standard input; empty by default.
             cwd: Working directory in the tree.
             check: Whether to raise an error if the exit status is not 0.
+            keep_output: Whether to return standard output; otherwise, the result is empty.
 
         Raises:
             CommandError: The program failed, or is not in the tree (status 127).
@@ -113,7 +115,14 @@ class Chroot:
         given = {**ENVIRONMENT, **(env or {})}
         try:
             return self._cage.run(
-                self._view(), argv, env=given, log=self._log, input=input, cwd=cwd, check=check
+                self._view(),
+                argv,
+                env=given,
+                log=self._log,
+                input=input,
+                cwd=cwd,
+                check=check,
+                keep_output=keep_output,
             )
         except CommandError as error:
             if error.status != 127 or error.tail:

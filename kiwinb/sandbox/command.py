@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import selectors
 import signal
 import subprocess
@@ -14,12 +13,17 @@ from pathlib import Path
 from typing import IO
 
 from kiwinb.errors import CommandError
+from kiwinb.sandbox.lines import Budget, LineSplitter, for_message
 from kiwinb.sandbox.tools import find_tool, search_path
 
 Log = Callable[[str], None]
 
 _TAIL_LINES = 20
 _CHUNK = 65536
+_CHUNKS = 16
+
+MOST_OUTPUT = 64 << 20
+"""Largest number of bytes of standard output that :func:`run` returns."""
 
 
 def run(
@@ -45,7 +49,8 @@ def run(
         Standard output; ``surrogateescape`` decodes bytes that are not UTF-8.
 
     Raises:
-        CommandError: The tool failed; the error has the last lines of its output.
+        CommandError: The tool failed, or printed more than :data:`MOST_OUTPUT`; the error has the
+            last lines of its output.
         HostError: The tool is not installed.
     """
     words = [os.fspath(word) for word in argv]
@@ -72,6 +77,8 @@ def execute(
     enter: Callable[[], None] | None = None,
     descriptors: Sequence[int] = (),
     started: Callable[[subprocess.Popen[bytes]], None] = lambda process: None,
+    keep_output: bool = True,
+    shown: Sequence[str] | None = None,
 ) -> str:
     """Run a command in exactly the given environment; see :func:`run`.
 
@@ -86,15 +93,18 @@ def execute(
         enter: Called in the new process before it executes the command.
         descriptors: Descriptors that the command inherits.
         started: Called with the new process.
+        keep_output: Whether to return standard output; otherwise, the result is empty.
+        shown: The command that errors name, if it is not ``argv``.
 
     Raises:
-        CommandError: The command failed.
+        CommandError: The command failed, or printed more than :data:`MOST_OUTPUT` to be returned.
         FileNotFoundError: The command does not exist.
     """
+    named = shown or argv
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
     def say(line: str) -> None:
-        tail.append(line)
+        tail.append(for_message(line))
         if log is not None:
             log(line)
 
@@ -113,11 +123,16 @@ def execute(
     with _watched(process):
         started(process)
         text = input.encode() if isinstance(input, str) else input
-        output = _communicate(process, text or b"", say)
+        output = bytearray() if keep_output else None
+        try:
+            _communicate(process, text or b"", say, output)
+        except _TooMuchError:
+            problem = f"{named[0]} printed more than {MOST_OUTPUT >> 20} MiB, and was ended"
+            raise CommandError(named, -signal.SIGKILL, tuple(tail), problem=problem) from None
         status = process.wait()
     if check and status:
-        raise CommandError(argv, status, tuple(tail))
-    return output.decode("utf-8", "surrogateescape")
+        raise CommandError(named, status, tuple(tail))
+    return (output or b"").decode("utf-8", "surrogateescape")
 
 
 @contextmanager
@@ -136,31 +151,6 @@ def _watched(process: subprocess.Popen[bytes]) -> Iterator[None]:
                 stream.close()
 
 
-class _Lines:
-    """Splitter of a byte stream into lines; of a line redrawn with CR, it keeps the last state."""
-
-    def __init__(self, say: Log) -> None:
-        self._say = say
-        self._rest = b""
-
-    def feed(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._emit(line)
-
-    def end(self) -> None:
-        if self._rest:
-            self._emit(self._rest)
-            self._rest = b""
-
-    def _emit(self, line: bytes) -> None:
-        text = line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
-        self._say(_CONTROL.sub("", text))
-
-
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
-
-
 def _write_some(descriptor: int, pending: memoryview) -> memoryview:
     """Write to a pipe; return what is left to write, which is nothing if nobody reads it."""
     try:
@@ -169,27 +159,36 @@ def _write_some(descriptor: int, pending: memoryview) -> memoryview:
         return pending[:0]
 
 
-def _communicate(process: subprocess.Popen[bytes], text: bytes, say: Log) -> bytes:
-    """Write to and read from a process until it ends, even if a daemon keeps its pipes open."""
+class _TooMuchError(Exception):
+    """A command has printed more than is kept."""
+
+
+def _communicate(
+    process: subprocess.Popen[bytes], text: bytes, say: Log, output: bytearray | None
+) -> None:
+    """Write to and read from a process until it ends, even if a daemon keeps its pipes open.
+
+    ``output`` gets its standard output; it is ``None`` if nobody needs that.
+    """
     assert process.stdout is not None and process.stderr is not None
-    output = bytearray()
-    lines: dict[IO[bytes], _Lines] = {
-        process.stdout: _Lines(say),
-        process.stderr: _Lines(say),
-    }
+    budget = Budget()
+    lines = {stream: LineSplitter(say, budget) for stream in (process.stdout, process.stderr)}
 
     def drain(stream: IO[bytes]) -> bool:
-        """Read available data; return ``False`` at the end of the stream."""
-        while True:
+        """Read available data, but not forever; return ``False`` at the end of the stream."""
+        for _chunk in range(_CHUNKS):
             try:
                 data = os.read(stream.fileno(), _CHUNK)
             except BlockingIOError:
                 return True
             if not data:
                 return False
-            if stream is process.stdout:
-                output.extend(data)
             lines[stream].feed(data)
+            if output is not None and stream is process.stdout:
+                output.extend(data)
+                if len(output) > MOST_OUTPUT:
+                    raise _TooMuchError
+        return True
 
     pidfd = os.pidfd_open(process.pid)
     try:
@@ -222,4 +221,3 @@ def _communicate(process: subprocess.Popen[bytes], text: bytes, say: Log) -> byt
                 line.end()
     finally:
         os.close(pidfd)
-    return bytes(output)

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from fcntl import F_DUPFD, fcntl
 from typing import NoReturn
 
-from kiwinb.sandbox.events import Report, portable, read_frame
+from kiwinb.sandbox.events import Report, read_frame
 from kiwinb.sandbox.mounts import (
     MS_NODEV,
     MS_NOEXEC,
@@ -181,7 +181,7 @@ def _run_callee(report: Report) -> NoReturn:
         function, argument = pickle.loads(job)
         report.send("result", function(argument, report))
     except BaseException as error:
-        report.send("error", portable(error))
+        report.send("error", error)
     os._exit(0)
 
 

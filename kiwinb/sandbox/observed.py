@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import pickle
 import select
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 from kiwinb.errors import HostError
-from kiwinb.sandbox.events import Report, portable, read_frame
+from kiwinb.sandbox.events import EventReader, Report, nonsense
 from kiwinb.sandbox.observation import Observation
 from kiwinb.sandbox.observe import Observer
 from kiwinb.sandbox.others import end_other_processes
@@ -69,7 +68,7 @@ def _run_child(
         function(report.log, report.progress)
         report.send("result", None)
     except BaseException as error:
-        report.send("error", portable(error))
+        report.send("error", error)
     os._exit(0)
 
 
@@ -78,16 +77,19 @@ def _follow(
 ) -> tuple[bool, BaseException | None]:
     """Pass on the child's reports; return whether the function ended, and its error."""
     process = os.pidfd_open(child)
+    reader = EventReader(None)
     try:
         # processes that the child forked may keep the pipe open when the child has died
         while descriptor in select.select([descriptor, process], [], [])[0]:
-            kind, value = pickle.loads(read_frame(descriptor))
+            kind, value = reader.read_from(descriptor)
             if kind == "log":
                 log(value)
             elif kind == "progress":
                 progress(value)
-            else:
+            elif kind in ("result", "error"):
                 return True, value
+            else:
+                raise nonsense(f"the event {kind}")
     except EOFError:
         pass
     finally:

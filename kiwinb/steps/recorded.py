@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from kiwinb.steps.progress import Observer, State, StepEvent
+from kiwinb.typed_json import WrongData, loads
 
 RECORD_VARIABLE = "KIWINB_RECORD_STEPS"
 """Environment variable with the name of the file to which builds append the events of steps."""
@@ -52,10 +53,10 @@ class StepRecord:
     def from_json(cls, text: bytes) -> StepRecord | None:
         """Read a record; ``None`` if the text is something else."""
         try:
-            data = json.loads(text)
-            return cls(**{**data, "build": (str(data["build"][0]), int(data["build"][1]))})
-        except (ValueError, TypeError, LookupError):
+            record: StepRecord = loads(text, cls)
+        except WrongData:
             return None
+        return record
 
 
 @contextmanager

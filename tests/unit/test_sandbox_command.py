@@ -3,12 +3,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kiwinb.errors import CommandError, HostError
-from kiwinb.sandbox.command import run
+from kiwinb.sandbox.command import execute, run
+from kiwinb.sandbox.lines import LONGEST_LINE, MOST_LINES
 from kiwinb.sandbox.tools import TOOLS, find_tool
 
 
@@ -84,3 +86,67 @@ def test_interrupt_ends_all_the_command_started() -> None:
         os.kill(pids[0], 0)
         assert "Z" in Path(f"/proc/{pids[0]}/stat").read_text().split()  # an orphan of init
         raise ProcessLookupError
+
+
+@pytest.mark.parametrize("stream", ["", " >&2"])
+def test_a_flood_without_line_ends_is_one_short_line(stream: str) -> None:
+    lines: list[str] = []
+    began = time.monotonic()
+    with pytest.raises(CommandError) as caught:
+        words = f"(head -c 50000000 /dev/zero | tr '\\0' x; exit 3){stream}; exit 3"
+        execute_quietly(["sh", "-c", words], lines.append)
+    assert time.monotonic() - began < 10
+    (line,) = lines
+    assert line.startswith("xxx")
+    assert line.endswith(f"x [{50_000_000 - LONGEST_LINE:,} bytes of this line are left out]")
+    assert len(str(caught.value)) < 3000
+
+
+def test_a_flood_of_lines_ends_with_its_last_ones() -> None:
+    lines: list[str] = []
+    words = "seq 60000000 60700000; echo its last words; exit 3"
+    with pytest.raises(CommandError, match="its last words"):
+        execute_quietly(["sh", "-c", words], lines.append)
+    assert lines[0] == "60000000"
+    assert MOST_LINES < len(lines) < MOST_LINES + 50
+    (note,) = (line for line in lines if "left out" in line)
+    kept = sum(len(line) + 1 for line in lines if line != note)
+    left = len("60000000\n") * 700_001 + len("its last words\n") - kept
+    assert note == f"[{left:,} bytes of output are left out here]"
+    assert lines[-2:] == ["60700000", "its last words"]
+
+
+def test_a_line_that_is_redrawn_forever_keeps_its_last_state() -> None:
+    lines: list[str] = []
+    words = r"seq 1 50000 | tr '\n' '\r'; echo"
+    execute_quietly(["sh", "-c", words], lines.append)
+    assert lines == ["50000"]
+
+
+def test_output_that_is_needed_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kiwinb.sandbox.command.MOST_OUTPUT", 1 << 20)
+    with pytest.raises(CommandError, match="yes printed more than 1 MiB, and was ended"):
+        run(["yes"])
+
+
+def test_a_daemon_that_prints_does_not_hold_us_up() -> None:
+    began = time.monotonic()
+    words = "yes & echo $! >&2"
+    lines: list[str] = []
+    execute_quietly(["sh", "-c", words], lines.append)
+    os.kill(next(int(line) for line in lines if line.isdecimal()), signal.SIGKILL)
+    assert time.monotonic() - began < 20
+
+
+def execute_quietly(argv: list[str], log: Callable[[str], None]) -> None:
+    """Run a command of which nobody needs the output, as scripts are run."""
+    execute(
+        argv,
+        executable=None,
+        log=log,
+        env=dict(os.environ),
+        cwd=None,
+        input=None,
+        check=True,
+        keep_output=False,
+    )

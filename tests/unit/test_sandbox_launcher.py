@@ -69,7 +69,7 @@ def test_a_call_leaves_nothing_to_the_next(tmp_path: Path) -> None:
     assert before == after
     assert not before["mounted"]
     assert before["preloaded"] and not before["argument"]
-    assert before["cwd"] == Path.cwd()
+    assert before["cwd"] == str(Path.cwd())
     alone = call(_facts, None)
     assert {**alone, "preloaded": True} == before
 
@@ -100,7 +100,7 @@ def test_a_call_sees_the_present_state_of_its_caller(
         from made_since import answer  # type: ignore[import-not-found]
 
         assert call(answer, None, launcher=launcher) == 42
-    assert after["cwd"] == tmp_path
+    assert after["cwd"] == str(tmp_path)
     environment = after["environment"]
     assert isinstance(environment, dict)
     assert environment["NEW"] == "value"

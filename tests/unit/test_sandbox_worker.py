@@ -15,7 +15,7 @@ import pytest
 
 from kiwinb.errors import CommandError, HostError
 from kiwinb.sandbox.devices import Device, make_device, read_device
-from kiwinb.sandbox.events import frame
+from kiwinb.sandbox.events import event_frame
 from kiwinb.sandbox.mounts import mount
 from kiwinb.sandbox.privilege import Privilege, detect
 from kiwinb.sandbox.worker import Report, call, probe
@@ -57,7 +57,7 @@ def test_known_errors_come_back_whole() -> None:
 
 
 def test_bugs_come_back_with_their_traceback() -> None:
-    with pytest.raises(ZeroDivisionError) as caught:
+    with pytest.raises(RuntimeError, match="ZeroDivisionError") as caught:
         call(_fail, "bug")
     assert "in _fail" in caught.value.__notes__[0]
 
@@ -73,7 +73,7 @@ def test_a_crash_is_an_error() -> None:
 
 
 def _tear(size: int, report: Report) -> None:
-    os.write(report.descriptor, frame(("log", "x" * 1000))[:size])
+    os.write(report.descriptor, event_frame("log", "x" * 1000)[:size])
     os._exit(3)
 
 

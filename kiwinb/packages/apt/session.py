@@ -315,7 +315,8 @@ def dpkg(chroot: Chroot, arguments: Sequence[str], epoch: int = 0) -> None:
     Raises:
         CommandError: dpkg failed.
     """
-    chroot.run(["dpkg", *arguments], env={**SCRIPT_ENVIRONMENT, **stamp(epoch)})
+    env = {**SCRIPT_ENVIRONMENT, **stamp(epoch)}
+    chroot.run(["dpkg", *arguments], env=env, keep_output=False)
 
 
 @contextmanager
