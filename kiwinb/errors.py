@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from kiwinb.visible import visible
+
 
 @dataclass(frozen=True)
 class Location:
@@ -30,13 +32,13 @@ class Location:
     element: str | None = None
 
     def __str__(self) -> str:
-        text = str(self.file)
+        text = visible(str(self.file))
         if self.line is not None:
             text += f":{self.line}"
             if self.column is not None:
                 text += f":{self.column}"
         if self.element is not None:
-            text += f": <{self.element}>"
+            text += f": <{visible(self.element)}>"
         return text
 
 
@@ -46,6 +48,8 @@ _PRINTED = "  | "
 
 class KiwinbError(Exception):
     """Base of all errors that a user can cause or fix.
+
+    A message quotes names and texts of other people, so it is escaped (:mod:`kiwinb.visible`).
 
     Args:
         problem: One sentence: what is wrong.
@@ -65,8 +69,8 @@ class KiwinbError(Exception):
         self, problem: str, *, remedy: str | None = None, location: Location | None = None
     ) -> None:
         super().__init__(problem, remedy, location)
-        self.problem = problem
-        self.remedy = remedy
+        self.problem = visible(problem, lines=True)
+        self.remedy = remedy and visible(remedy, lines=True)
         self.location = location
 
     def __str__(self) -> str:
@@ -101,27 +105,10 @@ def _rebuild(kind: type[KiwinbError], state: dict[str, object], args: tuple[obje
     return error
 
 
-def _printable(text: str) -> str:
-    return "".join(
-        one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode("ascii")
-        for one in text
-    )
-
-
 class DescriptionError(KiwinbError):
-    """kiwinb cannot read the image description, or the description is invalid.
-
-    A message quotes what a description says, so characters that cannot be printed are escaped.
-    """
+    """kiwinb cannot read the image description, or the description is invalid."""
 
     exit_status = 3
-
-    def __init__(
-        self, problem: str, *, remedy: str | None = None, location: Location | None = None
-    ) -> None:
-        super().__init__(
-            _printable(problem), remedy=remedy and _printable(remedy), location=location
-        )
 
 
 class DescriptionErrors(DescriptionError):

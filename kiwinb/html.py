@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
-from html import escape
+from html import escape as _without_markup
+
+from kiwinb.visible import visible
 
 __all__ = [
     "Markup",
@@ -17,9 +19,22 @@ __all__ = [
     "facts",
     "more",
     "picture",
-    "printable",
     "table",
 ]
+
+
+NO_MATH = "mathjax_ignore tex2jax_ignore"
+"""Classes of an element in which MathJax leaves ``$…$`` alone."""
+
+
+def escape(text: str, *, lines: bool = False) -> str:
+    """The HTML of a text: neither markup nor invisible characters count.
+
+    Args:
+        text: The text.
+        lines: Whether line ends and tabs stay; see :func:`kiwinb.visible.visible`.
+    """
+    return _without_markup(visible(text, lines=lines))
 
 
 @cache
@@ -38,7 +53,8 @@ def block(body: str, target: str = "") -> str:
         body: The HTML in it.
         target: A class of its own, by which a live view finds it.
     """
-    return f'{style()}<div class="kiwinb {target}">{body}</div>'
+    shown = visible(body, lines=True)
+    return f'{style()}<div class="kiwinb {target} {NO_MATH}">{shown}</div>'
 
 
 def table(
@@ -142,12 +158,3 @@ def picture(png: bytes, says: str) -> str:
 
     data = b64encode(png).decode("ascii")
     return f'<figure><img alt="{escape(says)}" src="data:image/png;base64,{data}"></figure>'
-
-
-def printable(text: str) -> str:
-    r"""A text that can be sent: bytes of a path that are not UTF-8 become ``\xff``."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return text

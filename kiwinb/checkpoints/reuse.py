@@ -30,6 +30,7 @@ from kiwinb.checkpoints.trees import BACKENDS, TreeRef
 from kiwinb.checkpoints.treescan import walk
 from kiwinb.sandbox.observation import Observation
 from kiwinb.typed_json import dumps, loads
+from kiwinb.visible import visible
 
 _ORIGIN = tuple(f"{prefix}origin" for prefix in PRIVATE)
 _OPAQUE = tuple(f"{prefix}opaque" for prefix in PRIVATE)
@@ -112,7 +113,7 @@ def keep_reads(
     if reasons:
         more = len(reasons) - _MOST_REASONS
         told = (*reasons[:_MOST_REASONS], *([f"and {more} more"] if more > 0 else []))
-        log(_plain(f"What this step read is not known for certain: {', '.join(told)}."))
+        log(visible(f"What this step read is not known for certain: {', '.join(told)}."))
 
 
 def _keep_reads(tree: TreeRef, draft: Draft, observation: Observation) -> tuple[str, ...]:
@@ -128,12 +129,6 @@ def _keep_reads(tree: TreeRef, draft: Draft, observation: Observation) -> tuple[
     data = _KeptData(reads.to_json(), tuple(os.fsdecode(path) for path in carried))
     (draft.directory / READS).write_bytes(zlib.compress(dumps(data).encode(), 1))
     return ()
-
-
-def _plain(text: str) -> str:
-    """Escape what cannot be printed, such as parts of odd file names."""
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _unexplained(layer: Path, root: Path, reads: Reads, carried: list[bytes]) -> Iterator[str]:
@@ -207,12 +202,12 @@ def find(
             try:
                 differs = same(root, kept.reads, changed=changed, mtimes=mtimes, digest=digest)
             except (OSError, ValueError) as error:
-                log(_plain(f"What this step read when it ran before cannot be compared: {error}."))
+                log(visible(f"What this step read when it ran before cannot be compared: {error}."))
                 continue
             if differs is None:
                 return Found(candidate, kept.carried)
             if candidate is candidates[0]:
-                log(_plain(f"{differs} has changed, which this step read when it ran before."))
+                log(visible(f"{differs} has changed, which this step read when it ran before."))
     return None
 
 

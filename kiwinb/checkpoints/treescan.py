@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE, read_device
 from kiwinb.sandbox.holes import pieces
+from kiwinb.visible import visible
 
 Kind = Literal["file", "directory", "symlink", "fifo", "socket", "char", "block"]
 
@@ -141,7 +142,7 @@ def compare(one: Iterable[Entry], other: Iterable[Entry]) -> tuple[str, ...]:
     right = {entry.path: entry for entry in other}
     lines = []
     for path in sorted(left.keys() | right.keys()):
-        name = path.decode("utf-8", "backslashreplace").encode("unicode_escape").decode()
+        name = visible(os.fsdecode(path))
         if path not in right:
             lines.append(f"{name}: only in the first")
         elif path not in left:

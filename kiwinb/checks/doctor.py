@@ -15,7 +15,6 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +27,7 @@ from kiwinb.description.login import without_logins
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.select import select
 from kiwinb.errors import KiwinbError
+from kiwinb.html import block, escape
 from kiwinb.images import IMAGE_KINDS
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.mirrors import host_mirrors, resolve
@@ -36,6 +36,7 @@ from kiwinb.sandbox.privilege import detect
 from kiwinb.sandbox.tools import TOOLS, search_path
 from kiwinb.settings import Settings, load_settings
 from kiwinb.sizes import binary
+from kiwinb.visible import visible
 from kiwinb.vm.machines import VIRTUAL_MACHINES
 from kiwinb.vm.qemu import accelerator
 
@@ -78,7 +79,7 @@ class Finding:
     packages: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
     """What a host has and lacks.
 
@@ -111,12 +112,14 @@ class Diagnosis:
         return _install(item for item in self.findings if item.state == "note")
 
     def __str__(self) -> str:
-        lines = [f"{item.state:8}{item.area}: {item.what}" for item in self.findings]
+        lines = [f"{item.state:8}{item.area}: {visible(item.what)}" for item in self.findings]
         return "\n".join([*lines, *self.summary()])
+
+    __repr__ = __str__
 
     def summary(self) -> tuple[str, ...]:
         """Return lines that say what the user can do."""
-        what = f"build {self.description}" if self.description else "build images"
+        what = f"build {visible(self.description)}" if self.description else "build images"
         said = f"This host can {what}." if self.ready else f"This host cannot {what} yet."
         commands = [item.remedy for item in self.missing if item.remedy and not item.packages]
         lines = [said, *dict.fromkeys(commands)]
@@ -133,7 +136,7 @@ class Diagnosis:
             for item in self.findings
         )
         lines = "".join(f"<p>{escape(line)}</p>" for line in self.summary())
-        return f"<table>{rows}</table>{lines}"
+        return block(f"<table>{rows}</table>{lines}")
 
 
 def examine(

@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
-from rich.console import Console
 
 from kiwinb.cli import completion
 from kiwinb.cli.context import GlobalOptions
 from kiwinb.cli.lazy import LazyCommands, LazyGroup
 from kiwinb.cli.logs import start_logging
+from kiwinb.cli.terminal import Terminal, say
 from kiwinb.errors import KiwinbError
 from kiwinb.version import __version__
+from kiwinb.visible import visible
 
 FILE = click.Path(path_type=Path)
 
@@ -159,7 +160,7 @@ def app(
     if temp_dir is not None:
         os.environ["TMPDIR"] = str(temp_dir.absolute())
     terminal = color_output or None
-    console = Console(stderr=True, force_terminal=terminal)
+    console = Terminal(stderr=True, force_terminal=terminal)
     level = logging.DEBUG if debug else loglevel
     start_logging(console, level, file=logfile, socket_path=logsocket)
     context.obj = GlobalOptions(
@@ -171,7 +172,7 @@ def app(
         verbose=debug,
         json=json,
         console=console,
-        output=Console(force_terminal=terminal),
+        output=Terminal(force_terminal=terminal),
     )
 
 
@@ -184,10 +185,11 @@ def main() -> NoReturn:
     except KiwinbError as error:
         _fail(error)
     except click.ClickException as error:
+        vars(error).update(message=visible(error.message, lines=True))
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        print("kiwinb: interrupted; run again to go on from the last checkpoint", file=sys.stderr)
+        say("kiwinb: interrupted; run again to go on from the last checkpoint", err=True)
         sys.exit(128 + signal.SIGINT)
     except OSError as error:
         _fail(_explain(error))
@@ -196,7 +198,7 @@ def main() -> NoReturn:
 
 def _fail(error: KiwinbError) -> NoReturn:
     for text in (error.message, *getattr(error, "__notes__", ())):
-        print(f"kiwinb: {text}", file=sys.stderr)
+        say(f"kiwinb: {text}", err=True)
     sys.exit(error.exit_status)
 
 

@@ -6,9 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from kiwinb.cli.terminal import say
+from kiwinb.visible import visible
 
 if TYPE_CHECKING:
     from kiwinb.headless.result import NotebookRun
@@ -21,11 +24,10 @@ def show_expectations(console: Console, run: NotebookRun) -> None:
     table = Table("Expectation", "Expected", "Measured", "Cell", "", box=None, pad_edge=False)
     for item in run.expectations:
         table.add_row(
-            *(_plain(text) for text in (item.what, item.expected, item.measured)),
-            str(item.cell),
-            "holds" if item.passed else "[bold red]does not hold[/]",
+            *(item.what, item.expected, item.measured, str(item.cell)),
+            "holds" if item.passed else Text("does not hold", "bold red"),
         )
-    console.print(table, highlight=False)
+    console.print(table)
 
 
 def annotate_on_ci(run: NotebookRun) -> None:
@@ -42,18 +44,14 @@ def annotate_on_ci(run: NotebookRun) -> None:
         place = place.relative_to(workspace)
     title = run.recipe.name if failure.cell is None else f"{run.recipe.name}, cell {failure.cell}"
     text = "\n".join([failure.problem, *failure.log])
-    click.echo(
+    say(
         f"::error file={_property(str(place))},title={_property(title)}::{_message(text)}", err=True
     )
 
 
 def _message(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return visible(text, lines=True).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
     return _message(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")

@@ -13,7 +13,7 @@ from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.logs import failed_logs
 from kiwinb.checkpoints.store import Store, open_store
 from kiwinb.cli.context import GlobalOptions, pass_options
-from kiwinb.cli.terminal import print_json
+from kiwinb.cli.terminal import Terminal, emit, print_json, say, say_each
 from kiwinb.errors import StoreError
 from kiwinb.settings import load_settings
 from kiwinb.sizes import binary, parse_size
@@ -60,7 +60,7 @@ def list_(options: GlobalOptions) -> None:
         )
     total = binary(sum(item.bytes for item in found))
     table.add_row("", f"{len(found)} checkpoints", store.backend, total, "", "")
-    click.echo(_text(table), nl=False)
+    Terminal(width=120).print(table)
 
 
 @group.command()
@@ -74,11 +74,11 @@ def show(options: GlobalOptions, key: str) -> None:
         return
     for name, value in asdict(item).items():
         if isinstance(value, dict):
-            click.echo(f"{name}:")
+            say_each(f"{name}:")
             for label, digest in value.items():
-                click.echo(f"  {label}: {digest}")
+                say_each(f"  {label}: {digest}")
         else:
-            click.echo(f"{name}: {value}")
+            say_each(f"{name}: {value}")
 
 
 @group.command()
@@ -95,7 +95,7 @@ def log(options: GlobalOptions, key: str) -> None:
     if options.json:
         print_json(text.splitlines())
     else:
-        click.echo(text, nl=False)
+        emit(text, end="")
 
 
 @group.command()
@@ -122,7 +122,7 @@ def verify(options: GlobalOptions) -> None:
         print_json(dict(damage))
     for key, problems in damage.items():
         for problem in problems:
-            click.echo(f"{key[:12]}: {problem}", err=True)
+            say(f"{key[:12]}: {problem}", err=True)
     if damage:
         raise StoreError(
             f"{len(damage)} checkpoints are damaged",
@@ -145,14 +145,4 @@ def _show_removed(options: GlobalOptions, what: str, items: Sequence[Checkpoint]
         print_json([asdict(item) for item in items])
         return
     for item in items:
-        click.echo(f"{what} {item.key[:12]} {item.name} ({binary(item.bytes)})")
-
-
-def _text(table: Table) -> str:
-    from io import StringIO
-
-    from rich.console import Console
-
-    page = StringIO()
-    Console(file=page, width=120).print(table)
-    return page.getvalue()
+        say_each(f"{what} {item.key[:12]} {item.name} ({binary(item.bytes)})")

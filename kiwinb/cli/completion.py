@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from kiwinb.cli.terminal import emit, say
+
 _VARIABLE = "_KIWINB_COMPLETE"
 _PLACES = {
     "bash": "~/.local/share/bash-completion/completions/kiwinb",
@@ -21,7 +23,7 @@ _HINTS = {
 def show(context: click.Context, _parameter: click.Parameter, shell: str | None) -> None:
     """Print the completion script, for ``--show-completion``."""
     if shell is not None:
-        click.echo(_script(context, shell))
+        emit(_script(context, shell))
         context.exit()
 
 
@@ -34,9 +36,9 @@ def install(context: click.Context, _parameter: click.Parameter, shell: str | No
     place = Path(_PLACES[name]).expanduser()
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(text, encoding="utf-8")
-    click.echo(f"Completion for {name} is in {place}; it works in new shells.")
+    say(f"Completion for {name} is in {place}; it works in new shells.")
     if name in _HINTS:
-        click.echo(_HINTS[name])
+        say(_HINTS[name])
     context.exit()
 
 

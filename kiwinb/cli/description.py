@@ -9,7 +9,7 @@ from typing import Literal
 import click
 
 from kiwinb.cli.context import GlobalOptions, pass_options
-from kiwinb.cli.terminal import print_json
+from kiwinb.cli.terminal import emit, print_json
 from kiwinb.description.document import Document, read
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.select import effective, select
@@ -40,12 +40,12 @@ def show(options: GlobalOptions, path: Path, form: Form) -> None:
         print_json({"description": to_data(tree), "changes": changes})
         return
     for change in document.changes:
-        options.console.print(f"{change.location}: {change.text}", markup=False, highlight=False)
+        options.console.print(f"{change.location}: {change.text}")
     if form == "diff":
-        click.echo(diff(read_xml(document.file), tree), nl=False)
+        emit(diff(read_xml(document.file), tree), end="")
     else:
         write = {"xml": to_xml, "yaml": to_yaml, "toml": to_toml}[form]
-        click.echo(write(tree), nl=False)
+        emit(write(tree), end="")
 
 
 def read_selected(options: GlobalOptions, path: Path) -> tuple[Document, ImageDescription]:

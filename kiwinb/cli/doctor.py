@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kiwinb.cli.context import GlobalOptions, pass_options
-from kiwinb.cli.terminal import print_json
+from kiwinb.cli.terminal import print_json, say
 from kiwinb.errors import HostError
 from kiwinb.settings import load_settings
 
@@ -48,11 +48,11 @@ def doctor(options: GlobalOptions, description: str | None) -> None:
         for item in found.findings:
             state = Text(item.state, style=_STYLES[item.state])
             table.add_row(state, Text(item.area), Text(item.what))
-        options.output.print(table, highlight=False)
+        options.output.print(table)
         for line in found.summary():
-            options.output.print(line, markup=False, highlight=False, soft_wrap=True)
+            options.output.print(line, soft_wrap=True)
     else:
-        click.echo(str(found))
+        say(found)
     if not found.ready:
         areas = ", ".join(dict.fromkeys(item.area for item in found.missing))
         raise HostError(f"builds would fail on this host for want of: {areas}")

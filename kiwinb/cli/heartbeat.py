@@ -44,7 +44,7 @@ class Heartbeat:
     def print(self, text: str) -> None:
         """Print a line, and wait with the next heartbeat."""
         self.beat()
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(text, soft_wrap=True)
 
     def _run(self) -> None:
         while not self._over.wait(max(self._spoke + INTERVAL - time.monotonic(), 0.01)):

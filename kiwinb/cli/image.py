@@ -12,7 +12,7 @@ from rich.table import Table
 from kiwinb.build.appliance import Appliance
 from kiwinb.cli.build_options import open_appliance, repository_options
 from kiwinb.cli.context import GlobalOptions, pass_options
-from kiwinb.cli.terminal import print_json
+from kiwinb.cli.terminal import emit, print_json, say_each
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.show import to_toml, to_xml, to_yaml
 from kiwinb.notebook.forecast import Forecast
@@ -90,7 +90,7 @@ def info(
     if facts:
         print_json({"image": image.name, **facts})
     if form is not None:
-        click.echo(_WRITERS[form](appliance.document.tree), nl=False)
+        emit(_WRITERS[form](appliance.document.tree), end="")
     elif options.json and not facts:
         print_json(asdict(image, dict_factory=_without_passwords))
     elif not (facts or resolve_package_list):
@@ -125,7 +125,7 @@ def resize(options: GlobalOptions, target_dir: Path, size: str, root: Path | Non
         return
     for file in result.files:
         if file.tag.startswith("disk_"):
-            click.echo(f"{file.tag}: {result.directory / file.filename} ({binary(file.size)})")
+            say_each(f"{file.tag}: {result.directory / file.filename} ({binary(file.size)})")
 
 
 def _described(root: Path) -> ImageDescription:
@@ -162,8 +162,8 @@ def _print_packages(options: GlobalOptions, found: Forecast) -> None:
     for item in found:
         sizes = (binary(item.size), binary(item.installed_size))
         table.add_row(item.name, item.version, item.arch, *sizes, item.why)
-    options.output.print(table, highlight=False)
-    options.output.print(found.summary, highlight=False)
+    options.output.print(table)
+    options.output.print(found.summary)
 
 
 def _without_passwords(fields: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -192,4 +192,4 @@ def _print_facts(image: ImageDescription) -> None:
     }
     for name, value in facts.items():
         if value not in ("", None):
-            click.echo(f"{name}: {value}")
+            say_each(f"{name}: {value}")

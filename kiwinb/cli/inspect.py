@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from kiwinb.cli.context import GlobalOptions, pass_options
-from kiwinb.cli.terminal import print_json
+from kiwinb.cli.terminal import emit, print_json, say, say_each
 from kiwinb.errors import InspectError
 from kiwinb.sizes import binary, signed
+from kiwinb.visible import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +75,7 @@ def packages(options: GlobalOptions, path: str, why: str | None, form: Form | No
             if _form(options, form) == "json":
                 print_json(steps)
             else:
-                click.echo("\n".join((why, *(f"  {step}" for step in steps))))
+                say_each(why, *(f"  {step}" for step in steps))
             return
         table = packages(tree)
     shown = ["name", "version", "arch", "state", "installed_size", "section", "why"]
@@ -151,11 +152,11 @@ def mtree(path: str, output: str | None) -> None:
     from kiwinb.inspect.opening import opened
 
     if output is not None:
-        click.echo(write(path, output))
+        emit(write(path, output))
         return
     with opened(path) as tree:
         for line in lines(tree):
-            click.echo(line)
+            emit(line)
 
 
 @group.command()
@@ -189,7 +190,7 @@ def diff(options: GlobalOptions, a: str, b: str, of_files: bool, form: Form | No
                 )
             _print(options, found.files if of_files else found.packages, "csv", [])
         case "text":
-            click.echo(found)
+            say(found)
             if of_files:
                 _print(options, found.files, "text", ["path", "change", "what", "delta"])
             else:
@@ -216,7 +217,9 @@ def _print(
         case "json":
             print_json(_records(table))
         case "csv":
-            table.to_csv(sys.stdout, index=False, errors="surrogateescape")
+            from kiwinb.inspect.table import csv_of
+
+            click.echo(csv_of(table, shown=sys.stdout.isatty()), nl=False)
         case "text":
             plain = _plain(table[shown])
             columns = [[name, *map(_text_of(name), plain[name])] for name in shown]
@@ -227,7 +230,7 @@ def _print(
                     cell.rjust(width) if is_right else cell.ljust(width)
                     for cell, width, is_right in zip(row, widths, right, strict=True)
                 )
-                click.echo("  ".join(cells).rstrip())
+                say_each("  ".join(cells).rstrip())
 
 
 def _text_of(column: str) -> Callable[[Any], str]:
@@ -239,7 +242,7 @@ def _text_of(column: str) -> Callable[[Any], str]:
         return lambda value: f"{value:.1%}"
     if column == "mode":
         return lambda value: f"{value:04o}"
-    return lambda value: str(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return lambda value: visible(str(value))
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from kiwinb.errors import HostError
+from kiwinb.visible import visible
 
 STEPS = "kiwinb.steps"
 """Logger of the events and the output of steps; only files and sockets show its records."""
@@ -58,9 +59,16 @@ def start_logging(
             remedy="Name another file, or have something listen on the socket first.",
         ) from None
     for handler in further:
-        handler.setFormatter(logging.Formatter(_FORMAT))
+        handler.setFormatter(_VisibleFormatter(_FORMAT))
         logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if further else level)
+
+
+class _VisibleFormatter(logging.Formatter):
+    """Escapes texts of other people, which steps print."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record), lines=True)
 
 
 class _ConsoleHandler(logging.Handler):
@@ -75,8 +83,6 @@ class _ConsoleHandler(logging.Handler):
             self._console.print(
                 f"{record.levelname}: {record.getMessage()}",
                 style=_STYLES.get(record.levelno, ""),
-                markup=False,
-                highlight=False,
                 soft_wrap=True,
             )
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.heartbeat import Heartbeat
-from kiwinb.cli.terminal import print_json
+from kiwinb.cli.terminal import emit, print_json, say_each
 from kiwinb.durations import duration
 from kiwinb.errors import MatrixError
 from kiwinb.sizes import binary
@@ -84,7 +84,7 @@ def matrix(
 
     processes = min(count, jobs or os.cpu_count() or 1)
     where = scheduler or f"{processes} processes"
-    options.console.print(f"{count} cells, on {where}", highlight=False)
+    options.console.print(f"{count} cells, on {where}")
     wanted = MatrixOptions(Limits(timeout, run_timeout), kernel, resume)
     with open_pool(processes, scheduler) as pool, Heartbeat(options.console, so_far) as heartbeat:
 
@@ -97,9 +97,9 @@ def matrix(
     write_summary(directory.absolute(), read, outcomes)
     options.console.print(_table(outcomes))
     if options.json:
-        click.echo((directory / JSON).read_text(), nl=False)
+        emit((directory / JSON).read_text(), end="")
     else:
-        click.echo(directory / (HTML if (directory / HTML).exists() else NOTEBOOK))
+        emit(directory / (HTML if (directory / HTML).exists() else NOTEBOOK))
     _check_passed(outcomes)
 
 
@@ -107,7 +107,7 @@ def _list_cells(options: GlobalOptions, read: Matrix) -> None:
     if options.json:
         print_json([vars(cell) for cell in read.cells])
     else:
-        click.echo("\n".join(cell.name for cell in read.cells))
+        say_each(*(cell.name for cell in read.cells))
 
 
 def _check_passed(outcomes: Sequence[Outcome]) -> None:

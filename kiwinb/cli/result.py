@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from kiwinb.cli.context import GlobalOptions, pass_options
-from kiwinb.cli.terminal import print_json
+from kiwinb.cli.terminal import emit, print_json, say_each
 from kiwinb.results.bundle import bundle as make_bundle
 from kiwinb.results.record import list_results
 from kiwinb.settings import load_settings
@@ -37,7 +37,7 @@ def list_(options: GlobalOptions, target_dir: Path) -> None:
         print_json([asdict(file) for file in found.files])
         return
     for file in found.files:
-        click.echo(f"{file.tag}: {found.directory / file.filename} ({binary(file.size)})")
+        say_each(f"{file.tag}: {found.directory / file.filename} ({binary(file.size)})")
 
 
 @result.command()
@@ -80,4 +80,4 @@ def bundle(
         print_json(files)
         return
     for file in files:
-        click.echo(file)
+        emit(file)

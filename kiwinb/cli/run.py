@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from kiwinb.cli.cells import annotate_on_ci, show_expectations
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.run_progress import cell_progress
-from kiwinb.cli.terminal import print_json
+from kiwinb.cli.terminal import Terminal, emit, print_json, say, say_each
 
 if TYPE_CHECKING:
     from kiwinb.headless.parameters import Parameter
@@ -119,11 +118,11 @@ def run(
     collected = write_outcome(done, OutcomeFiles(report, junit, artefacts))
     _show(options, done, collected)
     if done.signal is not None:
-        click.echo(f"kiwinb: {done.error()}", err=True)
+        say(f"kiwinb: {done.error()}", err=True)
         sys.exit(128 + done.signal)
     error = done.error()
     if done.failure is not None and done.failure.status is not None:
-        click.echo(f"kiwinb: {error}", err=True)
+        say(f"kiwinb: {error}", err=True)
         sys.exit(done.failure.status)
     if error is not None:
         raise error
@@ -148,19 +147,17 @@ def _show(options: GlobalOptions, done: NotebookRun, collected: Sequence[Collect
     from kiwinb.headless.result import to_record
 
     if done.resumed is not None and done.resumed > len(done.cells):
-        options.console.print("The last run passed; nothing to do.", highlight=False)
+        options.console.print("The last run passed; nothing to do.")
     if done.early_end:
-        options.console.print(done.early_end, markup=False, highlight=False, soft_wrap=True)
+        options.console.print(done.early_end, soft_wrap=True)
     show_expectations(options.console, done)
     annotate_on_ci(done)
     if options.json:
         print_json({**to_record(done), "collected": [vars(item) for item in collected]})
     else:
-        options.console.print(
-            f"The executed notebook is {done.output}", highlight=False, soft_wrap=True
-        )
+        options.console.print(f"The executed notebook is {done.output}", soft_wrap=True)
         for image in done.images:
-            click.echo(image)
+            emit(image)
 
 
 def _show_parameters(
@@ -171,10 +168,10 @@ def _show_parameters(
         print_json([{name: getattr(item, name) for name in names} for item in parameters])
         return
     if not parameters:
-        click.echo(f"{recipe} takes no parameters.")
+        say_each(f"{recipe} takes no parameters.")
         return
     table = Table("Name", "Type", "Default", "Help", box=None, pad_edge=False)
     for item in parameters:
         row = (item.name, item.type_name, item.default, item.help)
-        table.add_row(*(text.replace("[", "\\[") for text in row))
-    Console(soft_wrap=not sys.stdout.isatty()).print(table, highlight=False)
+        table.add_row(*row)
+    Terminal(soft_wrap=not sys.stdout.isatty()).print(table)

@@ -24,6 +24,7 @@ from kiwinb.cli.heartbeat import Heartbeat
 from kiwinb.cli.logs import STEPS
 from kiwinb.cli.terminal import outcome_line
 from kiwinb.durations import duration
+from kiwinb.visible import visible
 
 if TYPE_CHECKING:
     from kiwinb.headless.result import CellEvent, Watcher
@@ -110,7 +111,7 @@ class _Watcher:
     def _print_output(self, line: str) -> None:
         log.debug("cell %d: %s", self._number, line)
         if self.log_output:
-            self.say(f"  {line}")
+            self.say(f"  {visible(line)}")
 
 
 class _Bars(_Watcher):
@@ -123,14 +124,14 @@ class _Bars(_Watcher):
         self._steps: dict[tuple[object, ...], TaskID] = {}
 
     def _say(self, text: str) -> None:
-        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._bars.console.print(text, soft_wrap=True)
 
     def show_start(self, event: CellEvent) -> None:
         self._cell = self._bars.add_task(_named(event), total=None, line="")
 
     def show_output(self, event: CellEvent) -> None:
         if self._cell is not None and event.line:
-            self._bars.update(self._cell, line=event.line[:60])
+            self._bars.update(self._cell, line=visible(event.line)[:60])
 
     def show_step(self, step: StepRecord) -> None:
         key = (step.build, step.step)
@@ -145,7 +146,7 @@ class _Bars(_Watcher):
         if step.fraction is not None:
             self._bars.update(self._steps[key], total=1.0, completed=step.fraction)
         if step.line is not None:
-            self._bars.update(self._steps[key], line=step.line[:60])
+            self._bars.update(self._steps[key], line=visible(step.line)[:60])
 
     def show_end(self, event: CellEvent) -> None:
         for task in (*self._steps.values(), self._cell):
@@ -171,7 +172,7 @@ class _Plain(_Watcher):
             event, steps = self._running, [*self._steps.values()]
         if event is None:
             return ""
-        where = f"cell {event.cell.number} of {event.total} ({event.cell.title})"
+        where = f"cell {event.cell.number} of {event.total} ({visible(event.cell.title)})"
         text = f"  {where} running for {duration(time.monotonic() - self._began)}"
         return f"{text}: {', '.join(map(_running, steps))}" if steps else text
 
@@ -223,11 +224,11 @@ class _Lines:
 
 
 def _named(event: CellEvent) -> str:
-    return f"[{event.cell.number}/{event.total}] {event.cell.title}"
+    return f"[{event.cell.number}/{event.total}] {visible(event.cell.title)}"
 
 
 def _titled(step: StepRecord) -> str:
-    return f"{step.build[0]}: {step.title}"
+    return visible(f"{step.build[0]}: {step.title}")
 
 
 def _ended(step: StepRecord) -> str:

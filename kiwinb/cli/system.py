@@ -11,7 +11,7 @@ from kiwinb.build.image import Image
 from kiwinb.build.root_tree import open_root
 from kiwinb.cli.build_options import NETWORK, open_appliance, override_options
 from kiwinb.cli.context import GlobalOptions, pass_options
-from kiwinb.cli.terminal import print_json, step_progress
+from kiwinb.cli.terminal import emit, print_json, step_progress
 from kiwinb.description.override import Overrides
 from kiwinb.settings import load_settings
 
@@ -59,7 +59,7 @@ def prepare(
     if options.json:
         print_json({"root": path, "key": tree.step.key})
     else:
-        click.echo(path)
+        emit(path)
 
 
 @system.command()
@@ -151,7 +151,7 @@ def update(
     if options.json:
         print_json({"root": path})
     else:
-        click.echo(path)
+        emit(path)
 
 
 def _show(options: GlobalOptions, image: Image) -> None:
@@ -159,4 +159,4 @@ def _show(options: GlobalOptions, image: Image) -> None:
         print_json({"image": image.path, "files": image.result.paths()})
         return
     for path in image.result.paths().values():
-        click.echo(path)
+        emit(path)

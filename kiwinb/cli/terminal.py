@@ -10,13 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+import click
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
 
 from kiwinb.cli.heartbeat import Heartbeat
 from kiwinb.cli.logs import STEPS
 from kiwinb.durations import duration
 from kiwinb.errors import KiwinbError
 from kiwinb.steps.progress import Observer, StepEvent
+from kiwinb.visible import visible
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -25,6 +29,47 @@ log = logging.getLogger(STEPS)
 
 _MARKS = {"held": "=", "reused": "=", "done": "+", "failed": "!", "stopped": "!"}
 _WORDS = {"reused": "not run: nothing that it read has changed"}
+
+
+class Terminal(Console):
+    """A console that shows texts as data: no markup, emoji codes and controls count in them.
+
+    Args:
+        **settings: Those of a :class:`rich.console.Console`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **settings)
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """Lay out a text, in a table or by itself."""
+        return super().render_str(visible(text, lines=True), **how)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Draw anything; only rich itself moves the cursor."""
+        for part in super().render(renderable, options):
+            yield part if part.control else Segment(visible(part.text, lines=True), part.style)
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print lines for people: on a terminal, in a pipe and in a log, they are escaped."""
+    click.echo(visible(str(text), lines=True), err=err)
+
+
+def say_each(*lines: str) -> None:
+    """Print lines for people in which line ends are part of a name, and escaped."""
+    for line in lines:
+        click.echo(visible(line))
+
+
+def emit(data: object, *, end: str = "\n") -> None:
+    """Print data for programs: as they are to a file or a pipe, and escaped on a terminal."""
+    if sys.stdout.isatty():
+        click.echo(visible(f"{data}{end}", lines=True), nl=False)
+    else:
+        click.echo(f"{data}{end}".encode("utf-8", "surrogateescape"), nl=False)
 
 
 @contextmanager
@@ -44,10 +89,10 @@ def step_progress(console: Console, *, verbose: bool) -> Iterator[Observer]:
 
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[line]}", markup=True),
+        TextColumn("{task.fields[line]}", markup=False, style="dim"),
         console=console,
         transient=True,
     ) as bars:
@@ -59,11 +104,11 @@ def step_progress(console: Console, *, verbose: bool) -> Iterator[Observer]:
             name = event.step.name
             if event.state == "running":
                 if name not in tasks:
-                    tasks[name] = bars.add_task(event.step.title, total=None, line="")
+                    tasks[name] = bars.add_task(visible(event.step.title), total=None, line="")
                 if event.fraction is not None:
                     bars.update(tasks[name], total=1.0, completed=event.fraction)
                 if event.line is not None:
-                    bars.update(tasks[name], line=event.line[:60].replace("[", "\\["))
+                    bars.update(tasks[name], line=visible(event.line)[:60])
                     if verbose:
                         _print_line(bars.console, event, several=len(tasks) > 1)
                 return
@@ -118,7 +163,7 @@ def _log(event: StepEvent) -> None:
 def _print_line(console: Console, event: StepEvent, *, several: bool) -> None:
     """Print a line of output; with the step's name when several steps run."""
     whose = f"{event.step.name}: " if several else ""
-    console.print(f"  {whose}{event.line}", markup=False, highlight=False)
+    console.print(f"  {whose}{visible(event.line or '')}")
 
 
 def _print(console: Console, event: StepEvent, *, verbose: bool, several: bool = False) -> bool:
@@ -129,11 +174,9 @@ def _print(console: Console, event: StepEvent, *, verbose: bool, several: bool =
             return True
         is_start = event.line is None and event.fraction is None and not console.is_terminal
         if is_start:
-            console.print(f"> {event.step.title}", markup=False, highlight=False)
+            console.print(f"> {visible(event.step.title)}")
         return is_start
-    console.print(
-        outcome_line(event.step.title, event.state, event.seconds), markup=False, highlight=False
-    )
+    console.print(outcome_line(event.step.title, event.state, event.seconds))
     return True
 
 
@@ -146,10 +189,10 @@ def outcome_line(title: str, state: str, seconds: float | None) -> str:
         seconds: Run time; ``None`` if it is not known.
     """
     took = "" if seconds is None or state == "reused" else f" ({seconds:.1f} s)"
-    return f"{_MARKS.get(state, '?')} {title}: {_WORDS.get(state, state)}{took}"
+    return f"{_MARKS.get(state, '?')} {visible(title)}: {_WORDS.get(state, state)}{took}"
 
 
 def print_json(data: Any) -> None:
-    """Write data to standard output as JSON, one document."""
-    json.dump(data, sys.stdout, indent=2, default=str)
-    sys.stdout.write("\n")
+    """Write data to standard output as JSON, one document of printable ASCII characters."""
+    text = json.dumps(data, indent=2, default=str)
+    sys.stdout.write(text.replace("\x7f", "\\u007f") + "\n")

@@ -19,6 +19,7 @@ from lxml import etree
 from kiwinb.description.markup import SUFFIXES, as_xml
 from kiwinb.errors import DescriptionError, Location
 from kiwinb.spelling import shortened
+from kiwinb.visible import visible
 
 log = logging.getLogger(__name__)
 
@@ -158,8 +159,7 @@ def location(element: etree._Element) -> Location:
 
 def display(path: Path | str) -> str:
     """A path as text that can be printed and put into XML, whatever bytes it contains."""
-    text = str(path)
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return visible(str(path))
 
 
 def _line(element: etree._Element) -> int | None:

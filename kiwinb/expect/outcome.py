@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -14,14 +13,17 @@ from pathlib import Path
 import pandas as pd
 
 from kiwinb.errors import ExpectationError
+from kiwinb.html import block, escape
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.remembered import RememberedTree, remembered
+from kiwinb.inspect.table import Table
+from kiwinb.visible import visible
 
 RECORD_VARIABLE = "KIWINB_RECORD_EXPECTATIONS"
 """Environment variable with the name of the file that lists expectations as JSON lines."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """An expectation, and the measured value.
 
@@ -40,7 +42,10 @@ class Outcome:
     def __str__(self) -> str:
         """Format the expectation as one line of text."""
         mark = "ok" if self.passed else "FAILED"
-        return f"{mark}: {self.what}: {self.measured} (expected: {self.expected})"
+        said = f"{mark}: {self.what}: {self.measured} (expected: {self.expected})"
+        return visible(said, lines=True)
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return _as_html((self,))
@@ -87,7 +92,7 @@ class Expectations:
     def table(self) -> pd.DataFrame:
         """Return a table with the columns ``what``, ``expected``, ``measured`` and ``passed``."""
         columns = list(Outcome.__dataclass_fields__)
-        return pd.DataFrame([asdict(item) for item in self.outcomes], columns=columns)
+        return Table([asdict(item) for item in self.outcomes], columns=columns)
 
     def check(self) -> None:
         """Raise an error if an expectation does not hold.
@@ -172,7 +177,7 @@ def _as_html(outcomes: Sequence[Outcome]) -> str:
     rows = "".join(
         f"<tr><td style='text-align:left'>{'✓' if item.passed else '<b>✗ failed</b>'}</td>"
         + "".join(
-            f"<td style='text-align:left;white-space:pre-wrap'>{html.escape(text)}</td>"
+            f"<td style='text-align:left;white-space:pre-wrap'>{escape(text, lines=True)}</td>"
             for text in (item.what, item.expected, item.measured)
         )
         + "</tr>"
@@ -181,4 +186,4 @@ def _as_html(outcomes: Sequence[Outcome]) -> str:
     heads = "".join(
         f"<th style='text-align:left'>{name}</th>" for name in ("", "what", "expected", "measured")
     )
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+    return block(f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import nbformat
 
+from kiwinb.headless import markdown
 from kiwinb.headless.kernel import Ending
 from kiwinb.headless.result import Cell, Failure, NotebookRun, plain_text
 
@@ -59,17 +60,18 @@ def end_note(run: NotebookRun) -> str:
     Args:
         run: A run with a cell that ended it with the status 0.
     """
-    return f"**{run.early_end}**"
+    said = run.early_end_at(lambda cell: f"{cell.number} ({markdown.span(cell.title)})")
+    return f"**{said}**"
 
 
 def annotation(failure: Failure, cell: Cell) -> str:
     """Return the Markdown text to insert into the executed notebook before the failed cell."""
     took = "" if cell.seconds is None else f" after {cell.seconds:.1f} s"
-    lines = [f"**The run ended at this cell{took}** ({failure.kind})", ""]
-    lines += ["````text", *failure.problem.splitlines(), "````"]
+    parts = [f"**The run ended at this cell{took}** ({failure.kind})"]
+    parts.append(markdown.block(failure.problem.splitlines()))
     if failure.log:
-        lines += ["", "The last lines that it printed:", "", "````text", *failure.log, "````"]
-    return "\n".join(lines)
+        parts += ["The last lines that it printed:", markdown.block(failure.log)]
+    return "\n\n".join(parts)
 
 
 def _log_tail(cell: nbformat.NotebookNode) -> tuple[str, ...]:

@@ -7,15 +7,13 @@ support.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from kiwinb.files import replace_file
 from kiwinb.headless.result import Cell, Expectation, Failure, NotebookRun
-
-_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from kiwinb.visible import visible
 
 
 def write_junit(file: Path, runs: Iterable[tuple[str, NotebookRun]]) -> None:
@@ -116,5 +114,5 @@ def _expectation_case(suite: str, item: Expectation) -> ET.Element:
 
 
 def _legal(text: str) -> str:
-    """Replace characters that XML does not allow."""
-    return _ILLEGAL.sub("\ufffd", text)
+    """Escape what nobody can see; among it are all characters that XML does not allow."""
+    return visible(text, lines=True)

@@ -18,12 +18,15 @@ from nbconvert import HTMLExporter
 
 from kiwinb.files import replace_file
 from kiwinb.headless.result import NotebookRun
+from kiwinb.html import escape
 from kiwinb.results.artefacts import Collected
 from kiwinb.sizes import binary
+from kiwinb.visible import visible
 
 _WIDGETS = "application/vnd.jupyter.widget-view+json"
 _STYLE = re.compile(r"<style\b.*?</style>", re.DOTALL)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 _FORMS = [
     "text/html",
     "image/svg+xml",
@@ -69,6 +72,7 @@ def to_html(notebook: nbformat.NotebookNode, resources: dict[str, object]) -> st
         exclude_anchor_links=True,
         theme="light",
         log=quiet,
+        filters={"shown": escape},
     )
     exporter.raw_template = files("kiwinb.headless").joinpath("report.html.j2").read_text()
     html, _resources = exporter.from_notebook_node(_static(notebook), resources)
@@ -85,7 +89,20 @@ def _static(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             for form in [form for form in data if form not in _FORMS and len(data) > 1]:
                 del data[form]
             data.pop(_WIDGETS, None)
+            if "text/plain" in data:
+                data["text/plain"] = _coloured(data["text/plain"])
+            if "text" in out:
+                out["text"] = _coloured(out["text"])
+            if "traceback" in out:
+                out["traceback"] = [_coloured(line) for line in out["traceback"]]
     return static
+
+
+def _coloured(text: str) -> str:
+    """Escape a printed text, except for its colours, which nbconvert turns into HTML."""
+    parts = _COLOUR.split(text)
+    parts[::2] = (visible(part, lines=True) for part in parts[::2])
+    return "".join(parts)
 
 
 def _failed_cells(run: NotebookRun) -> list[int]:

@@ -13,6 +13,7 @@ from kiwinb.errors import ExpectationError, KiwinbError, NotebookError, Notebook
 from kiwinb.results.artefacts import Artefact
 from kiwinb.steps.recorded import StepRecord
 from kiwinb.typed_json import WrongData, from_json, to_json
+from kiwinb.visible import visible
 
 CellState = Literal["pending", "running", "resumed", "done", "failed"]
 FailureKind = Literal["error", "exit", "expectation", "timeout", "died", "interrupted"]
@@ -134,12 +135,16 @@ class NotebookRun:
     @property
     def early_end(self) -> str:
         """One sentence about the cell that ended the run with the status 0; empty if none did."""
+        return self.early_end_at(_named)
+
+    def early_end_at(self, named: Callable[[Cell], str]) -> str:
+        """The sentence :attr:`early_end`, with the name that a function gives to the cell."""
         if self.ended is None:
             return ""
         left = len(self.cells) - self.ended
         after = f"the {left} cells after it" if left > 1 else "the cell after it"
         told = f"; {after} did not run" if left else ""
-        return f"Cell {_named(self.cell(self.ended))} ended the run{told}."
+        return f"Cell {named(self.cell(self.ended))} ended the run{told}."
 
     @property
     def failed_at(self) -> str:
@@ -197,7 +202,7 @@ Watcher = Callable[[CellEvent], None]
 
 
 def _named(cell: Cell) -> str:
-    return f"{cell.number} ({cell.title})"
+    return f"{cell.number} ({visible(cell.title)})"
 
 
 def source_digest(source: str) -> str:

@@ -16,6 +16,7 @@ from kiwinb.inspect.files import files
 from kiwinb.inspect.kinds import extensions, kinds
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.remembered import remembered
+from kiwinb.inspect.table import Table
 from kiwinb.inspect.tree import MOST_IN_MEMORY, Tree
 
 By = Literal["partition", "directory", "package", "section", "type", "extension"]
@@ -173,7 +174,7 @@ def sum_up(table: pd.DataFrame, keys: pd.Series) -> pd.DataFrame:
         keys: The group of each row.
     """
     summed = (
-        pd.DataFrame(
+        Table(
             {
                 "group": keys,
                 "files": table["type"].ne("directory").astype("int64"),

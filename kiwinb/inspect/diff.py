@@ -17,10 +17,12 @@ from kiwinb.inspect.files import files
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.package_list import SUFFIX, read_package_list
 from kiwinb.inspect.remembered import remembered
+from kiwinb.inspect.table import Table
 from kiwinb.inspect.tree import Tree
 from kiwinb.packages.databases.database import INSTALLED, Package
 from kiwinb.paths import normalised
 from kiwinb.sizes import signed
+from kiwinb.visible import visible
 
 PACKAGE_COLUMNS = (
     "name",
@@ -69,7 +71,7 @@ class Difference:
         """Summarise the changes in two lines of text."""
         lines = [f"packages: {_counts(self.packages)}"]
         if self.packages_problem:
-            lines = [f"packages: not compared; {self.packages_problem}"]
+            lines = [f"packages: not compared; {visible(self.packages_problem)}"]
         if self.usage is None:
             lines.append("files: not compared, a list of packages has none")
         else:
@@ -84,7 +86,7 @@ class Difference:
         return not (self.packages.empty and self.files.empty)
 
     def __str__(self) -> str:
-        return f"{self.before} → {self.after}\n{self.summary()}"
+        return f"{visible(self.before)} → {visible(self.after)}\n{self.summary()}"
 
 
 def diff(a: Source, b: Source) -> Difference:
@@ -151,7 +153,7 @@ def _packages_only(a: Source, b: Source) -> Difference:
                 sides.append((tree.name, _packages(tree)))
     (before, one), (after, other) = sides
     table, problem = _compared(one, other)
-    no_files = pd.DataFrame(columns=list(FILE_COLUMNS))
+    no_files = Table(columns=list(FILE_COLUMNS))
     return Difference(before, after, table, no_files, None, problem)
 
 
@@ -203,7 +205,7 @@ def diff_packages(
         ]
         rows += [_row(item, None, "removed") for item in gone]
         rows += [_row(None, item, "added") for item in come]
-    table = pd.DataFrame(rows, columns=list(PACKAGE_COLUMNS))
+    table = Table(rows, columns=list(PACKAGE_COLUMNS))
     return table.astype(dict.fromkeys(("size_before", "size_after", "delta"), "Int64"))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -11,13 +13,16 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from kiwinb.errors import InspectError
+from kiwinb.visible import visible
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 """Eight colours that colour-blind people can distinguish, too."""
@@ -53,6 +58,18 @@ class Picture(Figure):
         super().__init__(figsize=(width, height), dpi=_DPI, layout="constrained")
         FigureCanvasAgg(self)
 
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw, with all texts as they are: dollars in them do not begin a formula.
+
+        The fonts lack many characters that names can have; their places show a box.
+        """
+        for text in self.findobj(Text):
+            assert isinstance(text, Text)
+            text.set_parse_math(False)
+            text.set_text(visible(text.get_text(), lines=True))
+        with _any_glyphs():
+            super().draw(renderer)
+
     def _repr_png_(self) -> bytes:
         return self.png()
 
@@ -61,6 +78,13 @@ class Picture(Figure):
         data = io.BytesIO()
         self.savefig(data, format="png")
         return data.getvalue()
+
+
+@contextmanager
+def _any_glyphs() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)
+        yield
 
 
 def nothing_to_draw(what: str) -> InspectError:
@@ -136,7 +160,8 @@ def _write_labels(picture: Picture, axes: Axes, labels: Iterable[LabelledBox]) -
             if rotation and width > height:
                 continue
             text.set(text=said, rotation=rotation, fontsize=size)
-            extent = text.get_window_extent()
+            with _any_glyphs():
+                extent = text.get_window_extent()
             if extent.width <= width and extent.height <= height:
                 break
         else:
@@ -150,6 +175,7 @@ def _ink_on(colour: _Colour) -> str:
 
 def shortened(name: str, length: int = 38) -> str:
     """Shorten a name to a length by removing its middle."""
+    name = visible(name)
     return name if len(name) <= length else f"{name[: length // 2 - 1]}…{name[-length // 2 :]}"
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from kiwinb.description.model import ImageDescription
 from kiwinb.errors import InspectError
 from kiwinb.inspect.database import packages_of
+from kiwinb.inspect.table import Table
 from kiwinb.inspect.tree import Tree
 from kiwinb.packages.databases.database import Alternatives, Package, PackageDatabase, Requirement
 from kiwinb.spelling import near_names
@@ -99,7 +100,7 @@ def packages(tree: Tree, named: Mapping[str, Iterable[str]] | None = None) -> pd
     why = _reasons(found, links, named or {})
     required = _by(links, "depends")
     recommended = _by(links, "recommends")
-    table = pd.DataFrame(
+    table = Table(
         [
             (
                 item.name,

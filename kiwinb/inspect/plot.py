@@ -29,6 +29,7 @@ from kiwinb.inspect.drawing import (
     shortened,
 )
 from kiwinb.sizes import binary, signed
+from kiwinb.visible import visible
 
 __all__ = ["OKABE_ITO", "Picture", "diff_bars", "icicle", "pareto", "treemap"]
 
@@ -102,7 +103,7 @@ def icicle(
     while todo:
         path, left, level = todo.pop()
         width = sizes[level][path] / total
-        name = path if level == 0 else path.rpartition("/")[2]
+        name = visible(path if level == 0 else path.rpartition("/")[2])
         texts = (f"{name}\n{binary(sizes[level][path])}", name)
         boxes.append(LabelledBox(left, float(-level - 1), width, 1.0, colours[path], texts))
         if level == depth:
@@ -260,7 +261,7 @@ def _largest(table: pd.DataFrame, value: str, limit: int) -> tuple[list[tuple[st
     if known.empty:
         raise nothing_to_draw(f"the column {value}")
     sizes = [int(size) for size in known[value]]
-    rows = list(zip((str(name) for name in known["group"]), sizes, strict=True))
+    rows = list(zip((visible(str(name)) for name in known["group"]), sizes, strict=True))
     if len(rows) > limit + 1:
         rest = rows[limit:]
         rows = [*rows[:limit], (f"{len(rest)} others", sum(size for _, size in rest))]

@@ -16,6 +16,7 @@ import pandas as pd
 
 from kiwinb.errors import InspectError
 from kiwinb.inspect.links import resolver_of
+from kiwinb.inspect.table import Table
 
 KINDS = ("file", "directory", "symlink", "fifo", "socket", "char", "block")
 """Values of the column ``type``."""
@@ -232,7 +233,7 @@ def table(
             links.
         complete: Whether all parent directories are listed, which saves searching for them.
     """
-    given = pd.DataFrame(
+    given: pd.DataFrame = Table(
         {
             "path": pd.Series(columns["path"], dtype=object),
             "type": pd.Categorical(columns["type"], categories=list(KINDS)),

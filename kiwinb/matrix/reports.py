@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from kiwinb.html import Markup, block, escape, table
+from kiwinb.visible import visible
 
 Record = Mapping[str, Any]
 """A cell in ``summary.json``."""
@@ -23,7 +24,8 @@ class Reports:
         self._cells = cells
 
     def __repr__(self) -> str:
-        return "\n".join(f"{cell['name']}: {cell['state']}{_places(cell)}" for cell in self._cells)
+        lines = (f"{cell['name']}: {cell['state']}{_places(cell)}" for cell in self._cells)
+        return "\n".join(map(visible, lines))
 
     def _repr_html_(self) -> str:
         rows = [(cell["name"], cell["state"], _links(cell), cell["end"]) for cell in self._cells]
@@ -41,7 +43,7 @@ class Failures:
         self._cells = [cell for cell in cells if cell["state"] != "passed"]
 
     def __repr__(self) -> str:
-        return "\n\n".join(map(_text, self._cells)) or "All cells passed."
+        return visible("\n\n".join(map(_text, self._cells)), lines=True) or "All cells passed."
 
     def _repr_html_(self) -> str:
         if not self._cells:
@@ -59,10 +61,11 @@ def _text(cell: Record) -> str:
 
 def _html(cell: Record) -> str:
     log = "".join(f"{line}\n" for line in cell["log"])
-    printed = f"<p>The last lines that it printed:</p><pre>{escape(log)}</pre>" if log else ""
+    lines = f"<pre>{escape(log, lines=True)}</pre>"
+    printed = f"<p>The last lines that it printed:</p>{lines}" if log else ""
     return (
         f"<h4>{escape(cell['name'])}: {escape(cell['state'])}{escape(_where(cell))}</h4>"
-        f"<pre>{escape(cell['problem'])}</pre>{printed}<p>{_links(cell)}</p>"
+        f"<pre>{escape(cell['problem'], lines=True)}</pre>{printed}<p>{_links(cell)}</p>"
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 
 from kiwinb.headless.junit import write_junit
+from kiwinb.headless.markdown import span
 from kiwinb.headless.recipe import read_notebook
 from kiwinb.headless.report import to_html
 from kiwinb.headless.run import run_notebook
@@ -31,12 +32,14 @@ import json
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from kiwinb.inspect.table import Table
 from kiwinb.sizes import binary
 
+plt.rcParams["text.parse_math"] = False
 with open("summary.json") as file:
     cells = json.load(file)["cells"]
-frame = pd.DataFrame(cells).set_index("name")
-parameters = pd.DataFrame([cell["parameters"] for cell in cells], index=frame.index)
+frame = Table(cells).set_index("name")
+parameters = Table([cell["parameters"] for cell in cells], index=frame.index)
 parameters = parameters.drop(columns="target_dir", errors="ignore").fillna("")
 table = frame[["state", "seconds", "size", "usage"]].round({"seconds": 1})
 for column in ("size", "usage"):
@@ -56,7 +59,7 @@ figure.tight_layout()
 plt.show()
 """
 _PACKAGES = """\
-versions = pd.DataFrame({cell["name"]: cell["packages"] for cell in cells if cell["packages"]})
+versions = Table({cell["name"]: cell["packages"] for cell in cells if cell["packages"]})
 differing = versions[versions.nunique(axis=1, dropna=False) > 1] if len(versions) else versions
 print(f"{len(versions)} packages, {len(differing)} of them differ")
 differing.fillna("—").sort_index()
@@ -137,7 +140,10 @@ def _relative(directory: Path, file: Path | None) -> str:
 
 def _notebook(matrix: Matrix) -> nbformat.NotebookNode:
     parts = (
-        (f"# The matrix {matrix.file.name}\n\nSizes, times and packages of its cells.", _READ),
+        (
+            f"# The matrix {span(matrix.file.name)}\n\nSizes, times and packages of its cells.",
+            _READ,
+        ),
         ("## Sizes and times", _PLOT),
         ("## Packages that differ", _PACKAGES),
         ("## What did not pass", _FAILED),

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from kiwinb.errors import InspectError
-from kiwinb.html import bar, code, escape, more, printable, table
+from kiwinb.html import bar, code, escape, more, table
 from kiwinb.inspect.files import files
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.tree import Tree
@@ -19,6 +19,7 @@ from kiwinb.notebook.live import Request, Shown
 from kiwinb.notebook.preview import mode_text, preview
 from kiwinb.notebook.tree_index import Integers, TreeIndex
 from kiwinb.sizes import binary
+from kiwinb.visible import visible
 
 PAGE = 200
 """Number of rows that are sent at a time."""
@@ -51,12 +52,12 @@ class TreeBrowser(Shown):
         return TreeIndex(self.files)
 
     def __repr__(self) -> str:
-        return f"<TreeBrowser of {self.tree.name}: {self._sums}>"
+        return f"<TreeBrowser of {visible(self.tree.name)}: {self._sums}>"
 
     def state(self) -> Request:
         """Return the root directory, unfolded."""
         return {
-            "title": printable(self.tree.name),
+            "title": visible(self.tree.name),
             "sums": self._sums,
             "top": self._describe(0, 0),
             **self._page(self.index.children(0), 0, {"sort": "usage", "descending": True}),
@@ -78,9 +79,9 @@ class TreeBrowser(Shown):
         if operation == "preview":
             row = int(request["row"])
             seen = preview(self.tree, self.files.iloc[row], has_packages=self._has_packages)
-            facts = [[name, printable(value)] for name, value in seen.facts]
-            path = printable(self.index.paths[row])
-            return {"path": path, "facts": facts, "text": printable(seen.text)}
+            facts = [[name, visible(value)] for name, value in seen.facts]
+            path = visible(self.index.paths[row])
+            return {"path": path, "facts": facts, "text": visible(seen.text, lines=True)}
         raise InspectError(f"a tree browser does not know {operation!r}")
 
     def static(self) -> tuple[str, str]:
@@ -93,17 +94,18 @@ class TreeBrowser(Shown):
         plain = np.flatnonzero(~index.directory)
         largest = plain[np.argsort(-own[plain], kind="stable")]
         rows = [
-            (index.paths[row], binary(index.usage[row]), bar(index.usage[row] / total),
+            (visible(index.paths[row]), binary(index.usage[row]), bar(index.usage[row] / total),
              f"{index.entries[row]:,}")
             for row in directories
         ]  # fmt: skip
         described = [self._describe(int(row), 0) for row in largest[:_TOP]]
         file_rows = [
-            (index.paths[int(item["row"])], binary(int(item["usage"])), code(str(item["mode"])),
+            (visible(index.paths[int(item["row"])]),
+             binary(int(item["usage"])), code(str(item["mode"])),
              str(item["owner"]), str(item["package"]))
             for item in described
         ]  # fmt: skip
-        title = f"{self.tree.name}: {self._sums}"
+        title = f"{visible(self.tree.name)}: {self._sums}"
         html = (
             f"<h4>{escape(title)}</h4>"
             + table(("Largest directories", "Size", "Share", "Entries"), rows, (1, 3))
@@ -135,15 +137,15 @@ class TreeBrowser(Shown):
         name = index.paths[row] if parent is None else index.name(row)
         return {
             "row": row,
-            "name": printable(name),
+            "name": visible(name),
             "type": kind,
             "usage": int(index.usage[row]),
             "share": float(index.usage[row] / whole),
             "entries": int(index.entries[row]) if kind == "directory" else None,
             "mode": mode_text(kind, int(at["mode"][row])),
-            "owner": printable(at["owner"][row]),
-            "package": printable(at["package"][row]),
-            "target": printable(at["target"][row]),
+            "owner": visible(at["owner"][row]),
+            "package": visible(at["package"][row]),
+            "target": visible(at["target"][row]),
         }
 
     @cached_property

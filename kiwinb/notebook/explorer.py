@@ -11,13 +11,14 @@ import pandas as pd
 import squarify
 
 from kiwinb.errors import InspectError
-from kiwinb.html import bar, escape, more, picture, printable, table
+from kiwinb.html import bar, escape, more, picture, table
 from kiwinb.inspect.files import files
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.tree import Tree
 from kiwinb.notebook.live import Request, Shown
 from kiwinb.notebook.sizes import LEVELS, Group, Sizes
 from kiwinb.sizes import binary
+from kiwinb.visible import visible
 
 _MOST = 40
 _LISTED = 100
@@ -73,12 +74,12 @@ class SizeExplorer(Shown):
         return int(self.files["usage"].sum())
 
     def __repr__(self) -> str:
-        return f"<SizeExplorer of {self.name}: {binary(self.total)} by {self.by}>"
+        return f"<SizeExplorer of {visible(self.name)}: {binary(self.total)} by {self.by}>"
 
     def state(self) -> Request:
         """Return the total, the ways of grouping, and the treemap of the top level."""
         return {
-            "title": printable(self.name),
+            "title": visible(self.name),
             "total": self.total,
             "by": self.by,
             "levels": list(LEVELS),
@@ -117,7 +118,7 @@ class SizeExplorer(Shown):
         from kiwinb.inspect.plot import treemap  # importing matplotlib is slow
 
         groups = self._telling()
-        title = f"{self.name}: {binary(self.total)} by {self.by}"
+        title = f"{visible(self.name)}: {binary(self.total)} by {self.by}"
         rows = [
             (group.key, binary(group.usage), bar(group.usage / max(1, self.total)),
              f"{group.files:,}")
@@ -129,11 +130,11 @@ class SizeExplorer(Shown):
                 treemap(
                     pd.DataFrame(
                         {
-                            "group": [printable(group.key) for group in groups],
+                            "group": [visible(group.key) for group in groups],
                             "usage": [group.usage for group in groups],
                         }
                     ),
-                    title=printable(title),
+                    title=title,
                 ).png(),
                 f"Treemap of {title}",
             )
@@ -224,8 +225,8 @@ def _squares(groups: Sequence[Group], box: Box) -> Iterator[tuple[Group, Box]]:
 
 def _box(group: Group, box: Box, colour: int, depth: int) -> Request:
     return {
-        "key": printable(group.key),
-        "label": printable(group.label),
+        "key": visible(group.key),
+        "label": visible(group.label),
         "usage": group.usage,
         "files": group.files,
         "leaf": group.leaf,
@@ -237,8 +238,8 @@ def _box(group: Group, box: Box, colour: int, depth: int) -> Request:
 
 def _group(group: Group, whole: int) -> Request:
     return {
-        "key": printable(group.key),
-        "label": printable(group.label),
+        "key": visible(group.key),
+        "label": visible(group.label),
         "usage": group.usage,
         "files": group.files,
         "share": group.usage / (whole or 1),

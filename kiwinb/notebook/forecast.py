@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kiwinb.html import block, table
 from kiwinb.packages.manager import AvailablePackage
 from kiwinb.sizes import binary
+from kiwinb.visible import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,10 +23,10 @@ class Forecast(tuple[AvailablePackage, ...]):
 
     def table(self) -> pd.DataFrame:
         """Return a table with a column for each attribute of a package; sizes are in bytes."""
-        import pandas as pd
+        from kiwinb.inspect.table import Table
 
         columns = [field.name for field in fields(AvailablePackage)]
-        return pd.DataFrame([asdict(item) for item in self], columns=columns)
+        return Table([asdict(item) for item in self], columns=columns)
 
     @property
     def size(self) -> int:
@@ -51,7 +52,7 @@ class Forecast(tuple[AvailablePackage, ...]):
             f"{binary(item.installed_size)} installed, {item.why}"
             for item in self
         ]
-        return "\n".join([self.summary, *lines])
+        return "\n".join(map(visible, (self.summary, *lines)))
 
     def _repr_html_(self) -> str:
         rows = [

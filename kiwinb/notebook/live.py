@@ -25,8 +25,9 @@ import anywidget
 import traitlets
 
 from kiwinb.errors import KiwinbError
-from kiwinb.html import block, printable
+from kiwinb.html import block
 from kiwinb.notebook.frontend import is_attended, saves_outputs_alone
+from kiwinb.visible import visible
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def bundle(html: str, text: str, live: Live | None = None) -> Bundle:
         live: The model of its live view.
     """
     over = "" if live is None else live.over
-    static = {"text/html": printable(block(html, over)), "text/plain": printable(text)}
+    static = {"text/html": block(html, over), "text/plain": visible(text, lines=True)}
     if live is None or live.over:
         return static, {}
     data, metadata = live._repr_mimebundle_() or ({}, {})
@@ -121,7 +122,7 @@ def _answer(live: Live, request: Request, _buffers: object) -> None:
         answer = {"error": str(error)}
     except Exception as error:  # the view shows it, and keeps working
         log.exception("a request of a live view failed")
-        answer = {"error": f"{type(error).__name__}: {error}"}
+        answer = {"error": visible(f"{type(error).__name__}: {error}", lines=True)}
     live.send({**answer, "id": request.get("id")})
 
 

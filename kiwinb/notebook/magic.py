@@ -12,6 +12,7 @@ from typing import Any
 from kiwinb.description.document import Document, read
 from kiwinb.description.xml import find_description
 from kiwinb.errors import DescriptionError, DescriptionErrors
+from kiwinb.visible import visible
 
 
 def register(shell: Any) -> None:
@@ -39,7 +40,7 @@ def kiwi(line: str, cell: str) -> None:
         file = find_description(file) if any(file.glob("*.kiwi")) else file / "config.xml"
     document = write(file, cell)
     image = document.tree.getroot().get("name", "")
-    print(f"{file} is a valid description of {image}.")
+    print(visible(f"{file} is a valid description of {image}."))
 
 
 def write(file: Path, text: str) -> Document:

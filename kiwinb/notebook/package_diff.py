@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,15 @@ from typing import Any
 import pandas as pd
 
 from kiwinb.errors import InspectError
-from kiwinb.html import escape, more, picture, printable, table
+from kiwinb.html import escape, more, picture, table
 from kiwinb.inspect import diff as inspected
 from kiwinb.inspect.diff import Difference
 from kiwinb.inspect.opening import Source
+from kiwinb.inspect.table import csv_of
 from kiwinb.notebook.live import Request, Shown
 from kiwinb.paths import normalised
 from kiwinb.sizes import binary, signed
+from kiwinb.visible import visible
 
 PAGE = 200
 """Number of rows that are sent at a time."""
@@ -100,15 +103,14 @@ class DifferenceBrowser(Shown):
             InspectError: There is no such table or column.
         """
         file = normalised(path)
-        text = self.select(name, **selection).to_csv(index=False)
-        file.write_bytes(text.encode("utf-8", "surrogateescape"))
+        file.write_bytes(csv_of(self.select(name, **selection)))
         return file
 
     def state(self) -> Request:
         """Return the columns, changes and first rows of the tables."""
         return {
-            "title": printable(f"{self.difference.before} → {self.difference.after}"),
-            "summary": self.difference.summary(),
+            "title": visible(f"{self.difference.before} → {self.difference.after}"),
+            "summary": visible(self.difference.summary(), lines=True),
             "tables": [
                 {
                     "name": name,
@@ -138,7 +140,7 @@ class DifferenceBrowser(Shown):
             bool(request.get("descending", False)),
         )
         if request.get("op") == "export":
-            return {"csv": printable(rows.to_csv(index=False))}
+            return {"csv": b64encode(csv_of(rows)).decode("ascii")}
         offset = int(request.get("offset", 0))
         page = rows.iloc[offset : offset + PAGE]
         delta = rows["delta"].dropna()
@@ -152,7 +154,7 @@ class DifferenceBrowser(Shown):
         """Return the summary, a picture and the largest changes, as HTML and as text."""
         difference = self.difference
         title = f"{difference.before} → {difference.after}"
-        summary = escape(difference.summary())
+        summary = escape(difference.summary(), lines=True)
         parts = [f"<h4>{escape(title)}</h4>", f'<div class="note">{summary}</div>']
         parts += _bars(difference)
         for name, top in (("packages", _TOP_PACKAGES), ("files", _TOP_FILES)):
@@ -221,5 +223,5 @@ def _cell(key: str, value: Any) -> str:
 
 def _plain(value: Any) -> str | int | None:
     if isinstance(value, str):
-        return printable(value)
+        return visible(value)
     return None if pd.isna(value) else int(value)

@@ -20,6 +20,7 @@ from kiwinb.notebook.live import Live, bundle
 from kiwinb.sizes import binary
 from kiwinb.steps.progress import Observer, StepEvent
 from kiwinb.steps.step import Step
+from kiwinb.visible import visible
 
 TICK = 0.25
 """Shortest time between two updates of a live panel, in seconds."""
@@ -201,7 +202,7 @@ class Panel:
 
     def text(self) -> str:
         """Return the panel as plain text."""
-        lines = [f"{self.name}: {self.summary}, {_time(self.seconds)}"]
+        lines = [f"{visible(self.name)}: {self.summary}, {_time(self.seconds)}"]
         for row in self.rows.values():
             size = "" if row.bytes is None else binary(row.bytes)
             took = "" if row.seconds is None else _time(row.seconds)
@@ -217,7 +218,8 @@ class Panel:
         rows = "".join(self._row(row) for row in self.rows.values())
         note = ""
         if self.note:
-            note = f'<div class="note{" bad" if self._bad else ""}">{escape(self.note)}</div>'
+            said = escape(self.note, lines=True)
+            note = f'<div class="note{" bad" if self._bad else ""}">{said}</div>'
         return (
             f"<h4>{escape(self.name)}</h4>"
             f'<div><span class="bar wide"><span style="width:{self.fraction * 100:.1f}%"></span>'
@@ -235,7 +237,7 @@ class Panel:
         if row.state == "running" and row.fraction is not None:
             what += f" {bar(row.fraction)}"
         if row.log:
-            lines = escape("\n".join(row.tail(TAIL if self._ended is None else KEPT)))
+            lines = escape("\n".join(row.tail(TAIL if self._ended is None else KEPT)), lines=True)
             last = escape(clip(row.log[-1], 90))
             unfold = " open" if row.state == "failed" else ""
             what += (

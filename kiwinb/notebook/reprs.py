@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from kiwinb.html import Markup, block, code, facts, table
 from kiwinb.steps.forecast import StepForecast
 from kiwinb.steps.step import Step
+from kiwinb.visible import visible
 
 
 class Steps(tuple[Step, ...]):
@@ -15,7 +16,8 @@ class Steps(tuple[Step, ...]):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "\n".join(f"{step.name:<16} {step.key[:12]}  {step.title}" for step in self)
+        lines = (f"{step.name:<16} {step.key[:12]}  {step.title}" for step in self)
+        return "\n".join(map(visible, lines))
 
     def _repr_html_(self) -> str:
         rows = [
@@ -35,7 +37,7 @@ class Explanation(tuple[StepForecast, ...]):
             f"  {_plan(item):<7} {item.step.name:<16} {'; '.join(item.reasons)}".rstrip()
             for item in self
         ]
-        return "\n".join([self._summary, *lines])
+        return "\n".join(map(visible, (self._summary, *lines)))
 
     def _repr_html_(self) -> str:
         rows = [
@@ -78,4 +80,4 @@ def facts_html(title: str, pairs: Pairs, below: str = "") -> str:
 
 def facts_text(title: str, pairs: Pairs) -> str:
     """Format facts as text."""
-    return "\n".join([title, *(f"  {name}: {value}" for name, value in pairs)])
+    return "\n".join(map(visible, (title, *(f"  {name}: {value}" for name, value in pairs))))

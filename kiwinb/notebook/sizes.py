@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from kiwinb.errors import InspectError
-from kiwinb.html import printable
 from kiwinb.inspect.breakdown import By, group_keys
 from kiwinb.inspect.tree import Tree
+from kiwinb.visible import visible
 
 LEVELS: Mapping[str, tuple[By, ...]] = {
     "directory": (),
@@ -59,7 +59,7 @@ class Sizes:
         self._tree = tree
         self._table = table
         self._paths = np.empty(len(table), object)
-        self._paths[:] = [printable(path) for path in table["path"]]
+        self._paths[:] = [visible(path) for path in table["path"]]
         self._usage = table["usage"].to_numpy(np.int64)
         self._directory = table["type"].eq("directory").to_numpy()
         self._keys: dict[By, np.ndarray[Any, np.dtype[np.object_]]] = {}
@@ -142,5 +142,5 @@ class Sizes:
     def _keys_of(self, by: By) -> np.ndarray[Any, np.dtype[np.object_]]:
         if by not in self._keys:
             keys = group_keys(self._tree, self._table, by)
-            self._keys[by] = keys.astype(str).map(printable).to_numpy(object)
+            self._keys[by] = keys.astype(str).map(visible).to_numpy(object)
         return self._keys[by]

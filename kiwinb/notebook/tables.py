@@ -6,6 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kiwinb.html import NO_MATH
+from kiwinb.visible import visible
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -36,13 +39,21 @@ def shown(table: pd.DataFrame, **formats: Any) -> ShownTable:
         table: The table.
         formats: Formats of values, by column, as for ``Styler.format``.
     """
+    table = table.map(_as_text)
     plain = table.assign(**{name: _written(table[name], how) for name, how in formats.items()})
-    text = plain.to_string(index=False)
+    text = visible(plain.to_string(index=False), lines=True)
     left: Any = {"selector": "th, td", "props": "text-align: left; vertical-align: top"}
     styler = table.style.hide(axis="index").format(formats, escape="html").set_table_styles([left])
+    styler = styler.format_index(escape="html", axis="columns")
     name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    return ShownTable(styler.set_uuid(name).to_html(), text)
+    html = visible(styler.set_uuid(name).to_html(), lines=True)
+    return ShownTable(f'<div class="{NO_MATH}">{html}</div>', text)
 
 
 def _written(values: pd.Series, how: Any) -> pd.Series:
     return values.map(how.format if isinstance(how, str) else how).astype(object)
+
+
+def _as_text(value: Any) -> Any:
+    """Write out several values in one cell; the styles of pandas escape nothing but texts."""
+    return str(value) if isinstance(value, tuple | list | set | frozenset | dict) else value

@@ -20,6 +20,7 @@ from kiwinb.html import block, code, escape, table
 from kiwinb.paths import normalised
 from kiwinb.sizes import binary
 from kiwinb.typed_json import from_json
+from kiwinb.visible import visible
 
 RECORD = "kiwi.result.json"
 _OURS = "kiwinb"
@@ -125,7 +126,7 @@ class BuildResult:
 
     def __repr__(self) -> str:
         lines = [f"  {binary(file.size):>10}  {file.filename}" for file in self.files]
-        return "\n".join([str(self.directory), *lines])
+        return "\n".join(map(visible, (str(self.directory), *lines)))
 
     def _repr_html_(self) -> str:
         return block(f"<h4>{escape(str(self.directory))}</h4>{files_table(self)}")

@@ -160,6 +160,7 @@ def _run_init(setup: Setup, report: Report, alive: int) -> NoReturn:
         os._exit(1)
     callee = os.fork()
     if callee == 0:
+        os.close(alive)
         _run_callee(report)
     os.close(_EVENTS)
     while True:

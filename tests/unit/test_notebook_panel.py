@@ -63,7 +63,7 @@ def test_panel_follows_events(panel: Panel) -> None:
     assert panel.fraction == pytest.approx(0.5)
     html = panel.html("target")
     assert "unpack &lt;tar&gt;" in html and "unpack <tar>" not in html
-    assert 'class="kiwinb target"' in html and "2.0 KiB" in html
+    assert 'class="kiwinb target ' in html and "2.0 KiB" in html
     panel.observe(StepEvent(STEPS[1], "done", seconds=1.5))
     panel.observe(StepEvent(STEPS[2], "done", seconds=1.5))
     panel.end()

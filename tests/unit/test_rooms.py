@@ -12,7 +12,7 @@ import kiwinb
 ROOMS = (
     (
         *("durations", "errors", "files", "html", "limits", "paths", "runtime_config"),
-        *("settings", "sizes", "spelling", "tar_entries", "typed_json", "version"),
+        *("settings", "sizes", "spelling", "tar_entries", "typed_json", "version", "visible"),
     ),
     ("steps",),
     ("sandbox",),

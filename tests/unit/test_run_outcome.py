@@ -58,7 +58,7 @@ def test_junit_is_read_back_by_a_parser(run: NotebookRun, tmp_path: Path) -> Non
     assert isinstance(result, Failure)
     assert result.message == "RuntimeError: <broken> & gone"
     assert "raise RuntimeError" in result.text
-    assert failed.system_out == "last \ufffd words"
+    assert failed.system_out == "last \\x00 words"
     assert isinstance(cases["[7] 1"].result[0], Skipped)
     assert cases["[5] size"].is_passed
     unmet = cases["[5] boots"].result[0]
@@ -248,4 +248,4 @@ def test_junit_takes_every_file_name(tmp_path: Path) -> None:
     done = run_notebook(recipe, output=tmp_path / "o.ipynb")
     write_outcome(done, OutcomeFiles(junit=tmp_path / "junit.xml"))
     [suite] = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
-    assert suite.name == "r\ufffd"
+    assert suite.name == "r\\x01"

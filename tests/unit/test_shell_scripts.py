@@ -276,3 +276,9 @@ def test_places_of_the_scripts(delta: str) -> None:
         "cleanup",
     ]
     assert plan.create[0].name == "images.sh"
+
+
+def test_a_script_that_wants_the_network(tree: Tree) -> None:
+    said = "curl: (6) Could not resolve host: example.org"
+    with pytest.raises(CommandError, match=r"build with --network=config\.sh"):
+        tree.sh(f"echo '{said}' >&2; exit 6")

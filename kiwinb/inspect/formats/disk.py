@@ -18,6 +18,7 @@ from kiwinb.inspect.formats.indexed import IndexedTree, Volume
 from kiwinb.inspect.formats.partitions import Partition
 from kiwinb.inspect.formats.signatures import identify, locked
 from kiwinb.inspect.formats.window import Window, reading
+from kiwinb.inspect.table import Table
 from kiwinb.inspect.tree import COLUMNS, Tree, table
 
 T = TypeVar("T")
@@ -203,7 +204,7 @@ class DiskTree(Tree):
             row["free"] = int(str(row["size"])) - int(str(row["used"]))
             rows.append(row)
         order = ["number", "role", "name", "type", "start", "size", "filesystem", "label", "uuid"]
-        return pd.DataFrame(rows, columns=[*order, "used", "files", "free", "mountpoint"])
+        return Table(rows, columns=[*order, "used", "files", "free", "mountpoint"])
 
     def _safe_mounts(self) -> tuple[Mount, ...]:
         with suppress(InspectError):

@@ -101,7 +101,7 @@ function mount(element, model) {
   function save() {
     return attempt(async () => {
       const { csv } = await ask({ op: "export", ...request(shown) });
-      const url = URL.createObjectURL(new Blob([csv], { type: "text/csv" }));
+      const url = URL.createObjectURL(new Blob([Uint8Array.from(atob(csv), (letter) => letter.charCodeAt(0))], { type: "text/csv" }));
       h("a", { href: url, download: `${shown.table.name}.csv` }).click();
       setTimeout(() => URL.revokeObjectURL(url), 10000);
     });

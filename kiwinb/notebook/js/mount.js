@@ -3,7 +3,7 @@
 
 // Shows the view as front ends show the views of other widgets.
 function render({ model, el }) {
-  const element = h("div.kiwinb");
+  const element = h("div.kiwinb.mathjax_ignore.tex2jax_ignore");
   el.append(h("style", {}, STYLE), element);
   mount(element, model);
 }
