@@ -11,6 +11,7 @@ The file is ``config.toml`` in the user's configuration directory
     obs-server = "https://download.example.org/repositories"
     disabled-checks = ["swap_name_used_with_lvm"]
     network = ["config.sh"]
+    outdated-repositories = ["debian-snapshot"]
 
     [mirrors]
     debian = "http://mirror.example.org/debian"
@@ -68,6 +69,8 @@ class Settings:
         disabled_kiwi_checks: More such names, from KIWI NG's runtime configuration; kiwinb does not
             have all of them.
         compress_bundles: Whether bundles have compressed results.
+        outdated_repositories: Aliases of repositories whose index may have expired, or may be
+            older than one that was seen before.
         parallel_steps: How many steps of a build run at the same time, at most; ``None`` for as
             many as there are processor cores.
         network: Names of the scripts that reach the network; ``all`` for all scripts.
@@ -77,8 +80,8 @@ class Settings:
     store: Path
     cache: Path
     store_limit: int | None = None
-    mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    obs_server: str = OBS_SERVER
+    mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    obs_server: str = field(default=OBS_SERVER, repr=False)
     backend: str = "auto"
     disabled_checks: tuple[str, ...] = ()
     disabled_kiwi_checks: tuple[str, ...] = ()
@@ -86,6 +89,7 @@ class Settings:
     parallel_steps: int | None = None
     network: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    outdated_repositories: tuple[str, ...] = ()
 
     @property
     def all_disabled_checks(self) -> tuple[str, ...]:
@@ -144,6 +148,7 @@ def load_settings(
         parallel_steps=reader.count("parallel-steps"),
         network=reader.names("network"),
         limits=reader.limits(),
+        outdated_repositories=reader.names("outdated-repositories"),
     )
     reader.finish()
     return settings

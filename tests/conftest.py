@@ -5,6 +5,7 @@ import signal
 import pytest
 
 pytest_plugins = [
+    "apt_repository",  # fixtures with small repositories, such as "repo" and "opened"
     "needs",  # the markers "needs" and "account"
     "shell_tree",  # the fixtures "seed" and "tree"
 ]

@@ -41,12 +41,13 @@ class Image(Inspectable):
         return f"Image {self.result.image.result_name}"
 
     def _facts(self) -> Pairs:
-        main = self.result.files[0]
+        main, unchecked = self.result.files[0], self.result.unchecked
         return (
             ("Path", str(self.path)),
             ("Type", self.result.image.type),
             ("Size", f"{binary(main.size)} ({main.size:,} bytes)"),
             ("SHA-256", main.sha256),
+            *((("Signatures not checked", unchecked),) if unchecked else ()),
         )
 
     @property

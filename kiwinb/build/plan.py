@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from kiwinb.description.model import ImageDescription
+from kiwinb.description.passwords import hashed
 from kiwinb.distributions import DISTRIBUTIONS, named, used_with
 from kiwinb.images import IMAGE_KINDS
 from kiwinb.images.container.derived import plan_base_container
@@ -191,7 +192,7 @@ def _file_actions(image: ImageDescription, inputs: BuildInputs) -> Iterator[Name
     if inputs.sources.overlays:
         yield "overlay", "Copy the overlay into the tree", ImportOverlay(inputs.sources.overlays)
     if image.users:
-        users = SetupUsers(image.name, image.users, inputs.epoch)
+        users = SetupUsers(tuple(hashed(user, image.name) for user in image.users), inputs.epoch)
         yield "users", "Set up users and groups", users
     if single := (*packages.bootstrap.files, *packages.image.files):
         yield "files", "Place files", PlaceFiles(tuple((item, files[item.name]) for item in single))

@@ -105,7 +105,10 @@ class RootTree(Inspectable):
         if replace and is_export(path):
             session.store.remove_exported(path)
         session.store.export_tree(self.step.key, path)
-        facts = ExportFacts(session.description.arch, session.planned.epoch, session.overrides)
+        planned = session.planned
+        facts = ExportFacts(
+            session.description.arch, planned.epoch, session.overrides, planned.repositories
+        )
         write_export(path, session.description, session.effective(), facts)
         return path
 
@@ -128,7 +131,9 @@ class RootTree(Inspectable):
             for name, item in found.items()
             if item.output == "files"
         }
-        image = Image(session.description, deliver(session.description, results, outputs, target))
+        repositories = session.planned.repositories
+        delivered = deliver(session.description, results, outputs, target, repositories)
+        image = Image(session.description, delivered)
         record_image(image.path)
         return image
 
@@ -175,5 +180,5 @@ def open_root(
         network=session.network,
     )
     plan = plan_create(session.description, inputs, steps)
-    planned = Planned(plan, prepared.epoch)
+    planned = Planned(plan, prepared.epoch, prepared.repositories)
     return RootTree(replace(session, given=planned, preparing=False), steps[-1])

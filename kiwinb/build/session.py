@@ -25,11 +25,13 @@ from kiwinb.checkpoints.history import BuildIdentity
 from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.space import build_places, explained_space
 from kiwinb.checkpoints.store import Store, open_store
+from kiwinb.checks.trust import risks
 from kiwinb.description.document import Document, read
 from kiwinb.description.located import located
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.override import Overrides, apply
 from kiwinb.description.reference import undeclared, warnings
+from kiwinb.description.secrets import without_secrets
 from kiwinb.description.select import reduced, select
 from kiwinb.description.show import to_xml
 from kiwinb.description.sources import SCRIPTS, Sources, read_sources
@@ -48,6 +50,7 @@ from kiwinb.packages.manager import (
 )
 from kiwinb.packages.mirrors import resolve
 from kiwinb.paths import normalised
+from kiwinb.results.record import UsedRepository
 from kiwinb.sandbox.tools import find_tool
 from kiwinb.settings import Settings, load_settings
 from kiwinb.steps.forecast import StepForecast
@@ -73,10 +76,12 @@ class Planned:
     Attributes:
         plan: The steps, and the files that they deliver.
         epoch: Time stamp for everything that the build makes, in seconds since 1970-01-01 UTC.
+        repositories: Where the packages come from.
     """
 
     plan: BuildPlan
     epoch: int
+    repositories: tuple[UsedRepository, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +158,7 @@ class BuildSession:
             image.profiles,
             image.type.image,
             image.arch,
-            digest(self.overrides),
+            digest(self.overrides.without_secrets()),
         )
 
     @property
@@ -171,7 +176,8 @@ class BuildSession:
         for kind in tree.iterfind("preferences/type"):
             for name, value in self.description.type.attributes.items():
                 kind.set(name, value)  # including the overrides
-        for warning in (*undeclared(self.document.tree), *warnings(tree)):
+        found = (*undeclared(self.document.tree), *warnings(tree), *risks(self.description))
+        for warning in found:
             self.warn(warning)
         target = None if target_dir is None else normalised(target_dir)
         checks.check(
@@ -179,8 +185,8 @@ class BuildSession:
         )
 
     def effective(self) -> str:
-        """The description as XML, reduced to the selected image."""
-        return to_xml(self._effective())
+        """The description as XML, reduced to the selected image, without secrets."""
+        return to_xml(without_secrets(self._effective()))
 
     def _effective(self) -> etree._ElementTree:
         return reduced(self.document, self.description)
@@ -286,7 +292,7 @@ class BuildSession:
             sources, state.epoch, repositories, state, base, host_files, network=self.network
         )
         plan = plan_build(image, inputs)
-        return Planned(plan, state.epoch)
+        return Planned(plan, state.epoch, tuple(_used(repositories, state)))
 
     def _repositories(
         self, manager: PackageManager, *, refresh: bool
@@ -297,6 +303,21 @@ class BuildSession:
         )
         with explained_space(build_places(self.settings.store, self.settings.cache)):
             return found, manager.refresh(found, image.arch, self.host, force=refresh)
+
+
+def _used(
+    repositories: Sequence[ResolvedRepository], state: RepositoryState
+) -> Iterator[UsedRepository]:
+    indexes = iter(state.digests)
+    for item in repositories:
+        yield UsedRepository(
+            item.alias,
+            item.path,
+            next(indexes)[1] if item.used_for_build else None,
+            item.checked,
+            item.outdated_allowed,
+            item.included_in_image,
+        )
 
 
 def open_session(

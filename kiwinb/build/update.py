@@ -12,6 +12,7 @@ from kiwinb.build.imported import imported
 from kiwinb.build.session import open_session
 from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.store import Store
+from kiwinb.checks.trust import risks
 from kiwinb.errors import RepositoryError
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import PackageRequest
@@ -84,6 +85,8 @@ def update_root(
     )
     if not any(item.used_for_build for item in repositories):
         raise RepositoryError("the description of the root tree has no repository to update from")
+    for warning in risks(image):
+        session.warn(warning)
     state = MANAGERS.get_used(manager).refresh(repositories, image.arch, session.host, force=True)
     request = PackageRequest(image.arch, repositories, state)
     store = session.store

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from kiwinb.build.appliance import Appliance
+from kiwinb.cli.arguments import hide, hide_logins
 from kiwinb.cli.context import GlobalOptions
 from kiwinb.description.override import REPOSITORY_FORMAT, Overrides, read_credentials
-from kiwinb.settings import load_settings
+from kiwinb.settings import Settings, load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,6 +24,9 @@ def _from_files(
     """The credentials that are given, or those in the files that are named instead."""
     if value is None:
         return None
+    for given in (value,) if isinstance(value, str) else value:
+        if not Path(given).is_file():
+            hide(given)
     return (
         read_credentials(value) if isinstance(value, str) else tuple(map(read_credentials, value))
     )
@@ -36,9 +42,23 @@ NETWORK = click.option(
 )
 """The option of all commands that run scripts of the description."""
 
+
+def _hidden(
+    _context: click.Context, _option: click.Parameter, value: str | tuple[str, ...] | None
+) -> str | tuple[str, ...] | None:
+    """The value, which may have user names and passwords."""
+    for given in (value,) if isinstance(value, str) else value or ():
+        hide_logins(given)
+    return value
+
+
 _ADD_REPO = (
     click.option(
-        "--add-repo", multiple=True, metavar="REPO", help=f"Add a repository: {REPOSITORY_FORMAT}"
+        "--add-repo",
+        multiple=True,
+        callback=_hidden,
+        metavar="REPO",
+        help=f"Add a repository: {REPOSITORY_FORMAT}",
     ),
     click.option(
         "--add-repo-credentials",
@@ -53,7 +73,10 @@ _ADD_REPO = (
 )
 _OVERRIDES = (
     click.option(
-        "--set-repo", metavar="REPO", help=f"Replace the first repository: {REPOSITORY_FORMAT}"
+        "--set-repo",
+        callback=_hidden,
+        metavar="REPO",
+        help=f"Replace the first repository: {REPOSITORY_FORMAT}",
     ),
     click.option(
         "--set-repo-credentials",
@@ -95,7 +118,11 @@ _OVERRIDES = (
         help="Set an attribute of the <type>; a path in VALUE starts at the description directory.",
     ),
     click.option(
-        "--signing-key", multiple=True, metavar="FILE", help="Trust this repository signing key."
+        "--signing-key",
+        multiple=True,
+        callback=_hidden,
+        metavar="FILE",
+        help="Trust this repository signing key.",
     ),
     click.option(
         "--ca-cert", multiple=True, metavar="FILE", help="Install this CA certificate in the image."
@@ -112,9 +139,17 @@ _CLEAR_CACHE = click.option(
 )
 
 
+ALLOW_OUTDATED = click.option(
+    "--allow-outdated",
+    multiple=True,
+    metavar="ALIAS",
+    help="Use this repository even if its index has expired or is older than one seen before.",
+)
+
+
 def override_options(command: F) -> F:
     """Add these options to a command, which takes them as ``**overrides``."""
-    for option in reversed((*_OVERRIDES, _CLEAR_CACHE)):
+    for option in reversed((*_OVERRIDES, _CLEAR_CACHE, ALLOW_OUTDATED)):
         command = option(command)
     return command
 
@@ -126,9 +161,16 @@ def repository_options(command: F) -> F:
     return command
 
 
+def settings_with(options: GlobalOptions, outdated: Sequence[str]) -> Settings:
+    """The settings, with these repositories among those that may be outdated."""
+    settings = load_settings(cache=options.cache)
+    return replace(settings, outdated_repositories=(*settings.outdated_repositories, *outdated))
+
+
 def open_appliance(options: GlobalOptions, description: str, given: dict[str, Any]) -> Appliance:
     """The appliance that the options describe."""
     clear_cache = given.pop("clear_cache", False)
+    outdated = given.pop("allow_outdated", ())
     appliance = Appliance(
         description,
         profiles=options.profiles,
@@ -136,7 +178,7 @@ def open_appliance(options: GlobalOptions, description: str, given: dict[str, An
         arch=options.arch,
         kiwi_file=options.kiwi_file,
         overrides=Overrides(**given),
-        settings=load_settings(cache=options.cache),
+        settings=settings_with(options, outdated),
     )
     if clear_cache:
         appliance.check()

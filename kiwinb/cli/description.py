@@ -12,6 +12,7 @@ from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import emit, print_json
 from kiwinb.description.document import Document, read
 from kiwinb.description.model import ImageDescription
+from kiwinb.description.secrets import without_secrets
 from kiwinb.description.select import effective, select
 from kiwinb.description.show import diff, to_data, to_toml, to_xml, to_yaml
 from kiwinb.description.xml import read_xml
@@ -34,7 +35,9 @@ def description() -> None:
 def show(options: GlobalOptions, path: Path, form: Form) -> None:
     """Print the effective description in PATH for the selected profiles and type."""
     document, _image = read_selected(options, path)
-    tree = effective(document, profiles=options.profiles, type=options.type, arch=options.arch)
+    tree = without_secrets(
+        effective(document, profiles=options.profiles, type=options.type, arch=options.arch)
+    )
     if options.json:
         changes = [asdict(change) for change in document.changes]
         print_json({"description": to_data(tree), "changes": changes})
@@ -42,7 +45,7 @@ def show(options: GlobalOptions, path: Path, form: Form) -> None:
     for change in document.changes:
         options.console.print(f"{change.location}: {change.text}")
     if form == "diff":
-        emit(diff(read_xml(document.file), tree), end="")
+        emit(diff(without_secrets(read_xml(document.file)), tree), end="")
     else:
         write = {"xml": to_xml, "yaml": to_yaml, "toml": to_toml}[form]
         emit(write(tree), end="")

@@ -14,6 +14,7 @@ from kiwinb.cli.build_options import open_appliance, repository_options
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import emit, print_json, say_each
 from kiwinb.description.model import ImageDescription
+from kiwinb.description.secrets import without_secrets
 from kiwinb.description.show import to_toml, to_xml, to_yaml
 from kiwinb.notebook.forecast import Forecast
 from kiwinb.packages.manager import AvailablePackage
@@ -90,7 +91,7 @@ def info(
     if facts:
         print_json({"image": image.name, **facts})
     if form is not None:
-        emit(_WRITERS[form](appliance.document.tree), end="")
+        emit(_WRITERS[form](without_secrets(appliance.document.tree)), end="")
     elif options.json and not facts:
         print_json(asdict(image, dict_factory=_without_passwords))
     elif not (facts or resolve_package_list):
@@ -166,8 +167,11 @@ def _print_packages(options: GlobalOptions, found: Forecast) -> None:
     options.output.print(found.summary)
 
 
+_SECRET = ("password", "key_logins")
+
+
 def _without_passwords(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    known = {name: value for name, value in fields if name != "password"}
+    known = {name: value for name, value in fields if name not in _SECRET}
     if isinstance(written := known.get("attributes"), dict):
         known["attributes"] = {key: text for key, text in written.items() if key != "luks"}
     return known

@@ -9,7 +9,13 @@ import click
 
 from kiwinb.build.image import Image
 from kiwinb.build.root_tree import open_root
-from kiwinb.cli.build_options import NETWORK, open_appliance, override_options
+from kiwinb.cli.build_options import (
+    ALLOW_OUTDATED,
+    NETWORK,
+    open_appliance,
+    override_options,
+    settings_with,
+)
 from kiwinb.cli.context import GlobalOptions, pass_options
 from kiwinb.cli.terminal import emit, print_json, step_progress
 from kiwinb.description.override import Overrides
@@ -130,12 +136,14 @@ def build(
 )
 @click.option("--add-package", multiple=True, metavar="NAME", help="Install a package.")
 @click.option("--delete-package", multiple=True, metavar="NAME", help="Remove a package.")
+@ALLOW_OUTDATED
 @pass_options
 def update(
     options: GlobalOptions,
     root: Path,
     add_package: tuple[str, ...],
     delete_package: tuple[str, ...],
+    allow_outdated: tuple[str, ...],
 ) -> None:
     """Add or remove packages in a root tree; without options, upgrade all packages."""
     from kiwinb.build.update import update_root
@@ -145,7 +153,7 @@ def update(
             root,
             add=add_package,
             delete=delete_package,
-            settings=load_settings(cache=options.cache),
+            settings=settings_with(options, allow_outdated),
             observer=observer,
         )
     if options.json:

@@ -24,6 +24,11 @@ def split_login(url: str) -> tuple[str, str | None, str | None]:
     return without_logins(url), unquote(user), unquote(password) if colon else None
 
 
+def logins(text: str) -> tuple[str, ...]:
+    """Return the user names and passwords in the URLs in a text, as they are written there."""
+    return tuple(found[1] for found in _LOGIN.finditer(text))
+
+
 def without_logins(text: str) -> str:
     """Remove user names and passwords from the URLs in a text."""
     return _LOGIN.sub("", text)

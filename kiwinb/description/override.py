@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,25 @@ class Overrides:
     ca_cert: tuple[str, ...] = ()
     ca_target_distribution: str | None = None
     network: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        given = ", ".join(
+            f"{item.name}={value!r}"
+            for item in fields(self)
+            if (value := getattr(self.without_secrets(), item.name)) != item.default
+        )
+        return f"Overrides({given})"
+
+    def without_secrets(self) -> Overrides:
+        """The overrides without credentials, to be shown and kept."""
+        return replace(
+            self,
+            set_repo=self.set_repo and without_logins(self.set_repo),
+            set_repo_credentials=None,
+            add_repo=tuple(map(without_logins, self.add_repo)),
+            add_repo_credentials=(),
+            signing_key=tuple(map(without_logins, self.signing_key)),
+        )
 
 
 def apply(image: ImageDescription, overrides: Overrides) -> ImageDescription:
@@ -179,7 +198,7 @@ def parse_repository(text: str, option: str) -> dict[str, Any]:
         try:
             values[name] = convert(part)
         except ValueError:
-            raise wrong(f"{part!r} is not {expected}") from None
+            raise wrong(f"{without_logins(part)!r} is not {expected}") from None
     if "path" not in values:
         raise wrong("the source is missing")
     return values

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import logging
 import re
+import time
 import urllib.request
 from functools import cache
 from http.client import HTTPException
@@ -14,7 +15,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
-from kiwinb.description.login import split_login
+from kiwinb.description.login import without_logins
 from kiwinb.errors import RepositoryError
 from kiwinb.files import replace_file
 from kiwinb.steps.keys import Source
@@ -23,8 +24,9 @@ log = logging.getLogger(__name__)
 
 _SCHEMES = ("https", "http", "ftp")
 _MOST_BYTES = 1 << 20
+_PIECE = 1 << 16
 _TIMEOUT = 30
-"""Seconds to wait for an answer."""
+"""Seconds to wait for an answer, and then for all of it."""
 
 _PIN = re.compile(r"sha256=([0-9a-f]{64})")
 _ARMOR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -32,7 +34,13 @@ _PACKETS = (0x98, 0x99, 0xC6)
 """First bytes of a public key that is not armoured: RFC 9580, section 4.2."""
 
 
-def read_key(key: str, alias: str, description_dir: Path, cache_dir: Path) -> Source:
+def read_key(
+    key: str,
+    alias: str,
+    description_dir: Path,
+    cache_dir: Path,
+    login: tuple[str, str] | None = None,
+) -> Source:
     """Find a key that a description names; a key on a server is downloaded once.
 
     A downloaded key is kept. The digest of a key on a server may be pinned in its URL:
@@ -43,13 +51,14 @@ def read_key(key: str, alias: str, description_dir: Path, cache_dir: Path) -> So
         alias: The repository, for messages.
         description_dir: Directory at which relative paths and ``this:`` start.
         cache_dir: Directory of downloads.
+        login: User name and password for the server.
 
     Raises:
         RepositoryError: The key cannot be read or downloaded, or is not the pinned one.
     """
     scheme, colon, rest = key.partition(":")
     if colon and scheme in _SCHEMES:
-        return _downloaded(key, alias, cache_dir)
+        return _downloaded(key, alias, cache_dir, login)
     if colon and scheme == "this":
         file = description_dir / unquote(rest.lstrip("/"))
     elif "://" in key and scheme != "file":
@@ -78,9 +87,8 @@ def key_file(file: Path) -> Source:
     return Source(hashlib.sha256(file.read_bytes()).hexdigest(), file)
 
 
-def _downloaded(url: str, alias: str, cache_dir: Path) -> Source:
-    bare, user, password = split_login(url)
-    address, _, fragment = bare.partition("#")
+def _downloaded(url: str, alias: str, cache_dir: Path, login: tuple[str, str] | None) -> Source:
+    address, _, fragment = url.partition("#")
     pin = _PIN.fullmatch(fragment.lower())
     if fragment and pin is None:
         raise RepositoryError(
@@ -89,7 +97,7 @@ def _downloaded(url: str, alias: str, cache_dir: Path) -> Source:
         )
     file = cache_dir / "keys" / f"{hashlib.sha256(address.encode()).hexdigest()}.key"
     if not file.is_file():
-        data = _download(address, alias, None if user is None else (user, password or ""))
+        data = _download(address, alias, login)
         file.parent.mkdir(parents=True, exist_ok=True)
         replace_file(file, data)
     found = key_file(file)
@@ -116,7 +124,8 @@ class _StayEncrypted(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         target = super().redirect_request(req, *args, **named)
         if target is not None and req.type == "https" and target.type != "https":
-            raise URLError(f"it is redirected to {target.full_url}, which is not encrypted")
+            place = without_logins(target.full_url)
+            raise URLError(f"it is redirected to {place}, which is not encrypted")
         return target
 
 
@@ -134,13 +143,27 @@ def _download(address: str, alias: str, login: tuple[str, str] | None) -> bytes:
             request.add_unredirected_header("Authorization", f"Basic {words}")
         opener = urllib.request.build_opener(_StayEncrypted)
         with opener.open(request, timeout=_TIMEOUT) as answer:
-            data: bytes = answer.read(_MOST_BYTES + 1)
+            data = _read(answer)
     except (OSError, HTTPException, ValueError) as error:
         if isinstance(error, HTTPError):
             error.close()
         raise failed(getattr(error, "reason", None) or error) from None
     if len(data) > _MOST_BYTES or not (_ARMOR in data or data[:1] in map(_byte, _PACKETS)):
         raise failed("what is there is not an OpenPGP key")
+    return data
+
+
+def _read(answer: Any) -> bytes:
+    """Read an answer, as far as it is not too long.
+
+    Raises:
+        TimeoutError: It takes too long.
+    """
+    data, until = b"", time.monotonic() + _TIMEOUT
+    while len(data) <= _MOST_BYTES and (piece := answer.read1(_PIECE)):
+        data += piece
+        if time.monotonic() > until:
+            raise TimeoutError(f"the server did not send it within {_TIMEOUT} seconds")
     return data
 
 

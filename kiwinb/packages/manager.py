@@ -9,6 +9,7 @@ from typing import Protocol
 
 from kiwinb.description.model import CollectionModule
 from kiwinb.packages.databases.database import Package, TreeFiles
+from kiwinb.settings import settings_file
 from kiwinb.steps.keys import NOT_IN_KEY, Digest, Source
 from kiwinb.steps.step import HostPaths, StepContext
 
@@ -30,6 +31,9 @@ class ResolvedRepository:
         priority: Priority from the description; a smaller number takes precedence.
         username: User name for HTTP authentication.
         password: Password for HTTP authentication.
+        url_logins: URL, user name and password, for URLs that have their own.
+        outdated_allowed: Whether an index that has expired, or is older than one seen before, is
+            taken all the same; the settings say so. It does not count for the image's own use.
         used_for_build: Whether packages are installed from it.
         included_in_image: Whether it is also configured in the image.
         image_url: URL for the configuration in the image, if ``included_in_image``.
@@ -46,9 +50,30 @@ class ResolvedRepository:
     priority: int | None = None
     username: str | None = field(default=None, metadata=NOT_IN_KEY)
     password: str | None = field(default=None, metadata=NOT_IN_KEY, repr=False)
+    url_logins: tuple[tuple[str, str, str], ...] = field(
+        default=(), metadata=NOT_IN_KEY, repr=False
+    )
+    outdated_allowed: bool = field(default=False, metadata=NOT_IN_KEY)
     used_for_build: bool = True
     included_in_image: bool = False
     image_url: str | None = None
+
+    @property
+    def logins(self) -> tuple[tuple[str, str, str], ...]:
+        """URL, user name and password of each URL that needs them."""
+        own = {url: (url, user, password) for url, user, password in self.url_logins}
+        if self.username is None:
+            return tuple(own.values())
+        given = (self.username, self.password or "")
+        return tuple(own.get(url, (url, *given)) for url in self.urls)
+
+
+def outdated_remedy(repository: ResolvedRepository) -> str:
+    """Say how to use a repository although its index is outdated."""
+    return (
+        f"To use it all the same, give --allow-outdated {repository.alias}, or set "
+        f'outdated-repositories = ["{repository.alias}"] in {settings_file()}.'
+    )
 
 
 @dataclass(frozen=True)

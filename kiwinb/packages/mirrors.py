@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from kiwinb.description.login import without_logins
+from kiwinb.description.login import split_login, without_logins
 from kiwinb.description.model import Repository
 from kiwinb.distributions import of_mirror
 from kiwinb.errors import RepositoryError
@@ -66,11 +66,12 @@ def resolve(
     checked = repository.repository_gpgcheck is not False
     distribution = repository.distribution or "./"
     alias = repository.alias or _alias(path, distribution)
+    urls = tuple(without_logins(url) for url in place.urls)
     keys = _keys(repository, alias, place, settings, description_dir, keyrings)
     return ResolvedRepository(
         alias=alias,
         path=repository.path,
-        urls=place.urls,
+        urls=urls,
         keys=keys,
         checked=checked,
         distribution=distribution,
@@ -79,10 +80,20 @@ def resolve(
         priority=repository.priority,
         username=repository.username,
         password=repository.password,
+        url_logins=tuple(_logins(place.urls)),
+        outdated_allowed=alias in settings.outdated_repositories,
         used_for_build=repository.used_for_build,
         included_in_image=repository.included_in_image,
-        image_url=without_logins(place.urls[0]) if repository.included_in_image else None,
+        image_url=urls[0] if repository.included_in_image else None,
     )
+
+
+def _logins(urls: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """The user names and passwords in the URLs of the settings and of the host's sources."""
+    for url in urls:
+        bare, user, password = split_login(url)
+        if user is not None:
+            yield bare, user, password or ""
 
 
 def _keys(
@@ -95,8 +106,10 @@ def _keys(
 ) -> tuple[Source, ...]:
     """The keys that the description names, or else those of the host."""
     if repository.signing:
+        logins = {key: (user, password) for key, user, password in repository.key_logins}
         return tuple(
-            read_key(key, alias, description_dir, settings.cache) for key in repository.signing
+            read_key(key, alias, description_dir, settings.cache, logins.get(key))
+            for key in repository.signing
         )
     if repository.repository_gpgcheck is False:
         return ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,7 +12,6 @@ from kiwinb.errors import ImageError
 from kiwinb.packages.traces import BY_PRODUCTS, without_traces
 from kiwinb.prepare.homes import give_homes
 from kiwinb.sandbox.chroot import Chroot
-from kiwinb.sandbox.command import run
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.steps.step import Output, StepContext
 
@@ -26,15 +24,13 @@ class SetupUsers:
     overlays and archives brought; see :mod:`kiwinb.prepare.homes`.
 
     Attributes:
-        image: Name of the image, from which the salts of plain-text passwords are derived.
-        users: The users.
+        users: The users; their passwords are hashes.
         epoch: Time of the last password change, in seconds since 1970-01-01 UTC.
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
 
-    image: str
     users: tuple[User, ...]
     epoch: int
 
@@ -77,18 +73,9 @@ class SetupUsers:
         elif options:
             chroot.run(["usermod", *options, "--", user.name], env=env)
         if user.password is not None:
-            line = f"{user.name}:{self._hash(user)}\n"
+            line = f"{user.name}:{user.password}\n"
             chroot.run(["chpasswd", "--encrypted"], input=line, env=env)
         chroot.run(["chage", "--lastday", str(self.epoch // 86400), "--", user.name])
-
-    def _hash(self, user: User) -> str:
-        password = user.password or ""
-        if user.pwdformat != "plain":
-            return password
-        salted = f"{self.image}\0{user.name}\0{password}".encode()
-        salt = hashlib.sha256(salted).hexdigest()[:16]
-        argv = ["openssl", "passwd", "-6", "-salt", salt, "-stdin"]
-        return run(argv, input=password.encode() + b"\n").strip()
 
 
 def _group(chroot: Chroot, root: Path, said: str) -> str:

@@ -17,6 +17,7 @@ from kiwinb.results.record import (
     BuildResult,
     DeliveredFile,
     ImageFacts,
+    UsedRepository,
     list_results,
     to_text,
 )
@@ -43,6 +44,7 @@ def deliver(
     results: Sequence[ResultFile],
     outputs: Mapping[str, StepFiles],
     target_dir: Path,
+    repositories: tuple[UsedRepository, ...] = (),
 ) -> BuildResult:
     """Copy the results of a build to the target directory and record them there.
 
@@ -60,6 +62,7 @@ def deliver(
         results: The results to deliver.
         outputs: The outputs of steps, by step name.
         target_dir: The target directory; it is created if necessary.
+        repositories: Where the packages came from.
 
     Raises:
         HostError: The target directory cannot be written to.
@@ -74,7 +77,7 @@ def deliver(
                     lambda item: _deliver(item, outputs[item.step], before, placement), results
                 )
             )
-        result = BuildResult(target_dir, ImageFacts.of(image), files)
+        result = BuildResult(target_dir, ImageFacts.of(image), files, repositories)
         for file in files:
             if file.shasum:
                 _place_text(placement, f"{file.filename}.sha256", checksum_line(file))

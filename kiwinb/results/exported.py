@@ -15,6 +15,7 @@ from kiwinb.description.model import ImageDescription
 from kiwinb.description.override import Overrides
 from kiwinb.description.sources import SCRIPTS
 from kiwinb.errors import ImageError
+from kiwinb.results.record import UsedRepository
 from kiwinb.typed_json import WrongData, loads
 
 EXPORT_FOLDER = "image"
@@ -30,11 +31,13 @@ class ExportFacts:
         arch: Target architecture.
         epoch: Time stamp for everything made from it, in seconds since 1970-01-01 UTC.
         overrides: The overrides, without credentials.
+        repositories: Where the packages came from.
     """
 
     arch: str
     epoch: int
     overrides: Overrides = field(default_factory=Overrides)
+    repositories: tuple[UsedRepository, ...] = ()
 
 
 def write_export(
@@ -45,12 +48,12 @@ def write_export(
     Args:
         root: The root tree.
         image: The effective description.
-        description: The effective description as XML.
+        description: The effective description as XML, without secrets.
         prepared: The other facts.
     """
     folder = root / EXPORT_FOLDER
     folder.mkdir(exist_ok=True)
-    config = folder / "config.xml"  # it may have passwords
+    config = folder / "config.xml"  # it has hashes of passwords
     config.unlink(missing_ok=True)
     config.touch(mode=0o600)
     config.write_text(description, encoding="utf-8")
@@ -66,8 +69,13 @@ def write_export(
         if source.is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, folder / name)
-    overrides = {k: v for k, v in asdict(prepared.overrides).items() if k not in _SECRET}
-    record = {"arch": prepared.arch, "epoch": prepared.epoch, "overrides": overrides}
+    overrides = asdict(prepared.overrides.without_secrets())
+    record = {
+        "arch": prepared.arch,
+        "epoch": prepared.epoch,
+        "overrides": {name: value for name, value in overrides.items() if name not in _SECRET},
+        "repositories": [asdict(item) for item in prepared.repositories],
+    }
     (folder / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 

@@ -110,6 +110,27 @@ class DeliveredFile:
     inode: int
 
 
+@dataclass(frozen=True)
+class UsedRepository:
+    """A repository that packages of an image came from, or that the image uses itself.
+
+    Attributes:
+        alias: Its name.
+        path: The source path in the description, without user name and password.
+        index: SHA-256 of its index; ``None`` if only the image uses it.
+        checked: Whether its signature was checked.
+        outdated_allowed: Whether its index was allowed to be outdated.
+        included_in_image: Whether the image uses it; if it is not ``checked``, without a check.
+    """
+
+    alias: str
+    path: str
+    index: str | None
+    checked: bool
+    outdated_allowed: bool = False
+    included_in_image: bool = False
+
+
 @dataclass(frozen=True, repr=False)
 class BuildResult:
     """The files that a build delivered to a target directory.
@@ -118,15 +139,24 @@ class BuildResult:
         directory: The target directory.
         image: The identity of the image.
         files: The delivered files.
+        repositories: Where the packages came from.
     """
 
     directory: Path
     image: ImageFacts
     files: tuple[DeliveredFile, ...]
+    repositories: tuple[UsedRepository, ...] = ()
 
     def __repr__(self) -> str:
         lines = [f"  {binary(file.size):>10}  {file.filename}" for file in self.files]
+        if self.unchecked:
+            lines.append(f"  signatures not checked: {self.unchecked}")
         return "\n".join(map(visible, (str(self.directory), *lines)))
+
+    @property
+    def unchecked(self) -> str:
+        """Names of the repositories whose signatures were not checked, with commas between them."""
+        return ", ".join(item.alias for item in self.repositories if not item.checked)
 
     def _repr_html_(self) -> str:
         return block(f"<h4>{escape(str(self.directory))}</h4>{files_table(self)}")
@@ -181,6 +211,7 @@ def to_text(result: BuildResult) -> str:
         "format": _FORMAT,
         "image": asdict(result.image),
         "files": {tag: {name: file[name] for name in _OWN} for tag, file in files.items()},
+        "repositories": [asdict(item) for item in result.repositories],
     }
     return json.dumps(data, indent=4) + "\n"
 
@@ -201,6 +232,9 @@ def list_results(target_dir: Path) -> BuildResult:
                 f"{record} is of another version of kiwinb", remedy="Build the image again."
             )
         facts: ImageFacts = from_json(ours["image"], ImageFacts)
+        repositories: tuple[UsedRepository, ...] = from_json(
+            ours.get("repositories", []), tuple[UsedRepository, ...]
+        )
         data.pop(_BUNDLE_FORMAT, None)
         files = tuple(
             from_json(
@@ -227,4 +261,4 @@ def list_results(target_dir: Path) -> BuildResult:
     for file in files:
         if file.filename in ("", ".", ".."):
             raise ImageError(f"{record} is damaged: {file.filename!r} is not a file name")
-    return BuildResult(target_dir, facts, files)
+    return BuildResult(target_dir, facts, files, repositories)

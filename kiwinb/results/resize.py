@@ -64,7 +64,7 @@ def resize(target_dir: Path, size: int, *, options: Sequence[str] = ()) -> Build
             _recorded(file, paths[file.filename]) if file.filename in paths else file
             for file in found.files
         )
-        result = BuildResult(target_dir, found.image, files)
+        result = BuildResult(target_dir, found.image, files, found.repositories)
         for file in files:
             if file.filename in paths and file.shasum:
                 placement.add_text(f"{file.filename}.sha256", checksum_line(file))

@@ -14,7 +14,7 @@ from kiwinb.errors import CommandError
 from kiwinb.sandbox.cage import Cage, View, command
 from kiwinb.sandbox.command import Log, execute
 from kiwinb.sandbox.inner import InnerNamespace, make_inner_namespace
-from kiwinb.sandbox.limits import Watch, limit_this_process
+from kiwinb.sandbox.limits import Guard, limit_this_process
 from kiwinb.sandbox.namespaces import CLONE_NEWNET, CLONE_NEWUSER, join
 from kiwinb.sandbox.network import connected
 from kiwinb.sandbox.seccomp import filter_program
@@ -109,7 +109,7 @@ class OpenCage:
             os.umask(0o022)
 
         try:
-            with Watch() as watch:
+            with Guard() as guard:
                 return execute(
                     command(
                         self._cage, view, str(self._rules), argv, cwd=cwd, network=self._network
@@ -122,7 +122,7 @@ class OpenCage:
                     check=check,
                     enter=enter,
                     descriptors=(self._rules,),
-                    started=watch.follow,
+                    started=guard.follow,
                     keep_output=keep_output,
                     shown=argv,
                 )

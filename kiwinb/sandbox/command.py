@@ -24,6 +24,7 @@ _CHUNKS = 16
 
 MOST_OUTPUT = 64 << 20
 """Largest number of bytes of standard output that :func:`run` returns."""
+_WATCHED_EVERY = 1.0
 
 
 def run(
@@ -79,6 +80,7 @@ def execute(
     started: Callable[[subprocess.Popen[bytes]], None] = lambda process: None,
     keep_output: bool = True,
     shown: Sequence[str] | None = None,
+    watch: Callable[[], None] | None = None,
 ) -> str:
     """Run a command in exactly the given environment; see :func:`run`.
 
@@ -95,6 +97,7 @@ def execute(
         started: Called with the new process.
         keep_output: Whether to return standard output; otherwise, the result is empty.
         shown: The command that errors name, if it is not ``argv``.
+        watch: Called every second while it runs; an error that it raises ends the command.
 
     Raises:
         CommandError: The command failed, or printed more than :data:`MOST_OUTPUT` to be returned.
@@ -125,7 +128,7 @@ def execute(
         text = input.encode() if isinstance(input, str) else input
         output = bytearray() if keep_output else None
         try:
-            _communicate(process, text or b"", say, output)
+            _communicate(process, text or b"", say, output, watch)
         except _TooMuchError:
             problem = f"{named[0]} printed more than {MOST_OUTPUT >> 20} MiB, and was ended"
             raise CommandError(named, -signal.SIGKILL, tuple(tail), problem=problem) from None
@@ -163,8 +166,29 @@ class _TooMuchError(Exception):
     """A command has printed more than is kept."""
 
 
+def _drain(stream: IO[bytes], lines: LineSplitter, output: bytearray | None) -> bool:
+    """Read available data, but not forever; return ``False`` at the end of the stream."""
+    for _chunk in range(_CHUNKS):
+        try:
+            data = os.read(stream.fileno(), _CHUNK)
+        except BlockingIOError:
+            return True
+        if not data:
+            return False
+        lines.feed(data)
+        if output is not None:
+            output.extend(data)
+            if len(output) > MOST_OUTPUT:
+                raise _TooMuchError
+    return True
+
+
 def _communicate(
-    process: subprocess.Popen[bytes], text: bytes, say: Log, output: bytearray | None
+    process: subprocess.Popen[bytes],
+    text: bytes,
+    say: Log,
+    output: bytearray | None,
+    watch: Callable[[], None] | None = None,
 ) -> None:
     """Write to and read from a process until it ends, even if a daemon keeps its pipes open.
 
@@ -175,20 +199,7 @@ def _communicate(
     lines = {stream: LineSplitter(say, budget) for stream in (process.stdout, process.stderr)}
 
     def drain(stream: IO[bytes]) -> bool:
-        """Read available data, but not forever; return ``False`` at the end of the stream."""
-        for _chunk in range(_CHUNKS):
-            try:
-                data = os.read(stream.fileno(), _CHUNK)
-            except BlockingIOError:
-                return True
-            if not data:
-                return False
-            lines[stream].feed(data)
-            if output is not None and stream is process.stdout:
-                output.extend(data)
-                if len(output) > MOST_OUTPUT:
-                    raise _TooMuchError
-        return True
+        return _drain(stream, lines[stream], output if stream is process.stdout else None)
 
     pidfd = os.pidfd_open(process.pid)
     try:
@@ -204,7 +215,10 @@ def _communicate(
                 selector.register(process.stdin, selectors.EVENT_WRITE)
             ended = False
             while not ended:
-                for key, _events in selector.select():
+                events = selector.select(_WATCHED_EVERY if watch else None)
+                if watch is not None:
+                    watch()
+                for key, _events in events:
                     if key.fileobj == pidfd:
                         ended = True
                     elif key.fileobj is process.stdin:

@@ -52,7 +52,7 @@ def limit_this_process() -> None:
         Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_KILL)
 
 
-class Watch:
+class Guard:
     """Watch over a program and all processes that it starts; a context manager.
 
     It ends with :class:`~kiwinb.errors.LimitError` if the program was killed because of a limit.
@@ -70,7 +70,7 @@ class Watch:
         self._thread = threading.Thread(target=self._watch, args=(process,), daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Guard:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:

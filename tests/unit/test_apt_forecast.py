@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_apt_repository import APT, index, make_package, resolved
+from apt_repository import APT, index, make_package, resolved
 
 from kiwinb.notebook.forecast import Forecast
 from kiwinb.packages.apt.transaction import Transaction

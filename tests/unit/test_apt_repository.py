@@ -1,133 +1,34 @@
 """apt on small repositories that are made here: lists, signatures, resolving and downloads."""
 
 import shutil
-import subprocess
-from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 from urllib.parse import quote
 
 import pytest
+from apt_repository import (
+    APT,
+    Keys,
+    Opened,
+    Server,
+    index,
+    make_package,
+    names,
+    resolved,
+)
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as settings_of_test
 from hypothesis import strategies as st
 
-from kiwinb.description.model import Repository
 from kiwinb.errors import PackageError, RepositoryError
-from kiwinb.packages import MANAGERS
 from kiwinb.packages.apt.complaints import unreadable
 from kiwinb.packages.apt.logins import auth_conf
-from kiwinb.packages.apt.pool import Download
-from kiwinb.packages.apt.session import Session, session
-from kiwinb.packages.manager import PackageRequest, ResolvedRepository
-from kiwinb.packages.mirrors import resolve
-from kiwinb.settings import Settings
+from kiwinb.packages.manager import ResolvedRepository
 from kiwinb.steps.keys import digest
 from kiwinb.steps.step import HostPaths, StepContext
 
 pytestmark = pytest.mark.needs("apt-get", "dpkg-deb", "apt-ftparchive")
-APT = MANAGERS["apt"]
-Opened = Callable[..., AbstractContextManager[Session]]
-Keys = tuple[Path, Callable[[Path], None]]  # where they are, and what signs with the first
-
-
-def make_package(
-    directory: Path,
-    name: str,
-    version: str = "1.0",
-    depends: str = "",
-    tasks: str = "",
-    arch: str = "all",
-    **more: str,
-) -> None:
-    tree = directory / "tree"
-    (tree / "DEBIAN").mkdir(parents=True)
-    extra = f"Depends: {depends}\n" if depends else ""
-    extra += f"Recommends: {tasks}\n" if tasks else ""
-    extra += "".join(f"{field.capitalize()}: {value}\n" for field, value in more.items())
-    (tree / "DEBIAN/control").write_text(
-        f"Package: {name}\nVersion: {version}\nArchitecture: {arch}\n"
-        f"Maintainer: A <a@example.org>\n{extra}Description: a test\n"
-    )
-    file = directory / f"{name}_{version}_{arch}.deb"
-    subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "--build", tree, file], check=True, capture_output=True
-    )
-    shutil.rmtree(tree)
-
-
-def index(directory: Path, date: str = "Sat, 01 Jan 2022 00:00:00 UTC", **release: str) -> None:
-    run = partial(subprocess.run, cwd=directory, check=True, capture_output=True, text=True)
-    packages = run(["apt-ftparchive", "packages", "."]).stdout
-    (directory / "Packages").write_text(packages)
-    for file in directory.glob("*Release"):
-        file.unlink()
-    options = [f"-oAPT::FTPArchive::Release::{name}={value}" for name, value in release.items()]
-    text = run(["apt-ftparchive", *options, "release", "."]).stdout
-    lines = [line for line in text.splitlines() if not line.startswith("Date:")]
-    (directory / "Release").write_text("\n".join([f"Date: {date}", *lines]) + "\n")
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Path:
-    directory = tmp_path / "repo"
-    directory.mkdir()
-    make_package(directory, "alpha", depends="beta (>= 1)", tasks="gamma")
-    make_package(directory, "beta")
-    make_package(directory, "gamma")
-    make_package(directory, "task-small", depends="beta")
-    make_package(directory, "broken", depends="beta (>= 9)")
-    index(directory)
-    return directory
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> HostPaths:
-    return HostPaths(tmp_path / "cache")
-
-
-def resolved(directory: Path, alias: str = "test", **fields: Any) -> ResolvedRepository:
-    settings = Settings(store=directory / "store", cache=directory / "cache")
-    fields.setdefault("repository_gpgcheck", False)
-    repository = Repository(path=str(directory), alias=alias, **fields)
-    return replace(resolve(repository, settings, directory, "x86_64"), architectures=("amd64",))
-
-
-@pytest.fixture
-def opened(tmp_path: Path, host: HostPaths) -> Opened:
-    """Open a session on an empty tree."""
-
-    def opened(
-        *repositories: ResolvedRepository, **options: Any
-    ) -> AbstractContextManager[Session]:
-        root = tmp_path / "root"
-        (root / "var/lib/dpkg").mkdir(parents=True, exist_ok=True)
-        (root / "var/lib/dpkg/status").touch()
-        lines: list[str] = []
-        context = StepContext(
-            root=root,
-            out=None,
-            inputs={},
-            host=host,
-            log=lines.append,
-            progress=lambda fraction: None,
-            rootless=True,
-        )
-        state = APT.refresh(repositories, "x86_64", host, force=False)
-        return session(context, PackageRequest("x86_64", repositories, state, **options))
-
-    return opened
-
-
-def names(downloads: Iterable[Download]) -> list[str]:
-    return sorted(download.filename.partition("_")[0] for download in downloads)
 
 
 def test_state_changes_with_the_repository_only(repo: Path, host: HostPaths) -> None:
@@ -228,48 +129,6 @@ def test_pool_needs_no_repository(repo: Path, opened: Opened) -> None:
         assert len(list(apt.archives.glob("*.deb"))) == 2
 
 
-@dataclass
-class Server:
-    """A web server that asks for a user name and a password.
-
-    Attributes:
-        url: Its URL.
-        login: The user name and the password, with a colon between them.
-    """
-
-    url: str = ""
-    login: str = "me:secret"
-
-
-@pytest.fixture
-def server(repo: Path) -> Iterator[Server]:
-    """The repository behind HTTP that asks for a password."""
-    about = Server()
-
-    class Handler(SimpleHTTPRequestHandler):
-        def do_GET(self) -> None:
-            wanted = b64encode(about.login.encode()).decode()
-            if self.headers["Authorization"] == f"Basic {wanted}":
-                super().do_GET()
-            else:
-                self.send_error(401)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=repo)) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        about.url = f"http://127.0.0.1:{server.server_port}"
-        yield about
-        server.shutdown()
-
-
-@pytest.fixture
-def served(repo: Path, server: Server) -> ResolvedRepository:
-    """The repository behind HTTP, with the right password."""
-    return replace(resolved(repo), urls=(server.url,), username="me", password="secret")
-
-
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 LETTERS = st.text(
     st.one_of(
@@ -326,9 +185,11 @@ def test_passwords_stay_out_of_logs_errors_and_the_cache(
     logged: list[str] = []
     with opened(named) as apt:
         apt = replace(apt, context=replace(apt.context, log=logged.append))
-        private = [path for path in apt.config.work.rglob("*") if _has_secret(path, password)]
-        assert len(private) == 1
-        assert private[0].stat().st_mode & 0o777 == 0o600
+        with apt.config.online(apt.repositories) as online:
+            private = [path for path in apt.config.work.rglob("*") if _has_secret(path, password)]
+            assert len(private) == 1 and private[0].is_relative_to(online.work)
+            assert private[0].stat().st_mode & 0o777 == 0o600
+        assert not online.work.exists()
         apt.fetch(["alpha"])
         (repo / "gamma_1.0_all.deb").unlink()
         with pytest.raises(RepositoryError, match="404") as caught:
@@ -399,34 +260,6 @@ def test_unreachable_repository(tmp_path: Path, repo: Path, host: HostPaths) -> 
     repository = replace(resolved(repo), urls=(f"file://{tmp_path}/none",))
     with pytest.raises(RepositoryError):
         APT.refresh([repository], "x86_64", host, force=True)
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
-    """Two keys, and a function that signs a repository with the first."""
-    home = tmp_path_factory.mktemp("gnupg")
-    home.chmod(0o700)
-    gpg: list[str | Path] = ["gpg", "--batch", "--quiet", "--homedir", home, "--passphrase", ""]
-    for name in ("right", "wrong"):
-        make = ["--quick-gen-key", name, "ed25519", "sign", "never"]
-        subprocess.run([*gpg, *make], check=True, capture_output=True)
-    subprocess.run([*gpg, "-o", home / "right.asc", "--armor", "--export", "right"], check=True)
-    subprocess.run([*gpg, "-o", home / "right.gpg", "--export", "right"], check=True)
-    subprocess.run([*gpg, "-o", home / "wrong.gpg", "--export", "wrong"], check=True)
-
-    def sign(directory: Path) -> None:
-        out: list[str | Path] = [
-            "-u",
-            "right",
-            "--clearsign",
-            "-o",
-            directory / "InRelease",
-            directory / "Release",
-        ]
-        subprocess.run([*gpg, *out], check=True, capture_output=True)
-
-    yield home, sign
-    subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,12 @@ KIWI = {
 }
 """KIWI NG's options, by command."""
 
-OURS = {"": {"--json"}}
+OURS = {
+    "": {"--json"},
+    "system prepare": {"--allow-outdated"},
+    "system build": {"--allow-outdated"},
+    "system update": {"--allow-outdated"},
+}
 """Options that these commands have besides."""
 
 

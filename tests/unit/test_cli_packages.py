@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from apt_repository import APT, index, make_package, resolved
 from descriptions import document
-from test_apt_repository import APT, index, make_package, resolved
 
 from kiwinb import cli
 from kiwinb.errors import PackageError

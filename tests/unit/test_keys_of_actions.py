@@ -29,7 +29,9 @@ HOME = Path(kiwinb.__file__).parent
 NOT_IN_KEYS = {
     ("RepositoryState", "metadata"),  # where what the digests cover is
     ("RepositoryState", "read_at"),
+    ("ResolvedRepository", "outdated_allowed"),  # whether one may take what the digests cover
     ("ResolvedRepository", "password"),  # how one reaches what the digests cover
+    ("ResolvedRepository", "url_logins"),
     ("ResolvedRepository", "urls"),
     ("ResolvedRepository", "username"),
     ("Source", "path"),  # where what the digest covers is

@@ -2,20 +2,22 @@ import hashlib
 import io
 import subprocess
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from email.message import Message
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.error import URLError
 
 import pytest
 
 from kiwinb.description.model import Repository
 from kiwinb.errors import RepositoryError
-from kiwinb.packages import MANAGERS
+from kiwinb.packages import MANAGERS, keys
 from kiwinb.packages.apt.host_sources import host_sources
 from kiwinb.packages.keys import _StayEncrypted
 from kiwinb.packages.manager import HostMirror, ResolvedRepository
@@ -231,6 +233,54 @@ def test_a_redirect_from_https_stays_encrypted() -> None:
     assert follow("https://b.example.org/key") is not None
     with pytest.raises(URLError, match=r"redirected to http://b\.example\.org/key, which is not"):
         follow("http://b.example.org/key")
+
+
+class _Elsewhere(BaseHTTPRequestHandler):
+    """Redirects to a file of this host, or sends a byte now and then."""
+
+    place: ClassVar[Path]
+
+    def do_GET(self) -> None:
+        if self.path == "/drips":
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            for _ in range(20):
+                self.wfile.write(b"-")
+                time.sleep(0.1)
+            return
+        self.send_response(302)
+        self.send_header("Location", self.place.as_uri())
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_a_key_that_does_not_arrive(
+    find: Find, host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = host / "a.asc"
+    key.write_bytes(b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n")
+    handler = type("Handler", (_Elsewhere,), {"place": key})
+    monkeypatch.setattr(keys, "_TIMEOUT", 0.5)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        for name, reason in (("away", "not allowed"), ("drips", "did not send it within")):
+            address = f"http://127.0.0.1:{running.server_port}/{name}"
+            with pytest.raises(RepositoryError, match=reason):
+                find("http://x.example.org/else", signing=(address,))
+        running.shutdown()
+
+
+def test_logins_in_urls_of_the_settings_are_kept_apart(find: Find) -> None:
+    mirrors = {"own": ("http://me:canary@x.example.org/own", "http://y.example.org/own")}
+    found = find("mirror:own/r", mirrors=mirrors, repository_gpgcheck=False)
+    assert found.urls == ("http://x.example.org/own/r", "http://y.example.org/own/r")
+    assert found.logins == (("http://x.example.org/own/r", "me", "canary"),)
+    assert "canary" not in repr(found)
+    named = replace(found, username="you", password="else")
+    assert named.logins == (*found.logins, ("http://y.example.org/own/r", "you", "else"))
 
 
 @pytest.mark.parametrize("signing", [(), ("https://[x/key.asc",)])

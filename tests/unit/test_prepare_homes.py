@@ -119,6 +119,6 @@ def test_only_users_that_the_build_creates(root: Path, monkeypatch: pytest.Monke
         rootless=False,
     )
     users = (User("new", home="/home/new"), User("ada", home="/home/ada"))
-    SetupUsers("image", users, 0).run(context)
+    SetupUsers(users, 0).run(context)
     assert _owner(root / "home/new/.profile") == (1500, 1500)
     assert _owner(root / "home/ada/.config/app/file") == (0, 0)

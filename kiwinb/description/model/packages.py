@@ -17,7 +17,9 @@ class Repository:
         distribution: Suite, for apt: ``bookworm``. A path ending in ``/`` is a flat repository.
         components: Components, for apt: ``("main", "contrib")``; ``main`` by default.
         priority: The smallest number comes first, as in KIWI NG.
-        signing: Keys that sign the repository, from ``<signing key=…>``.
+        signing: Keys that sign the repository, from ``<signing key=…>``, without user names and
+            passwords.
+        key_logins: Key, user name and password, for keys whose URL has them.
         used_for_build: ``False`` for ``imageonly``.
         included_in_image: ``True`` for ``imageonly`` and ``imageinclude``.
     """
@@ -36,18 +38,23 @@ class Repository:
     sourcetype: str | None = None
     customize: str | None = None
     signing: tuple[str, ...] = ()
+    key_logins: tuple[tuple[str, str, str], ...] = field(default=(), repr=False)
     used_for_build: bool = True
     included_in_image: bool = False
     login_of_url: bool = False
 
     def __post_init__(self) -> None:
-        """Take user name and password out of the URL, so that they get nowhere with it."""
+        """Take user names and passwords out of the URLs, so that they get nowhere with them."""
         path, username, password = split_login(self.path)
         if username is not None:
             object.__setattr__(self, "path", path)
             object.__setattr__(self, "username", username)
             object.__setattr__(self, "password", password)
             object.__setattr__(self, "login_of_url", True)
+        split = [split_login(key) for key in self.signing]
+        own = tuple((key, user, word or "") for key, user, word in split if user is not None)
+        object.__setattr__(self, "signing", tuple(key for key, _user, _word in split))
+        object.__setattr__(self, "key_logins", (*self.key_logins, *own))
 
 
 @dataclass(frozen=True)

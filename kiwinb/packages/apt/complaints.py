@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from kiwinb.errors import KiwinbError, PackageError, RepositoryError
+from kiwinb.packages.apt.host_sources import host_proxy
+from kiwinb.packages.manager import ResolvedRepository, outdated_remedy
 from kiwinb.spelling import near_names
 
 _MISSING = re.compile(
@@ -45,8 +47,27 @@ def complaints(lines: Sequence[str]) -> str:
     return "\n".join(f"  {line}" for line in dict.fromkeys(said or warnings or lines[-10:]))
 
 
-def unreadable(lines: Sequence[str]) -> RepositoryError:
-    """Make the error for repositories whose metadata apt could not read."""
+def unreadable(
+    lines: Sequence[str], repositories: Sequence[ResolvedRepository] = ()
+) -> RepositoryError:
+    """Make the error for repositories whose metadata apt could not read.
+
+    Args:
+        lines: apt's output.
+        repositories: The repositories.
+    """
+    if any("is expired (invalid since" in line for line in lines):
+        named = [item for item in repositories if item.checked and not item.outdated_allowed]
+        return RepositoryError(
+            "the index of a repository has expired: its mirror is not updated any more, or "
+            f"somebody keeps updates back:\n{complaints(lines)}",
+            remedy="\n  ".join(["Name another mirror.", *map(outdated_remedy, named)]),
+        )
+    if any("is not valid yet (invalid for another" in line for line in lines):
+        return RepositoryError(
+            f"the index of a repository is of the future:\n{complaints(lines)}",
+            remedy="Set the clock of this host.",
+        )
     keys = dict.fromkeys(key for line in lines for key in _UNKNOWN_KEY.findall(line))
     if keys:
         return RepositoryError(
@@ -55,10 +76,17 @@ def unreadable(lines: Sequence[str]) -> RepositoryError:
             remedy="If you trust it, name the file with this key in <signing key=…/> of the "
             "repository named above.",
         )
+    proxy = host_proxy()
     return RepositoryError(
         "the repositories cannot be read:\n" + complaints(lines),
         remedy="Check the URL, the suite and the signing key of the repository named above, "
-        "and that this host reaches it.",
+        "and that this host reaches it."
+        + (
+            f"\n  The host's apt uses the proxy {proxy}. kiwinb does not read apt's configuration; "
+            "if it is to use the proxy, set the environment variable http_proxy."
+            if proxy
+            else ""
+        ),
     )
 
 

@@ -1,18 +1,27 @@
-"""Configure apt independently of the host, except for the settings of downloads."""
+"""Configure apt independently of the host.
+
+Nothing of the host's apt configuration counts, because it may switch checks off. Only a
+configuration for downloads has user names, passwords and proxies; it is gone before programs of a
+tree run.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kiwinb.errors import PackageError
-from kiwinb.packages.apt.host_sources import acquire_options
 from kiwinb.packages.apt.logins import auth_conf, with_logins, write_secret
 from kiwinb.packages.databases.dpkg_status import STATUS
 from kiwinb.packages.manager import ResolvedRepository
 from kiwinb.sandbox.paths import resolve_in
+
+TIMEOUT = 20
+"""Seconds after which apt gives a connection up on which nothing arrives. It tries once more."""
 
 _PASSED_ON = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
@@ -30,6 +39,7 @@ class AptConfig:
         source_cache: File that caches the lists, shared by runs with the same lists.
         archives: Directory for ``.deb`` files.
         recommends: Whether to install recommended packages, too.
+        downloads: Whether apt may download.
     """
 
     work: Path
@@ -40,23 +50,41 @@ class AptConfig:
     source_cache: Path | None = None
     archives: Path | None = None
     recommends: bool = False
+    downloads: bool = False
 
     @property
     def file(self) -> Path:
         """The file that ``APT_CONFIG`` names."""
         return self.work / "apt.conf"
 
-    def write(
-        self, *, preferences: str = "", repositories: Sequence[ResolvedRepository] = ()
-    ) -> None:
+    @contextmanager
+    def online(self, repositories: Sequence[ResolvedRepository]) -> Iterator[AptConfig]:
+        """A configuration with which apt may download; all of its files are removed at the end.
+
+        Args:
+            repositories: The repositories of the sources, in their order.
+
+        Raises:
+            RepositoryError: apt cannot be told the user name or password of a repository.
+        """
+        work = self.work / "online"
+        work.mkdir(mode=0o700)
+        try:
+            archives = self.archives or self.work / "archives"
+            online = replace(self, work=work, archives=archives, downloads=True)
+            write_secret(work / "auth.conf", auth_conf(repositories))
+            online = replace(online, sources=with_logins(self.sources, repositories, work / "own"))
+            preferences = self.work / "preferences"
+            online.write(preferences=preferences.read_text() if preferences.exists() else "")
+            yield online
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def write(self, *, preferences: str = "") -> None:
         """Write the configuration and the files that it refers to.
 
         Args:
             preferences: Text of apt_preferences(5).
-            repositories: The repositories of the sources, in their order, if apt reads from them.
-
-        Raises:
-            RepositoryError: apt cannot be told the user name or password of a repository.
         """
         archives = self.archives or self.work / "archives"
         for directory in (self.lists / "partial", archives / "partial"):
@@ -70,18 +98,15 @@ class AptConfig:
             extended_states = resolve_in(self.root, "/var/lib/apt/extended_states")
             extended_states.parent.mkdir(parents=True, exist_ok=True)
         (self.work / "preferences").write_text(preferences)
-        write_secret(self.work / "auth.conf", auth_conf(repositories))
-        sources = with_logins(self.sources, repositories, self.work / "private")
         values = {
             **self._paths(archives, status, extended_states),
-            "Dir::Etc::sourceparts": f"{sources}/",
+            "Dir::Etc::sourceparts": f"{self.sources}/",
             **_FIXED,
             "APT::Architecture": self.architecture,
             "APT::Architectures": self.architecture,
             "APT::Install-Recommends": str(self.recommends).lower(),
         }
-        lines = [acquire_options()]
-        lines += [f'{name} "{value}";\n' for name, value in values.items()]
+        lines = [f'{name} "{value}";\n' for name, value in values.items()]
         lines += [f'DPkg::Options:: "{option}";\n' for option in DPKG_OPTIONS]
         self.file.write_text("".join(lines))
 
@@ -96,7 +121,7 @@ class AptConfig:
             "Dir::Etc::preferencesparts": "/dev/null",
             "Dir::Etc::trusted": "/dev/null",
             "Dir::Etc::trustedparts": "/dev/null",
-            "Dir::Etc::netrc": self.work / "auth.conf",
+            "Dir::Etc::netrc": self.work / "auth.conf" if self.downloads else "/dev/null",
             "Dir::Etc::netrcparts": "/dev/null",
             "Dir::State::lists": f"{self.lists}/",
             "Dir::State::status": status,
@@ -111,7 +136,11 @@ class AptConfig:
 
     def environment(self) -> Mapping[str, str]:
         """Return the complete environment of a run of apt."""
-        passed = {name: value for name, value in os.environ.items() if name.lower() in _PASSED_ON}
+        passed = {
+            name: value
+            for name, value in os.environ.items()
+            if self.downloads and name.lower() in _PASSED_ON
+        }
         return {**passed, **SCRIPT_ENVIRONMENT, "APT_CONFIG": str(self.file)}
 
 
@@ -126,6 +155,15 @@ _FIXED: Mapping[str, str] = {
     "Acquire::PDiffs": "false",
     "Acquire::ForceHash": "SHA256",
     "Acquire::AllowReleaseInfoChange": "true",
+    "Acquire::AllowInsecureRepositories": "false",
+    "Acquire::AllowWeakRepositories": "false",
+    "Acquire::AllowDowngradeToInsecureRepositories": "false",
+    "Acquire::Check-Valid-Until": "true",
+    "Acquire::Check-Date": "true",
+    "Acquire::Retries": "1",
+    "Acquire::http::Timeout": str(TIMEOUT),
+    "Acquire::https::Timeout": str(TIMEOUT),
+    "Acquire::ftp::Timeout": str(TIMEOUT),
     "Debug::NoLocking": "true",
     "DPkg::Use-Pty": "false",
     "DPkg::Install::Recursive::Minimum": "100000",

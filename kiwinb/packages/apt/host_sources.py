@@ -1,4 +1,4 @@
-"""Read the sources and the download settings of the host's own apt."""
+"""Read the sources of the host's own apt."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kiwinb.description.login import without_logins
 from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.manager import HostMirror
 
@@ -78,17 +79,15 @@ def _expand(uri: str) -> Iterator[str]:
             yield line.split()[0].rstrip("/")
 
 
-_CARRIED = re.compile(
-    r"Acquire::(https?|ftp|Retries|ForceIPv[46]|Check-Valid-Until|Check-Date"
-    r"|Max-ValidTime|By-Hash)\b",
-    re.IGNORECASE,
-)
+def host_proxy() -> str | None:
+    """Return the proxy that the host's apt.conf(5) names, without user name and password.
 
-
-def acquire_options() -> str:
-    """Return the host's apt.conf(5) lines about downloads, such as proxies and certificates."""
+    kiwinb does not use it, but tells about it if a mirror cannot be reached.
+    """
     tool = shutil.which("apt-config")
     if tool is None:
-        return ""
-    dump = subprocess.run([tool, "dump"], capture_output=True, text=True, check=False).stdout
-    return "".join(f"{line}\n" for line in dump.splitlines() if _CARRIED.match(line))
+        return None
+    argv = [tool, "shell", "proxy", "Acquire::http::Proxy"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+    found = re.search(r"proxy='(.+)'", said)
+    return without_logins(found[1]) if found else None

@@ -38,7 +38,8 @@ def configure(
             _write(root, f"{_KEYRINGS}/{name}", data)
         text = stanza(repository, [repository.image_url], keyrings)
         _write(root, f"/etc/apt/sources.list.d/{repository.alias}.sources", text.encode())
-        log(f"configured the repository {repository.alias} in the image")
+        how = "" if repository.checked else ", which does not check its signature (Trusted: yes)"
+        log(f"configured the repository {repository.alias} in the image{how}")
 
 
 def _keyrings_of_packages(root: Path) -> Mapping[Digest, Path]:

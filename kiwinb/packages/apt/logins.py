@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from kiwinb.description.login import without_logins
 from kiwinb.errors import RepositoryError
 from kiwinb.packages.manager import ResolvedRepository
 
@@ -35,13 +34,11 @@ def auth_conf(repositories: Sequence[ResolvedRepository]) -> str:
     """
     entries: dict[str, str] = {}
     for repository in repositories:
-        if repository.username is not None and not _needs_uri(repository):
-            for url in repository.urls:
+        for url, user, password in repository.logins:
+            if not _needs_uri(user, password):
                 parts = urlsplit(url)
-                path = f"{parts.path.rstrip('/')}/"
-                place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
-                login = f"login {repository.username} password {repository.password}"
-                entries.setdefault(place, f"machine {place} {login}\n")
+                place = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/"
+                entries.setdefault(place, f"machine {place} login {user} password {password}\n")
     lines = [entries[place] for place in sorted(entries, key=len, reverse=True)]
     for file in (Path("/etc/apt/auth.conf"), *sorted(Path("/etc/apt/auth.conf.d").glob("*.conf"))):
         if os.access(file, os.R_OK):
@@ -78,7 +75,8 @@ def _sources_with_logins(
     sources: Path, repositories: Sequence[ResolvedRepository]
 ) -> Iterator[tuple[str, str]]:
     for number, repository in enumerate(repositories):
-        if repository.username is None or not _needs_uri(repository):
+        needed = [login for login in repository.logins if _needs_uri(*login[1:])]
+        if not needed:
             continue
         if len(repository.urls) > 1:
             raise RepositoryError(
@@ -86,17 +84,16 @@ def _sources_with_logins(
                 "password is empty or has blanks, which apt can use with one URL only",
                 remedy="Name one URL, or choose another password.",
             )
-        (url,) = repository.urls
-        login = f"{quote(repository.username, '')}:{quote(repository.password or '', '')}"
-        scheme, _, rest = without_logins(url).partition("://")
+        ((url, user, password),) = needed
+        login = f"{quote(user, '')}:{quote(password, '')}"
+        scheme, _, rest = url.partition("://")
         text = (sources / source_name(number)).read_text()
         yield source_name(number), text.replace(f" {url}\n", f" {scheme}://{login}@{rest}\n")
 
 
-def _needs_uri(repository: ResolvedRepository) -> bool:
-    """Whether apt_auth.conf(5) cannot hold the login: a word is empty or has blanks."""
-    said = (repository.username or "", repository.password or "")
-    return any(not text or _BLANK.search(text) for text in said)
+def _needs_uri(user: str, password: str) -> bool:
+    """Whether apt_auth.conf(5) cannot hold a login: a word is empty or has blanks."""
+    return any(not text or _BLANK.search(text) for text in (user, password))
 
 
 def write_secret(file: Path, text: str) -> None:

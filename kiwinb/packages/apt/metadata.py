@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,26 @@ from kiwinb.errors import CommandError, RepositoryError
 from kiwinb.files import replace_file
 from kiwinb.packages.apt.complaints import unreadable
 from kiwinb.packages.apt.config import AptConfig
+from kiwinb.packages.apt.held import (
+    Held,
+    Part,
+    check_lists,
+    check_signatures,
+    check_unless_untouched,
+    note_checked,
+)
 from kiwinb.packages.apt.logins import source_name
+from kiwinb.packages.apt.rollback import refuse_older, remember
+from kiwinb.packages.apt.signed import quoted
 from kiwinb.packages.apt.sources import key_suffix, read_key, stanza
-from kiwinb.packages.deb822 import paragraphs
+from kiwinb.packages.apt.stall import Watch
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
 from kiwinb.sandbox.command import execute
-from kiwinb.sandbox.limits import Watch
+from kiwinb.sandbox.limits import Guard
 from kiwinb.sandbox.tools import find_tool
 from kiwinb.steps.keys import Digest, digest
+
+_log = logging.getLogger(__name__)
 
 _KEPT_SECONDS = 24 * 3600
 
@@ -73,14 +85,14 @@ def refresh(
             remedy='The description has no repository, or all have imageonly="true".',
         )
     lists = Lists(cache / "apt/lists" / _identity(used, architecture))
-    if not force and (state := _read_state(lists)):
+    if not force and (state := _read_state(lists, used, cache)):
         return state
     lists.home.mkdir(parents=True, exist_ok=True)
     with _locked(lists.home / "lock"):
-        if not force and (state := _read_state(lists)):
+        if not force and (state := _read_state(lists, used, cache)):
             return state
         _write_sources(lists, used, architecture)
-        state = _fetch(lists, used, architecture)
+        state = _fetch(lists, used, architecture, cache)
         _remove_old(lists, state.metadata)
         return state
 
@@ -90,18 +102,17 @@ def list_home(state: RepositoryState) -> Lists:
     return Lists(state.metadata.parent)
 
 
-def release_files(state: RepositoryState) -> tuple[Path | None, ...]:
-    """Return the signed index of each used repository, in order; ``None`` if it has none."""
-    names = json.loads((state.metadata / "releases.json").read_text())
-    return tuple(name and state.metadata / "lists" / name for name in names)
-
-
 def _identity(repositories: Sequence[ResolvedRepository], architecture: str) -> Digest:
     return digest(
         [
             architecture,
             *(
-                {"repository": repository, "urls": repository.urls, "user": repository.username}
+                {
+                    "repository": repository,
+                    "urls": repository.urls,
+                    "users": [user for _url, user, _password in repository.logins],
+                    "outdated": repository.outdated_allowed,
+                }
                 for repository in repositories
             ),
         ]
@@ -113,7 +124,7 @@ def _write_sources(
 ) -> None:
     for directory in (lists.sources, lists.home / "keys", lists.home / "mirrors"):
         directory.mkdir(exist_ok=True)
-        directory.chmod(0o700)  # the URL of a mirror may have a password
+        directory.chmod(0o700)
     for number, repository in enumerate(repositories):
         keyrings = []
         for key in repository.keys if repository.checked else ():
@@ -142,7 +153,7 @@ def _write_once(file: Path, data: bytes) -> None:
 
 
 def _fetch(
-    lists: Lists, repositories: Sequence[ResolvedRepository], architecture: str
+    lists: Lists, repositories: Sequence[ResolvedRepository], architecture: str, cache: Path
 ) -> RepositoryState:
     with tempfile.TemporaryDirectory(dir=lists.home, prefix=".new-") as work:
         config = AptConfig(
@@ -151,42 +162,66 @@ def _fetch(
             sources=lists.sources,
             architecture=architecture,
         )
-        config.write(repositories=repositories)
-        _apt_get_update(config)
+        config.write()
+        _apt_get_update(config, repositories)
         for file in config.lists.iterdir():
             if file.is_symlink():
                 _copy_in_place(file)
         shutil.rmtree(config.lists / "partial", ignore_errors=True)
-        indexes = _find_indexes(config, repositories)
-        digests = tuple(
-            (repository.alias, indexes[number].digest)
-            for number, repository in enumerate(repositories)
-        )
-        names = [indexes[number].release for number in range(len(repositories))]
-        (config.lists.parent / "releases.json").write_text(json.dumps(names))
+        held = Held(config.lists.parent, _find_parts(config, repositories))
+        held.write()
+        check_signatures(held, repositories)
+        refuse_older(repositories, held, cache)
+        digests = _digests(held, repositories)
         state = lists.home / digest(digests)
-        if not state.exists():
-            config.lists.parent.rename(state)
+        if _is_whole(state, digests):
+            shutil.rmtree(held.home)
+        else:
+            check_lists(held.home, digests)
+            shutil.rmtree(state, ignore_errors=True)
+            held.home.rename(state)
+            note_checked(state)
+    held = Held.read(state)
+    remember(repositories, held, cache)
     _build_source_cache(lists, state, architecture)
     read_at = time.time()
-    epoch = max(index.date for index in indexes.values())
-    record = {"state": state.name, "digests": digests, "epoch": epoch, "read_at": read_at}
-    replace_file(lists.current, json.dumps(record))
-    return RepositoryState(digests, epoch, state, read_at)
+    replace_file(lists.current, json.dumps({"state": state.name, "read_at": read_at}))
+    return RepositoryState(digests, _epoch(held), state, read_at)
 
 
-def _apt_get_update(config: AptConfig) -> None:
+def _digests(
+    held: Held, repositories: Sequence[ResolvedRepository]
+) -> tuple[tuple[str, Digest], ...]:
+    return tuple((item.alias, held.digest(number)) for number, item in enumerate(repositories))
+
+
+def _epoch(held: Held) -> int:
+    return max(held.date(number) for number in range(len(held.parts)))
+
+
+def _is_whole(state: Path, digests: Sequence[tuple[str, Digest]]) -> bool:
+    try:
+        check_unless_untouched(state, digests)
+    except RepositoryError:
+        return False
+    return True
+
+
+def _apt_get_update(config: AptConfig, repositories: Sequence[ResolvedRepository]) -> None:
     lines: list[str] = []
     try:
-        apt(config, ["apt-get", "update"], lines.append)
+        with config.online(repositories) as online:
+            watch = Watch.over(online, repositories, _log.warning)
+            apt(online, ["apt-get", "update"], lines.append, watch=watch)
     except CommandError as error:
-        raise unreadable(lines) from error
+        raise unreadable(lines, repositories) from error
 
 
 def apt(
     config: AptConfig,
     argv: Sequence[str],
     log: Callable[[str], None],
+    watch: Callable[[], None] | None = None,
 ) -> str:
     """Run a command of apt with a configuration, and with the configuration's environment.
 
@@ -194,6 +229,7 @@ def apt(
         config: The configuration.
         argv: The command.
         log: Called with each line of output.
+        watch: Called every second while it runs; an error that it raises ends the command.
 
     Returns:
         The output.
@@ -202,7 +238,7 @@ def apt(
         CommandError: The command failed.
         LimitError: The maintainer scripts exceeded one of the limits of this build.
     """
-    with Watch() as watch:
+    with Guard() as guard:
         return execute(
             argv,
             executable=find_tool(argv[0]),
@@ -211,7 +247,8 @@ def apt(
             cwd=config.work,
             input=None,
             check=True,
-            started=watch.follow,
+            started=guard.follow,
+            watch=watch,
         )
 
 
@@ -221,64 +258,43 @@ def _copy_in_place(link: Path) -> None:
     link.write_bytes(content)
 
 
-@dataclass(frozen=True)
-class _Index:
-    digest: Digest
-    date: int
-    release: str | None = None
+def _find_parts(config: AptConfig, repositories: Sequence[ResolvedRepository]) -> tuple[Part, ...]:
+    """Find the lists of each repository.
 
-
-def _find_indexes(
-    config: AptConfig, repositories: Sequence[ResolvedRepository]
-) -> Mapping[int, _Index]:
-    """Find the index of each repository, by number of the repository."""
+    Raises:
+        RepositoryError: A repository has no package list.
+    """
     line_format = "$(SOURCESENTRY)\t$(METAKEY)\t$(FILENAME)"
     output = apt(
         config, ["apt-get", "indextargets", "--format", line_format, "Created-By: Packages"], _quiet
     )
     packages: dict[int, list[Path]] = {}
-    releases: dict[int, Path] = {}
+    releases: dict[int, str] = {}
     for line in output.splitlines():
         entry, key, filename = line.split("\t")
         number = int(Path(entry.rpartition(":")[0]).stem)
         packages.setdefault(number, []).append(Path(filename))
         for name in ("InRelease", "Release"):
-            release = Path(filename.removesuffix(key.replace("/", "_")) + name)
+            release = Path(filename.removesuffix(quoted(key)) + name)
             if release.is_file():
-                releases.setdefault(number, release)
+                releases.setdefault(number, release.name)
                 break
-    found = {}
+    parts = []
     for number, repository in enumerate(repositories):
-        files = [file for file in packages.get(number, ()) if file.is_file()]
-        if number in releases:
-            found[number] = _index_of_release(releases[number])
-        elif files:
-            content = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files)))
-            date = max(int(file.stat().st_mtime) for file in files)
-            found[number] = _Index(content.hexdigest(), date)
-        else:
+        files = tuple(file.name for file in packages.get(number, ()) if file.is_file())
+        if number not in releases and not files:
             raise RepositoryError(
                 f"the repository {repository.alias} has no package index for "
                 f"{config.architecture} in {repository.distribution}",
                 remedy="Check its distribution and components. A plain directory of packages "
                 "needs an index: apt-ftparchive packages . > Packages",
             )
-    return found
+        parts.append(Part(releases.get(number), files))
+    return tuple(parts)
 
 
 def _quiet(_line: str) -> None:
     pass
-
-
-def _index_of_release(file: Path) -> _Index:
-    from email.utils import parsedate_to_datetime  # not needed if the index is cached
-
-    data = file.read_bytes()
-    for fields in paragraphs(data.decode("utf-8", "replace")):
-        if "date" in fields:
-            date = int(parsedate_to_datetime(fields["date"]).timestamp())
-            return _Index(hashlib.sha256(data).hexdigest(), date, file.name)
-    return _Index(hashlib.sha256(data).hexdigest(), int(file.stat().st_mtime), file.name)
 
 
 def _build_source_cache(lists: Lists, state: Path, architecture: str) -> None:
@@ -294,17 +310,27 @@ def _build_source_cache(lists: Lists, state: Path, architecture: str) -> None:
         apt(config, ["apt-cache", "gencaches"], _quiet)
 
 
-def _read_state(lists: Lists) -> RepositoryState | None:
+def _read_state(
+    lists: Lists, repositories: Sequence[ResolvedRepository], cache: Path
+) -> RepositoryState | None:
+    """The state that was read last; ``None`` if there is none, or if it is not to be trusted."""
     try:
         record = json.loads(lists.current.read_text())
-    except (FileNotFoundError, ValueError):
+        state, read_at = lists.home / Path(record["state"]).name, float(record["read_at"])
+        held = Held.read(state)
+        digests = _digests(held, repositories)
+        epoch = _epoch(held)
+    except (OSError, ValueError, TypeError, KeyError, IndexError):
         return None
-    state = lists.home / record["state"]
-    if not (state / "lists").is_dir():
+    try:
+        check_signatures(held, repositories)
+        refuse_older(repositories, held, cache)
+        check_unless_untouched(state, digests)
+    except RepositoryError as error:
+        _log.warning("%s. kiwinb reads them anew.", error.problem)
         return None
     os.utime(state)
-    digests = tuple((alias, value) for alias, value in record["digests"])
-    return RepositoryState(digests, record["epoch"], state, record["read_at"])
+    return RepositoryState(digests, epoch, state, read_at)
 
 
 def _remove_old(lists: Lists, current: Path) -> None:

@@ -1,16 +1,19 @@
-"""A cache of ``.deb`` files by SHA-256, which several builds can use at the same time."""
+"""A cache of ``.deb`` files by SHA-256, which several builds can use at the same time.
+
+Files enter and leave the pool as copies, never as links: whatever happens to a file that a build
+uses does not happen to the pool. Each copy that leaves the pool is checked.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from kiwinb.packages.apt.signed import sha256_of
+from kiwinb.sandbox.holes import copy_file
 from kiwinb.steps.keys import Digest
 
 
@@ -40,7 +43,7 @@ class Pool:
     directory: Path
 
     def take(self, downloads: Iterable[Download], archives: Path) -> tuple[Download, ...]:
-        """Link files from the pool into a private directory.
+        """Copy files from the pool into a private directory.
 
         A file whose content does not match its name is removed from the pool.
 
@@ -57,42 +60,32 @@ class Pool:
             return False
         pooled = self._place(download.sha256)
         target = archives / download.filename
+        target.unlink(missing_ok=True)
         try:
-            _link(pooled, target)
-            if target.stat().st_size == download.size and _sha256(target) == download.sha256:
-                return True
+            copy_file(pooled, target)
         except FileNotFoundError:
             return False
+        if target.stat().st_size == download.size and sha256_of(target) == download.sha256:
+            return True
         target.unlink()
         pooled.unlink(missing_ok=True)
         return False
 
     def keep(self, downloads: Iterable[Download], archives: Path) -> None:
         """Add files that apt has downloaded to the pool, if their SHA-256 is right."""
-        for download in downloads:
-            file = archives / download.filename
-            if download.sha256 and file.is_file() and _sha256(file) == download.sha256:
-                pooled = self._place(download.sha256)
-                pooled.parent.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryDirectory(dir=pooled.parent) as work:
-                    fresh = Path(work, "deb")
-                    _link(file, fresh)
-                    fresh.replace(pooled)
+        with ThreadPoolExecutor() as threads:
+            for _kept in threads.map(lambda download: self._keep(download, archives), downloads):
+                pass
+
+    def _keep(self, download: Download, archives: Path) -> None:
+        file = archives / download.filename
+        if download.sha256 and file.is_file() and sha256_of(file) == download.sha256:
+            pooled = self._place(download.sha256)
+            pooled.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=pooled.parent) as work:
+                fresh = Path(work, "deb")
+                copy_file(file, fresh)
+                fresh.replace(pooled)
 
     def _place(self, sha256: Digest) -> Path:
         return self.directory / sha256[:2] / f"{sha256}.deb"
-
-
-def _link(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def _sha256(file: Path) -> Digest:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kiwinb.errors import CommandError, PackageError
+from kiwinb.errors import CommandError, PackageError, RepositoryError
 from kiwinb.packages.apt.complaints import explain, missing_names, missing_packages
 from kiwinb.packages.apt.config import (
     SCRIPT_ENVIRONMENT,
@@ -19,13 +16,16 @@ from kiwinb.packages.apt.config import (
     debian_architecture,
     stamp,
 )
-from kiwinb.packages.apt.metadata import apt, list_home, release_files
+from kiwinb.packages.apt.held import checked_releases
+from kiwinb.packages.apt.metadata import apt, list_home
 from kiwinb.packages.apt.pins import preferences
 from kiwinb.packages.apt.pool import Download, Pool
+from kiwinb.packages.apt.stall import Watch
 from kiwinb.packages.apt.transaction import Transaction
+from kiwinb.packages.apt.work import private_directory
 from kiwinb.packages.databases import installed
 from kiwinb.packages.deb822 import paragraphs
-from kiwinb.packages.manager import PackageRequest
+from kiwinb.packages.manager import PackageRequest, ResolvedRepository
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.steps.step import StepContext
@@ -33,7 +33,6 @@ from kiwinb.steps.step import StepContext
 ARCHIVES = "/run/kiwinb/archives"
 """Directory in the tree where dpkg finds the ``.deb`` files; it does not belong to any package."""
 
-_ABANDONED_SECONDS = 24 * 3600
 _URI = re.compile(r"'(?P<uri>.+)' (?P<name>\S+) (?P<size>\d+) ?(?:SHA256:(?P<sha256>\w+))?")
 _PLANNED = re.compile(r"(\d+) upgraded, (\d+) newly installed")
 _DONE = re.compile(r"(Unpacking|Setting up) ")
@@ -47,11 +46,13 @@ class Session:
         context: Context of the step.
         config: Configuration of apt; only this session uses its directory of archives.
         epoch: Time for timestamps of maintainer scripts, in seconds since 1970-01-01 UTC.
+        repositories: The repositories of the sources, in their order.
     """
 
     context: StepContext
     config: AptConfig
     epoch: int
+    repositories: tuple[ResolvedRepository, ...]
     _pool: Pool = field(repr=False)
 
     @property
@@ -69,7 +70,7 @@ class Session:
         Raises:
             PackageError: A name is unknown, or the packages cannot be installed together.
         """
-        output = self._ask([*_job(names), "--print-uris"])
+        output = self._ask(_job(names, "--print-uris"))
         return tuple(
             Download(match["name"], int(match["size"]), match["sha256"])
             for line in output.splitlines()
@@ -82,7 +83,7 @@ class Session:
         Raises:
             PackageError: A name is unknown, or the packages cannot be installed together.
         """
-        return Transaction.read(self._ask([*_job(names), *_SIMULATE]), names)
+        return Transaction.read(self._ask(_job(names, *_SIMULATE)), names)
 
     def simulate_purge(self, names: Sequence[str]) -> Transaction:
         """Return what :meth:`purge` would do.
@@ -90,7 +91,7 @@ class Session:
         Raises:
             PackageError: A package cannot be removed.
         """
-        return Transaction.read(self._ask([*_PURGE, *names, *_SIMULATE]), ())
+        return Transaction.read(self._ask([*_PURGE, *_SIMULATE, "--", *names]), ())
 
     def records(self, packages: Sequence[tuple[str, str, str]]) -> tuple[dict[str, str], ...]:
         """Return the fields of packages in the repositories, in lower case.
@@ -138,13 +139,24 @@ class Session:
         """
         downloads = self.resolve(names)
         missing = self._pool.take(downloads, self.archives)
-        if missing:
-            size = sum(download.size for download in missing) / 1e6
-            self.context.log(f"downloading {len(missing)} packages ({size:.1f} MB)")
-            try:
-                self._run(["apt-get", *_job(names), "--download-only"])
-            finally:
-                self._pool.keep(missing, self.archives)
+        if not missing:
+            return
+        size = sum(download.size for download in missing) / 1e6
+        self.context.log(f"downloading {len(missing)} packages ({size:.1f} MB)")
+        try:
+            with self.config.online(self.repositories) as online:
+                watch = Watch.over(online, self.repositories, self.context.log)
+                job = ["apt-get", *_job(names, "--download-only")]
+                self._run(job, config=online, watch=watch)
+        finally:
+            self._pool.keep(missing, self.archives)
+        stated = [download for download in missing if download.sha256]
+        if wrong := self._pool.take(stated, self.archives):
+            raise RepositoryError(
+                "downloaded packages are not those that the repository lists:\n"
+                + "\n".join(f"  {download.filename}" for download in wrong),
+                remedy="Run again, with --clear-cache if that does not help.",
+            )
 
     def install(self, names: Sequence[str]) -> None:
         """Install packages with dpkg in the tree.
@@ -169,10 +181,10 @@ class Session:
                 self.context.progress(min(1.0, count / total))
 
         with opened(self.context) as chroot:
-            chroot.bind(self.archives, ARCHIVES, readonly=False)
+            chroot.bind(self.archives, ARCHIVES)
             inside = f"Dir::Cache::archives={self.context.root}{ARCHIVES}/"
             options = ("--no-download", "-o", inside, *self._dpkg(chroot))
-            self._run(["apt-get", *_job(names), *options], follow)
+            self._run(["apt-get", *_job(names, *options)], follow)
 
     def purge(self, names: Sequence[str]) -> None:
         """Purge packages, packages that depend on them, and packages that are no longer needed.
@@ -181,7 +193,7 @@ class Session:
             PackageError: A package cannot be removed.
         """
         with opened(self.context) as chroot:
-            self._run(["apt-get", *_PURGE, *names, *self._dpkg(chroot)])
+            self._run(["apt-get", *_PURGE, *self._dpkg(chroot), "--", *names])
 
     def _dpkg(self, chroot: Chroot) -> tuple[str, str]:
         """Return the option with which apt runs the tree's dpkg in the tree."""
@@ -197,6 +209,9 @@ class Session:
         self,
         argv: Sequence[str],
         follow: Callable[[str], None] | None = None,
+        *,
+        config: AptConfig | None = None,
+        watch: Callable[[], None] | None = None,
     ) -> None:
         lines: list[str] = []
 
@@ -205,7 +220,7 @@ class Session:
             (follow or self.context.log)(line)
 
         try:
-            apt(self.config, argv, log)
+            apt(config or self.config, argv, log, watch)
         except CommandError as error:
             raise explain(lines) or PackageError(
                 "a package could not be set up or removed in the tree:\n"
@@ -218,8 +233,19 @@ _SIMULATE = ("--simulate", "--option", "quiet=0")  # tells what it chooses for v
 _PURGE = ("purge", "--auto-remove")
 
 
-def _job(names: Sequence[str]) -> list[str]:
-    return ["install", *names] if names else ["dist-upgrade"]
+def _job(names: Sequence[str], *options: str) -> list[str]:
+    """What apt-get is to do; names cannot be taken for options or for files of the host.
+
+    Raises:
+        PackageError: A name is no name of a package.
+    """
+    if strange := [name for name in names if name.startswith(("-", "/", ".", "~")) or not name]:
+        raise PackageError(
+            "these are no names of packages:\n" + "\n".join(f"  {name}" for name in strange),
+            remedy="Name a package of a repository. A package file needs a repository, too: "
+            "apt-ftparchive packages . > Packages",
+        )
+    return ["install", *options, "--", *names] if names else ["dist-upgrade", *options]
 
 
 @contextmanager
@@ -231,7 +257,7 @@ def session(context: StepContext, request: PackageRequest) -> Iterator[Session]:
         request: The request; its package names are not used.
     """
     used, state = request.used, request.state
-    with _work(context.host.cache) as work:
+    with private_directory(context.host.cache) as work:
         config = AptConfig(
             work=work,
             lists=state.metadata / "lists",
@@ -242,11 +268,8 @@ def session(context: StepContext, request: PackageRequest) -> Iterator[Session]:
             archives=work / "archives",
             recommends=request.recommended,
         )
-        config.write(
-            preferences=preferences(used, release_files(state), request.ignore),
-            repositories=used,
-        )
-        yield Session(context, config, state.epoch, Pool(context.host.cache / "apt/pool"))
+        config.write(preferences=preferences(used, checked_releases(state), request.ignore))
+        yield Session(context, config, state.epoch, used, Pool(context.host.cache / "apt/pool"))
 
 
 @contextmanager
@@ -256,7 +279,7 @@ def local_session(context: StepContext) -> Iterator[Session]:
     Raises:
         PackageError: The tree has no dpkg.
     """
-    with _work(context.host.cache) as work:
+    with private_directory(context.host.cache) as work:
         (work / "sources").mkdir()
         config = AptConfig(
             work=work,
@@ -266,7 +289,7 @@ def local_session(context: StepContext) -> Iterator[Session]:
             root=context.root,
         )
         config.write()
-        yield Session(context, config, 0, Pool(context.host.cache / "apt/pool"))
+        yield Session(context, config, 0, (), Pool(context.host.cache / "apt/pool"))
 
 
 def tree_architecture(root: Path) -> str:
@@ -279,19 +302,6 @@ def tree_architecture(root: Path) -> str:
     if own is None:
         raise PackageError("the root tree has no package dpkg, so its architecture is not known")
     return own
-
-
-@contextmanager
-def _work(cache: Path) -> Iterator[Path]:
-    """Make a private directory next to the pool, so that files can be linked from the pool."""
-    parent = cache / "apt/work"
-    parent.mkdir(parents=True, exist_ok=True)
-    before = time.time() - _ABANDONED_SECONDS
-    for directory in parent.iterdir():
-        if directory.stat().st_mtime < before:
-            shutil.rmtree(directory, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as work:
-        yield Path(work)
 
 
 @contextmanager

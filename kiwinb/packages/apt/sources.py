@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -24,6 +25,9 @@ def stanza(
         urls: The URLs to write.
         keyrings: Paths of the keyring files for the apt that reads the paragraph.
         architecture: Architecture to write if the repository does not give any.
+
+    Raises:
+        RepositoryError: A value would be read as another field.
     """
     architectures = repository.architectures or ((architecture,) if architecture else ())
     fields = {
@@ -34,7 +38,15 @@ def stanza(
         "Architectures": " ".join(architectures),
         "Signed-By": " ".join(map(str, keyrings)) if repository.checked else "",
         "Trusted": "" if repository.checked else "yes",
+        "Check-Valid-Until": "no" if architecture and repository.outdated_allowed else "",
     }
+    for name, value in fields.items():
+        if not value.isprintable():
+            raise RepositoryError(
+                f"the repository {repository.alias} has a control character in what apt calls "
+                f"{name}: {value!r}",
+                remedy="Remove it from the description.",
+            )
     return "".join(f"{name}: {value}\n" for name, value in fields.items() if value)
 
 
@@ -47,11 +59,17 @@ def read_key(key: Source, alias: str) -> bytes:
     """Read a key file.
 
     Raises:
-        RepositoryError: The file cannot be read.
+        RepositoryError: The file cannot be read, or has changed since the build was planned.
     """
     try:
-        return key.path.read_bytes()
+        data = key.path.read_bytes()
     except OSError as error:
         raise RepositoryError(
             f"the key {key.path} of the repository {alias} cannot be read: {error.strerror}"
         ) from None
+    if hashlib.sha256(data).hexdigest() != key.digest:
+        raise RepositoryError(
+            f"the key {key.path} of the repository {alias} has changed since the build was planned",
+            remedy="Run again.",
+        )
+    return data
