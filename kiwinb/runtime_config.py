@@ -97,7 +97,7 @@ def _read(file: Path, config: RuntimeConfig) -> RuntimeConfig:
         raise KiwinbError(
             f"the configuration cannot be read: {error}", location=Location(file)
         ) from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such date
         mark = getattr(error, "problem_mark", None)
         raise KiwinbError(
             f"this is not valid YAML: {getattr(error, 'problem', error)}",

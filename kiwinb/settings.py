@@ -174,7 +174,7 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
 
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number, or arrays, that are too large
         place = re.search(r"line (\d+), column (\d+)", str(error))
         line, column = map(int, place.groups()) if place else (None, None)
         problem = re.sub(r" \(at .*\)$", "", str(error))

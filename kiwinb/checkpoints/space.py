@@ -10,7 +10,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kiwinb.errors import CommandError, KiwinbError, SpaceError
+from kiwinb.errors import (
+    CommandError,
+    KiwinbError,
+    PackageError,
+    RepositoryError,
+    SpaceError,
+)
 from kiwinb.sizes import binary
 
 _TEXTS = (
@@ -18,7 +24,14 @@ _TEXTS = (
     "Disk quota exceeded",
     "database or disk is full",
     "No usable temporary directory",
+    "You don't have enough free space in",  # apt, before it downloads
 )
+_OF_PACKAGES = (RepositoryError, PackageError)
+"""Errors of tools that write to nothing but the places, and remove what they could not write whole.
+
+So when such an error is looked at, its place is no longer full.
+"""
+
 _FULL_BYTES = 1 << 20
 _SHORT_BYTES = 32 << 20
 _SHORT_INODES = 64
@@ -140,7 +153,12 @@ class SpaceWatch:
         fullest = min(rooms, key=_Room.order)
         if not (about_space or fullest.is_used_up):  # some tools do not say why they fail
             return None
-        if isinstance(error, KiwinbError) and not _system_error(error) and not fullest.is_short:
+        if (
+            isinstance(error, KiwinbError)
+            and not isinstance(error, _OF_PACKAGES)
+            and not _system_error(error)
+            and not fullest.is_short
+        ):
             return None  # something else is full, for example a file system in a disk image
         blamed = _named(error, rooms) or (fullest if fullest.is_full or len(rooms) == 1 else None)
         if blamed is None:
@@ -192,12 +210,14 @@ def _system_error(error: BaseException | None) -> OSError | None:
 
 
 def _named(error: BaseException, rooms: Sequence[_Room]) -> _Room | None:
-    """The place of the file that an operating system error names."""
+    """The place of the file that an operating system error, or a message, names."""
     found = _system_error(error)
     if found is None or not isinstance(found.filename, str | bytes):
-        return None
-    file = Path(os.fsdecode(found.filename))
-    inside = [room for room in rooms if file.is_relative_to(room.place.path)]
+        told = str(error) if isinstance(error, _OF_PACKAGES) else ""
+        inside = [room for room in rooms if f"{room.place.path}/" in told]
+    else:
+        file = Path(os.fsdecode(found.filename))
+        inside = [room for room in rooms if file.is_relative_to(room.place.path)]
     return max(inside, key=lambda room: len(room.place.path.parts), default=None)
 
 

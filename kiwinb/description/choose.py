@@ -109,18 +109,19 @@ def _choose_profiles(image: Element, wanted: Sequence[str], arch: str) -> tuple[
         _check_profile(image, name, every, arch)
     chosen: dict[str, None] = {}
 
-    def take(name: str) -> None:
+    pending = list(reversed(wanted))
+    while pending:
+        name = pending.pop()
         if name in chosen:
-            return
+            continue
         chosen[name] = None
+        others: list[str] = []
         for required in items_for(declared[name], "requires", arch):
             other = required.get("profile", "")
             if other not in declared:
                 raise _cannot_require(name, other, every, required, arch)
-            take(other)
-
-    for name in wanted:
-        take(name)
+            others.append(other)
+        pending += reversed(others)
     return tuple(chosen)
 
 

@@ -33,6 +33,10 @@ MAX_DEPTH = 16
 """How deeply includes may nest."""
 
 
+MAX_INCLUDES = 500
+"""How many files a description may include, counting a file each time that it is included."""
+
+
 @dataclass(frozen=True)
 class Document:
     """A description, as read from its files.
@@ -128,6 +132,12 @@ class _Reader:
             raise DescriptionError(
                 f"includes are nested more than {MAX_DEPTH} deep",
                 remedy="Include the files from the description itself.",
+                location=where,
+            )
+        if len(self.files) > MAX_INCLUDES:
+            raise DescriptionError(
+                f"the description includes more than {MAX_INCLUDES} files",
+                remedy="Put their sections into fewer files, and include each file once.",
                 location=where,
             )
         if not _is_there(file, Path.is_file):

@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 
+from kiwinb.description.xml import display
 from kiwinb.errors import DescriptionError, Location
 from kiwinb.sandbox.devices import read_device
 from kiwinb.steps.keys import Digest, digest
@@ -144,6 +145,8 @@ def fingerprint(
         facts: list[object] = [name.encode(errors="surrogateescape"), kind]
         if owners:
             facts += [status.st_uid, status.st_gid]
+        if kind == stat.S_IFSOCK:
+            raise _wrong(path, "it is a socket, which no image can have", "Remove it.")
         if kind == stat.S_IFLNK:
             return [*facts, os.fsencode(path.readlink())]
         facts += [stat.S_IMODE(status.st_mode), read_attributes(path)]
@@ -162,10 +165,17 @@ def fingerprint(
     try:
         return digest(entry(path, "", follow=True))
     except OSError as error:
-        raise DescriptionError(
+        raise _wrong(
+            Path(os.fsdecode(error.filename or path)),
             f"cannot read it: {error.strerror}",
-            location=Location(Path(os.fsdecode(error.filename or path))),
+            "Check that you may read it, or remove it.",
         ) from error
+    except RecursionError:
+        raise _wrong(path, "its directories are nested too deeply", "Pack them with tar.") from None
+
+
+def _wrong(path: Path, problem: str, remedy: str) -> DescriptionError:
+    return DescriptionError(problem, remedy=remedy, location=Location(Path(display(path))))
 
 
 def read_attributes(path: Path) -> dict[str, bytes]:

@@ -17,6 +17,9 @@ from kiwinb.description.markup_node import ATTRIBUTE, TEXT, Node, wrong
 SUFFIXES = (".yaml", ".yml", ".toml", ".json")
 """Endings of the names of descriptions that are not XML."""
 
+MAX_BYTES = 1 << 20
+"""The maximum size of a file: its parsers in Python take seconds for each MiB."""
+
 _NAME = re.compile(r"[^\W\d][\w.-]*(:[^\W\d][\w.-]*)?")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _PREAMBLE = re.compile(r"\s*(#.*|---.*|%.*)?$")
@@ -39,6 +42,13 @@ def as_xml(data: bytes, name: Path) -> bytes:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return data  # the XML parser says what is wrong
+    if len(data) > MAX_BYTES:
+        raise wrong(
+            name,
+            None,
+            f"the file is too large: in this form, it has at most {MAX_BYTES >> 20} MiB",
+            "Put files that belong into the image into the overlay tree root/ or an archive.",
+        )
     try:
         root = _parse(text, name)
         if len(root.children) != 1 or root.attributes:

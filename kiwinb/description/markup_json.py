@@ -32,7 +32,7 @@ def read_json(text: str, name: Path) -> Node:
         DescriptionError: It is no JSON, or does not stand for XML.
     """
     try:
-        json.loads(text)
+        json.loads(text, parse_int=str, parse_float=str)
     except ValueError as error:
         line = getattr(error, "lineno", None)
         said = getattr(error, "msg", str(error))

@@ -30,6 +30,13 @@ class Node:
     text: str = ""
     attributes: dict[str, str] = field(default_factory=dict)
     children: list[tuple[str, Node]] = field(default_factory=list)
+    last: dict[str, Node] = field(default_factory=dict)
+    """The last child of each name."""
+
+    def add(self, name: str, child: Node) -> None:
+        """Add a child element."""
+        self.children.append((name, child))
+        self.last[name] = child
 
 
 def wrong(name: Path, line: int | None, problem: str, remedy: str) -> DescriptionError:

@@ -19,6 +19,9 @@ _TOKEN = re.compile(
 )
 """What decides where a statement ends: strings, comments, brackets and ends of lines."""
 
+_DEEP = re.compile(r"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){100}")
+"""A dotted name that takes long to read."""
+
 _PLAIN = re.compile(r"[^\"'\[{\s#][^#\n]*")
 """A value that is neither a string nor an array nor a table."""
 
@@ -35,9 +38,15 @@ def read_toml(text: str, name: Path) -> Node:
     Raises:
         DescriptionError: It is no TOML, or does not stand for XML.
     """
+    if deep := _DEEP.search(text):
+        line = text.count("\n", 0, deep.start()) + 1
+        raise wrong(name, line, "the description is nested too deeply", "Correct it.")
     try:
         tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except ValueError as error:
+        if not isinstance(error, tomllib.TOMLDecodeError):
+            said = "it has a number with too many digits"
+            raise wrong(name, None, f"this is not valid TOML: {said}", "Correct it.") from None
         place = re.search(r" \(at line (\d+), column \d+\)", str(error))
         said = str(error).removesuffix(place[0]) if place else str(error)
         line = int(place[1]) if place else len(text.rstrip().splitlines())
@@ -94,12 +103,12 @@ def _table(root: Node, header: str, line: int) -> Node:
 def _below(node: Node, names: Sequence[str], line: int, *, fresh: bool = False) -> Node:
     for number, name in enumerate(names, 1):
         last = number == len(names)
-        known = [child for other, child in node.children if other == name]
-        if known and not (fresh and last):
-            node = known[-1]
+        known = node.last.get(name)
+        if known is not None and not (fresh and last):
+            node = known
             continue
         child = Node(line)
-        node.children.append((name, child))
+        node.add(name, child)
         node = child
     return node
 
@@ -136,7 +145,7 @@ def _put(node: Node, key: str, value: object, line: int, name: Path) -> None:
         return
     for item in value if isinstance(value, list) else [value]:
         child = Node(line)
-        node.children.append((key, child))
+        node.add(key, child)
         if isinstance(item, dict):
             for inner, other in item.items():
                 _put(child, inner, other, line, name)

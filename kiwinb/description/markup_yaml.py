@@ -43,7 +43,7 @@ def read_yaml(text: str, name: Path) -> Node:
             f"the character U+{error.character:04X} is not allowed in YAML",
             "Remove it, and save the file as UTF-8.",
         ) from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         said = " ".join(str(error).split())[:200]
         raise wrong(name, None, f"this is not valid YAML: {said}", "Correct it.") from None
     return nodes(root, name)
@@ -86,7 +86,7 @@ class _Reader:
                 continue
             for item in items:
                 line = (key if item is value else item).start_mark.line + 1
-                node.children.append((word, self._child(item, word, line, (*around, id(mapping)))))
+                node.add(word, self._child(item, word, line, (*around, id(mapping))))
 
     def _child(self, value: yaml.Node, word: str, line: int, around: tuple[int, ...]) -> Node:
         self.left -= 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kiwinb.description.fingerprint import FingerprintCache, fingerprint
+from kiwinb.description.inside import checked_file, checked_name
 from kiwinb.description.model import ImageDescription
 from kiwinb.errors import DescriptionError, Location
 from kiwinb.steps.keys import Source
@@ -58,20 +60,21 @@ def read_sources(image: ImageDescription, cache_dir: Path) -> Sources:
         cache_dir: Directory for the cache of digests.
 
     Raises:
-        DescriptionError: A file that the description names does not exist or cannot be read.
+        DescriptionError: A file that the description names does not exist, cannot be read, or is
+            not part of the description.
     """
     directory = image.directory
     cache_dir.mkdir(parents=True, exist_ok=True)
     with FingerprintCache(cache_dir / "fingerprints.sqlite") as cache:
 
         def source(path: Path) -> Source:
-            resolved = path.absolute()
+            resolved = checked_file(path, directory, may_be_directory=True).absolute()
             return Source(fingerprint(resolved, cache, owners=path.name in _ARCHIVES), resolved)
 
-        common = ("root",) if (directory / "root").exists() else _ARCHIVES
+        common = ("root",) if os.path.lexists(directory / "root") else _ARCHIVES
         overlays = [directory / name for name in (*common, *image.profiles)]
         return Sources(
-            overlays=tuple(source(path) for path in overlays if path.exists()),
+            overlays=tuple(source(path) for path in overlays if os.path.lexists(path)),
             scripts=_scripts(image, cache),
             files={name: source(_named(image, name)) for name in _names(image)},
         )
@@ -86,7 +89,7 @@ def read_scripts(image: ImageDescription, cache_dir: Path) -> dict[str, Source]:
 
 def _scripts(image: ImageDescription, cache: FingerprintCache) -> dict[str, Source]:
     paths = {name: image.directory / name for name in SCRIPTS}
-    found = {name: path for name, path in paths.items() if path.exists()}
+    found = {name: path for name, path in paths.items() if os.path.lexists(path)}
     for name, said in (
         (EDIT_CONFIG, image.type.editbootconfig),
         (EDIT_INSTALL, image.type.editbootinstall),
@@ -94,9 +97,10 @@ def _scripts(image: ImageDescription, cache: FingerprintCache) -> dict[str, Sour
         found.pop(name, None)
         if said is not None:
             found[name] = _named(image, said)
+    checked = {name: checked_file(path, image.directory) for name, path in found.items()}
     return {
         name: Source(fingerprint(path.absolute(), cache), path.absolute())
-        for name, path in found.items()
+        for name, path in checked.items()
     }
 
 
@@ -109,8 +113,8 @@ def _names(image: ImageDescription) -> Iterable[str]:
 
 
 def _named(image: ImageDescription, name: str) -> Path:
-    path = image.directory / name
-    if not path.exists():
+    path = image.directory / checked_name(name, image.file)
+    if not os.path.lexists(path):
         raise DescriptionError(
             f"the description names the file {name}, which is not there",
             remedy=f"Put it into {image.directory}, or remove it from the description.",

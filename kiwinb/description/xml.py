@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 MAX_BYTES = 8 * 1024 * 1024
 """The maximum size of a file, and of a description with all its includes."""
 
+_MOST_ATTRIBUTES = 500
+"""Attributes of an element; lxml takes a time that grows with their square."""
+
 BASE = "{http://www.w3.org/XML/1998/namespace}base"
 
 
@@ -109,6 +112,12 @@ def read_xml(path: Path, *, most: int = MAX_BYTES) -> etree._ElementTree:
     if next(cast(Iterator[object], root.iter(etree.Entity)), None) is not None:
         raise _entity_error(name, 1)
     for element in elements(root):
+        if len(element.attrib) > _MOST_ATTRIBUTES:
+            raise DescriptionError(
+                f"the element has more than {_MOST_ATTRIBUTES} attributes",
+                remedy="Remove those that are not part of a description.",
+                location=Location(name, _line(element), None, shortened(tag(element))),
+            )
         if element.get(BASE) is not None:
             raise DescriptionError(
                 "the attribute xml:base is not part of a description",

@@ -42,6 +42,9 @@ from kiwinb.headless.yaml12 import Scalar, load
 
 PARAMETERS = "parameters"
 INJECTED = "injected-parameters"
+_UNREADABLE = (SyntaxError, ValueError, tokenize.TokenError, RecursionError, MemoryError)
+"""What parsing a source raises: ValueError for zero bytes, the last two for deep nesting."""
+
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -85,7 +88,7 @@ def recipe_parameters(notebook: nbformat.NotebookNode, recipe: Path) -> tuple[Pa
     source = notebook.cells[place].source
     try:
         found = {parameter.name: parameter for parameter in _parse(source)}
-    except (SyntaxError, tokenize.TokenError) as error:
+    except _UNREADABLE as error:
         raise NotebookError(
             f"{recipe}: the cell tagged '{PARAMETERS}' cannot be read: {error}",
             remedy="It should have plain Python assignments, without magics.",

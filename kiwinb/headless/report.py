@@ -16,7 +16,9 @@ from pathlib import Path
 import nbformat
 from nbconvert import HTMLExporter
 
+from kiwinb.errors import NotebookError
 from kiwinb.files import replace_file
+from kiwinb.headless.recipe import valid_notebook
 from kiwinb.headless.result import NotebookRun
 from kiwinb.html import escape
 from kiwinb.results.artefacts import Collected
@@ -45,8 +47,10 @@ def write_report(file: Path, run: NotebookRun, artefacts: Sequence[Collected]) -
         file: The file to write; an existing one is replaced.
         run: The run; its output notebook is read.
         artefacts: Collected artefacts to list; if empty, those that the cells recorded are listed.
+
+    Raises:
+        NotebookError: A cell displays something that cannot be shown.
     """
-    notebook = nbformat.read(run.output, as_version=4)
     shown = [
         (item.name, item.kind, item.cell, binary(item.size), item.sha256) for item in artefacts
     ] or [(str(item.path), item.kind, item.cell, _size(item.path), "") for item in run.artefacts]
@@ -54,7 +58,15 @@ def write_report(file: Path, run: NotebookRun, artefacts: Sequence[Collected]) -
         "metadata": {"name": run.recipe.stem, "path": str(run.recipe.resolve().parent)},
         "kiwinb": {"run": run, "artefacts": shown, "failed": _failed_cells(run)},
     }
-    _write(file, to_html(notebook, resources))
+    try:
+        html = to_html(valid_notebook(run.output), resources)
+    except Exception as error:  # nbformat and nbconvert raise various exceptions
+        said = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise NotebookError(
+            f"the report {file} cannot be made: {said[:300]}",
+            remedy=f"Correct what the cells display; {run.output} has all of it.",
+        ) from error
+    _write(file, html)
 
 
 def to_html(notebook: nbformat.NotebookNode, resources: dict[str, object]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 
 from kiwinb.errors import NotebookError
+from kiwinb.headless.recipe import valid_notebook
 from kiwinb.headless.result import Cell, NotebookRun, from_record
 
 RECORD = "kiwinb"
@@ -69,14 +70,37 @@ def read_former(output: Path) -> FormerRun | None:
     if not output.exists():
         return None
     try:
-        notebook = nbformat.read(output, as_version=4)
-        run = from_record(notebook.metadata[RECORD])
+        notebook = valid_notebook(output)
+        former = FormerRun(from_record(notebook.metadata[RECORD]), remove_markers(notebook))
+        _check(former)
+        return former
     except Exception:  # nbformat raises various exceptions for other files
         raise NotebookError(
             f"{output} is not the output of a run, so nothing can be resumed",
             remedy="Run without --resume.",
         ) from None
-    return FormerRun(run, remove_markers(notebook))
+
+
+def _check(former: FormerRun) -> None:
+    """Check that a record is one of its notebook.
+
+    Raises:
+        Exception: It is not.
+    """
+    run = former.run
+    states = {"pending", "running", "resumed", "done", "failed"}
+    titles = [cell.title + cell.source for cell in run.cells if cell.state in states]
+    numbers = [cell.number for cell in run.cells]
+    texts = {run.state: run.token + run.started, **run.parameters}
+    code = [cell for cell in former.notebook.cells if cell.cell_type == "code"]
+    if (
+        numbers != list(range(1, len(titles) + 1))
+        or not all(isinstance(text, str) for text in (*texts, *texts.values()))
+        or (run.ended is not None and run.ended not in numbers)
+        or not 1 <= former.first <= len(numbers) + 1
+        or len(code) < len(numbers)
+    ):
+        raise ValueError
 
 
 def remove_markers(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -2,7 +2,8 @@
 
 The list has only keywords that Debian's mtree(8) accepts, so mtree and bsdtar can read it. No such
 keyword says which paths are hard links to the same file; the list says so with ``tags``, which
-mtree ignores unless it is told to select by them. kiwinb can open the list as a tree without
+mtree ignores unless it is told to select by them. A comment says how many paths follow, so that a
+list that was cut off is not taken for a smaller tree. kiwinb can open the list as a tree without
 contents; see :mod:`kiwinb.inspect.formats.mtree`.
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 import pandas as pd
 
 from kiwinb.errors import InspectError
-from kiwinb.inspect.formats.mtree import HARD_LINK, SIGNATURE
+from kiwinb.inspect.formats.mtree import COUNT, HARD_LINK, SIGNATURE
 from kiwinb.inspect.opening import Source, opened
 from kiwinb.inspect.tree import PLAIN_DIGEST, Tree
 from kiwinb.paths import normalised
@@ -66,6 +67,7 @@ def lines(tree: Tree) -> Iterator[str]:
     table = tree.scan()
     digests = _digests(tree, table)
     yield SIGNATURE
+    yield f"{COUNT}{len(table)}"
     yield f"/set {_joined(_SET)}"
     linked = table["inode"].duplicated(keep=False) & table["type"].ne("directory")
     numbers: dict[int, int] = {}

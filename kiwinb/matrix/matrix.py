@@ -123,7 +123,7 @@ def _load(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise MatrixError(f"{file} cannot be read: {error}", remedy="Name a TOML file.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number, or arrays, that are too large
         place = re.search(r" \(at line (\d+), column (\d+)\)", str(error))
         line, column = map(int, place.groups()) if place else (None, None)
         problem = str(error).removesuffix(place[0] if place else "")

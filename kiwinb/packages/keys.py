@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import logging
 import re
+import stat
 import time
 import urllib.request
 from functools import cache
@@ -84,6 +86,8 @@ def key_file(file: Path) -> Source:
     Raises:
         OSError: The file cannot be read.
     """
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(file))
     return Source(hashlib.sha256(file.read_bytes()).hexdigest(), file)
 
 

@@ -15,18 +15,18 @@ import os
 import stat
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from kiwinb.description.fingerprint import is_portable_attribute, read_attributes
-from kiwinb.errors import CommandError, DescriptionError, Location
+from kiwinb.errors import DescriptionError, Location
+from kiwinb.sandbox.decompress import BROKEN_STREAM, open_unpacked
 from kiwinb.sandbox.devices import make_device, read_device
 from kiwinb.sandbox.holes import copy_file, unpack_file
 from kiwinb.sandbox.paths import resolve_in
-from kiwinb.sandbox.streams import reading_through
-from kiwinb.tar_entries import TarEntry, tar_entries
+from kiwinb.tar_entries import opened_tar, tar_entries
 
 _XATTR = "SCHILY.xattr."
 
@@ -65,7 +65,7 @@ def lay_archive(root: Path, archive: Path, target: str = "/") -> None:
     """
     laying = _Laying(root)
     try:
-        with _opened(archive) as members:
+        with open_unpacked(archive) as stream, opened_tar(stream) as members:
             for member in tar_entries(members):
                 member.name = str(PurePosixPath(target.lstrip("/")) / _inside(member.name, archive))
                 if member.islnk():
@@ -74,7 +74,7 @@ def lay_archive(root: Path, archive: Path, target: str = "/") -> None:
                 laying.place(member, partial(unpack_file, members, member), archive)
         laying.finish()
     except (
-        *(tarfile.TarError, EOFError, OSError, CommandError),
+        *(tarfile.TarError, *BROKEN_STREAM),
         *(ValueError, OverflowError),  # a time that no file can have
     ) as error:
         raise DescriptionError(
@@ -82,21 +82,6 @@ def lay_archive(root: Path, archive: Path, target: str = "/") -> None:
             remedy="Make it again with tar.",
             location=Location(archive),
         ) from error
-
-
-@contextmanager
-def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
-    with archive.open("rb") as file:
-        magic = file.read(4)
-    if magic == b"\x28\xb5\x2f\xfd":
-        with (
-            reading_through(["zstd", "-dcq", "--", str(archive)]) as plain,
-            tarfile.open(fileobj=plain, mode="r|", tarinfo=TarEntry) as members,
-        ):
-            yield members
-        return
-    with tarfile.open(archive, mode="r:*", tarinfo=TarEntry) as members:
-        yield members
 
 
 def _inside(name: str, archive: Path) -> PurePosixPath:

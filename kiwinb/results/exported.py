@@ -16,6 +16,7 @@ from kiwinb.description.override import Overrides
 from kiwinb.description.sources import SCRIPTS
 from kiwinb.errors import ImageError
 from kiwinb.results.record import UsedRepository
+from kiwinb.sandbox.paths import resolve_in
 from kiwinb.typed_json import WrongData, loads
 
 EXPORT_FOLDER = "image"
@@ -52,6 +53,8 @@ def write_export(
         prepared: The other facts.
     """
     folder = root / EXPORT_FOLDER
+    if folder.is_symlink():  # of the tree; what is written goes into the tree, not where it leads
+        folder.unlink()
     folder.mkdir(exist_ok=True)
     config = folder / "config.xml"  # it has hashes of passwords
     config.unlink(missing_ok=True)
@@ -66,9 +69,11 @@ def write_export(
     keys = (key for item in image.repositories for key in item.signing if "://" not in key)
     for name in (*SCRIPTS, *filter(None, named), *keys):
         source = image.directory / name
-        if source.is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, folder / name)
+        if source.is_file() and ".." not in Path(name).parts and not Path(name).is_absolute():
+            target = resolve_in(root, f"{EXPORT_FOLDER}/{name}", follow_last=False)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            shutil.copy(source, target)
     overrides = asdict(prepared.overrides.without_secrets())
     record = {
         "arch": prepared.arch,
@@ -76,6 +81,7 @@ def write_export(
         "overrides": {name: value for name, value in overrides.items() if name not in _SECRET},
         "repositories": [asdict(item) for item in prepared.repositories],
     }
+    (folder / _RECORD).unlink(missing_ok=True)
     (folder / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 

@@ -116,13 +116,16 @@ def unpack_file(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path)
     Raises:
         FileExistsError: The target exists.
         tarfile.ReadError: The archive ends early, or records impossible holes.
+        OSError: The file system has no space for its data.
     """
     buffered = archive.extractfile(member)
     assert buffered is not None, f"{member.name} is a regular file"
     content: BinaryIO = cast(Any, buffered).raw  # unlike the buffer, it can seek in a stream
     runs = cast(Sequence[tuple[int, int]] | None, member.sparse)
+    stored = ((0, member.size),) if runs is None else runs
     with target.open("xb") as file:
-        for start, length in ((0, member.size),) if runs is None else runs:
+        _check_space(file, sum(length for _start, length in stored))
+        for start, length in stored:
             if not 0 <= start <= start + length <= member.size:
                 raise tarfile.ReadError(f"the sparse file {member.name} has data beyond its end")
             content.seek(start)
@@ -134,3 +137,10 @@ def unpack_file(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path)
                 file.write(data)
                 length -= len(data)
         file.truncate(member.size)
+
+
+def _check_space(file: BinaryIO, size: int) -> None:
+    """Refuse to fill the file system of a file with what is too large for it anyway."""
+    status = os.fstatvfs(file.fileno())
+    if status.f_blocks and size > status.f_bavail * status.f_frsize:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)

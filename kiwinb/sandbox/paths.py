@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -25,28 +26,38 @@ def resolve_in(root: Path, path: str | os.PathLike[str], *, follow_last: bool = 
         KiwinbError: There are too many symbolic links, usually because of a loop.
     """
     parts = _split(os.fspath(path))
-    at: list[str] = []
+    at = [os.fspath(root)]  # the way so far: the directory of the host at each step
     links = 0
     while parts:
         part = parts.pop()
         if part == "..":
-            del at[-1:]
+            del at[max(1, len(at) - 1) :]
             continue
-        here = Path(root, *at, part)
-        if (parts or follow_last) and here.is_symlink():
-            links += 1
-            if links > _MAXIMUM_LINKS:
-                raise KiwinbError(
-                    f"too many symbolic links in the root tree: {os.fspath(path)}",
-                    remedy="A link that points back to itself is the usual cause.",
-                )
-            target = os.fspath(here.readlink())
-            if target.startswith("/"):
-                at.clear()
-            parts += _split(target)
-        else:
-            at.append(part)
-    return Path(root, *at)
+        here = f"{at[-1]}/{part}"
+        target = _target(here) if parts or follow_last else None
+        if target is None:
+            at.append(here)
+            continue
+        links += 1
+        if links > _MAXIMUM_LINKS:
+            raise KiwinbError(
+                f"too many symbolic links in the root tree: {os.fspath(path)}",
+                remedy="A link that points back to itself is the usual cause.",
+            )
+        if target.startswith("/"):
+            del at[1:]
+        parts += _split(target)
+    return Path(at[-1])
+
+
+def _target(path: str) -> str | None:
+    """Return the target of a symbolic link; ``None`` for other files, and where nothing is."""
+    try:
+        return os.readlink(path)  # noqa: PTH115  # a Path for each part of each path takes long
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOENT, errno.ENOTDIR):
+            return None
+        raise
 
 
 def inner_path(root: Path, place: Path) -> str:

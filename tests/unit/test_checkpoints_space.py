@@ -17,7 +17,7 @@ from store_actions import ObservedShell
 from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.space import SpaceWatch, build_places, explained_space
 from kiwinb.checkpoints.store import Store
-from kiwinb.errors import CommandError, PackageError, SpaceError
+from kiwinb.errors import CommandError, KiwinbError, PackageError, RepositoryError, SpaceError
 from kiwinb.sandbox.command import run as run_tool
 from kiwinb.steps.step import DraftStep, HostPaths, Output, Step, StepContext, seal
 
@@ -172,3 +172,24 @@ def test_a_file_system_that_tells_nothing_is_not_full(
     places = build_places(tmp_path, tmp_path)
     with pytest.raises(CommandError), explained_space(places, needed=1 << 30):
         raise CommandError(["config.sh"], 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (RepositoryError, "Err:1 Packages\n  Write error - write (28: No space left on device)"),
+        (PackageError, "E: You don't have enough free space in CACHE/archives/."),
+    ],
+)
+def test_a_package_manager_that_has_removed_what_filled_the_disk(
+    kind: type[KiwinbError], said: str, tmp_path: Path
+) -> None:
+    """There is space again when the error is looked at: these tools write to nothing else."""
+    places = build_places(tmp_path / "store", tmp_path / "cache")
+    error = kind(f"apt cannot do it:\n  {said}".replace("CACHE", f"{tmp_path}/cache"))
+    with (
+        pytest.raises(SpaceError, match=rf"the download cache {tmp_path}/cache") as caught,
+        explained_space(places),
+    ):
+        raise error
+    assert caught.value.remedy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -298,3 +299,30 @@ def test_command(root: Path, tmp_path: Path) -> None:
     assert "/etc/motd" in told.stdout and "removed" in told.stdout
     nowhere = runner.invoke(app, ["inspect", "mtree", str(root), "-o", str(tmp_path / "no/file")])
     assert nowhere.exit_code != 0 and "cannot be written" in f"{nowhere.output}{nowhere.exception}"
+
+
+def test_a_list_that_was_cut_off_is_refused(root: Path, tmp_path: Path) -> None:
+    """At each byte: there is no smaller tree in it."""
+    whole = write(root, tmp_path / "whole").read_bytes()
+    file = tmp_path / "cut"
+    first = whole.index(b"\n", len("#mtree\n")) + 1  # behind the number of paths
+    for end in range(first, len(whole), 7):
+        file.write_bytes(whole[:end])
+        with pytest.raises(InspectError, match="but is damaged: "):
+            scanned(file)
+    assert whole.count(b"\n") - 3 == len(scanned(tmp_path / "whole"))
+
+
+@pytest.mark.needs("mtree")
+def test_a_list_of_mtree_that_was_cut_off_is_refused(root: Path, tmp_path: Path) -> None:
+    shutil.rmtree(root / "odd")
+    done = subprocess.run(["mtree", "-c", "-p", root], stdout=subprocess.PIPE, check=True)
+    lines = done.stdout.splitlines(keepends=True)
+    file = tmp_path / "cut"
+    file.write_bytes(done.stdout)
+    assert "/usr/bin/su" in set(scanned(file)["path"])
+    inside = [at for at, line in enumerate(lines) if line.strip().startswith(b"su")]
+    for end in (inside[0], inside[0] + 1):
+        file.write_bytes(b"".join(lines[:end]))
+        with pytest.raises(InspectError, match=r"in the directory (\./)?usr/bin"):
+            scanned(file)

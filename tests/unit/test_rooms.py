@@ -12,7 +12,8 @@ import kiwinb
 ROOMS = (
     (
         *("durations", "errors", "files", "html", "limits", "paths", "runtime_config"),
-        *("settings", "sizes", "spelling", "tar_entries", "typed_json", "version", "visible"),
+        *("settings", "shapes", "sizes", "spelling", "tar_entries", "typed_json", "version"),
+        *("visible",),
     ),
     ("steps",),
     ("sandbox",),

@@ -20,7 +20,7 @@ from kiwinb.checkpoints.space import build_places, explained_space
 from kiwinb.description.select import select
 from kiwinb.errors import CommandError, DescriptionError, HostError, ImageError, SpaceError
 from kiwinb.images.compress import xz_writer
-from kiwinb.images.container.base import import_base, open_unpacked
+from kiwinb.images.container.base import import_base
 from kiwinb.images.formats import FORMATS
 from kiwinb.images.kind import ResultFile
 from kiwinb.inspect.formats import open_tree
@@ -28,6 +28,7 @@ from kiwinb.prepare.lay_over import lay_archive
 from kiwinb.results.bundle import bundle
 from kiwinb.results.deliver import StepFiles, deliver
 from kiwinb.results.resize import resize
+from kiwinb.sandbox.decompress import open_unpacked
 from kiwinb.sandbox.streams import reading_through, writing_through
 from kiwinb.sandbox.worker import Report, call
 from kiwinb.storage.filesystem import FILESYSTEMS

@@ -6,23 +6,20 @@ A base container is a local OCI image layout (a directory or an archive) or an a
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import hashlib
 import json
-import lzma
+import os
 import posixpath
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from kiwinb.errors import CommandError, ImageError, RepositoryError
-from kiwinb.images.container.config import PLATFORMS
+from kiwinb.errors import ImageError, RepositoryError
+from kiwinb.images.container.config import PLATFORMS, check_config
 from kiwinb.images.container.layers import apply_layer
 from kiwinb.images.container.oci import (
     GZIP_LAYER_TYPE,
@@ -33,19 +30,18 @@ from kiwinb.images.container.oci import (
     to_json,
 )
 from kiwinb.images.tarball import CHUNK
-from kiwinb.sandbox.streams import reading_through
+from kiwinb.sandbox.decompress import BROKEN_STREAM, compression_of, open_unpacked
+from kiwinb.sandbox.holes import unpack_file
+from kiwinb.shapes import ShapeError, mapping, parsed, sequence, text, texts
+from kiwinb.tar_entries import opened_tar, tar_entries
 
 BASE_CONTAINER = "base-container"
 """Name of the ``files`` step that holds the base container."""
 
 _CONFIG = "config.json"
 _LAYERS = "layers.json"
-_MAGIC: Mapping[bytes, str] = {
-    b"\x1f\x8b": "gzip",
-    b"\xfd7zXZ\0": "xz",
-    b"BZh": "bzip2",
-    b"\x28\xb5\x2f\xfd": "zstd",
-}
+_MOST_JSON = 16 << 20
+_MOST_INDEXES = 4
 _LAYER_TYPES = {"": LAYER_TYPE, "gzip": GZIP_LAYER_TYPE, "zstd": ZSTD_LAYER_TYPE}
 
 
@@ -82,8 +78,9 @@ def local_archive(derived_from: str, directory: Path) -> tuple[Path, str | None]
         )
     name = unquote(url.path)
     path = directory / (name.lstrip("/") if url.scheme == "this" else name)
-    if not path.exists():
-        raise RepositoryError(f"the base container {path} is not there")
+    if not path.is_file() and not path.is_dir():
+        what = "is not a file or directory" if os.path.lexists(path) else "is not there"
+        raise RepositoryError(f"the base container {path} {what}")
     return path, unquote(url.fragment) or None
 
 
@@ -100,6 +97,16 @@ def import_base(source: Path, reference: str | None, arch: str, out: Path) -> No
         ImageError: The source is not a container image, is damaged, or has no such image for the
             architecture.
     """
+    try:
+        _import(source, reference, arch, out)
+    except ShapeError as error:
+        raise ImageError(f"{source} is not a container image: {error}") from error
+    except OSError as error:
+        said = error.strerror or error
+        raise ImageError(f"{source} cannot be read as a container image: {said}") from error
+
+
+def _import(source: Path, reference: str | None, arch: str, out: Path) -> None:
     scratch = out / "archive"
     if source.is_dir():
         aliases: dict[str, str] = {}
@@ -110,8 +117,9 @@ def import_base(source: Path, reference: str | None, arch: str, out: Path) -> No
         aliases = _extract(source, scratch)
     try:
         config, layers = _Archive(source, directory, aliases).read_image(reference, arch)
+        check_config(config)
         named = []
-        diff_ids = _member(config, "rootfs", "diff_ids", source=source)
+        diff_ids = texts(_member(config, "rootfs", "diff_ids", source=source), "diff_ids")
         if len(diff_ids) != len(layers):
             raise ImageError(f"{source}: the configuration is for another number of layers")
         for number, (layer, diff_id) in enumerate(zip(layers, diff_ids, strict=True)):
@@ -120,7 +128,7 @@ def import_base(source: Path, reference: str | None, arch: str, out: Path) -> No
                 layer.rename(target)
             else:
                 shutil.copyfile(layer, target)
-            named.append(_checked(target, str(diff_id).removeprefix("sha256:"), source))
+            named.append(_checked(target, diff_id.removeprefix("sha256:"), source))
         (out / _CONFIG).write_bytes(to_json(config))
         (out / _LAYERS).write_bytes(to_json(named))
     finally:
@@ -152,32 +160,6 @@ def unpack_base(base: BaseContainer, root: Path, progress: Callable[[float], Non
         progress(number / len(base.layers))
 
 
-@contextmanager
-def open_unpacked(path: Path) -> Iterator[BinaryIO]:
-    """Read a file, decompressing it if its first bytes show that it is compressed.
-
-    Raises:
-        CommandError: ``zstd`` failed.
-    """
-    kind = _compression(path)
-    if kind == "zstd":
-        with reading_through(
-            ["zstd", "--decompress", "--stdout", "--quiet", "--", str(path)]
-        ) as stream:
-            yield stream
-        return
-    with ExitStack() as stack:
-        file = stack.enter_context(path.open("rb"))
-        if kind == "gzip":
-            yield cast(BinaryIO, stack.enter_context(gzip.open(file)))
-        elif kind == "xz":
-            yield cast(BinaryIO, stack.enter_context(lzma.open(file)))
-        elif kind == "bzip2":
-            yield cast(BinaryIO, stack.enter_context(bz2.open(file)))
-        else:
-            yield file
-
-
 def _sha256(stream: BinaryIO) -> str:
     sha256 = hashlib.sha256()
     while data := stream.read(CHUNK):
@@ -185,22 +167,16 @@ def _sha256(stream: BinaryIO) -> str:
     return sha256.hexdigest()
 
 
-def _compression(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(6)
-    return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "")
-
-
 def _checked(path: Path, diff_id: str, source: Path) -> dict[str, str]:
     """Check a layer against its digest; decompress it if image layouts do not know the format."""
     try:
         with open_unpacked(path) as stream:
             found = _sha256(stream)
-    except (OSError, EOFError, lzma.LZMAError, CommandError) as error:
+    except BROKEN_STREAM as error:
         raise ImageError(f"{source}: a layer is damaged: {error}") from error
     if found != diff_id:
         raise ImageError(f"{source}: a layer is damaged: its SHA-256 is {found}, not {diff_id}")
-    kind = _compression(path)
+    kind = compression_of(path)
     if kind not in _LAYER_TYPES:
         plain = path.with_suffix(".tar")
         with open_unpacked(path) as stream, plain.open("wb") as file:
@@ -216,8 +192,8 @@ def _extract(source: Path, directory: Path) -> dict[str, str]:
     """Extract the files of an archive; return the targets of its links, by name."""
     aliases = {}
     try:
-        with open_unpacked(source) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
-            for member in archive:
+        with open_unpacked(source) as stream, opened_tar(stream) as archive:
+            for member in tar_entries(archive):
                 name = _normal(member.name)
                 if member.issym():
                     aliases[name] = _normal(
@@ -226,13 +202,11 @@ def _extract(source: Path, directory: Path) -> dict[str, str]:
                 elif member.islnk():
                     aliases[name] = _normal(member.linkname)
                 elif member.isfile():
-                    content = archive.extractfile(member)
-                    assert content is not None, "a file has content"
                     target = directory / name
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    with target.open("wb") as file:
-                        shutil.copyfileobj(content, file, CHUNK)
-    except (tarfile.TarError, lzma.LZMAError, EOFError, gzip.BadGzipFile, CommandError) as error:
+                    target.unlink(missing_ok=True)
+                    unpack_file(archive, member, target)
+    except (tarfile.TarError, ValueError, *BROKEN_STREAM) as error:
         raise ImageError(f"{source} is not an archive of a container image: {error}") from error
     return aliases
 
@@ -277,37 +251,52 @@ class _Archive:
     def _images(self, reference: str | None) -> Iterator[tuple[dict[str, Any], list[Any]]]:
         """Yield the configuration and layers of each image with a reference, or of all images."""
         if (self.directory / "index.json").is_file():
-            items = self._member(self._load(self._file("index.json")), "manifests")
-            names = [(item.get("annotations") or {}).get(REFERENCE, "") for item in items]
+            items = self._items(self._load(self._file("index.json")), "manifests")
+            notes = [mapping(item.get("annotations"), "annotations") for item in items]
+            names = [text(note.get(REFERENCE), REFERENCE) for note in notes]
             for item in self._named(items, names, reference):
                 for manifest in self._manifests(item):
                     config = self._load(self._blob(self._member(manifest, "config")))
-                    yield config, self._member(manifest, "layers")
+                    yield config, self._layers(self._member(manifest, "layers"))
             return
-        items = self._load(self._file("manifest.json"))
-        names = [",".join(item.get("RepoTags") or ()) for item in items]
+        found = sequence(self._load(self._file("manifest.json"), list), "manifest.json")
+        items = [mapping(item, "an item of manifest.json") for item in found]
+        names = [",".join(texts(item.get("RepoTags"), "RepoTags")) for item in items]
         for item in self._named(items, names, reference):
-            config = self._load(self._file(self._member(item, "Config")))
-            yield config, self._member(item, "Layers")
+            config = self._load(self._file(text(self._member(item, "Config"), "Config")))
+            yield config, self._layers(self._member(item, "Layers"))
 
-    def _manifests(self, descriptor: Any) -> Iterator[Any]:
+    def _items(self, value: Any, name: str) -> list[Mapping[str, Any]]:
+        return [mapping(item, f"an item of {name}") for item in sequence(value.get(name), name)]
+
+    def _layers(self, value: Any) -> list[Any]:
+        return [
+            layer if isinstance(layer, str) else dict(mapping(layer, "a layer"))
+            for layer in sequence(value, "layers")
+        ]
+
+    def _manifests(self, descriptor: Any, depth: int = 0) -> Iterator[Any]:
         """Yield the manifests of a descriptor: one, or all in an index of platforms."""
         manifest = self._load(self._blob(descriptor))
         if "manifests" not in manifest:
             yield manifest
             return
-        for item in manifest["manifests"]:
-            platform = item.get("platform") or {}
+        if depth == _MOST_INDEXES:
+            raise ImageError(f"{self.source} is not a container image: its indexes are nested")
+        for item in self._items(manifest, "manifests"):
+            platform = mapping(item.get("platform"), "platform")
             if platform.get("os") != "unknown":  # an attestation, not an image
-                yield from self._manifests(item)
+                yield from self._manifests(item, depth + 1)
 
-    def _named(self, items: list[Any], names: list[str], reference: str | None) -> list[Any]:
+    def _named(
+        self, items: list[Mapping[str, Any]], names: list[str], reference: str | None
+    ) -> list[Mapping[str, Any]]:
         """Return the items with a reference; all items if it is ``None``."""
         found = [
             item
-            for item, text in zip(items, names, strict=True)
+            for item, said in zip(items, names, strict=True)
             if reference is None
-            or any(reference in (name, name.rpartition(":")[2]) for name in text.split(","))
+            or any(reference in (name, name.rpartition(":")[2]) for name in said.split(","))
         ]
         if not found:
             raise ImageError(
@@ -317,27 +306,34 @@ class _Archive:
         return found
 
     def _layer(self, layer: Any) -> Path:
-        return self._file(layer) if isinstance(layer, str) else self._blob(layer)
+        return self._file(text(layer, "a layer")) if isinstance(layer, str) else self._blob(layer)
 
     def _file(self, name: str) -> Path:
         path = self.directory / self.aliases.get(_normal(name), _normal(name))
         if not path.is_file():
             raise ImageError(f"{self.source} is not a container image: it has no {name}")
+        if not path.resolve().is_relative_to(self.directory.resolve()):
+            raise ImageError(f"{self.source} is not a container image: {name} leads out of it")
         return path
 
     def _blob(self, descriptor: Any) -> Path:
-        kind, _, value = str(self._member(descriptor, "digest")).partition(":")
+        kind, _, value = text(self._member(descriptor, "digest"), "digest").partition(":")
         path = self._file(f"blobs/{kind}/{value}")
         with path.open("rb") as content:
             if kind != "sha256" or _sha256(content) != value:
                 raise ImageError(f"{self.source}: {path.name} is damaged")
         return path
 
-    def _load(self, path: Path) -> Any:
+    def _load(self, path: Path, kind: type = dict) -> Any:
+        if path.stat().st_size > _MOST_JSON:
+            raise ImageError(f"{self.source}: {path.name} is too large")
         try:
-            return json.loads(path.read_bytes())
-        except ValueError as error:
-            raise ImageError(f"{self.source}: {path.name} is not JSON: {error}") from error
+            found = parsed(path.read_bytes())
+        except ShapeError as error:
+            raise ImageError(f"{self.source}: {path.name} is damaged: {error}") from error
+        if not isinstance(found, kind):
+            raise ImageError(f"{self.source} is not a container image: {path.name} is wrong")
+        return found
 
     def _member(self, value: Any, name: str) -> Any:
         return _member(value, name, source=self.source)

@@ -12,6 +12,7 @@ from typing import Any
 
 from kiwinb.description.model import ContainerCommand, ContainerConfig
 from kiwinb.errors import ImageError
+from kiwinb.shapes import mapping, sequence, text, texts
 
 DEFAULT_NAME = "kiwi-container"
 DEFAULT_TAG = "latest"
@@ -57,10 +58,10 @@ def references(config: ContainerConfig) -> tuple[str, ...]:
     """
     main_name, main_tag = config.name or DEFAULT_NAME, config.tag or DEFAULT_TAG
     found = {f"{main_name}:{main_tag}": None}
-    for text in config.additionalnames:
-        head, colon, tail = text.strip().rpartition(":")
+    for given in config.additionalnames:
+        head, colon, tail = given.strip().rpartition(":")
         if not colon or "/" in tail:
-            head, tail = text.strip(), ""
+            head, tail = given.strip(), ""
         found[f"{head or main_name}:{tail or main_tag}"] = None
     for reference in found:
         name, _, tag = reference.rpartition(":")
@@ -96,6 +97,26 @@ def platform(arch: str) -> dict[str, str]:
 def timestamp(epoch: int) -> str:
     """Format a time, in seconds since 1970-01-01 UTC, as RFC 3339 says."""
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Check the shape of the configuration of a base image, from which :func:`image_config` takes.
+
+    Raises:
+        ShapeError: A value is of another type than the OCI image specification says.
+    """
+    for item in sequence(config.get("history"), "history"):
+        mapping(item, "an item of history")
+    run = mapping(config.get("config"), "config")
+    for name in ("Env", "Entrypoint", "Cmd"):
+        texts(run.get(name), name)
+    for name in ("Labels", "ExposedPorts", "Volumes"):
+        mapping(run.get(name), name)
+    for value, name in mapping(run.get("Labels"), "Labels").items():
+        text(value, f"the label {name}")
+    for where, names in ((run, ("User", "WorkingDir", "StopSignal")), (config, ("author",))):
+        for name in names:
+            text(where.get(name), name)
 
 
 def image_config(
@@ -156,7 +177,7 @@ def _runtime_config(container: ContainerConfig, base: Mapping[str, Any]) -> dict
             f"{container.stopsignal!r} is not a signal that stops a container",
             remedy="Give a name such as SIGTERM, or a number.",
         )
-    ports = {**(base.get("ExposedPorts") or {}), **{_port(text): {} for text in container.expose}}
+    ports = {**(base.get("ExposedPorts") or {}), **{_port(port): {} for port in container.expose}}
     volumes = {**(base.get("Volumes") or {}), **{path: {} for path in container.volumes}}
     ours = _said(
         User=container.user or base.get("User"),
@@ -183,11 +204,11 @@ def _cleared(container: ContainerConfig) -> bool:
     return any(said and said.clear for said in (container.entrypoint, container.subcommand))
 
 
-def _port(text: str) -> str:
-    found = _PORT.fullmatch(text.strip())
+def _port(port: str) -> str:
+    found = _PORT.fullmatch(port.strip())
     if not found or not 0 < int(found[1]) < 65536:
         raise ImageError(
-            f"{text!r} is not a port that a container exposes",
+            f"{port!r} is not a port that a container exposes",
             remedy="A port is a number from 1 to 65535; /tcp, /udp or /sctp may follow.",
         )
     return f"{int(found[1])}/{found[2] or 'tcp'}"

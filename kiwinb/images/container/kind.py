@@ -14,7 +14,6 @@ from kiwinb.images.compress import xz_writer
 from kiwinb.images.container.base import (
     BASE_CONTAINER,
     BaseContainer,
-    open_unpacked,
     read_base,
     unpack_base,
 )
@@ -30,6 +29,7 @@ from kiwinb.images.container.oci import (
 from kiwinb.images.inputs import BuildInputs
 from kiwinb.images.kind import Form, ImagePlan, Plain, ResultFile
 from kiwinb.images.tarball import CHUNK, TarWriter, counted
+from kiwinb.sandbox.decompress import open_unpacked
 from kiwinb.steps.step import DraftStep, Output, StepContext
 from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL, select
 

@@ -12,15 +12,18 @@ import stat
 import tarfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import ImageError
 from kiwinb.images.tarball import TarWriter
+from kiwinb.sandbox.decompress import BROKEN_STREAM
 from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE, make_device
 from kiwinb.sandbox.holes import unpack_file
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.tar_entries import opened_tar, tar_entries
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -104,45 +107,83 @@ def apply_layer(stream: IO[bytes], root: Path) -> None:
     Raises:
         ImageError: The layer is damaged.
     """
-    directories: list[tuple[Path, int]] = []
-    fresh: set[Path] = set()
+    applied = _Applied(root)
     try:
-        with tarfile.open(fileobj=stream, mode="r|", errorlevel=2) as layer:
-            for member in layer:
-                _apply(layer, member, root, fresh, directories)
-    except (tarfile.TarError, OSError) as error:
+        with opened_tar(stream) as layer:
+            for member in tar_entries(layer):
+                _apply(layer, member, applied)
+    except (tarfile.TarError, ValueError, ArithmeticError, *BROKEN_STREAM) as error:
         raise ImageError(f"a layer of the base container cannot be unpacked: {error}") from error
-    for path, mtime in reversed(directories):
+    for path, mtime in reversed(applied.directories):
         if path.is_dir() and not path.is_symlink():
             os.utime(path, (mtime, mtime))
 
 
-def _apply(
-    layer: tarfile.TarFile,
-    member: tarfile.TarInfo,
-    root: Path,
-    fresh: set[Path],
-    directories: list[tuple[Path, int]],
-) -> None:
+@dataclass(frozen=True)
+class _Applied:
+    """What a layer has done to a tree so far.
+
+    Attributes:
+        root: The tree.
+        directories: Directories of the layer, and the times that they get at the end.
+        fresh: Paths that the layer has, and the directories that hold them.
+        cleared: Directories in which nothing of lower layers is left. They are not searched again,
+            so many whiteouts over many files take no longer than the files alone.
+    """
+
+    root: Path
+    directories: list[tuple[Path, int]] = field(default_factory=list)
+    fresh: set[Path] = field(default_factory=set)
+    cleared: set[Path] = field(default_factory=set)
+
+    def keep(self, path: Path) -> None:
+        """Note a path of the layer and its parent directories."""
+        while path != self.root and path not in self.fresh:
+            self.fresh.add(path)
+            path = path.parent
+
+    def clear(self, directory: Path) -> None:
+        """Remove what lower layers put into a directory."""
+        pending = [directory]
+        while pending:
+            place = pending.pop()
+            if place in self.cleared or place.is_symlink() or not place.is_dir():
+                continue
+            self.cleared.add(place)
+            for child in list(place.iterdir()):
+                if child in self.fresh:
+                    pending.append(child)
+                else:
+                    _remove(child)
+
+    def hide(self, path: Path) -> None:
+        """Remove what lower layers put there; a whiteout does not hide files of its own layer."""
+        if path in self.fresh:
+            self.clear(path)
+        else:
+            _remove(path)
+
+
+def _apply(layer: tarfile.TarFile, member: tarfile.TarInfo, applied: _Applied) -> None:
+    root = applied.root
     name = posixpath.normpath("/" + member.name).lstrip("/")
     parent = resolve_in(root, posixpath.dirname(name))
     base = posixpath.basename(name)
     path = parent / base if base else root
     if base == _OPAQUE:
-        for child in list(parent.iterdir()) if parent.is_dir() else ():
-            _remove_stale(child, fresh)
+        applied.clear(parent)
         return
     if base.startswith(_WHITEOUT):
         hidden = base.removeprefix(_WHITEOUT)
         if hidden in ("", ".", ".."):
             raise ImageError(f"a layer of the base container has a member {member.name!r}")
         if not hidden.startswith(_WHITEOUT):
-            _remove_stale(parent / hidden, fresh)
+            applied.hide(parent / hidden)
         return
     if path == root and not member.isdir():
         raise ImageError("a layer of the base container has a root that is not a directory")
     parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    _keep(path, root, fresh)
+    applied.keep(path)
     if member.islnk() and _link_target(member, root) == path and os.path.lexists(path):
         return
     if not (member.isdir() and path.is_dir() and not path.is_symlink()):
@@ -150,6 +191,12 @@ def _apply(
         _make(layer, member, root, path)
     if member.islnk():
         return
+    _set_metadata(path, member)
+    if member.isdir():
+        applied.directories.append((path, int(member.mtime)))
+
+
+def _set_metadata(path: Path, member: tarfile.TarInfo) -> None:
     os.chown(path, member.uid, member.gid, follow_symlinks=False)
     if not member.issym():
         path.chmod(member.mode & 0o7777)
@@ -160,8 +207,6 @@ def _apply(
             os.setxattr(path, key.removeprefix(_XATTR), data, follow_symlinks=False)
     mtime = int(member.mtime)
     os.utime(path, (mtime, mtime), follow_symlinks=False)
-    if member.isdir():
-        directories.append((path, mtime))
 
 
 def _make(layer: tarfile.TarFile, member: tarfile.TarInfo, root: Path, path: Path) -> None:
@@ -189,22 +234,6 @@ def _clear_xattrs(path: Path) -> None:
     for name in os.listxattr(path, follow_symlinks=False):
         if name not in (DEVICE_ATTRIBUTE, "security.selinux"):
             os.removexattr(path, name, follow_symlinks=False)
-
-
-def _keep(path: Path, root: Path, fresh: set[Path]) -> None:
-    """Add a path and its parent directories."""
-    while path != root and path not in fresh:
-        fresh.add(path)
-        path = path.parent
-
-
-def _remove_stale(path: Path, fresh: set[Path]) -> None:
-    """Remove what lower layers put there; a whiteout does not hide files of its own layer."""
-    if path not in fresh:
-        _remove(path)
-    elif path.is_dir() and not path.is_symlink():
-        for child in list(path.iterdir()):
-            _remove_stale(child, fresh)
 
 
 def _remove(path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 
 from kiwinb.checkpoints.store import Store
 from kiwinb.errors import HostError, InspectError
-from kiwinb.inspect.formats import partitions, unpack
+from kiwinb.inspect.formats import partitions, unpack, virtual
 from kiwinb.inspect.formats.archive import TarTree
 from kiwinb.inspect.formats.btrfs import BtrfsTree
 from kiwinb.inspect.formats.checkpoint import CheckpointTree, OwnedDirectoryTree
@@ -177,8 +177,8 @@ def _open_window(window: Window, path: Path) -> Tree:
     try:
         while True:
             packed = window
-            if not is_plain and (kind := unpack.virtual_format(window)):
-                window, is_plain = unpack.plain_disk(window, name, kind), True
+            if not is_plain and (kind := virtual.virtual_format(window)):
+                window, is_plain = virtual.plain_disk(window, name, kind), True
             elif not unpack.compression(window):
                 return _open_plain(window, name)
             elif _is_initrd(window, name):

@@ -5,7 +5,6 @@ Layers are combined as the OCI image specification says, including whiteouts.
 
 from __future__ import annotations
 
-import json
 import platform
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from kiwinb.inspect.formats.archive import MemberTree, tar_members
-from kiwinb.inspect.formats.indexed import Rows, text
+from kiwinb.inspect.formats.indexed import Rows
+from kiwinb.inspect.formats.indexed import text as decoded
 from kiwinb.inspect.formats.members import Member, Stored, Unpacked
 from kiwinb.inspect.formats.unpack import compression, decompressed
 from kiwinb.inspect.formats.window import DamagedError, UnsupportedError, Window, reading
+from kiwinb.shapes import ShapeError, mapping, parsed, sequence, text, texts
 
 _MOST_JSON = 16 << 20
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
@@ -58,7 +59,10 @@ class _Files(ABC):
             raise DamagedError(f"{name} is missing")
         if window.size > _MOST_JSON:
             raise DamagedError(f"{name} is too large")
-        return json.loads(window.read(0, window.size))
+        try:
+            return parsed(window.read(0, window.size))
+        except ShapeError as error:
+            raise DamagedError(f"{name} is damaged: {error}") from error
 
     def close(self) -> None:
         """Close all files."""
@@ -90,7 +94,7 @@ class _InArchive(_Files):
 
     @cached_property
     def _members(self) -> Mapping[str, tuple[Stored | None, str]]:
-        return {m.path: (m.place, text(m.facts.target)) for m in tar_members(self._window)}
+        return {m.path: (m.place, decoded(m.facts.target)) for m in tar_members(self._window)}
 
     def find(self, name: str) -> Window | None:
         place, target = self._members.get(f"/{name}", (None, ""))
@@ -168,20 +172,25 @@ class ContainerTree(MemberTree):
         index = self._files.json("index.json")
         wanted = self._wanted
         for _level in range(4):
-            choices = [_oci_choice(item) for item in index["manifests"]]
+            choices = [
+                _oci_choice(mapping(item, "an item of manifests"))
+                for item in sequence(index["manifests"], "manifests")
+            ]
             if wanted and not any(choice.is_called(wanted) for choice in choices):
                 chosen = self._choose(choices, "") if len(choices) == 1 else None
             else:
                 chosen, wanted = self._choose(choices, wanted), ""
             if chosen is None:
                 raise self._no_choice(choices)
-            found = self._files.json(_blob(chosen.digest))
+            found = mapping(self._files.json(_blob(chosen.digest)), chosen.digest)
             kind = str(found.get("mediaType", chosen.manifest.get("mediaType", "")))
             if not kind.endswith(_INDEXES):
                 if wanted:
                     raise self._no_choice(choices)
-                config = self._files.json(_blob(found["config"]["digest"]))
-                return config, [_blob(layer["digest"]) for layer in found["layers"]]
+                config = self._config(_blob(_digest(found["config"])))
+                return config, [
+                    _blob(_digest(item)) for item in sequence(found["layers"], "layers")
+                ]
             index = found
         raise DamagedError("its indexes refer to one another")
 
@@ -190,7 +199,13 @@ class ContainerTree(MemberTree):
         if self._wanted and not any(choice.is_called(self._wanted) for choice in choices):
             raise self._no_choice(choices)
         manifest = self._choose(choices, self._wanted).manifest
-        return self._files.json(manifest["Config"]), [str(name) for name in manifest["Layers"]]
+        return self._config(manifest["Config"]), texts(manifest["Layers"], "Layers")
+
+    def _config(self, name: str) -> Mapping[str, Any]:
+        config = mapping(self._files.json(name), "its configuration")
+        for item in sequence(config.get("history"), "history"):
+            mapping(item, "an item of history")
+        return config
 
     def _choose(self, choices: Sequence[_Choice], wanted: str) -> _Choice:
         """Return the image that is wanted, or else the only one for this host's architecture.
@@ -234,7 +249,7 @@ class ContainerTree(MemberTree):
     def layers(self) -> tuple[Layer, ...]:
         """The layers, the lowest first."""
         config, names = self._image
-        history = [item for item in config.get("history", ()) if not item.get("empty_layer")]
+        history = [item for item in config.get("history") or () if not item.get("empty_layer")]
         said = [str(item.get("created_by", "")) for item in history]
         said += [""] * (len(names) - len(said))
         return tuple(
@@ -303,15 +318,20 @@ class _Choice:
 
 
 def _oci_choice(manifest: Mapping[str, Any]) -> _Choice:
-    notes = manifest.get("annotations") or {}
-    names = tuple(str(notes[key]) for key in _NAMES if notes.get(key))
-    architecture = str((manifest.get("platform") or {}).get("architecture", ""))
+    notes = mapping(manifest.get("annotations"), "annotations")
+    names = tuple(text(notes[key], key) for key in _NAMES if notes.get(key))
+    platform = mapping(manifest.get("platform"), "platform")
+    architecture = text(platform.get("architecture"), "architecture")
     is_image = "attestation" not in str(notes)
-    return _Choice(names, str(manifest["digest"]), architecture, manifest, is_image)
+    return _Choice(names, _digest(manifest), architecture, manifest, is_image)
+
+
+def _digest(descriptor: Any) -> str:
+    return text(mapping(descriptor, "a descriptor")["digest"], "digest")
 
 
 def _docker_choice(manifest: Mapping[str, Any]) -> _Choice:
-    names = tuple(str(name) for name in manifest.get("RepoTags") or ())
+    names = texts(manifest.get("RepoTags"), "RepoTags")
     return _Choice(names, str(manifest["Config"]), "", manifest)
 
 

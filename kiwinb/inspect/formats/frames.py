@@ -76,7 +76,10 @@ def _by_library(make: Callable[[], _Decoder]) -> Callable[[Window, int], Pieces]
             hungry = decoder.needs_input
             data = window.peek(at, _INPUT) if hungry else b""
             at += len(data)
-            found = decoder.decompress(data, PIECE)
+            try:
+                found = decoder.decompress(data, PIECE)
+            except RuntimeError as error:  # of LZ4
+                raise DamagedError(str(error)) from error
             if found:
                 yield found
             # LZ4's decoder can have input left, give nothing more of it, and only then want input.

@@ -111,14 +111,17 @@ class Unpacked:
             DamagedError: As :meth:`unpack` raises it.
         """
         own: set[str] = set()
+        cleared: set[str] = set()
         for member in members:
             if member.path.rpartition("/")[2].startswith(_WHITEOUT):
                 with suppress(_NotADirectoryError):  # then it has nothing to hide
-                    self._white_out(self._located(member.path), own)
+                    self._white_out(self._located(member.path), own, cleared)
             else:
                 path = self._located(member.path)
-                own.add(path)
                 self._place(member, path)
+                while path not in own:
+                    own.add(path)
+                    path = path.rpartition("/")[0]
 
     def fill(self, rows: Rows) -> None:
         """Add all entries to rows, with the number of their hard links."""
@@ -134,11 +137,29 @@ class Unpacked:
             links = 2 + inner.get(path, 0) if stat.S_ISDIR(facts.mode) else count[facts.inode]
             rows.add(path, facts._replace(links=links), place)
 
-    def _white_out(self, path: str, own: set[str]) -> None:
+    def _white_out(self, path: str, own: set[str], cleared: set[str]) -> None:
+        """Remove what lower layers have at a path.
+
+        Args:
+            path: Path of the whiteout.
+            own: Paths of its own layer, and the directories that hold them.
+            cleared: Directories that have nothing of lower layers any more; they are not searched
+                again.
+        """
         parent, _, name = path.rpartition("/")
-        hidden = (f"{parent}/{name.removeprefix(_WHITEOUT)}",)
-        for inner in tuple(self._inner.get(parent, ())) if name == _OPAQUE else hidden:
-            self._hide(inner, own)
+        pending = [parent if name == _OPAQUE else f"{parent}/{name.removeprefix(_WHITEOUT)}"]
+        if name != _OPAQUE and pending[0] not in own:
+            self._remove(pending.pop())
+        while pending:
+            place = pending.pop()
+            if place in cleared:
+                continue
+            cleared.add(place)
+            for inner in tuple(self._inner.get(place, ())):
+                if inner in own:
+                    pending.append(inner)
+                else:
+                    self._remove(inner)
 
     def _located(self, path: str) -> str:
         """Return where a path leads, without following a link at the path itself."""
@@ -150,7 +171,18 @@ class Unpacked:
         known = self._known.get(path)
         if known is not None:
             return known
-        parts, at, links = path.split("/")[::-1], "", 0
+        missing = []
+        while path and path not in self._known:
+            missing.append(path)
+            path = path.rpartition("/")[0]
+        place = self._known.get(path, "")
+        for path in reversed(missing):
+            place = self._known[path] = self._step(place, path)
+        return place
+
+    def _step(self, at: str, path: str) -> str:
+        """Return where the last part of a path leads from a directory."""
+        parts, links = [path.rpartition("/")[2]], 0
         while parts:
             part = parts.pop()
             if part == "..":
@@ -171,7 +203,6 @@ class Unpacked:
                 parts += target.split("/")[::-1]
             else:
                 raise _NotADirectoryError(f"{here} is not a directory, but there is an entry in it")
-        self._known[path] = at
         return at
 
     def _place(self, member: Member, path: str) -> None:
@@ -214,14 +245,8 @@ class Unpacked:
 
     def _remove(self, path: str) -> None:
         """Remove a path and everything below it."""
-        for inner in self._below(path):
-            self._forget(inner)
-
-    def _hide(self, path: str, own: set[str]) -> None:
-        """Remove what lower layers have at a path and below it."""
         for inner in reversed(self._below(path)):
-            if inner not in own and not self._inner.get(inner):
-                self._forget(inner)
+            self._forget(inner)
 
     def _below(self, path: str) -> list[str]:
         """Return a path and all paths below it, each after the directory that holds it."""

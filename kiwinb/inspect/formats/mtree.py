@@ -6,6 +6,9 @@ their lists alone, so there is no need to keep images for comparison.
 Both forms can be read: full paths (``./etc/motd``), and names relative to the last directory, which
 ``..`` leaves.
 
+A list that was cut off is refused where the list shows that it is not whole: its last line has no
+end, a directory of the second form is not left, or it has fewer paths than kiwinb has counted.
+
 Sources of the format: mtree(5) and vis(3) of FreeBSD and libarchive.
 """
 
@@ -24,6 +27,9 @@ from kiwinb.inspect.tree import Hole
 
 SIGNATURE = "#mtree"
 """First line of lists from bsdtar and kiwinb."""
+
+COUNT = "# paths: "
+"""Beginning of the second line of lists from kiwinb, before the number of paths that follow."""
 
 HARD_LINK = "hardlink"
 """Beginning of a tag that, with a number, all paths of the same file have in common."""
@@ -46,6 +52,7 @@ _DIGESTS = ("sha256", "sha256digest")
 _MOST = 256 << 20
 _PROBED = 4096
 _ENTRY = re.compile(rb"[^\s=]+\s(.*\s)?(type|mode|size|uid|time)=\S")
+_COUNTED = re.compile(re.escape(f"{SIGNATURE}\n{COUNT}").encode() + rb"(\d{1,18})\n")
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|M[-^].|M\^?.|\^.|.)", re.DOTALL)
 _PLAIN_ESCAPES = {
     b"a": b"\a", b"b": b"\b", b"E": b"\x1b", b"f": b"\f", b"n": b"\n",
@@ -132,7 +139,8 @@ def read_entries(window: Window) -> dict[str, tuple[Facts, str]]:
     entries: dict[str, tuple[Facts, str]] = {}
     numbers: dict[tuple[str, str], int] = {}
     at: list[str] = []
-    for number, line in _lines(window.read(0, window.size)):
+    content = window.read(0, window.size)
+    for number, line in _lines(content):
         name, *rest = line.split()
         words = _words(rest)
         if name == b"/set":
@@ -157,7 +165,18 @@ def read_entries(window: Window) -> dict[str, tuple[Facts, str]]:
                 entries[full] = _entry(words, numbers)
             except ValueError as error:
                 raise DamagedError(f"line {number}: {error}") from error
+    _check_end(content, len(entries), [name for name in at if name != "."])
     return entries
+
+
+def _check_end(content: bytes, paths: int, inside: Sequence[str]) -> None:
+    """Check that a list is whole, as far as it shows this."""
+    if not content.endswith(b"\n"):
+        raise DamagedError("it ends early, in the middle of a line")
+    if inside:
+        raise DamagedError(f"it ends early, in the directory {'/'.join(inside)}")
+    if (told := _COUNTED.match(content)) and int(told[1]) != paths:
+        raise DamagedError(f"it has {paths} paths of {int(told[1])}")
 
 
 def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:

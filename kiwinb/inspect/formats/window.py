@@ -16,6 +16,10 @@ import lz4.block
 import zstandard
 
 from kiwinb.errors import InspectError
+from kiwinb.shapes import ShapeError
+
+_LONGEST = 600
+"""Characters of a part of a message."""
 
 PIECE = 1 << 20
 """Number of bytes that are read or passed on at a time."""
@@ -68,15 +72,22 @@ def reading(name: str, what: str) -> Iterator[None]:
     try:
         yield
     except UnsupportedError as error:
-        raise InspectError(f"{name} is {what}: {error}", remedy=error.remedy) from error
+        said, remedy = _short(str(error)), _short(error.remedy)
+        raise InspectError(f"{name} is {what}: {said}", remedy=remedy) from error
     except _BROKEN as error:
-        text = str(error) if isinstance(error, DamagedError | tarfile.TarError) else ""
+        is_told = isinstance(error, DamagedError | ShapeError | tarfile.TarError)
+        text = _short(str(error)) if is_told else ""
         raise InspectError(
             f"{name} looks like {what}, but is damaged{f': {text}' if text else ''}",
             remedy="Get or make it again, or check it with the tools of its format.",
         ) from error
     except OSError as error:
         raise InspectError(f"cannot read {name}: {error.strerror or error}") from error
+
+
+def _short(text: str) -> str:
+    """Cut off a text that quotes too much of what a file says."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 class Window:
