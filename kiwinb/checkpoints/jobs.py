@@ -28,6 +28,7 @@ from kiwinb.errors import StoreError
 from kiwinb.sandbox.command import run
 from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE
 from kiwinb.sandbox.others import end_other_processes
+from kiwinb.sandbox.reach import Reach
 from kiwinb.sandbox.worker import Report
 from kiwinb.steps.keys import Digest, digest
 
@@ -199,19 +200,20 @@ _ELSEWHERE = "Put the store on a local Linux file system such as ext4, XFS or Bt
 def _fingerprints(source: Path) -> Iterator[tuple[object, ...]]:
     top = os.fsencode(source)
     pending = [b""]
-    yield _fingerprint(b"", os.lstat(top), top)
-    while pending:
-        directory = pending.pop()
-        with os.scandir(os.path.join(top, directory)) as found:  # noqa: PTH118 - bytes
-            entries = sorted(found, key=lambda entry: entry.name)
-        for entry in entries:
-            path = os.path.join(directory, entry.name)  # noqa: PTH118 - bytes
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(path)
-            yield _fingerprint(path, entry.stat(follow_symlinks=False), entry.path)
+    yield _fingerprint(b"", os.lstat(top))
+    with Reach(top) as reach:
+        while pending:
+            directory = pending.pop()
+            with os.scandir(reach.path(directory, room=256)) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+            for entry in entries:
+                path = os.path.join(directory, entry.name)  # noqa: PTH118 - bytes
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(path)
+                yield _fingerprint(path, entry.stat(follow_symlinks=False))
 
 
-def _fingerprint(path: bytes, status: os.stat_result, full: bytes) -> tuple[object, ...]:
+def _fingerprint(path: bytes, status: os.stat_result) -> tuple[object, ...]:
     return (
         path,
         status.st_mode,

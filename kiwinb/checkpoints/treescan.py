@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE, read_device
 from kiwinb.sandbox.holes import pieces
+from kiwinb.sandbox.reach import Reach
 from kiwinb.visible import visible
 
 Kind = Literal["file", "directory", "symlink", "fifo", "socket", "char", "block"]
@@ -35,6 +36,7 @@ KIND_OF: Mapping[int, Kind] = {
 """What an entry is, by the file type bits of its mode."""
 
 _LARGE = 1 << 20
+_NAME_ROOM = 256  # bytes of a slash and the longest name
 _Inode = tuple[int, int]
 _LEFT_OUT = frozenset({DEVICE_ATTRIBUTE, "security.selinux"})  # labels are policy of the host
 
@@ -103,16 +105,17 @@ def survey(root: Path, *, contents: bool = True) -> Survey:
     for path, status in found:
         groups.setdefault((status.st_dev, status.st_ino), []).append(path)
     files = {
-        (status.st_dev, status.st_ino): (os.path.join(top, path), status)  # noqa: PTH118 - bytes
+        (status.st_dev, status.st_ino): (path, status)
         for path, status in found
         if contents and stat.S_ISREG(status.st_mode)
     }
-    hashes = _hash_all(files)
+    hashes = _hash_all(top, files)
     entries = []
+    reach = Reach(top)
     for path, status in found:
         inode = (status.st_dev, status.st_ino)
         linked = not stat.S_ISDIR(status.st_mode) and len(groups[inode]) > 1
-        full = os.path.join(top, path)  # noqa: PTH118 - bytes
+        full = reach.path(path)
         device = read_device(full, status)
         kind = KIND_OF[stat.S_IFMT(status.st_mode)]
         if device is not None:
@@ -132,6 +135,7 @@ def survey(root: Path, *, contents: bool = True) -> Survey:
                 link=groups[inode][0] if linked else b"",
             )
         )
+    reach.close()
     blocks = {(status.st_dev, status.st_ino): status.st_blocks for path, status in found if path}
     return Survey(tuple(entries), sum(blocks.values()) * 512)
 
@@ -186,14 +190,15 @@ def walk(top: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
     """Yield each path of a tree, relative to its top, and its metadata; the top is ``b""``."""
     yield b"", os.lstat(top)
     pending = [b""]
-    while pending:
-        relative = pending.pop()
-        with os.scandir(os.path.join(top, relative)) as entries:  # noqa: PTH118 - bytes
-            for entry in entries:
-                path = os.path.join(relative, entry.name)  # noqa: PTH118 - bytes
-                yield path, entry.stat(follow_symlinks=False)
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(path)
+    with Reach(top) as reach:
+        while pending:
+            relative = pending.pop()
+            with os.scandir(reach.path(relative, room=_NAME_ROOM)) as entries:
+                for entry in entries:
+                    path = os.path.join(relative, entry.name)  # noqa: PTH118 - bytes
+                    yield path, entry.stat(follow_symlinks=False)
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(path)
 
 
 def _xattrs(path: bytes) -> tuple[tuple[str, bytes], ...]:
@@ -204,19 +209,29 @@ def _xattrs(path: bytes) -> tuple[tuple[str, bytes], ...]:
     )
 
 
-def _hash_all(files: Mapping[_Inode, tuple[bytes, os.stat_result]]) -> dict[_Inode, str]:
+def _hash_all(
+    top: bytes, files: Mapping[_Inode, tuple[bytes, os.stat_result]]
+) -> dict[_Inode, str]:
     """SHA-256 of each file; hashes large files in parallel, because hashing releases the GIL."""
-    large = {key: file for key, file in files.items() if file[1].st_size >= _LARGE}
-    if len(large) > 1:
-        from concurrent.futures import ThreadPoolExecutor  # most trees need none, and it is slow
+    with Reach(top) as reach:
+        large = {
+            key: (reach.path(path), status)
+            for key, (path, status) in files.items()
+            if status.st_size >= _LARGE and not reach.is_long(path)
+        }
+        if len(large) > 1:
+            from concurrent.futures import ThreadPoolExecutor  # most trees need none; it is slow
 
-        with ThreadPoolExecutor(min(len(large), len(os.sched_getaffinity(0)))) as pool:
-            hashes = dict(
-                zip(large, pool.map(lambda file: sha256(*file), large.values()), strict=True)
-            )
-    else:
-        hashes = {key: sha256(*file) for key, file in large.items()}
-    return hashes | {key: sha256(*file) for key, file in files.items() if key not in large}
+            with ThreadPoolExecutor(min(len(large), len(os.sched_getaffinity(0)))) as pool:
+                hashes = dict(
+                    zip(large, pool.map(lambda file: sha256(*file), large.values()), strict=True)
+                )
+        else:
+            hashes = {key: sha256(*file) for key, file in large.items()}
+        for key, (path, status) in files.items():
+            if key not in large:
+                hashes[key] = sha256(reach.path(path), status)
+        return hashes
 
 
 def sha256(path: bytes, status: os.stat_result) -> str:

@@ -1,8 +1,8 @@
 """The files of a description: regular files and directories that belong to it, and nothing else.
 
-A build reads them as root, and what it reads gets into the image. So a description cannot name what is
-somewhere else on the host. A symbolic link may lead to a file that every user may read. Descriptions
-that are kept together under version control may share all their files.
+A build reads them as root, and what it reads gets into the image. So a description cannot name what
+is somewhere else on the host. A symbolic link may lead to a file that every user may read.
+Descriptions that are kept together under version control may share all their files.
 """
 
 from __future__ import annotations

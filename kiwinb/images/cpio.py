@@ -11,10 +11,20 @@ from kiwinb.images.inputs import BuildInputs
 from kiwinb.images.kind import Form, ImagePlan, Plain, ResultFile
 from kiwinb.images.newc import write_cpio
 from kiwinb.images.tarball import counted
+from kiwinb.sandbox.reach import LONGEST_PATH
 from kiwinb.steps.step import DraftStep, Output, StepContext
-from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, select
+from kiwinb.storage.filesystem.content import Content
+from kiwinb.storage.filesystem.limits import Limits, check
+from kiwinb.storage.treewalk import MACHINERY, TEMPORARY
 
 _STEP = "archive"
+_LIMITS = Limits(
+    "A cpio archive",
+    path=LONGEST_PATH,  # the kernel skips longer ones when it unpacks an initramfs
+    times=(0, (1 << 32) - 1),
+    flags=False,
+    remedy="Remove it from the root tree, or take another image type.",
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,7 @@ class PackCpio:
     """
 
     output: ClassVar[Output] = "files"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
 
     filename: str
     epoch: int
@@ -36,7 +46,9 @@ class PackCpio:
 
     def run(self, context: StepContext) -> None:
         """Write the archive to the output directory."""
-        entries = select(context.root, self.exclude)
+        content = Content(context.root, self.exclude, self.epoch)
+        check(content, _LIMITS)
+        entries = content.entries
         if any(entry.xattrs for entry in entries):
             context.log("cpio archives have no extended attributes: file capabilities are lost")
         with (context.output() / self.filename).open("wb") as stream:

@@ -11,6 +11,7 @@ from pathlib import Path
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import ImageError
 from kiwinb.images.tarball import Sink, read_pieces
+from kiwinb.sandbox.reach import Reach
 from kiwinb.storage.filesystem.content import TYPES
 
 _BLOCK = 512
@@ -40,13 +41,13 @@ def write_cpio(
     Raises:
         ImageError: A file is 4 GiB or larger, or became shorter while it was read.
     """
-    archive = _Writer(stream)
+    archive, reach = _Writer(stream), Reach(os.fsencode(root))
     entries = [replace(item, link=b"") if item.kind == "symlink" else item for item in entries]
     links = Counter(entry.link for entry in entries if entry.link)
     left = Counter(links)
     inodes: dict[bytes, int] = {}
     for number, entry in enumerate(entries, 1):
-        source = os.path.join(os.fsencode(root), entry.path)  # noqa: PTH118 - bytes
+        source = reach.path(entry.path)
         left[entry.link] -= 1
         size = entry.size if not entry.link or not left[entry.link] else 0
         _check_size(entry.path, size)
@@ -58,7 +59,7 @@ def write_cpio(
                 uid=entry.uid,
                 gid=entry.gid,
                 links=links[entry.link] if entry.link else 1,
-                mtime=max(0, min(int(os.lstat(source).st_mtime), epoch)),
+                mtime=max(0, min(os.lstat(source).st_mtime_ns // 10**9, epoch)),
                 size=len(entry.target) if entry.kind == "symlink" else size,
                 device=entry.device or (0, 0),
             )

@@ -24,6 +24,8 @@ from typing import IO, Protocol
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.holes import pieces
+from kiwinb.sandbox.reach import Reach
+from kiwinb.storage.filesystem.limits import EVERYTHING, Limits, refused
 from kiwinb.storage.sparse import data_pieces, has_holes
 
 CHUNK = 1 << 20
@@ -42,6 +44,15 @@ _SPARSE_DIRECTORY = b"GNUSparseFile.0/"
 """Directory that readers which do not know the format put sparse members into."""
 
 _LONGEST_STAND_IN = _NAME_BYTES - len(_SPARSE_DIRECTORY)
+
+
+TAR = Limits(
+    "A tar archive",
+    kinds=EVERYTHING - {"socket"},
+    flags=False,
+    remedy="Remove it from the root tree, or take another image type.",
+)
+"""Limits of a tar archive."""
 
 
 class Sink(Protocol):
@@ -110,6 +121,7 @@ class TarWriter:
         self._progress = progress
         self._sparse = sparse
         self._written = 0
+        self._reach: tuple[Path, Reach] | None = None
 
     def add_tree(self, root: Path, entries: Iterable[Entry]) -> None:
         """Add entries of a tree.
@@ -126,14 +138,14 @@ class TarWriter:
         Raises:
             ImageError: The file became shorter while it was read.
         """
-        source = os.path.join(os.fsencode(root), entry.path)  # noqa: PTH118 - bytes
+        source = self._source(root, entry)
         slash = b"/" if entry.kind == "directory" else b""
         header = partial(
             self._header,
             mode=entry.mode,
             uid=entry.uid,
             gid=entry.gid,
-            mtime=int(os.lstat(source).st_mtime),
+            mtime=os.lstat(source).st_mtime_ns // 10**9,
         )
         if entry.link not in (b"", entry.path):
             header(name=entry.path + slash, kind=b"1", target=entry.link)
@@ -152,6 +164,11 @@ class TarWriter:
         if entry.kind == "file":
             with open(source, "rb", buffering=0) as file:  # noqa: PTH123 - bytes
                 self._content(file, entry.size, entry.path)
+
+    def _source(self, root: Path, entry: Entry) -> bytes:
+        if self._reach is None or self._reach[0] != root:
+            self._reach = root, Reach(os.fsencode(root))
+        return self._reach[1].path(entry.path)
 
     def add_file(self, name: str, content: Path | bytes) -> None:
         """Add a regular file that belongs to root and has the epoch as its time."""
@@ -197,8 +214,15 @@ class TarWriter:
             if len(text) > _NAME_BYTES:
                 records.append((key, text))
         records += more
-        records += [(b"SCHILY.xattr." + key.encode(), value) for key, value in xattrs]
-        mtime = max(0, min(mtime, self._epoch))
+        for attribute, value in xattrs:
+            if "=" in attribute:
+                problem = f"the name of its extended attribute {attribute} has the character ="
+                raise refused(TAR, name, problem)
+            records.append((b"SCHILY.xattr." + os.fsencode(attribute), value))
+        mtime = min(mtime, self._epoch)
+        if not 0 <= mtime <= _LARGEST_SIZE:
+            records.append((b"mtime", b"%d" % mtime))
+            mtime = max(0, min(mtime, _LARGEST_SIZE))
         if records:
             data = b"".join(_record(key, value) for key, value in sorted(records))
             self._write(_ustar(b"PaxHeader", 0o644, 0, 0, len(data), mtime, b"x"))

@@ -10,9 +10,11 @@ from kiwinb.description.model import ImageDescription
 from kiwinb.images.compress import xz_writer
 from kiwinb.images.inputs import BuildInputs
 from kiwinb.images.kind import Form, ImagePlan, Plain, ResultFile
-from kiwinb.images.tarball import TarWriter, counted
+from kiwinb.images.tarball import TAR, TarWriter, counted
 from kiwinb.steps.step import DraftStep, Output, StepContext
-from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL, select
+from kiwinb.storage.filesystem.content import Content
+from kiwinb.storage.filesystem.limits import check
+from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL
 
 _STEP = "archive"
 
@@ -28,7 +30,7 @@ class PackTarball:
     """
 
     output: ClassVar[Output] = "files"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     filename: str
     epoch: int
@@ -36,7 +38,9 @@ class PackTarball:
 
     def run(self, context: StepContext) -> None:
         """Write the tarball to the output directory."""
-        entries = select(context.root, self.exclude)
+        content = Content(context.root, self.exclude, self.epoch)
+        check(content, TAR)
+        entries = content.entries
         with xz_writer(context.output() / self.filename) as stream:
             progress = counted(entries, context.progress)
             archive = TarWriter(stream, self.epoch, progress, sparse=True)

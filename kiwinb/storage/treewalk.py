@@ -24,8 +24,8 @@ def select(root: Path, exclude: Sequence[str] = (), *, contents: bool = False) -
     """List a tree in depth-first order, with the names of each directory sorted by their bytes.
 
     So everything in a directory directly follows it. GNU tar and cpio rely on this: they set the
-    time and mode of a directory as soon as an archive leaves it. The list leaves out sockets, and
-    extended attributes that belong to the host's file system.
+    time and mode of a directory as soon as an archive leaves it. The list leaves out extended
+    attributes that belong to the host's file system.
 
     Args:
         root: The tree.
@@ -36,7 +36,7 @@ def select(root: Path, exclude: Sequence[str] = (), *, contents: bool = False) -
     left_out = _matcher(exclude)
     scanned = sorted(scan(root, contents=contents), key=_by_part)
     entries = (entry for entry in scanned if not left_out(entry.path))
-    return tuple(_relinked(entry for entry in entries if entry.kind != "socket"))
+    return tuple(_relinked(entries))
 
 
 def _by_part(entry: Entry) -> bytes:

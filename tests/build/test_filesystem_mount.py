@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from kernel_mounts import check, mounted, own_namespace
 from made_filesystem import MIB, make, make_larger_tree
 from odd_tree import at
 
@@ -24,7 +23,6 @@ pytestmark = [
     pytest.mark.account("root"),
 ]
 
-_MOUNT_NAMESPACE = 0x20000
 KINDS = ("ext2", "ext3", "ext4", "xfs", "btrfs")
 
 
@@ -45,36 +43,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def namespace() -> Iterator[None]:
-    """Mounts of these tests are seen by nobody else, who would keep them in use."""
-    library = ctypes.CDLL(None, use_errno=True)
-    before, directory = os.open("/proc/self/ns/mnt", os.O_RDONLY), Path.cwd()
-    root = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
-    assert library.unshare(_MOUNT_NAMESPACE) == 0, os.strerror(ctypes.get_errno())
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    yield
-    assert library.setns(before, _MOUNT_NAMESPACE) == 0, os.strerror(ctypes.get_errno())
-    os.fchdir(root)
-    os.chroot(".")  # setns(2) leaves the chroot that the tests may run in
-    os.chdir(directory)
-    os.close(before)
-    os.close(root)
-
-
-@contextmanager
-def mounted(image: Path, options: str) -> Iterator[Path]:
-    """The image, on a loop device of its own."""
-    directory = image.with_name("mounted")
-    directory.mkdir(exist_ok=True)
-    argv: list[str | Path] = ["losetup", "--find", "--show", image]
-    loop = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    try:
-        subprocess.run(["mount", "-o", options, loop, directory], check=True)
-        try:
-            yield directory
-        finally:
-            subprocess.run(["umount", directory], check=True)
-    finally:
-        subprocess.run(["losetup", "--detach", loop], check=True)
+    with own_namespace():
+        yield
 
 
 def comparable(entries: tuple[Entry, ...]) -> list[Entry]:
@@ -89,16 +59,6 @@ def comparable(entries: tuple[Entry, ...]) -> list[Entry]:
 def modified(root: Path, content: Content) -> dict[bytes, int]:
     paths = (entry.path for entry in content.entries)
     return {path: os.lstat(at(root, path)).st_mtime_ns for path in paths}
-
-
-def check(image: Path, kind: str) -> None:
-    commands: dict[str, list[str | Path]] = {
-        "xfs": ["xfs_repair", "-n", "-f", image],
-        "btrfs": ["btrfs", "check", "--check-data-csum", image],
-    }
-    argv = commands.get(kind, ["e2fsck", "-f", "-n", image])
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,6 +8,7 @@ from pathlib import Path
 from odd_tree import EPOCH, make_tree
 
 from kiwinb.storage.filesystem import FILESYSTEMS
+from kiwinb.storage.filesystem.btrfs_items import name_hash
 from kiwinb.storage.filesystem.content import Content
 from kiwinb.storage.filesystem.spec import Filesystem, Watch
 
@@ -55,9 +56,10 @@ def make(
     options: tuple[str, ...] = (),
     sector_size: int = 512,
     size: int | None = None,
+    epoch: int = EPOCH,
 ) -> Content:
     """Make a file system of a tree, as large as it has to be unless told otherwise."""
-    content, maker = Content(tree, (), EPOCH), FILESYSTEMS[kind]
+    content, maker = Content(tree, (), epoch), FILESYSTEMS[kind]
     fractions: list[float] = []
     with image.open("wb") as file:
         file.truncate(size or -(-maker.size(content.need) // MIB) * MIB)
@@ -65,3 +67,29 @@ def make(
     maker.make(image, spec, content, Watch(lambda line: None, fractions.append))
     assert fractions == sorted(fractions)
     return content
+
+
+def colliding_names(count: int) -> list[bytes]:
+    """Names of 255 bytes that have the same hash in btrfs."""
+    table = [_shifted(byte) for byte in range(256)]
+    by_top = {value >> 24: index for index, value in enumerate(table)}
+    state = name_hash(b"the first name")
+    for _ in range(4):
+        index = by_top[state >> 24]
+        state = ((state ^ table[index]) << 8 | index) & 0xFFFFFFFF
+    found: list[bytes] = []
+    number = 0
+    while len(found) < count:
+        start = b"%0251d" % number
+        name = start + (state ^ name_hash(start)).to_bytes(4, "little")
+        if not set(name) & set(b"\0/"):
+            found.append(name)
+        number += 1
+    assert len({name_hash(name) for name in found}) == 1
+    return found
+
+
+def _shifted(value: int) -> int:
+    for _ in range(8):
+        value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+    return value

@@ -27,7 +27,7 @@ def at(root: Path, name: bytes) -> Path:
     return Path(os.fsdecode(os.fsencode(root) + b"/" + name))
 
 
-def make_tree(root: Path) -> Path:
+def make_tree(root: Path, *, sockets: bool = True) -> Path:
     root.mkdir()
     root.chmod(0o751)
     os.chown(root, 3, 4)
@@ -58,10 +58,11 @@ def make_tree(root: Path) -> Path:
     os.link(root / "link", root / "link-too", follow_symlinks=False)
     os.mkfifo(root / "fifo")
     os.chown(root / "fifo", 0, 9)
-    with socket.socket(socket.AF_UNIX) as listener:
-        directory = os.open(root, os.O_RDONLY)
-        listener.bind(f"/proc/self/fd/{directory}/socket")
-        os.close(directory)
+    if sockets:
+        with socket.socket(socket.AF_UNIX) as listener:
+            directory = os.open(root, os.O_RDONLY)
+            listener.bind(f"/proc/self/fd/{directory}/socket")
+            os.close(directory)
     make_device(root / "nodes" / "null", stat.S_IFCHR | 0o666, 1, 3)
     make_device(root / "nodes" / "sda", stat.S_IFBLK | 0o660, 8, 0)
     os.chown(root / "nodes" / "sda", 0, 6)

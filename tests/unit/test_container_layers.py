@@ -57,7 +57,7 @@ def _change(root: Path) -> None:
 def _difference(_argument: None, _report: Report) -> tuple[tuple[str, ...], list[str]]:
     with tempfile.TemporaryDirectory() as directory:
         top = Path(directory)
-        tree, unpacked = make_tree(top / "tree"), top / "unpacked"
+        tree, unpacked = make_tree(top / "tree", sockets=False), top / "unpacked"
         unpacked.mkdir()
         before = select(tree, contents=True)
         apply_layer(_layer(lambda archive: add_layer(archive, tree, before)), unpacked)

@@ -28,9 +28,11 @@ from kiwinb.images.container.oci import (
 )
 from kiwinb.images.inputs import BuildInputs
 from kiwinb.images.kind import Form, ImagePlan, Plain, ResultFile
-from kiwinb.images.tarball import CHUNK, TarWriter, counted
+from kiwinb.images.tarball import CHUNK, TAR, TarWriter, counted
 from kiwinb.sandbox.decompress import open_unpacked
 from kiwinb.steps.step import DraftStep, Output, StepContext
+from kiwinb.storage.filesystem.content import Content
+from kiwinb.storage.filesystem.limits import check
 from kiwinb.storage.treewalk import MACHINERY, TEMPORARY, VIRTUAL, select
 
 _STEP = "container"
@@ -60,7 +62,7 @@ class PackContainer:
     """
 
     output: ClassVar[Output] = "files"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
 
     format: Format
     filename: str
@@ -97,7 +99,9 @@ class PackContainer:
         self, context: StepContext, base: BaseContainer | None, scratch: Path
     ) -> Sequence[Layer]:
         oci = self.format == "oci"
-        entries = select(context.root, self.exclude, contents=base is not None)
+        content = Content(context.root, self.exclude, self.epoch, hashed=base is not None)
+        check(content, TAR)
+        entries = content.entries
         with layer_writer(scratch / "layer", compress=oci) as (sink, made):
             archive = TarWriter(sink, self.epoch, counted(entries, context.progress))
             if base is None:

@@ -42,14 +42,16 @@ from kiwinb.storage.filesystem.btrfs_items import (
 from kiwinb.storage.filesystem.btrfs_space import Space
 from kiwinb.storage.filesystem.btrfs_tree import MOST_ITEM
 from kiwinb.storage.filesystem.content import (
+    NAME_TYPES,
     TYPES,
     Content,
+    Flag,
     Need,
     counted,
     name_of,
     parent_of,
-    shown,
 )
+from kiwinb.storage.filesystem.limits import Limits, check, refused
 from kiwinb.storage.filesystem.spec import Filesystem, Growth, Watch
 
 _SMALLEST = 256 * MIB
@@ -57,7 +59,16 @@ _LONGEST_LABEL = 255
 _MOST_INLINE = 2048
 _MOST_REFERENCES = 8192  # bytes for the names of an inode in one directory
 _FIRST_INDEX = 2
-_NAME_TYPES = {"file": 1, "directory": 2, "char": 3, "block": 4, "fifo": 5, "symlink": 7}
+_LARGEST_ATTRIBUTE = MOST_ITEM - 30
+_FLAGS = {
+    Flag.SYNC: 0x20,
+    Flag.IMMUTABLE: 0x40,
+    Flag.APPEND: 0x80,
+    Flag.NODUMP: 0x100,
+    Flag.NOATIME: 0x200,
+}
+_COLLIDING = "the names of too many {} have the same hash"
+_LIMITS = Limits("btrfs", times=(-(1 << 63), (1 << 63) - 1))
 
 
 _GROWTH = Growth("btrfs", "btrfs-progs", "btrfs filesystem resize max /")
@@ -68,7 +79,7 @@ class Btrfs:
     """btrfs, with all content in the top-level subvolume."""
 
     name: str = "btrfs"
-    revision: int = 2
+    revision: int = 3
     tools: tuple[str, ...] = ("mke2fs",)  # it brings libext2fs, for checksums
     makes_images: bool = True
     grub_module: str | None = "btrfs"
@@ -104,6 +115,7 @@ class Btrfs:
         label = os.fsencode(spec.label or "")
         if len(label) > _LONGEST_LABEL:
             raise ImageError(f"the label {spec.label!r} is too long for btrfs")
+        check(content, _LIMITS)
         with image.open("r+b", buffering=0) as file:
             space = Space(file, image.stat().st_size, Identity.of(spec.uuid))
             tree = space.tree(TOP_TREE)
@@ -171,13 +183,14 @@ class _Filler:
             device=entry.device,
             modified_ns=self._content.modified_ns(entry),
             created_ns=self._content.epoch * 10**9,
+            flags=_flags(self._content.flags(entry)),
         )
         yield (number, INODE_ITEM, 0), inode
-        yield from self._references(number)
+        yield from self._references(entry, number)
         yield from self._attributes(entry, number)
         yield from content
 
-    def _references(self, number: int) -> Iterator[Item]:
+    def _references(self, entry: Entry, number: int) -> Iterator[Item]:
         """Yield the items for the names of an inode."""
         near: dict[int, bytes] = defaultdict(bytes)
         far: dict[int, bytes] = defaultdict(bytes)
@@ -190,18 +203,24 @@ class _Filler:
                 far[at] += far_reference(name.parent, name.index, name.name)
         for kind, found in ((INODE_REF, near), (INODE_EXTREF, far)):
             for offset, data in sorted(found.items()):
+                if len(data) > MOST_ITEM:
+                    raise refused(_LIMITS, entry.path, _COLLIDING.format("hard links"))
                 yield (number, kind, offset), data
 
     def _attributes(self, entry: Entry, number: int) -> Iterator[Item]:
         found: dict[int, bytes] = defaultdict(bytes)
         for name, value in entry.xattrs:
+            size = len(os.fsencode(name)) + len(value)
+            if size > _LARGEST_ATTRIBUTE:
+                problem = (
+                    f"its extended attribute {name} has {size} bytes, "
+                    f"and {_LARGEST_ATTRIBUTE} are the most"
+                )
+                raise refused(_LIMITS, entry.path, problem)
             found[name_hash(os.fsencode(name))] += xattr_item(os.fsencode(name), value)
         for at, data in sorted(found.items()):
             if len(data) > MOST_ITEM:
-                raise ImageError(
-                    f"an extended attribute of {shown(entry.path)} is too long for btrfs",
-                    remedy="remove it, or take another file system",
-                )
+                raise refused(_LIMITS, entry.path, _COLLIDING.format("extended attributes"))
             yield (number, XATTR_ITEM, at), data
 
     def _directory(self, entry: Entry, number: int) -> list[Item]:
@@ -209,8 +228,11 @@ class _Filler:
         by_index: list[Item] = []
         for index, child in enumerate(self._children[entry.path], _FIRST_INDEX):
             name = name_of(child)
-            item = name_item(self._number(child), _NAME_TYPES[child.kind], name)
-            by_hash[name_hash(name)] += item
+            item = name_item(self._number(child), NAME_TYPES[child.kind], name)
+            at = name_hash(name)
+            by_hash[at] += item
+            if len(by_hash[at]) > MOST_ITEM:
+                raise refused(_LIMITS, child.path, _COLLIDING.format("files in its directory"))
             by_index.append(((number, DIR_INDEX, index), item))
         hashed = [((number, DIR_ITEM, at), data) for at, data in sorted(by_hash.items())]
         return [*hashed, *by_index]
@@ -226,6 +248,10 @@ class _Filler:
             for extent in extents
         ]
         return items, sum(extent.size for extent in extents)
+
+
+def _flags(flags: int) -> int:
+    return sum(own for flag, own in _FLAGS.items() if flags & flag) if flags else 0
 
 
 BTRFS = Btrfs()

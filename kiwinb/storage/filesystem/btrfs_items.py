@@ -124,7 +124,7 @@ def inode_item(
     major, minor = device or (0, 0)
     modified, created = divmod(modified_ns, 10**9), divmod(created_ns, 10**9)
     return struct.pack(
-        "<QQQQQIIIIQQQ32xQIQIQIQI",
+        "<QQQQQIIIIQQQ32xqIqIqIqI",
         *(GENERATION, GENERATION, size, stored, 0, links, uid, gid, mode),
         *(major << 20 | minor, flags, 0),
         *(*modified, *modified, *modified, *created),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import enum
+import fcntl
 import os
 import stat
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from kiwinb.checkpoints.treescan import Entry
+from kiwinb.sandbox.reach import Reach
 from kiwinb.storage.sparse import BLOCK, data_pieces, has_holes
 from kiwinb.storage.treewalk import select
 
@@ -21,8 +26,33 @@ TYPES = {
     "fifo": stat.S_IFIFO,
     "char": stat.S_IFCHR,
     "block": stat.S_IFBLK,
+    "socket": stat.S_IFSOCK,
 }
 """File type bits of a mode, by kind of entry."""
+
+NAME_TYPES = {
+    **{"file": 1, "directory": 2, "char": 3, "block": 4},
+    **{"fifo": 5, "socket": 6, "symlink": 7},
+}
+"""File type in an entry of a directory, by kind of entry; ext, XFS and btrfs have the same."""
+
+_GET_FLAGS = 0x80086601  # linux/fs.h
+
+
+class Flag(enum.IntFlag):
+    """Attributes that ``chattr`` sets, with the kernel's numbers; all that kiwinb keeps."""
+
+    SYNC = 0x8
+    IMMUTABLE = 0x10
+    APPEND = 0x20
+    NODUMP = 0x40
+    NOATIME = 0x80
+
+
+_KEPT = sum(Flag)
+
+PROTECTION = int(Flag.IMMUTABLE | Flag.APPEND)
+"""Flags that new files do not inherit from their directory."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +63,35 @@ class Content:
         root: The directory that becomes its root.
         exclude: Paths to leave out; see :func:`kiwinb.storage.treewalk.select`.
         epoch: Latest time of an entry, in seconds since 1970-01-01 UTC; later ones become this.
+        hashed: Whether to hash the content of files.
     """
 
     root: Path
     exclude: tuple[str, ...]
     epoch: int
+    hashed: bool = False
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
         """All entries, in depth-first order; see :func:`kiwinb.storage.treewalk.select`."""
-        return select(self.root, self.exclude)
+        return select(self.root, self.exclude, contents=self.hashed)
+
+    @cached_property
+    def _reach(self) -> Reach:
+        return Reach(os.fsencode(self.root))
+
+    @cached_property
+    def _facts(self) -> dict[bytes, _Fact]:
+        """What the entries do not tell, by path."""
+        found = {}
+        inherited = _flags(self.source(self.entries[0])) & ~PROTECTION
+        for entry in self.entries:
+            source = self.source(entry)
+            status = os.lstat(source)
+            has_flags = entry.kind == "file" or entry.kind == "directory"
+            flags = _flags(source) & ~inherited if has_flags else 0
+            found[entry.path] = _Fact(status.st_mtime_ns, has_holes(status), flags)
+        return found
 
     @cached_property
     def links(self) -> Counter[bytes]:
@@ -50,16 +99,24 @@ class Content:
         return Counter(entry.link for entry in self.entries if entry.link)
 
     def source(self, entry: Entry) -> bytes:
-        """Return the path of an entry on the host."""
-        return os.path.join(os.fsencode(self.root), entry.path)  # noqa: PTH118 - bytes
+        """Return the path of an entry on the host, which works until the next call."""
+        return self._reach.path(entry.path)
 
     def modified_ns(self, entry: Entry) -> int:
         """Return the modification time of an entry, in nanoseconds since 1970-01-01 UTC."""
-        return max(0, min(os.lstat(self.source(entry)).st_mtime_ns, self.epoch * 10**9))
+        return min(self._facts[entry.path].modified_ns, self.epoch * 10**9)
 
     def sparse(self, entry: Entry) -> bool:
         """Tell whether blocks of zeros in a file become holes."""
-        return has_holes(os.lstat(self.source(entry)))
+        return self._facts[entry.path].sparse
+
+    def flags(self, entry: Entry) -> int:
+        """Return the flags of a file or directory, as numbers of :class:`Flag`.
+
+        Flags of the tree's root that files inherit come from the directory of the store, and are
+        left out.
+        """
+        return self._facts[entry.path].flags
 
     def pieces(self, entry: Entry) -> Iterator[tuple[int, bytes]]:
         """Yield the content of a file without its holes, as (offset in bytes, data)."""
@@ -96,6 +153,24 @@ class Need:
 
     size: int
     inodes: int
+
+
+class _Fact(NamedTuple):
+    modified_ns: int
+    sparse: bool
+    flags: int
+
+
+def _flags(path: bytes) -> int:
+    """Return the flags of a file or directory; none if its file system has no flags."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        data = fcntl.ioctl(descriptor, _GET_FLAGS, bytes(8))
+    except OSError:
+        return 0
+    finally:
+        os.close(descriptor)
+    return int.from_bytes(data[:4], sys.byteorder) & _KEPT
 
 
 def name_of(entry: Entry) -> bytes:

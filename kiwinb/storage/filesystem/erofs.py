@@ -11,6 +11,13 @@ from kiwinb.errors import CommandError, ImageError
 from kiwinb.sandbox.command import run
 from kiwinb.storage.filesystem.content import Content, Need, name_of, shown
 from kiwinb.storage.filesystem.erofs_nodes import write_nodes
+from kiwinb.storage.filesystem.limits import (
+    PATH_OF_TOOLS,
+    SIZE_OF_TOOLS,
+    Limits,
+    check,
+    refused,
+)
 from kiwinb.storage.filesystem.presented import NODES, left_out, presented
 from kiwinb.storage.filesystem.spec import Filesystem, Growth, Watch
 from kiwinb.storage.sparse import punch_zeros
@@ -19,6 +26,14 @@ _LONGEST_NAME = 254
 """In bytes; erofs-utils before 1.6 do not accept longer names, though the format allows 255."""
 
 _LEVEL = "level="
+_LARGEST_VALUE = (1 << 16) - 1
+_LIMITS = Limits(
+    "EROFS",
+    path=PATH_OF_TOOLS,
+    size=SIZE_OF_TOOLS,
+    times=(0, (1 << 63) - 1),  # mkfs.erofs takes earlier ones for late ones
+    flags=False,
+)
 
 
 @dataclass(frozen=True)
@@ -26,11 +41,11 @@ class Erofs:
     """EROFS with blocks of 4096 bytes.
 
     mkfs.erofs keeps no holes: without compression, it writes zeros for them. In the image, these
-    zeros are holes.
+    zeros are holes. It may give symbolic links the time of the image.
     """
 
     name: str = "erofs"
-    revision: int = 1
+    revision: int = 2
     tools: tuple[str, ...] = ("mkfs.erofs", "mke2fs")  # mke2fs brings libext2fs
     makes_images: bool = True
     grub_module: str | None = None
@@ -63,6 +78,8 @@ class Erofs:
 
     def make(self, image: Path, spec: Filesystem, content: Content, watch: Watch) -> None:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        check(content, _LIMITS)
+        _check_values(content)
         if problem := self.lacks(spec.compression):
             raise ImageError(problem, remedy="Take another erofscompression.")
         paths = left_out(content)
@@ -92,6 +109,17 @@ class Erofs:
             punch_zeros(image)
         write_nodes(image, {e.path: e for e in content.entries if e.kind in NODES})
         watch.progress(1.0)
+
+
+def _check_values(content: Content) -> None:
+    for entry in content.entries:
+        for name, value in entry.xattrs:
+            if len(value) > _LARGEST_VALUE:
+                problem = (
+                    f"its extended attribute {name} has {len(value)} bytes, "
+                    f"and {_LARGEST_VALUE} are the most"
+                )
+                raise refused(_LIMITS, entry.path, problem)
 
 
 def _compressors(compression: str) -> list[str]:

@@ -5,30 +5,39 @@ from __future__ import annotations
 import re
 import struct
 import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from kiwinb.checkpoints.treescan import Entry
-from kiwinb.errors import CommandError, ImageError
+from kiwinb.errors import CommandError
 from kiwinb.sandbox.command import run
 from kiwinb.sizes import MIB
 from kiwinb.storage.filesystem.content import (
+    NAME_TYPES,
     TYPES,
     Content,
     Need,
     counted,
     name_of,
     parent_of,
-    shown,
 )
-from kiwinb.storage.filesystem.libext2fs import Ext2Error, OpenFilesystem
+from kiwinb.storage.filesystem.ext_directory import Name, directory_blocks, empty_block
+from kiwinb.storage.filesystem.ext_features import MOST_LINKS, Features
+from kiwinb.storage.filesystem.libext2fs import (
+    ATTRIBUTES_TOO_LARGE,
+    Ext2Error,
+    OpenFilesystem,
+)
+from kiwinb.storage.filesystem.limits import Limits, check, refused
 from kiwinb.storage.filesystem.spec import Filesystem, FilesystemFull, Growth, Watch
 
 _ROOT = 2
 _EXTENTS = 0x80000
-_EXTENTS_FEATURE = 0x40
-_NAME_TYPES = {"file": 1, "directory": 2, "char": 3, "block": 4, "fifo": 5, "symlink": 7}
-"""File type in a directory entry, by kind of entry."""
+_INDEX = 0x1000
+_LONGEST_FAST = 60  # bytes of an inode for the target of a symbolic link, with a zero at the end
 
 _CONFIGURATION = """\
 [defaults]
@@ -70,7 +79,7 @@ class Ext:
     """One of ext2, ext3 and ext4."""
 
     name: str
-    revision: int = 2
+    revision: int = 3
     tools: tuple[str, ...] = ("mke2fs",)
     makes_images: bool = True
     grub_module: str | None = "ext2"
@@ -104,9 +113,12 @@ class Ext:
     def make(self, image: Path, spec: Filesystem, content: Content, watch: Watch) -> None:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
         self._make_empty(image, spec, content, watch)
+        features = Features.read(image)
+        limits = features.limits(self.name)
+        check(content, limits)
         try:
             with OpenFilesystem(image, content.epoch) as filesystem:
-                _Filler(filesystem, _features(image), content).fill(watch)
+                _Filler(filesystem, features, limits, content).fill(watch)
         except Ext2Error as error:
             if error.no_space:
                 raise FilesystemFull(error.problem) from error
@@ -152,67 +164,100 @@ class Ext:
                 raise
 
 
-@dataclass(frozen=True)
-class _Features:
-    inode_size: int
-    extents: bool
-
-
-def _features(image: Path) -> _Features:
-    with image.open("rb") as file:
-        file.seek(1024)
-        superblock = file.read(1024)
-    (size,) = struct.unpack_from("<H", superblock, 0x58)
-    (incompatible,) = struct.unpack_from("<I", superblock, 0x60)
-    return _Features(size, bool(incompatible & _EXTENTS_FEATURE))
-
-
 class _Filler:
-    def __init__(self, filesystem: OpenFilesystem, features: _Features, content: Content) -> None:
+    def __init__(
+        self, filesystem: OpenFilesystem, features: Features, limits: Limits, content: Content
+    ) -> None:
         self._filesystem = filesystem
         self._features = features
+        self._limits = limits
         self._content = content
+        self._form = features.form(filesystem)
+        self._lost: int | None = filesystem.lookup(_ROOT, b"lost+found")
         self._inodes: dict[bytes, int] = {b".": _ROOT}
+        self._names: dict[bytes, list[Name]] = defaultdict(list)
+        self._subdirectories: Counter[bytes] = Counter()
 
     def fill(self, watch: Watch) -> None:
-        for entry in counted(self._content.entries, watch.progress):
-            self._add(entry)
-        for entry in self._content.entries:
-            if entry.kind == "directory":
-                self._finish(entry)
-        lost = self._filesystem.lookup(_ROOT, b"lost+found")
-        if lost is not None and b"lost+found" not in self._inodes:
-            data = self._filesystem.read_inode(lost, self._features.inode_size)
+        for entry in self._content.entries[1:]:
+            self._name(entry)
+        if self._lost is not None and b"lost+found" not in self._inodes:
+            self._names[b"."].append(Name(b"lost+found", self._lost, NAME_TYPES["directory"]))
+            self._subdirectories[b"."] += 1
+            data = self._filesystem.read_inode(self._lost, self._features.inode_size)
             self._stamp(data, self._content.epoch * 10**9)
-            self._filesystem.write_inode(lost, data)
+            self._filesystem.write_inode(self._lost, data)
+        for entry in counted(self._content.entries, watch.progress):
+            if entry.link in (b"", entry.path):
+                self._write(entry)
 
-    def _add(self, entry: Entry) -> None:
-        filesystem, name = self._filesystem, name_of(entry)
-        if entry.path == b".":
-            return
-        parent = self._inodes[parent_of(entry)]
+    def _name(self, entry: Entry) -> None:
+        """Find an inode for an entry, and give it its name."""
+        parent, name = parent_of(entry), name_of(entry)
         if entry.link not in (b"", entry.path):
-            filesystem.link(parent, name, self._inodes[entry.link], _NAME_TYPES[entry.kind])
-            return
-        if entry.kind == "directory":
-            # mke2fs has already made lost+found.
-            found = filesystem.lookup(parent, name) if parent == _ROOT else None
-            inode = found or filesystem.make_directory(parent, name)
-        elif entry.kind == "symlink":
-            inode = filesystem.make_symlink(parent, name, entry.target)
+            inode = self._inodes[entry.link]
+        elif entry.path == b"lost+found" and entry.kind == "directory" and self._lost:
+            inode = self._lost
         else:
-            inode = self._add_file(entry, parent)
+            inode = self._filesystem.new_inode(self._inodes[parent], TYPES[entry.kind])
+            self._filesystem.use_inode(inode, directory=entry.kind == "directory")
         self._inodes[entry.path] = inode
-        if entry.kind != "directory":
-            self._finish(entry)
+        self._names[parent].append(Name(name, inode, NAME_TYPES[entry.kind]))
+        self._subdirectories[parent] += entry.kind == "directory"
 
-    def _add_file(self, entry: Entry, parent: int) -> int:
-        filesystem = self._filesystem
-        inode = filesystem.new_inode(parent, TYPES[entry.kind])
-        filesystem.use_inode(inode)
+    def _write(self, entry: Entry) -> None:
+        """Write an inode with its attributes and its content."""
+        filesystem, inode = self._filesystem, self._inodes[entry.path]
+        old = inode in (_ROOT, self._lost)  # has blocks already
+        content, size, flags = self._stored(entry, inode)
+        if old:
+            data = filesystem.read_inode(inode, self._features.inode_size)
+        else:
+            data = self._new(entry, extents=bool(content or size))
+        self._describe(data, entry, flags)
+        filesystem.write_inode(inode, data)
+        if size:
+            before = int.from_bytes(data[4:8], "little") if old else 0
+            for at in range(size, before, self._features.block):
+                content = [*content, (at, filesystem.seal_directory_block(inode, self._empty))]
+            filesystem.write_file(inode, content, max(size, before))
+        if entry.xattrs:
+            try:
+                filesystem.set_attributes(inode, entry.xattrs)
+            except Ext2Error as error:
+                if error.number == ATTRIBUTES_TOO_LARGE:
+                    total = sum(len(name) + len(value) for name, value in entry.xattrs)
+                    problem = f"its extended attributes have {total} bytes, which do not fit"
+                    raise refused(self._limits, entry.path, problem) from error
+                raise
+
+    def _stored(self, entry: Entry, inode: int) -> tuple[Iterable[tuple[int, bytes]], int, int]:
+        """Return the content of an entry in blocks, its size, and flags that the content needs."""
+        if entry.kind == "file":
+            return self._content.pieces(entry), entry.size, 0
+        if entry.kind == "symlink" and len(entry.target) >= _LONGEST_FAST:
+            return [(0, entry.target)], len(entry.target), 0
+        if entry.kind != "directory":
+            return (), 0, 0
+        parent = self._inodes[parent_of(entry)]
+        names = self._names.pop(entry.path, [])
+        blocks, indexed = directory_blocks(names, inode, parent, self._form)
+        sealed = [self._filesystem.seal_directory_block(inode, block) for block in blocks]
+        size = self._features.block
+        flags = _INDEX if indexed else 0
+        return (
+            [(index * size, block) for index, block in enumerate(sealed)],
+            len(sealed) * size,
+            flags,
+        )
+
+    @cached_property
+    def _empty(self) -> bytearray:
+        return empty_block(self._form)
+
+    def _new(self, entry: Entry, *, extents: bool) -> bytearray:
+        """Return an inode without metadata."""
         data = bytearray(self._features.inode_size)
-        struct.pack_into("<H", data, 0, TYPES[entry.kind] | entry.mode)
-        struct.pack_into("<H", data, 26, 1)
         if self._features.inode_size > 128:
             struct.pack_into("<H", data, 128, 32)
         if entry.device is not None:
@@ -221,43 +266,42 @@ class _Filler:
                 struct.pack_into("<I", data, 40, major << 8 | minor)
             else:
                 struct.pack_into("<I", data, 44, minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)
-        elif entry.kind == "file" and self._features.extents:
+        elif entry.kind == "symlink" and len(entry.target) < _LONGEST_FAST:
+            struct.pack_into("<I", data, 4, len(entry.target))
+            data[40 : 40 + len(entry.target)] = entry.target
+        elif self._features.extents and (extents or entry.kind == "file"):
             struct.pack_into("<I", data, 32, _EXTENTS)
             struct.pack_into("<HHHHI", data, 40, 0xF30A, 0, 4, 0, 0)
-        filesystem.write_inode(inode, data)
-        filesystem.link(parent, name_of(entry), inode, _NAME_TYPES[entry.kind])
-        if entry.size:
-            filesystem.write_file(inode, self._content.pieces(entry), entry.size)
-        return inode
+        return data
 
-    def _finish(self, entry: Entry) -> None:
-        inode = self._inodes[entry.path]
-        if entry.xattrs:
-            try:
-                self._filesystem.set_attributes(inode, entry.xattrs)
-            except Ext2Error as error:
-                raise ImageError(
-                    f"the extended attributes of {shown(entry.path)} do not fit: {error.problem}",
-                    remedy="remove them, or take another file system",
-                ) from error
-        data = self._filesystem.read_inode(inode, self._features.inode_size)
+    def _describe(self, data: bytearray, entry: Entry, flags: int) -> None:
+        """Write the metadata of an entry into its inode."""
+        links = self._content.links.get(entry.path, 1)
+        if entry.kind == "directory":
+            links = 2 + self._subdirectories[entry.path]
+            if links >= MOST_LINKS:
+                links = 1  # more than the kernel counts
         mode = TYPES[entry.kind] | entry.mode
         struct.pack_into("<HH", data, 0, mode, entry.uid & 0xFFFF)
-        struct.pack_into("<H", data, 24, entry.gid & 0xFFFF)
+        struct.pack_into("<HH", data, 24, entry.gid & 0xFFFF, links)
+        (before,) = struct.unpack_from("<I", data, 32)
+        struct.pack_into("<I", data, 32, before | flags | self._content.flags(entry))
         struct.pack_into("<HH", data, 120, entry.uid >> 16, entry.gid >> 16)
-        if entry.kind != "directory":
-            struct.pack_into("<H", data, 26, self._content.links.get(entry.path, 1))
         self._stamp(data, self._content.modified_ns(entry))
-        self._filesystem.write_inode(inode, data)
 
     def _stamp(self, data: bytearray, modified_ns: int) -> None:
-        seconds, nanoseconds = divmod(modified_ns, 10**9)
-        struct.pack_into("<III", data, 8, *[seconds & 0xFFFFFFFF] * 3)
+        seconds, extra = _time(modified_ns)
+        struct.pack_into("<III", data, 8, seconds, seconds, seconds)
         if self._features.inode_size > 128:
-            extra = nanoseconds << 2 | (seconds + 0x80000000 >> 32) & 3
             struct.pack_into("<H", data, 128, 32)
             struct.pack_into("<III", data, 132, extra, extra, extra)
-            struct.pack_into("<II", data, 144, self._content.epoch & 0xFFFFFFFF, 0)
+            struct.pack_into("<II", data, 144, *_time(self._content.epoch * 10**9))
+
+
+def _time(time_ns: int) -> tuple[int, int]:
+    """Return the seconds of a time, and its nanoseconds with the upper bits of its seconds."""
+    seconds, nanoseconds = divmod(time_ns, 10**9)
+    return seconds & 0xFFFFFFFF, nanoseconds << 2 | (seconds + 0x80000000 >> 32) & 3
 
 
 EXT2 = Ext("ext2")

@@ -23,8 +23,10 @@ _FILE_WRITE = 0x1
 _SUPERBLOCK = 1024
 _METADATA_CHECKSUMS = 0x400
 
-DIRECTORY_FULL = 2133571366
-NO_SPACE = {2133571372, 2133571400, 2133571401, 2133571491, 28}
+ATTRIBUTES_TOO_LARGE = 2133571491
+"""Error number: an inode has no room for its extended attributes."""
+
+NO_SPACE = {2133571372, 2133571400, 2133571401, 28}
 
 
 class Ext2Error(ImageError):
@@ -142,16 +144,6 @@ class OpenFilesystem:
         if number:
             raise Ext2Error(number, name)
 
-    def _growing(self, directory: int, name: str, *arguments: object) -> None:
-        """Call a function that adds a name to a directory; enlarge the directory if it is full."""
-        try:
-            self._call(name, *arguments)
-        except Ext2Error as error:
-            if error.number != DIRECTORY_FULL:
-                raise
-            self._call("ext2fs_expand_dir", ctypes.c_uint32(directory))
-            self._call(name, *arguments)
-
     def lookup(self, directory: int, name: bytes) -> int | None:
         """Return the inode of a name; ``None`` if there is none."""
         found = ctypes.c_uint32()
@@ -174,41 +166,33 @@ class OpenFilesystem:
         self._call("ext2fs_new_inode", ctypes.c_uint32(directory), mode, None, ctypes.byref(inode))
         return inode.value
 
-    def use_inode(self, inode: int) -> None:
-        """Mark an inode as used."""
-        self._library.ext2fs_inode_alloc_stats2(self._handle, ctypes.c_uint32(inode), 1, 0)
-
-    def make_directory(self, directory: int, name: bytes) -> int:
-        """Make an empty directory; return its inode."""
-        inode = self.new_inode(directory, 0o040755)
-        self._growing(
-            directory, "ext2fs_mkdir", ctypes.c_uint32(directory), ctypes.c_uint32(inode), name
+    def use_inode(self, inode: int, *, directory: bool) -> None:
+        """Mark an inode as used, and count it if it is that of a directory."""
+        self._library.ext2fs_inode_alloc_stats2(
+            self._handle, ctypes.c_uint32(inode), 1, int(directory)
         )
-        return inode
 
-    def make_symlink(self, directory: int, name: bytes, target: bytes) -> int:
-        """Make a symbolic link; return its inode."""
-        inode = self.new_inode(directory, 0o120777)
-        self._growing(
-            directory,
-            "ext2fs_symlink",
-            ctypes.c_uint32(directory),
-            ctypes.c_uint32(inode),
-            name,
-            target,
-        )
-        return inode
+    def name_hash(self, version: int, seed: bytes, name: bytes) -> tuple[int, int]:
+        """Compute the hash of a name for the index of a directory, and its second hash.
 
-    def link(self, directory: int, name: bytes, inode: int, file_type: int) -> None:
-        """Give an inode a name."""
-        self._growing(
-            directory,
-            "ext2fs_link",
-            ctypes.c_uint32(directory),
-            name,
-            ctypes.c_uint32(inode),
-            file_type,
+        Args:
+            version: Number of the hash function.
+            seed: Seed of the file system, 16 bytes.
+            name: The name.
+        """
+        found, second = ctypes.c_uint32(), ctypes.c_uint32()
+        number = self._library.ext2fs_dirhash(
+            version, name, len(name), seed, ctypes.byref(found), ctypes.byref(second)
         )
+        if number:
+            raise Ext2Error(number, "ext2fs_dirhash")
+        return found.value, second.value
+
+    def seal_directory_block(self, inode: int, block: bytearray) -> bytes:
+        """Return a block of a directory with its checksum, if the file system has checksums."""
+        buffer = ctypes.create_string_buffer(bytes(block), len(block))
+        self._call("ext2fs_dir_block_csum_set", ctypes.c_uint32(inode), buffer)
+        return buffer.raw
 
     def read_inode(self, inode: int, size: int) -> bytearray:
         """Read the ``size`` bytes of an inode."""
@@ -225,7 +209,7 @@ class OpenFilesystem:
         """Write the content of a file.
 
         Args:
-            inode: Inode of a regular file without content.
+            inode: Inode of a file, directory or symbolic link.
             pieces: Content as (offset in bytes, data); gaps become holes.
             size: Size of the file in bytes.
         """

@@ -11,9 +11,18 @@ from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.command import run
 from kiwinb.storage.filesystem.content import Content, Need, shown
+from kiwinb.storage.filesystem.limits import PATH_OF_TOOLS, SIZE_OF_TOOLS, Limits, check
 from kiwinb.storage.filesystem.presented import NODES, left_out, presented
 from kiwinb.storage.filesystem.spec import Filesystem, Growth, Watch
 
+_LIMITS = Limits(
+    "SquashFS",
+    path=PATH_OF_TOOLS,
+    size=SIZE_OF_TOOLS,
+    owners=1 << 16,
+    times=(0, (1 << 32) - 1),
+    flags=False,
+)
 _UNCOMPRESSED = ("-noI", "-noId", "-noD", "-noF", "-noX")
 _ATTRIBUTES = ("user.", "trusted.", "security.")
 """Prefixes of the extended attributes that it can hold; it has no ACLs."""
@@ -24,7 +33,7 @@ class Squashfs:
     """SquashFS 4.0."""
 
     name: str = "squashfs"
-    revision: int = 1
+    revision: int = 2
     tools: tuple[str, ...] = ("mksquashfs",)
     makes_images: bool = True
     grub_module: str | None = "squash4"
@@ -51,6 +60,7 @@ class Squashfs:
 
     def make(self, image: Path, spec: Filesystem, content: Content, watch: Watch) -> None:
         """See :class:`~kiwinb.storage.filesystem.spec.FilesystemMaker`."""
+        check(content, _LIMITS)
         _warn(content, watch)
         nodes = [entry for entry in content.entries if entry.kind in NODES]
         paths = [*left_out(content), *(entry.path for entry in nodes)]

@@ -19,15 +19,22 @@ from kiwinb.errors import ImageError
 from kiwinb.sandbox.command import run
 from kiwinb.sizes import MIB
 from kiwinb.storage.filesystem.content import (
+    NAME_TYPES,
     TYPES,
     Content,
+    Flag,
     Need,
     counted,
     name_of,
     parent_of,
-    shown,
 )
+from kiwinb.storage.filesystem.limits import Limits, check, refused
 from kiwinb.storage.filesystem.spec import Filesystem, FilesystemFull, Growth, Watch
+from kiwinb.storage.filesystem.xfs_attributes import (
+    Attribute,
+    attribute_parts,
+    short_attributes,
+)
 from kiwinb.storage.filesystem.xfs_directory import (
     Name,
     directory_parts,
@@ -40,17 +47,14 @@ from kiwinb.storage.filesystem.xfs_inode import (
     DEVICE,
     EXTENTS,
     LOCAL,
-    Attribute,
     Extent,
     Facts,
     Fork,
-    attribute_block,
     data_capacity,
     extents_fork,
     free_inode,
     joined,
     packed_inode,
-    short_attributes,
     symlink_block,
 )
 from kiwinb.storage.filesystem.xfs_space import INODE_SHARE, Space
@@ -59,8 +63,16 @@ _SMALLEST = 300 * MIB
 _LOG = 68 * MIB
 _LONGEST_LABEL = 12
 _LONGEST_TARGET = 1023
+_LARGEST_MAJOR = (1 << 9) - 1  # as the kernel reads it, though there is room for more
+_LARGEST_MINOR = (1 << 18) - 1
 _DATA_ROOM = 64  # bytes of an inode that its attributes have to leave for its data
-_NAME_TYPES = {"file": 1, "directory": 2, "char": 3, "block": 4, "fifo": 5, "symlink": 7}
+_FLAGS = {
+    Flag.IMMUTABLE: 0x8,
+    Flag.APPEND: 0x10,
+    Flag.SYNC: 0x20,
+    Flag.NOATIME: 0x40,
+    Flag.NODUMP: 0x80,
+}
 _SPACES = {"user": 0, "trusted": 2, "security": 4}
 _ACLS = {
     "system.posix_acl_access": b"SGI_ACL_FILE",
@@ -79,7 +91,7 @@ class Xfs:
     """XFS, version 5."""
 
     name: str = "xfs"
-    revision: int = 2
+    revision: int = 3
     tools: tuple[str, ...] = ("mkfs.xfs", "mke2fs")
     makes_images: bool = True
     grub_module: str | None = "xfs"
@@ -114,7 +126,10 @@ class Xfs:
             )
         self._make_empty(image, spec, watch)
         with image.open("r+b", buffering=0) as file:
-            _Filler(Space(file), content).fill(watch)
+            space = Space(file)
+            limits = _limits(space.geometry.big_times)
+            check(content, limits)
+            _Filler(space, limits, content).fill(watch)
 
     def _make_empty(self, image: Path, spec: Filesystem, watch: Watch) -> None:
         given = " ".join(spec.options)
@@ -142,18 +157,19 @@ class Xfs:
 
 
 class _Filler:
-    def __init__(self, space: Space, content: Content) -> None:
+    def __init__(self, space: Space, limits: Limits, content: Content) -> None:
         self._space = space
+        self._limits = limits
         self._geometry = space.geometry
         self._content = content
-        self._created = content.epoch * 10**9
+        self._created = min(content.epoch, limits.times[1]) * 10**9
         own = [entry for entry in content.entries if entry.link in (b"", entry.path)]
         numbers = (self._geometry.root, *space.inodes(len(own) - 1))
         self._inodes = {entry.path: number for entry, number in zip(own, numbers, strict=True)}
         self._names: dict[bytes, list[Name]] = defaultdict(list)
         self._subdirectories: dict[bytes, int] = defaultdict(int)
         for entry in content.entries[1:]:
-            name = Name(name_of(entry), self._number(entry), _NAME_TYPES[entry.kind])
+            name = Name(name_of(entry), self._number(entry), NAME_TYPES[entry.kind])
             self._names[parent_of(entry)].append(name)
             self._subdirectories[parent_of(entry)] += entry.kind == "directory"
 
@@ -194,6 +210,7 @@ class _Filler:
             size=size,
             modified_ns=self._content.modified_ns(entry),
             created_ns=self._created,
+            flags=_flags(self._content.flags(entry)),
         )
         self._write_inode(number, facts, fork, attributes)
 
@@ -225,7 +242,7 @@ class _Filler:
     def _directory(self, entry: Entry, number: int, attributes: Fork | None) -> tuple[int, Fork]:
         """Write a directory; return its size in bytes and its fork."""
         names, parent = self._names[entry.path], self._inodes[parent_of(entry)]
-        short = short_size(names)
+        short = short_size(names, parent)
         if short <= data_capacity(self._geometry, attributes):
             return short, Fork(LOCAL, short_directory(names, parent))
         extents, size = [], 0
@@ -245,12 +262,6 @@ class _Filler:
     def _symlink(self, entry: Entry, number: int, attributes: Fork | None) -> Fork:
         if len(entry.target) <= data_capacity(self._geometry, attributes):
             return Fork(LOCAL, entry.target)
-        if len(entry.target) > _LONGEST_TARGET:
-            raise ImageError(
-                f"{shown(entry.path)} points to a path of more than {_LONGEST_TARGET} bytes, "
-                "which XFS cannot keep",
-                remedy="take another file system",
-            )
         block = self._space.allocate_block()
         data = symlink_block(
             entry.target,
@@ -263,33 +274,48 @@ class _Filler:
 
     def _attributes(self, entry: Entry, number: int) -> Fork:
         """Write the extended attributes of an entry; return their fork."""
-        found = [_attribute(entry, name, value) for name, value in entry.xattrs]
+        found = [_attribute(name, value) for name, value in entry.xattrs]
         short = short_attributes(found)
         room = self._geometry.inode_size - CORE - _DATA_ROOM
         if short is not None and len(short) <= room:
             return Fork(LOCAL, short)
-        block = self._space.allocate_block()
-        data = attribute_block(
-            found,
-            uuid=self._geometry.uuid,
-            owner=number,
-            sector=self._geometry.sector_of_block(block),
-        )
-        if data is None:
-            raise ImageError(
-                f"the extended attributes of {shown(entry.path)} do not fit into one XFS block",
-                remedy="remove them, or take another file system",
-            )
-        self._space.write_block(block, data)
-        return Fork(EXTENTS, Extent(0, block, 1).packed(), 1, 1)
+        parts = attribute_parts(found)
+        if parts is None:
+            problem = f"its {len(found)} extended attributes are more than kiwinb writes to XFS"
+            raise refused(self._limits, entry.path, problem)
+        extents: list[Extent] = []
+        for start, count in self._space.allocate(len(parts)):
+            at = sum(extent.count for extent in extents)
+            extents.append(Extent(at, start, count))
+            for block, part in enumerate(parts[at : at + count], start):
+                sector = self._geometry.sector_of_block(block)
+                data = part.sealed(sector=sector, uuid=self._geometry.uuid, owner=number)
+                self._space.write_block(block, data)
+        packed = b"".join(extent.packed() for extent in extents)
+        return Fork(EXTENTS, packed, len(extents), len(parts))
 
 
-def _attribute(entry: Entry, name: str, value: bytes) -> Attribute:
+def _limits(big_times: bool) -> Limits:
+    """Return the limits of a file system, by whether its times are nanoseconds since 1901."""
+    last = ((1 << 64) // 10**9 if big_times else 1 << 32) - (1 << 31) - 1
+    return Limits(
+        "XFS",
+        target=_LONGEST_TARGET,
+        major=_LARGEST_MAJOR,
+        minor=_LARGEST_MINOR,
+        times=(-(1 << 31), last),
+        attributes=(*(f"{space}." for space in _SPACES), *_ACLS),
+    )
+
+
+def _flags(flags: int) -> int:
+    return sum(own for flag, own in _FLAGS.items() if flags & flag) if flags else 0
+
+
+def _attribute(name: str, value: bytes) -> Attribute:
     if name in _ACLS:
         return Attribute(_ACLS[name], _acl(value), 2)
     space, _, rest = name.partition(".")
-    if space not in _SPACES:
-        raise ImageError(f"an XFS file system cannot keep {name} of {shown(entry.path)}")
     return Attribute(os.fsencode(rest), value, _SPACES[space])
 
 

@@ -45,10 +45,10 @@ class Name:
 
 @dataclass(frozen=True)
 class Part:
-    """A block of a directory, without the fields that :meth:`sealed` sets.
+    """A block of a directory or of attributes, without the fields that :meth:`sealed` sets.
 
     Attributes:
-        offset: Place in the directory, in blocks.
+        offset: Place in the fork, in blocks.
         data: The bytes.
         layout: Byte offsets of the fields for place, UUID, owner and checksum.
     """
@@ -68,7 +68,7 @@ class Part:
         Args:
             sector: Place in the file system, in sectors of 512 bytes.
             uuid: UUID of the file system.
-            owner: Inode of the directory.
+            owner: Inode that the block belongs to.
         """
         block = bytearray(self.data)
         place, identity, inode, checksum = self.layout
@@ -79,7 +79,7 @@ class Part:
 
 
 _DATA_LAYOUT = (8, 24, 40, 4)
-_INDEX_LAYOUT = (16, 32, 48, 12)
+INDEX_LAYOUT = (16, 32, 48, 12)
 
 
 def name_hash(name: bytes) -> int:
@@ -100,9 +100,9 @@ def short_directory(names: Sequence[Name], parent: int) -> bytes:
     return b"".join(parts)
 
 
-def short_size(names: Sequence[Name]) -> int:
+def short_size(names: Sequence[Name], parent: int) -> int:
     """Return the size of :func:`short_directory` in bytes; a huge one if it cannot be used."""
-    large = len(names) > 127 or any(name.inode >> 32 for name in names)
+    large = len(names) > 127 or parent >> 32 or any(name.inode >> 32 for name in names)
     return 1 << 16 if large else 6 + sum(8 + len(name.name) for name in names)
 
 
@@ -177,7 +177,7 @@ def _only_leaf(leaves: Sequence[tuple[int, int]], free: Sequence[int]) -> Part:
     block = _leaf(0x3DF1, leaves, 0, 0)
     tail = struct.pack(f">{len(free)}HI", *free, len(free))
     block[BLOCK - len(tail) :] = tail
-    return Part(LEAF_START, bytes(block), _INDEX_LAYOUT)
+    return Part(LEAF_START, bytes(block), INDEX_LAYOUT)
 
 
 def _leaf(
@@ -214,7 +214,7 @@ def _index(leaves: Sequence[tuple[int, int]]) -> Iterator[Part]:
                 struct.pack_into(">HH", block, 56, len(part), level)
             else:
                 block = _leaf(0x3DFF, part, following, previous)
-            yield Part(own, bytes(block), _INDEX_LAYOUT)
+            yield Part(own, bytes(block), INDEX_LAYOUT)
 
 
 def _free_space(free: Sequence[int]) -> Iterator[Part]:

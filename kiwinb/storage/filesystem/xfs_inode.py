@@ -1,4 +1,4 @@
-"""Inodes of XFS (version 5) with their extents, symbolic links and extended attributes."""
+"""Inodes of XFS (version 5) with their extents and symbolic links."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kiwinb.storage.filesystem.xfs_directory import name_hash
 from kiwinb.storage.filesystem.xfs_geometry import (
     BLOCK,
     MOST_BLOCKS,
@@ -26,7 +25,6 @@ _BIG_TIMES = 0x8
 _EPOCH_OFFSET = 1 << 31
 _NO_PARENT = (1 << 64) - 1
 _LONG_HEADER = 72
-_LEAF_HEADER = 80
 
 
 @dataclass(frozen=True)
@@ -96,6 +94,7 @@ class Facts:
         size: Size in bytes.
         modified_ns: Modification time, in nanoseconds since 1970-01-01 UTC.
         created_ns: Creation time, in nanoseconds since 1970-01-01 UTC.
+        flags: Flags of XFS.
     """
 
     mode: int
@@ -105,6 +104,7 @@ class Facts:
     size: int
     modified_ns: int
     created_ns: int
+    flags: int = 0
 
 
 def free_inode(geometry: Geometry, number: int) -> bytes:
@@ -136,7 +136,7 @@ def packed_inode(
     struct.pack_into(">III", data, 8, facts.uid, facts.gid, facts.links)
     struct.pack_into(">QQQQQ", data, 32, modified, modified, modified, facts.size, blocks)
     struct.pack_into(">I", data, 76, data_fork.extents)
-    struct.pack_into(">I", data, 92, 1)
+    struct.pack_into(">HI", data, 90, facts.flags, 1)
     struct.pack_into(">Q", data, 104, 1)
     struct.pack_into(">Q", data, 120, _BIG_TIMES if big else 0)
     struct.pack_into(">Q", data, 144, created)
@@ -225,64 +225,6 @@ def _with_keys(items: Sequence[tuple[int, bytes]], most: int) -> bytes:
     """Pack keys and then pointers, leaving room after the keys for ``most`` of them."""
     keys = b"".join(struct.pack(">Q", item[0]) for item in items)
     return keys.ljust(8 * most, b"\0") + b"".join(item[1] for item in items)
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """An extended attribute in the form that XFS stores.
-
-    Attributes:
-        name: Name without the prefix.
-        value: The value.
-        space: Namespace: 0 for ``user.``, 2 for ``trusted.`` and ACLs, 4 for ``security.``.
-    """
-
-    name: bytes
-    value: bytes
-    space: int
-
-
-def short_attributes(attributes: Sequence[Attribute]) -> bytes | None:
-    """Pack attributes for the inode itself; ``None`` if a value is too long for that."""
-    if any(len(item.value) > 255 for item in attributes):
-        return None
-    parts = [
-        struct.pack(">BBB", len(item.name), len(item.value), item.space) + item.name + item.value
-        for item in attributes
-    ]
-    size = 4 + sum(map(len, parts))
-    return struct.pack(">HBB", size, len(parts), 0) + b"".join(parts)
-
-
-def attribute_block(
-    attributes: Sequence[Attribute], *, uuid: bytes, owner: int, sector: int
-) -> bytes | None:
-    """Pack a block of attributes; ``None`` if they do not fit in one block.
-
-    Args:
-        attributes: The attributes.
-        uuid: UUID of the file system.
-        owner: Number of the inode.
-        sector: Place of the block, in sectors of 512 bytes.
-    """
-    items = sorted(attributes, key=lambda item: (name_hash(item.name), item.name))
-    block, top = bytearray(BLOCK), BLOCK
-    base = _LEAF_HEADER + 8 * len(items)
-    for index, item in enumerate(items):
-        size = -(-(3 + len(item.name) + len(item.value)) // 4) * 4
-        top -= size
-        # XFS stores larger attributes in separate blocks.
-        if top < base or size > BLOCK - BLOCK // 4:
-            return None
-        head = struct.pack(">HB", len(item.value), len(item.name)) + item.name + item.value
-        block[top : top + len(head)] = head
-        entry = _LEAF_HEADER + 8 * index
-        struct.pack_into(">IHBB", block, entry, name_hash(item.name), top, 1 | item.space, 0)
-    struct.pack_into(">IIH", block, 0, 0, 0, 0x3BEE)
-    struct.pack_into(">QQ16sQ", block, 16, sector, 0, uuid, owner)
-    used = (len(items), BLOCK - top, top, 0, 0, base, top - base)
-    struct.pack_into(">HHHBBHH", block, 56, *used)
-    return sealed(block, 12)
 
 
 def symlink_block(target: bytes, *, uuid: bytes, owner: int, sector: int) -> bytes:
