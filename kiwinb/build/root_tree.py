@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from kiwinb.build.imported import imported, leave_out_description
 from kiwinb.build.inspectable import Inspectable
 from kiwinb.build.plan import plan_create
 from kiwinb.build.session import BuildSession, Planned, open_session
+from kiwinb.checkpoints.checkpoint import DamagedCheckpointError
 from kiwinb.description.model import ImageDescription
 from kiwinb.description.override import Overrides
 from kiwinb.description.sources import Sources, read_scripts
@@ -29,6 +31,7 @@ from kiwinb.results.exported import (
     read_export,
     write_export,
 )
+from kiwinb.results.record import BuildResult
 from kiwinb.settings import Settings
 from kiwinb.sizes import binary
 from kiwinb.steps.progress import Observer
@@ -36,6 +39,8 @@ from kiwinb.steps.step import Step, seal
 
 if TYPE_CHECKING:
     from kiwinb.inspect.tree import Tree
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, repr=False)
@@ -124,18 +129,28 @@ class RootTree(Inspectable):
         target = normalised(target_dir).absolute()
         session = self.session
         session.check(target)
+        try:
+            delivered = self._deliver(target)
+        except DamagedCheckpointError as error:
+            log.warning("%s. It is made again.", error.problem[:1].upper() + error.problem[1:])
+            session.store.break_seal(error.key)
+            delivered = self._deliver(target)
+        image = Image(session.description, delivered)
+        record_image(image.path)
+        return image
+
+    def _deliver(self, target: Path) -> BuildResult:
+        session = self.session
         results = session.planned.plan.results
         found = session.run(sorted({result.step for result in results}))
+        store = session.store
         outputs = {
-            name: StepFiles(item.key, session.store.files(item), item.files)
+            name: StepFiles(item.key, store.files(item), item.files, item.key in store.made)
             for name, item in found.items()
             if item.output == "files"
         }
         repositories = session.planned.repositories
-        delivered = deliver(session.description, results, outputs, target, repositories)
-        image = Image(session.description, delivered)
-        record_image(image.path)
-        return image
+        return deliver(session.description, results, outputs, target, repositories)
 
 
 def open_root(

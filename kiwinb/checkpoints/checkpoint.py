@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from kiwinb.checkpoints.seal import SEAL, Seal, read_seal
 from kiwinb.errors import StoreError
+from kiwinb.files import read_regular
 from kiwinb.steps.keys import Digest
 from kiwinb.steps.step import Output
-from kiwinb.typed_json import WrongData, loads
+from kiwinb.typed_json import loads
 
 FILE = "checkpoint.json"
 
@@ -62,40 +66,84 @@ class Checkpoint:
     reused: Digest = ""
 
 
-def write_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
-    """Write the metadata next to the data that it describes."""
+class DamagedCheckpointError(StoreError):
+    """A checkpoint is not what it was when it was made.
+
+    Args:
+        key: Key of the checkpoint.
+        said: What is wrong with it.
+        name: Name of its step, if known.
+    """
+
+    def __init__(self, key: Digest, said: str, name: str = "") -> None:
+        step = f" of the step {name}" if name else ""
+        super().__init__(
+            f"the checkpoint {key[:12]}{step} is damaged: {said}",
+            remedy="Build again; the next build makes it again.",
+        )
+        self.key = key
+        self.said = said
+
+
+def write_checkpoint(checkpoint: Checkpoint, directory: Path) -> Digest:
+    """Write the metadata next to the data that it describes, and return its SHA-256."""
     text = json.dumps(asdict(checkpoint), indent=2, sort_keys=True) + "\n"
     (directory / FILE).write_text(text, encoding="utf-8")
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_checkpoint(directory: Path) -> Checkpoint:
-    """Read the metadata.
+def read_checkpoint(directory: Path, secret: bytes) -> Checkpoint:
+    """Read the metadata, and make sure that the seal of the checkpoint is that of this store.
+
+    Args:
+        directory: Directory of the checkpoint.
+        secret: The secret of the store.
 
     Raises:
         FileNotFoundError: There is no checkpoint.
-        StoreError: It is damaged.
+        DamagedCheckpointError: It is damaged.
     """
-    file = directory / FILE
-    status = file.stat()
-    return _read(file, status.st_ino, status.st_size, status.st_mtime_ns)
+    return read_sealed(directory, secret)[0]
 
 
-@lru_cache(maxsize=256)
-def _read(file: Path, _inode: int, _size: int, _mtime_ns: int) -> Checkpoint:
-    """Read a file; cached, because a build reads the same files repeatedly."""
+def read_sealed(directory: Path, secret: bytes) -> tuple[Checkpoint, Seal]:
+    """Read the metadata and the seal; see :func:`read_checkpoint`."""
+    os.lstat(directory)
     try:
-        checkpoint: Checkpoint = loads(file.read_bytes(), Checkpoint)
-        keys = (
-            checkpoint.key,
-            checkpoint.base or "",
-            checkpoint.reused,
-            *checkpoint.needs.values(),
-        )
-        if not all(_KEY.fullmatch(key) for key in keys):
-            raise WrongData("a key is not a digest")
-        return checkpoint
-    except WrongData as error:
-        raise StoreError(
-            f"the checkpoint {file.parent.name} is damaged: {error}",
-            remedy="Remove it; the next build makes it again.",
-        ) from error
+        states = tuple(_state(directory / name) for name in (FILE, SEAL))
+        return _read(directory, secret, states)
+    except (OSError, ValueError) as error:
+        said = str(error)
+        if isinstance(error, FileNotFoundError) and str(error.filename).endswith(SEAL):
+            said = "it has no seal, so it is not complete or was found to be damaged before"
+        elif isinstance(error, OSError):
+            said = f"{Path(str(error.filename)).name}: {error.strerror}"
+        raise DamagedCheckpointError(directory.name, said) from error
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    status = file.lstat()
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+@lru_cache(maxsize=1024)
+def _read(
+    directory: Path, secret: bytes, _states: tuple[tuple[int, ...], ...]
+) -> tuple[Checkpoint, Seal]:
+    """Read the files; cached, because a build reads the same files repeatedly."""
+    data = read_regular(directory / FILE)
+    checkpoint: Checkpoint = loads(data, Checkpoint)
+    try:
+        seal = read_seal(directory)
+    except ValueError as error:
+        raise ValueError(f"its seal is damaged: {error}") from None
+    if not seal.is_signed(secret):
+        raise ValueError("its seal is not from this store")
+    if not seal.key == checkpoint.key == directory.name:
+        raise ValueError(f"it is the checkpoint {checkpoint.key[:12]}, in the wrong place")
+    if hashlib.sha256(data).hexdigest() != seal.checkpoint:
+        raise ValueError(f"{FILE} was changed")
+    named = (checkpoint.key, checkpoint.base or "", checkpoint.reused, *checkpoint.needs.values())
+    if not all(_KEY.fullmatch(key) for key in named):
+        raise ValueError("a key is not a digest")
+    return checkpoint, seal

@@ -2,8 +2,9 @@
 
 Layout of the directory::
 
-    store.json                  format, backend, and whose store it is
+    store.json                  format, backend, whose store it is, and its secret
     objects/KEY/checkpoint.json metadata of the checkpoint
+    objects/KEY/seal.json       signed digests and stamps of all that the checkpoint consists of
     objects/KEY/manifest.json.z list of its contents, made with it
     objects/KEY/log.gz          what the step printed
     objects/KEY/data/           the tree, the layer of a tree, or the files
@@ -13,6 +14,8 @@ Layout of the directory::
     logs/                       logs of steps that failed, for a week
     mnt/                        where workers show trees; always empty from outside
     history.json                what was built last
+
+All of it is for its owner alone: trees have files that are setuid root, and secrets.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kiwinb.checkpoints import logs
@@ -43,11 +46,13 @@ class StoreContents:
         path: Directory of the store.
         backend: How the store keeps trees: ``overlay`` or ``copy``.
         privilege: How the workers of the store become root.
+        secret: What the store signs the seals of its checkpoints with.
     """
 
     path: Path
     backend: BackendName
     privilege: Privilege
+    secret: bytes = field(repr=False)
 
     @property
     def rootless(self) -> bool:
@@ -55,7 +60,11 @@ class StoreContents:
         return self.privilege.rootless
 
     def holds(self, key: Digest) -> bool:
-        """Whether the store holds the result and everything that it is based on."""
+        """Whether the store holds the result and everything that it is based on.
+
+        This looks at the metadata only; :class:`~kiwinb.checkpoints.inspector.Inspector` looks at
+        the data, too.
+        """
         try:
             self.layers(self.get(key))
         except StoreError:
@@ -69,7 +78,7 @@ class StoreContents:
             StoreError: The checkpoint does not exist or is damaged.
         """
         try:
-            return read_checkpoint(self.object(key))
+            return read_checkpoint(self.object(key), self.secret)
         except OSError:
             raise StoreError(
                 f"the store holds no checkpoint {key[:12]}",
@@ -81,7 +90,8 @@ class StoreContents:
         found = []
         for directory in (self.path / "objects").iterdir():
             with suppress(OSError, StoreError):
-                found.append((self.last_used(directory.name), read_checkpoint(directory)))
+                checkpoint = read_checkpoint(directory, self.secret)
+                found.append((self.last_used(directory.name), checkpoint))
         return tuple(checkpoint for _used, checkpoint in sorted(found, key=lambda item: item[0]))
 
     def last_used(self, key: Digest) -> float:
@@ -107,17 +117,25 @@ class StoreContents:
         """The directory of the logs of steps that failed."""
         return self.path / "logs"
 
-    def layers(self, checkpoint: Checkpoint) -> tuple[Path, ...]:
-        """The ``data`` directories that a result consists of, the oldest first.
+    def chain(self, checkpoint: Checkpoint) -> tuple[Checkpoint, ...]:
+        """The checkpoints that a result consists of, the oldest first.
 
         Raises:
-            StoreError: A directory is missing.
+            StoreError: One is missing or damaged.
         """
         chain = [checkpoint]
         if checkpoint.output == "tree" and BACKENDS[self.backend].stacked:
             while chain[-1].base is not None:
                 chain.append(self.get(chain[-1].base))
-        return tuple(self.object(item.key) / "data" for item in reversed(chain))
+        return tuple(reversed(chain))
+
+    def layers(self, checkpoint: Checkpoint) -> tuple[Path, ...]:
+        """The ``data`` directories that a result consists of, the oldest first.
+
+        Raises:
+            StoreError: A checkpoint is missing or damaged.
+        """
+        return tuple(self.object(item.key) / "data" for item in self.chain(checkpoint))
 
     def tree(self, key: Digest | None) -> TreeRef:
         """The tree of a key, or the empty tree, for a worker."""
@@ -128,10 +146,15 @@ class StoreContents:
         """Whether the result of a step can be reused with another tree."""
         return output == "files" or BACKENDS[self.backend].stacked
 
-    def earlier(self, checkpoint: Checkpoint) -> Earlier:
-        """A result, for a worker that may reuse it."""
+    def earlier(self, checkpoint: Checkpoint, base: Checkpoint | None) -> Earlier:
+        """A result, for a worker that may reuse it.
+
+        Args:
+            checkpoint: The result.
+            base: The tree that its step read; ``None`` if the store no longer has it.
+        """
         try:
-            layers = None if checkpoint.base is None else self.layers(self.get(checkpoint.base))
+            layers = None if base is None else self.layers(base)
         except StoreError:
             layers = None
         return Earlier(checkpoint, self.object(checkpoint.key), layers)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kiwinb.checkpoints.backend import Place, copy_tree
-from kiwinb.sandbox.mounts import bind, unmount
+from kiwinb.sandbox.mounts import bind, make_harmless, unmount
 
 
 class Copies:
@@ -32,6 +32,7 @@ class Copies:
         """See :class:`~kiwinb.checkpoints.backend.Backend`."""
         bind(layers[-1], place.tree, readonly=True)
         try:
+            make_harmless(place.tree, nosuid=True)
             yield place.tree
         finally:
             unmount(place.tree)
@@ -44,6 +45,7 @@ class Copies:
             copy.mkdir(0o755)
         bind(copy, place.tree)
         try:
+            make_harmless(place.tree)
             yield place.tree
         finally:
             unmount(place.tree)

@@ -6,18 +6,23 @@ import json
 import logging
 import os
 import secrets
+import stat
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kiwinb.checkpoints import jobs
 from kiwinb.checkpoints.backend import BackendName
 from kiwinb.checkpoints.locks import locked
+from kiwinb.checkpoints.private import make_private, tighten
 from kiwinb.checkpoints.trees import BACKENDS
 from kiwinb.errors import StoreError
-from kiwinb.files import replace_file
+from kiwinb.files import read_json, replace_file
 from kiwinb.sandbox.privilege import Privilege
 from kiwinb.sandbox.worker import call
+from kiwinb.typed_json import from_json
 
-FORMAT = 3
+FORMAT = 4
 BACKEND_VARIABLE = "KIWINB_STORE_BACKEND"
 """Environment variable that names the backend of a new store: ``overlay`` or ``copy``."""
 
@@ -26,7 +31,32 @@ _DIRECTORIES = ("objects", "drafts", "trash", "locks", "logs", "mnt")
 log = logging.getLogger(__name__)
 
 
-def prepare_directory(path: Path, privilege: Privilege, backend: BackendName | None) -> BackendName:
+_FILE = "store.json"
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a store says of itself, in ``store.json``.
+
+    Attributes:
+        format: Version of its layout.
+        backend: How it keeps trees.
+        rootless: Whether its trees were made in a user namespace.
+        uid: Its owner.
+        secret: What it signs its checkpoints with, in hexadecimal.
+    """
+
+    format: int
+    backend: BackendName
+    rootless: bool
+    uid: int
+    secret: str
+
+
+def prepare_directory(
+    path: Path, privilege: Privilege, backend: BackendName | None
+) -> tuple[BackendName, bytes]:
     """Make sure that a directory is a store of this user and of our format.
 
     Args:
@@ -35,22 +65,25 @@ def prepare_directory(path: Path, privilege: Privilege, backend: BackendName | N
         backend: Force a backend; by default, a new store uses the best one that works there.
 
     Returns:
-        The backend of the store.
+        The backend of the store, and its secret.
 
     Raises:
         StoreError: The store belongs to somebody else, or cannot be created there.
     """
     wanted = backend or _forced_backend()
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_private(path)
         _renew(path, privilege)
-        if not (path / "store.json").exists():
+        if not os.path.lexists(path / _FILE):
             _create(path, privilege, wanted)
     except OSError as error:
+        _explain_owner(path, privilege)
         raise StoreError(
             f"cannot make the checkpoint store: {error}", remedy="Choose another directory."
         ) from error
-    return _read_description(path, privilege, wanted)
+    found = _read_description(path, privilege, wanted)
+    tighten((path, *(path / name for name in _DIRECTORIES if (path / name).is_dir())))
+    return found
 
 
 def mode(rootless: bool) -> str:
@@ -73,7 +106,7 @@ def _forced_backend() -> BackendName | None:
 
 def _create(path: Path, privilege: Privilege, backend: BackendName | None) -> None:
     with locked(path / ".lock", what=f"the store {path}"):
-        if (path / "store.json").exists():
+        if os.path.lexists(path / _FILE):
             return
         others = {entry.name for entry in path.iterdir()} - {".lock", *_DIRECTORIES}
         if others:
@@ -82,8 +115,10 @@ def _create(path: Path, privilege: Privilege, backend: BackendName | None) -> No
                 f"{path} is not empty, and not a checkpoint store",
                 remedy="Choose a directory of its own for the store.",
             )
+        tighten([path])
         for name in _DIRECTORIES:
-            (path / name).mkdir(exist_ok=True)
+            (path / name).mkdir(0o700, exist_ok=True)
+        tighten(path / name for name in _DIRECTORIES)
         trial = path / "trash" / f"trial-{secrets.token_hex(4)}"
         trial.mkdir()
         job = jobs.TrialJob(trial, path / "mnt", privilege.rootless)
@@ -94,13 +129,14 @@ def _create(path: Path, privilege: Privilege, backend: BackendName | None) -> No
                 f"overlay file systems do not work in {path}: {problem}",
                 remedy="Use the backend copy.",
             )
-        description = {
-            "format": FORMAT,
-            "backend": backend or ("copy" if problem else "overlay"),
-            "rootless": privilege.rootless,
-            "uid": os.getuid(),
-        }
-        replace_file(path / "store.json", json.dumps(description, indent=2) + "\n")
+        description = Description(
+            format=FORMAT,
+            backend=backend or ("copy" if problem else "overlay"),
+            rootless=privilege.rootless,
+            uid=os.getuid(),
+            secret=secrets.token_hex(_SECRET_BYTES),
+        )
+        replace_file(path / _FILE, json.dumps(asdict(description), indent=2) + "\n", mode=0o600)
 
 
 def _renew(path: Path, privilege: Privilege) -> None:
@@ -109,7 +145,7 @@ def _renew(path: Path, privilege: Privilege) -> None:
     Raises:
         StoreError: A build uses the store.
     """
-    file = path / "store.json"
+    file = path / _FILE
     if not (found := _other_format(file, privilege)) or not (path / "locks").is_dir():
         return
     alone = locked(path / "locks" / "store", what=f"the store {path} of format {found}", timeout=0)
@@ -131,35 +167,56 @@ def _renew(path: Path, privilege: Privilege) -> None:
 def _other_format(file: Path, privilege: Privilege) -> str | None:
     """The format of a store of this user, if it differs from ours."""
     try:
-        description = json.loads(file.read_bytes())
+        description = read_json(file)
         found, owner = description["format"], (description["rootless"], description["uid"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
     return str(found) if found != FORMAT and owner == (privilege.rootless, os.getuid()) else None
 
 
-def _read_description(path: Path, privilege: Privilege, backend: BackendName | None) -> BackendName:
+def _read_description(
+    path: Path, privilege: Privilege, backend: BackendName | None
+) -> tuple[BackendName, bytes]:
     try:
-        description = json.loads((path / "store.json").read_bytes())
-        owner = (description["rootless"], description["uid"])
-        found: BackendName = {name: name for name in BACKENDS}[description["backend"]]
+        data = read_json(path / _FILE)
+        _check_owner(path, privilege, (data["rootless"], data["uid"]))
+        description: Description = from_json(data, Description)
+        secret = bytes.fromhex(description.secret)
+        if len(secret) != _SECRET_BYTES or description.format != FORMAT:
+            raise ValueError("it has no secret")
     except OSError as error:
+        _explain_owner(path, privilege)
         raise StoreError(
             f"cannot read the store: {error}", remedy="Use a store of your own."
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{path}/store.json is damaged: {error}", remedy="Remove the store and build again."
+            f"{path}/{_FILE} is damaged: {error}", remedy="Remove the store and build again."
         ) from error
+    if backend is not None and backend != description.backend:
+        raise StoreError(
+            f"the store {path} keeps trees with the backend {description.backend}, not {backend}",
+            remedy="Use another directory for the store, or its own backend.",
+        )
+    return description.backend, secret
+
+
+def _explain_owner(path: Path, privilege: Privilege) -> None:
+    """Raise the error about the owner if another user's store cannot be read.
+
+    Raises:
+        StoreError: The directory belongs to another user.
+    """
+    with suppress(OSError):
+        uid = path.stat().st_uid
+        if uid != os.getuid() and stat.S_IMODE(path.stat().st_mode) == 0o700:
+            _check_owner(path, privilege, (uid != 0, uid))
+
+
+def _check_owner(path: Path, privilege: Privilege, owner: tuple[object, object]) -> None:
     if owner != (privilege.rootless, os.getuid()):
         raise StoreError(
-            f"the store {path} is that of user {owner[1]} ({mode(owner[0])}); "
+            f"the store {path} is that of user {owner[1]} ({mode(bool(owner[0]))}); "
             f"this process is user {os.getuid()} ({mode(privilege.rootless)})",
             remedy="Use a store of your own; owners of files differ between the two.",
         )
-    if backend is not None and backend != found:
-        raise StoreError(
-            f"the store {path} keeps trees with the backend {found}, not {backend}",
-            remedy="Use another directory for the store, or its own backend.",
-        )
-    return found

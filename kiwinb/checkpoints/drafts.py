@@ -15,10 +15,16 @@ from pathlib import Path
 from kiwinb.checkpoints import logs
 from kiwinb.checkpoints.checkpoint import FILE, Checkpoint, write_checkpoint
 from kiwinb.checkpoints.manifest import MANIFEST, pack
+from kiwinb.checkpoints.seal import SEAL, Seal, read_seal, write_seal
+from kiwinb.checkpoints.stamps import take_stamps
 from kiwinb.checkpoints.treescan import Entry, survey
+from kiwinb.files import read_regular
 from kiwinb.steps.keys import Digest
 from kiwinb.steps.step import Output
+from kiwinb.typed_json import loads
 from kiwinb.version import __version__
+
+_GIVEN = ("key", "name", "title", "output", "base", "needs", "inputs", "action_key")
 
 READS = "reads.json.z"
 """File in a checkpoint that lists what its step read of the tree, if that was observed."""
@@ -48,7 +54,7 @@ class Draft:
 
 
 def commit(draft: Draft, seconds: float, *, reused: Digest = "") -> Checkpoint:
-    """Record the contents of the draft, and move it to its destination in one step.
+    """Complete the draft: record its contents, and write all of it to the disk; runs in a worker.
 
     Args:
         draft: The draft. Its directory has the data, the log if the step printed anything, and
@@ -83,13 +89,36 @@ def commit(draft: Draft, seconds: float, *, reused: Digest = "") -> Checkpoint:
         reads=_digest_of(directory / READS),
         reused=reused,
     )
-    write_checkpoint(checkpoint, directory)
-    for written in (directory / MANIFEST, directory / FILE, directory):
+    metadata = write_checkpoint(checkpoint, directory)
+    log = _digest_of(directory / logs.LOG)
+    write_seal(Seal(draft.key, metadata, log, take_stamps(found.found)), directory)
+    for written in (directory / MANIFEST, directory / FILE):
         _sync(written)
-    directory.rename(draft.destination)
-    for parent in (draft.destination.parent, directory.parent):
-        _sync(parent)
     return checkpoint
+
+
+def publish(draft: Draft, secret: bytes) -> None:
+    """Seal a complete draft, and move it to its destination in one step; runs outside of workers.
+
+    Args:
+        draft: The draft.
+        secret: The secret of the store.
+
+    Raises:
+        OSError: The disk cannot be written.
+        ValueError: The draft is not complete.
+    """
+    seal = read_seal(draft.directory)
+    made: Checkpoint = loads(read_regular(draft.directory / FILE), Checkpoint)
+    for name in _GIVEN:
+        if getattr(made, name) != getattr(draft, name):
+            raise ValueError(f"the draft of {draft.key[:12]} has another {name}")
+    write_seal(seal.signed(secret), draft.directory)
+    for written in (draft.directory / SEAL, draft.directory):
+        _sync(written)
+    draft.directory.rename(draft.destination)
+    for parent in (draft.destination.parent, draft.directory.parent):
+        _sync(parent)
 
 
 def _digest_of(file: Path) -> Digest:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kiwinb.checkpoints.locks import locked
-from kiwinb.files import replace_file
+from kiwinb.files import read_regular, replace_file
 from kiwinb.steps.keys import Digest, digest
 from kiwinb.steps.step import Step
+from kiwinb.typed_json import WrongData, dumps, loads
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +57,11 @@ class LastRun:
     before: Mapping[str, Digest]
 
 
+_Builds = dict[str, dict[str, LastRun]]
+
+HISTORY = "history.json"
+"""Name of the file in the store."""
+
 _BUILDS = 500
 """How many builds the history remembers."""
 
@@ -81,8 +85,7 @@ class History:
             build: Which build.
             step: Name of the step.
         """
-        data = self._read().get(build.key, {}).get(step)
-        return None if data is None else LastRun(**data)
+        return self._read().get(build.key, {}).get(step)
 
     def remember(self, build: BuildIdentity, steps: Iterable[Step]) -> None:
         """Record the current steps of a build.
@@ -92,8 +95,7 @@ class History:
         planned = tuple(steps)
         keys = {step.name: step.key for step in planned}
         runs = {
-            step.name: asdict(LastRun(step.key, dict(step.inputs), _before(step, keys)))
-            for step in planned
+            step.name: LastRun(step.key, dict(step.inputs), _before(step, keys)) for step in planned
         }
         try:
             with locked(self._lock, what="the build history"):
@@ -101,7 +103,7 @@ class History:
                 data[build.key] = {**data.pop(build.key, {}), **runs}  # the latest is the last
                 for old in [*data][:-_BUILDS]:
                     del data[old]
-                replace_file(self._file, json.dumps(data, indent=1) + "\n")
+                replace_file(self._file, dumps(data) + "\n")
         except OSError as error:
             log.warning("What was built is not remembered: %s", error)
 
@@ -133,11 +135,28 @@ class History:
         ]
         return tuple(found) or ("kiwinb does it another way now",)
 
-    def _read(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the file; the next build writes a new one."""
         try:
-            return json.loads(self._file.read_bytes())  # type: ignore[no-any-return]
-        except (FileNotFoundError, ValueError):
+            self._read_strictly()
+        except FileNotFoundError:
+            return ()
+        except (OSError, WrongData) as error:
+            return (f"{error}; the next build writes a new one",)
+        return ()
+
+    def _read(self) -> _Builds:
+        try:
+            return self._read_strictly()
+        except FileNotFoundError:
             return {}
+        except (OSError, WrongData) as error:
+            log.warning("The history is damaged, so changes cannot be explained: %s", error)
+            return {}
+
+    def _read_strictly(self) -> _Builds:
+        builds: _Builds = loads(read_regular(self._file), _Builds)
+        return builds
 
 
 def _before(step: Step, keys: Mapping[str, Digest]) -> dict[str, Digest]:

@@ -11,7 +11,10 @@ from pathlib import Path
 from kiwinb.checkpoints import jobs, logs
 from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.contents import StoreContents
+from kiwinb.checkpoints.inspector import inspect
 from kiwinb.checkpoints.locks import locked, try_lock
+from kiwinb.checkpoints.seal import SEAL
+from kiwinb.errors import StoreError
 from kiwinb.sandbox.worker import call
 from kiwinb.steps.keys import Digest
 
@@ -45,14 +48,23 @@ def clean(store: StoreContents) -> None:
     with _sorting_drafts(store):
         for draft in (store.path / "drafts").iterdir():
             with suppress(FileNotFoundError):
-                descriptor = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    if try_lock(descriptor):
-                        draft.rename(store.path / "trash" / draft.name)
-                finally:
-                    os.close(descriptor)
+                if not _is_live(draft):
+                    draft.rename(store.path / "trash" / draft.name)
     logs.remove_old(store.failed_logs)
     _empty_trash(store)
+
+
+def _is_live(draft: Path) -> bool:
+    """Whether the process that made a draft still holds its lock."""
+    try:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(draft, flags)
+    except NotADirectoryError:  # no draft
+        return False
+    try:
+        return not try_lock(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def discard(store: StoreContents, directories: Iterable[Path]) -> None:
@@ -76,7 +88,7 @@ def remove(store: StoreContents, keys: Iterable[Digest], timeout: float) -> tupl
         doomed = {*keys}
         while more := {c.key for c in present if store.needed_by(c) & doomed} - doomed:
             doomed |= more
-        discard(store, [store.object(key) for key in doomed if store.object(key).exists()])
+        discard(store, [store.object(key) for key in doomed if os.path.lexists(store.object(key))])
         return tuple(checkpoint for checkpoint in present if checkpoint.key in doomed)
 
 
@@ -103,16 +115,41 @@ def shrink(
                 break
             left.remove(free[0])
             gone.append(free[0])
-        discard(store, [store.object(item.key) for item in gone])
+        useless = damaged(store)
+        discard(store, [store.object(key) for key in (*useless, *(item.key for item in gone))])
         return tuple(gone)
 
 
 def verify(store: StoreContents, key: Digest) -> tuple[str, ...]:
-    """Find damage in a checkpoint; see :meth:`~kiwinb.checkpoints.store.Store.verify`."""
+    """Find damage in a checkpoint, and let no build use a damaged one.
+
+    See :meth:`~kiwinb.checkpoints.store.Store.verify`.
+    """
     with store.in_use():
-        if not store.object(key).exists():
+        if not os.path.lexists(store.object(key)):
             return (f"the store holds no checkpoint {key[:12]}",)
-        found = call(jobs.verify, store.object(key), privilege=store.privilege)
-        if not found and not store.holds(key):
-            return ("a checkpoint that it is based on is missing",)
-        return found
+        found = inspect(store, key, thorough=True)
+        if found:
+            break_seal(store, key)
+        return found or damaged_base(store, key)
+
+
+def damaged_base(store: StoreContents, key: Digest) -> tuple[str, ...]:
+    """Tell whether a checkpoint, undamaged itself, is based on one that is not."""
+    try:
+        store.chain(store.get(key))
+    except StoreError as error:
+        return (f"it needs another checkpoint: {error.problem}",)
+    return ()
+
+
+def break_seal(store: StoreContents, key: Digest) -> None:
+    """Let no build use a checkpoint any more, so that the next one makes it again."""
+    with suppress(OSError):
+        (store.object(key) / SEAL).unlink()
+
+
+def damaged(store: StoreContents) -> tuple[Digest, ...]:
+    """The names of all objects whose metadata cannot be used."""
+    present = {checkpoint.key for checkpoint in store.list()}
+    return tuple(sorted({entry.name for entry in (store.path / "objects").iterdir()} - present))

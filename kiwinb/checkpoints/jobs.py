@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,14 @@ from typing import Any, Generic, TypeVar
 
 from kiwinb.checkpoints import logs
 from kiwinb.checkpoints.backend import copy_tree, make_place
-from kiwinb.checkpoints.checkpoint import read_checkpoint
 from kiwinb.checkpoints.drafts import Draft, commit, sync_file_system
 from kiwinb.checkpoints.manifest import MANIFEST, unpack
 from kiwinb.checkpoints.overlay import try_overlay
+from kiwinb.checkpoints.stamps import Stamps, take_stamps
 from kiwinb.checkpoints.trees import BACKENDS, TreeRef
-from kiwinb.checkpoints.treescan import Entry, compare, scan
+from kiwinb.checkpoints.treescan import Entry, compare, scan, survey
 from kiwinb.errors import StoreError
+from kiwinb.files import read_regular
 from kiwinb.sandbox.command import run
 from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE
 from kiwinb.sandbox.others import end_other_processes
@@ -114,20 +116,48 @@ def import_tree(job: ImportJob, _report: Report) -> None:
     commit(job.draft, time.monotonic() - began)
 
 
-def verify(directory: Path, _report: Report) -> tuple[str, ...]:
-    """Compare the data of a checkpoint with its manifest; return the differences, one line each."""
+@dataclass(frozen=True)
+class CheckJob:
+    """Compare all data of a checkpoint with its manifest.
+
+    Attributes:
+        directory: Directory of the checkpoint.
+        manifest: SHA-256 of its manifest.
+        data: The stamps of the data when the checkpoint was made.
+    """
+
+    directory: Path
+    manifest: Digest
+    data: Stamps
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The data of a checkpoint as they are now.
+
+    Attributes:
+        problems: Differences from the manifest, one line each.
+        data: Their stamps.
+    """
+
+    problems: tuple[str, ...]
+    data: Stamps
+
+
+def check(job: CheckJob, _report: Report) -> Checked:
+    """Read all data of a checkpoint."""
     try:
-        checkpoint = read_checkpoint(directory)
-        manifest = (directory / MANIFEST).read_bytes()
-    except (OSError, StoreError) as error:
-        return (str(error),)
-    if hashlib.sha256(manifest).hexdigest() != checkpoint.manifest:
-        return (f"{MANIFEST}: its checksum is wrong",)
-    try:
-        now = scan(directory / "data")
-    except OSError as error:
-        return (str(error),)
-    return compare(unpack(manifest), now)
+        manifest = read_regular(job.directory / MANIFEST)
+        if hashlib.sha256(manifest).hexdigest() != job.manifest:
+            return Checked((f"{MANIFEST}: its checksum is wrong",), job.data)
+        now = survey(job.directory / "data")
+        stamps = take_stamps(now.found)
+        problems = compare(unpack(manifest), now.entries)
+    except (OSError, ValueError, TypeError, LookupError, zlib.error) as error:
+        return Checked((str(error),), job.data)
+    if not problems and stamps.times != job.data.times:
+        problems = ("modification times were changed",)
+    return Checked(problems, stamps)
 
 
 def scan_tree(root: Path, contents: bool, _report: Report) -> tuple[Entry, ...]:
@@ -136,8 +166,14 @@ def scan_tree(root: Path, contents: bool, _report: Report) -> tuple[Entry, ...]:
 
 
 def remove(directories: Sequence[Path], _report: Report) -> None:
-    """Remove directories recursively; ignores files that disappear meanwhile."""
+    """Remove directories recursively, and other things that are in their places.
+
+    It ignores files that disappear meanwhile.
+    """
     for directory in directories:
+        if directory.is_symlink() or not directory.is_dir():
+            directory.unlink(missing_ok=True)
+            continue
         try:
             shutil.rmtree(directory, onerror=_retry_removal)
         except RecursionError:  # rm(1) has no limit

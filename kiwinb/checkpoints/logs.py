@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from kiwinb.files import read_regular
 from kiwinb.sandbox.lines import Gate
 
 LOG = "log.gz"
@@ -51,15 +53,15 @@ def copy_log(source: Path, directory: Path) -> None:
     """Give a draft the log of a checkpoint in place of its own."""
     (directory / _DRAFT).unlink(missing_ok=True)
     with suppress(FileNotFoundError):
-        (directory / LOG).write_bytes((source / LOG).read_bytes())
+        (directory / LOG).write_bytes(read_regular(source / LOG))
 
 
 def read_log(directory: Path) -> str:
     """The log of a checkpoint or of a draft; empty if it has none."""
-    with suppress(OSError, EOFError):
-        return gzip.decompress((directory / LOG).read_bytes()).decode("utf-8", "replace")
+    with suppress(OSError, EOFError, zlib.error):
+        return gzip.decompress(read_regular(directory / LOG)).decode("utf-8", "replace")
     with suppress(OSError):
-        return (directory / _DRAFT).read_text(encoding="utf-8", errors="replace")
+        return read_regular(directory / _DRAFT).decode("utf-8", "replace")
     return ""
 
 

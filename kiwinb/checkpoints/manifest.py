@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kiwinb.checkpoints.treescan import Entry, from_json, to_json
+from kiwinb.files import read_regular
 
 MANIFEST = "manifest.json.z"
 """Name of the manifest in the directory of a checkpoint."""
@@ -50,7 +51,7 @@ def read_rows(directory: Path) -> Iterator[dict[str, Any]]:
         zlib.error: The manifest is damaged.
         ValueError: It is not a manifest.
     """
-    lines = zlib.decompress((directory / MANIFEST).read_bytes()).decode().splitlines()
+    lines = zlib.decompress(read_regular(directory / MANIFEST)).decode().splitlines()
     yield from json.loads(f"[{','.join(line for line in lines if line.startswith('{'))}]")
 
 

@@ -31,7 +31,7 @@ from pathlib import Path
 from kiwinb.checkpoints.backend import Place
 from kiwinb.checkpoints.manifest import linked_paths
 from kiwinb.checkpoints.treescan import scan
-from kiwinb.sandbox.mounts import bind, mount, unmount, unmount_now
+from kiwinb.sandbox.mounts import bind, make_harmless, mount, unmount, unmount_now
 
 PRIVATE = ("trusted.overlay.", "user.overlay.")
 """Prefixes of the names of extended attributes that overlayfs sets for its own use."""
@@ -70,6 +70,7 @@ class Overlay:
         else:
             _mount_overlay(place, f"lowerdir={_lower(layers, place)}")
         try:
+            make_harmless(place.tree, nosuid=True)
             yield place.tree
         finally:
             unmount(place.tree)
@@ -88,6 +89,7 @@ def _mounted(layers: Sequence[Path], upper: Path, work: Path, place: Place) -> I
     else:
         bind(upper, place.tree)
     try:
+        make_harmless(place.tree)
         yield place.tree
     except BaseException:
         unmount(place.tree)

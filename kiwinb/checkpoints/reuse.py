@@ -22,12 +22,12 @@ from kiwinb.checkpoints import logs
 from kiwinb.checkpoints.backend import copy_tree, make_place
 from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.drafts import READS, Draft, commit
-from kiwinb.checkpoints.manifest import read_rows
+from kiwinb.checkpoints.manifest import MANIFEST, read_rows, unpack
 from kiwinb.checkpoints.overlay import PRIVATE, attributes, copy_attributes
 from kiwinb.checkpoints.places import ABSENT, above, hash_file, short_digest
 from kiwinb.checkpoints.reads import Changed, Reads, record, same
 from kiwinb.checkpoints.trees import BACKENDS, TreeRef
-from kiwinb.checkpoints.treescan import walk
+from kiwinb.checkpoints.treescan import compare, scan, walk
 from kiwinb.sandbox.observation import Observation
 from kiwinb.typed_json import dumps, loads
 from kiwinb.visible import visible
@@ -260,17 +260,27 @@ def _list(layers: Sequence[Path]) -> tuple[set[bytes], set[bytes], dict[bytes, s
     return paths, hiding, digests
 
 
-def take_over(found: Found, tree: TreeRef, draft: Draft) -> Checkpoint:
+def take_over(
+    found: Found, tree: TreeRef, draft: Draft, log: Callable[[str], None]
+) -> Checkpoint | None:
     """Commit a copy of an earlier result as the result for another tree; runs in a worker.
 
     Args:
         found: The result that :func:`find` returned.
         tree: The other tree.
         draft: The draft for the result.
+        log: Called with a line that says why the result cannot be taken over.
+
+    Returns:
+        The checkpoint; ``None`` if the copy is not what the step made. The draft is empty then.
     """
     earlier = found.earlier
     data = draft.directory / "data"
     copy_tree(earlier.directory / "data", data)
+    if problems := _damage(earlier, data):
+        log(visible(f"The result of the earlier run is damaged, so it is not reused: {problems}."))
+        shutil.rmtree(data)
+        return None
     if draft.output == "tree":
         place = make_place(tree.mnt)
         with BACKENDS[tree.backend].view(tree.layers, place) as root:
@@ -278,6 +288,14 @@ def take_over(found: Found, tree: TreeRef, draft: Draft) -> Checkpoint:
     shutil.copyfile(earlier.directory / READS, draft.directory / READS)
     logs.copy_log(earlier.directory, draft.directory)
     return commit(draft, earlier.checkpoint.seconds, reused=earlier.checkpoint.key)
+
+
+def _damage(earlier: Earlier, copy: Path) -> str:
+    """The first difference of a copy from the manifest of a result; empty if there is none."""
+    manifest = (earlier.directory / MANIFEST).read_bytes()
+    if hashlib.sha256(manifest).hexdigest() != earlier.checkpoint.manifest:
+        return f"the checksum of {MANIFEST} is wrong"
+    return next(iter(compare(unpack(manifest), scan(copy))), "")
 
 
 def _fit(layer: Path, root: Path, carried: Sequence[bytes]) -> None:

@@ -13,6 +13,8 @@ from queue import SimpleQueue
 from typing import NoReturn
 
 from kiwinb.checkpoints.checkpoint import Checkpoint
+from kiwinb.checkpoints.drafts import Draft
+from kiwinb.checkpoints.inspector import Inspector
 from kiwinb.checkpoints.logs import keep_failed
 from kiwinb.checkpoints.reuse import Earlier
 from kiwinb.checkpoints.schedule import Graph, Slots, core_count, ranks
@@ -52,6 +54,7 @@ class _Run:
 
     Attributes:
         store: The store.
+        inspector: Tells which of its checkpoints are damaged.
         by_name: All steps.
         host: Places on the host.
         before: By step name, the most recently used checkpoint of any build.
@@ -65,6 +68,7 @@ class _Run:
     """
 
     store: Store
+    inspector: Inspector
     by_name: Mapping[str, Step]
     host: HostPaths
     before: Mapping[str, Checkpoint]
@@ -88,9 +92,9 @@ def run_steps(
 ) -> Mapping[str, Checkpoint]:
     """Make the results of steps and keep them in the store.
 
-    It uses the results that the store already has, and does not run steps that only these results
-    need. Steps that do not depend on each other run at the same time. If a step fails, the steps
-    that depend on it do not run; the others finish, and then the error is raised.
+    It uses undamaged results that the store already has, and does not run steps that only these
+    results need. Steps that do not depend on each other run at the same time. If a step fails, the
+    steps that depend on it do not run; the others finish, and then the error is raised.
 
     An interrupt, an error or the death of this process leaves no partial result: the store keeps
     the results of finished steps, and the next run continues from there.
@@ -116,7 +120,8 @@ def run_steps(
     wanted = _final(steps) if targets is None else targets
     full = explained_space(build_places(store.path, host.cache))
     with exit_on_termination(), full, store.in_use():
-        names = _due(store, by_name, wanted)
+        inspector = Inspector(store)
+        names = _due(inspector, by_name, wanted)
         due = tuple(step for step in steps if step.name in names)
         found = {
             step.name: _take(store, step, observer)
@@ -124,7 +129,9 @@ def run_steps(
             if step.name not in names and store.holds(step.key)
         }
         if due:
-            found |= _run_due(store, by_name, host, due, parallel or core_count(), observer)
+            found |= _run_due(
+                store, inspector, by_name, host, due, parallel or core_count(), observer
+            )
     if store.limit is not None:
         with suppress(StoreError):  # another build uses the store and will do this
             store.gc(keep=[by_name[name].key for name in wanted], timeout=0)
@@ -146,7 +153,7 @@ def _modules(steps: Sequence[Step]) -> list[str]:
     return sorted(name for name in names if name.startswith("kiwinb."))
 
 
-def _due(store: Store, by_name: Mapping[str, Step], wanted: Sequence[str]) -> set[str]:
+def _due(inspector: Inspector, by_name: Mapping[str, Step], wanted: Sequence[str]) -> set[str]:
     """Names of the steps that have to run for what is wanted."""
     due: set[str] = set()
     seen: set[str] = set()
@@ -157,7 +164,7 @@ def _due(store: Store, by_name: Mapping[str, Step], wanted: Sequence[str]) -> se
             continue
         seen.add(name)
         step = by_name[name]
-        if not store.holds(step.key):
+        if not inspector.is_usable(step.key):
             due.add(name)
             pending += step.before
     return due
@@ -165,6 +172,7 @@ def _due(store: Store, by_name: Mapping[str, Step], wanted: Sequence[str]) -> se
 
 def _run_due(
     store: Store,
+    inspector: Inspector,
     by_name: Mapping[str, Step],
     host: HostPaths,
     due: Sequence[Step],
@@ -179,6 +187,7 @@ def _run_due(
     with Launcher(_modules(due)) as launcher:
         run = _Run(
             store,
+            inspector,
             by_name,
             host,
             before,
@@ -265,7 +274,7 @@ def _make(run: _Run, step: Step) -> Checkpoint:
         run.tell(StepEvent(step, "running", line=f"waiting for {holder}, which runs this step"))
 
     with store.making(step.key, step.name, wait, check):
-        if store.holds(step.key):  # another build has made it
+        if run.inspector.is_usable(step.key):  # another build has made it
             return _take(store, step, run.tell)
         with run.slots.taken(rank, step.memory, check):
             began = time.monotonic()
@@ -324,27 +333,35 @@ def _run_action(run: _Run, step: Step, began: float) -> Checkpoint:
                     cancellation=run.cancellation,
                     launcher=run.launcher,
                 )
-                return _result(store, step)
             except Exception as error:
                 _explain(run, step, error, draft.directory)
+            made = _published(store, draft)
+            run.inspector.trust(step.key)
+            return made
     except OSError as error:  # of the draft itself
         _explain(run, step, error, None)
 
 
-def _result(store: Store, step: Step) -> Checkpoint:
+def _published(store: Store, draft: Draft) -> Checkpoint:
     """The result that the worker of a step says it has made."""
     try:
-        return store.get(step.key)
-    except StoreError:
-        raise nonsense("the step is done, but it has no result") from None
+        return store.publish(draft)
+    except (ValueError, FileNotFoundError) as error:
+        raise nonsense(f"the step is done, but its result is not complete: {error}") from None
 
 
 def _earlier(run: _Run, step: Step) -> tuple[Earlier, ...]:
-    """The results of the same action with other trees that may be reused."""
-    if not is_observed(step.action) or not run.store.can_lay_over(step.output):
+    """The undamaged results of the same action with other trees that may be reused."""
+    store, inspector = run.store, run.inspector
+    if not is_observed(step.action) or not store.can_lay_over(step.output):
         return ()
-    found = (item for item in run.observed if item.action_key == step.action_key)
-    return tuple(run.store.earlier(item) for item in islice(found, _CANDIDATES))
+    same = [item for item in run.observed if item.action_key == step.action_key]
+    found = []
+    for item in islice((item for item in same if inspector.is_sound(item.key)), _CANDIDATES):
+        is_known = item.base is not None and inspector.has_manifests(item.base)
+        base = store.get(item.base) if item.base is not None and is_known else None
+        found.append(store.earlier(item, base))
+    return tuple(found)
 
 
 def _explain(run: _Run, step: Step, error: Exception, directory: Path | None) -> NoReturn:

@@ -63,7 +63,7 @@ def run_step(job: StepJob, report: Report) -> None:
     """
     began = time.monotonic()
     store = job.tree.mnt.parent
-    shield_host((store, job.host.cache, Path(tempfile.gettempdir())))
+    shield_host((store, job.host.cache, *_temporary_directories()))
     with (
         limited(job.host.limits, store),
         explained_space(build_places(store, job.host.cache), needed=job.needed) as watch,
@@ -76,12 +76,16 @@ def run_step(job: StepJob, report: Report) -> None:
 
             mtimes = reads_mtimes(job.action)
             found = reuse.find(job.tree, job.earlier, mtimes=mtimes, log=log)
-            if found is None:
+            made = None if found is None else reuse.take_over(found, job.tree, job.draft, log)
+            if made is None:
                 _make(job, take, report.progress)
-        if found is not None:
-            reuse.take_over(found, job.tree, job.draft)
-        else:
+        if made is None:
             commit(job.draft, time.monotonic() - began)
+
+
+def _temporary_directories() -> tuple[Path, ...]:
+    """The directory that the user names, and the one that tools use if they are not told it."""
+    return tuple(dict.fromkeys((Path("/tmp"), Path(tempfile.gettempdir()))))
 
 
 def _make(job: StepJob, log: Log, progress: Progress) -> None:

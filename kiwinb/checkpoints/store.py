@@ -7,9 +7,10 @@ which the next build removes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,8 +19,9 @@ from kiwinb.checkpoints.backend import BackendName
 from kiwinb.checkpoints.checkpoint import Checkpoint
 from kiwinb.checkpoints.contents import StoreContents
 from kiwinb.checkpoints.directory import mode, prepare_directory
-from kiwinb.checkpoints.drafts import Draft
-from kiwinb.checkpoints.history import History
+from kiwinb.checkpoints.drafts import Draft, publish
+from kiwinb.checkpoints.history import HISTORY, History
+from kiwinb.checkpoints.inspector import Inspector
 from kiwinb.checkpoints.space import explained_space, store_place, target_place
 from kiwinb.checkpoints.treescan import Entry
 from kiwinb.errors import StoreError
@@ -47,6 +49,13 @@ class Store(StoreContents):
     """
 
     limit: int | None = None
+    inspector: Inspector = field(init=False, repr=False, compare=False)
+    """Has looked at those checkpoints into which the user of this object has looked."""
+    made: set[Digest] = field(default_factory=set, init=False, repr=False, compare=False)
+    """Keys of the checkpoints that were made through this object."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inspector", Inspector(self))
 
     @classmethod
     def open(
@@ -81,15 +90,15 @@ class Store(StoreContents):
                     f"but this process works {mode(privilege.rootless)}",
                     remedy="Run kiwinb as the user whose store it is.",
                 )
-            found = prepare_directory(path, privilege, backend)
-            store = cls(path, found, privilege, limit)
+            found, secret = prepare_directory(path, privilege, backend)
+            store = cls(path, found, privilege, secret, limit)
             store.clean()
             return store
 
     @property
     def history(self) -> History:
         """What the last build of each image read."""
-        return History(self.path / "history.json", self.lock("history"))
+        return History(self.path / HISTORY, self.lock("history"))
 
     # --- making checkpoints ---
 
@@ -108,7 +117,7 @@ class Store(StoreContents):
     ) -> Iterator[Draft]:
         """A directory to make a checkpoint in; it is removed at the end unless committed."""
         with housekeeping.draft_directory(self) as directory:
-            if self.object(key).exists():
+            if os.path.lexists(self.object(key)):
                 # It is damaged, or part of a damaged chain.
                 housekeeping.discard(self, [self.object(key)])
             yield Draft(
@@ -123,6 +132,13 @@ class Store(StoreContents):
                 inputs=dict(inputs or {}),
                 action_key=action_key,
             )
+
+    def publish(self, draft: Draft) -> Checkpoint:
+        """Make a checkpoint of a draft that a worker has completed."""
+        publish(draft, self.secret)
+        self.inspector.trust(draft.key)
+        self.made.add(draft.key)
+        return self.get(draft.key)
 
     def import_tree(self, directory: Path) -> Digest:
         """Import a root tree into the store, unless the store has it unchanged.
@@ -147,11 +163,12 @@ class Store(StoreContents):
         with self.in_use():
             key = call(jobs.fingerprint_tree, directory, privilege=self.privilege)
             with self.making(key, "import"):
-                if not self.holds(key):
+                if not Inspector(self).is_usable(key):
                     title = f"Import {directory}"
                     with self.draft(key=key, name="import", title=title, output="tree") as draft:
                         job = jobs.ImportJob(directory, draft)
                         call(jobs.import_tree, job, privilege=self.privilege)
+                        self.publish(draft)
             self.touch(key)
         return key
 
@@ -178,10 +195,11 @@ class Store(StoreContents):
             most: Largest number of bytes of what it returns.
 
         Raises:
-            StoreError: The store does not hold the tree.
+            StoreError: The store does not hold the tree, or it is damaged.
         """
         kind = return_type(function) if returns is None else returns
         with self.in_use():
+            self.inspector.require(key)
             tree = self.tree(key)
             self.touch(key)
             if not writable:
@@ -215,6 +233,7 @@ class Store(StoreContents):
             )
         with explained_space((target_place(destination), store_place(self.path))):
             destination.parent.mkdir(parents=True, exist_ok=True)
+            Inspector(self).require(key)
             self.in_tree(key, jobs.export_tree, destination)
 
     def remove_exported(self, directory: Path) -> None:
@@ -226,6 +245,10 @@ class Store(StoreContents):
     def clean(self) -> None:
         """Remove the leftovers of builds that died."""
         housekeeping.clean(self)
+
+    def break_seal(self, key: Digest) -> None:
+        """Let no build use a checkpoint any more; the next one makes it again."""
+        housekeeping.break_seal(self, key)
 
     def remove(self, keys: Iterable[Digest], *, timeout: float = 5.0) -> tuple[Checkpoint, ...]:
         """Remove checkpoints, and the trees that are based on them.
@@ -269,10 +292,12 @@ class Store(StoreContents):
         return housekeeping.shrink(self, limit, keep, timeout)
 
     def verify(self, key: Digest) -> tuple[str, ...]:
-        """Compare the contents of a checkpoint with its manifest.
+        """Compare the contents of a checkpoint with its seal and its manifest.
+
+        A damaged checkpoint loses its seal, so that no build uses it.
 
         It reads everything: type, mode, owner, size, content, link target, device numbers, extended
-        attributes and hard links of each file.
+        attributes, hard links and modification time of each file, and the log.
 
         Returns:
             The differences, one line each.
@@ -280,9 +305,13 @@ class Store(StoreContents):
         return housekeeping.verify(self, key)
 
     def verify_all(self) -> Mapping[Digest, tuple[str, ...]]:
-        """The damage, by key; empty if there is none."""
+        """The damage, by key; ``history.json`` stands for the build history."""
         keys = sorted(directory.name for directory in (self.path / "objects").iterdir())
-        return {key: found for key in keys if (found := self.verify(key))}
+        found = {key: problems for key in keys if (problems := self.verify(key))}
+        for key in keys:  # those that were undamaged before a checkpoint that they need was read
+            if key not in found and (problems := housekeeping.damaged_base(self, key)):
+                found[key] = problems
+        return found | ({HISTORY: problems} if (problems := self.history.problems()) else {})
 
 
 def open_store(settings: Settings) -> Store:

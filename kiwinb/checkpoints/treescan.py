@@ -35,6 +35,9 @@ KIND_OF: Mapping[int, Kind] = {
 }
 """What an entry is, by the file type bits of its mode."""
 
+Found = tuple[bytes, os.stat_result]
+"""A path of a tree, relative to its top, and its metadata."""
+
 _LARGE = 1 << 20
 _NAME_ROOM = 256  # bytes of a slash and the longest name
 _Inode = tuple[int, int]
@@ -79,10 +82,12 @@ class Survey:
     Attributes:
         entries: Its entries, sorted by path.
         bytes: Its disk usage; each inode counts once.
+        found: Each path, relative to the top, and its metadata.
     """
 
     entries: tuple[Entry, ...]
     bytes: int
+    found: tuple[Found, ...]
 
 
 def scan(root: Path, *, contents: bool = True) -> tuple[Entry, ...]:
@@ -137,7 +142,7 @@ def survey(root: Path, *, contents: bool = True) -> Survey:
         )
     reach.close()
     blocks = {(status.st_dev, status.st_ino): status.st_blocks for path, status in found if path}
-    return Survey(tuple(entries), sum(blocks.values()) * 512)
+    return Survey(tuple(entries), sum(blocks.values()) * 512, tuple(found))
 
 
 def compare(one: Iterable[Entry], other: Iterable[Entry]) -> tuple[str, ...]:
@@ -160,8 +165,13 @@ def _differences(one: Entry, other: Entry) -> Iterator[str]:
     for item in fields(Entry):
         a, b = getattr(one, item.name), getattr(other, item.name)
         if a != b:
-            show = oct if item.name == "mode" else repr
-            yield f"{item.name} {show(a)} and {show(b)}"
+            yield f"{item.name} {_shown(item.name, a)} and {_shown(item.name, b)}"
+
+
+def _shown(name: str, value: Any) -> str:
+    if name == "sha256" and value:
+        return f"{value[:12]}…"
+    return oct(value) if name == "mode" else repr(value)
 
 
 def to_json(entries: Sequence[Entry]) -> str:

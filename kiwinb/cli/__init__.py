@@ -24,6 +24,7 @@ from kiwinb.cli.lazy import LazyCommands, LazyGroup
 from kiwinb.cli.logs import start_logging
 from kiwinb.cli.terminal import Terminal, say
 from kiwinb.errors import KiwinbError
+from kiwinb.sandbox.environment import NAMED_VARIABLE
 from kiwinb.version import __version__
 from kiwinb.visible import visible
 
@@ -155,6 +156,8 @@ def app(
         if not (name and separator):
             raise click.BadParameter(f"{item!r} is not NAME=VALUE", param_hint="--setenv")
         os.environ[name] = value
+        named = os.environ.get(NAMED_VARIABLE, "")
+        os.environ[NAMED_VARIABLE] = f"{named} {name}".strip()
     if config is not None:
         os.environ["KIWINB_CONFIG"] = str(config.absolute())
     if temp_dir is not None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import click
 from rich.table import Table
 
 from kiwinb.checkpoints.checkpoint import Checkpoint
+from kiwinb.checkpoints.housekeeping import damaged
 from kiwinb.checkpoints.logs import failed_logs
 from kiwinb.checkpoints.store import Store, open_store
 from kiwinb.cli.context import GlobalOptions, pass_options
@@ -17,6 +19,8 @@ from kiwinb.cli.terminal import Terminal, emit, print_json, say, say_each
 from kiwinb.errors import StoreError
 from kiwinb.settings import load_settings
 from kiwinb.sizes import binary, parse_size
+
+T = TypeVar("T")
 
 
 @click.group("checkpoints")
@@ -29,7 +33,16 @@ def _open() -> Store:
 
 
 def _find(store: Store, prefix: str) -> Checkpoint:
-    found = [item for item in store.list() if item.key.startswith(prefix)]
+    return _only([item for item in store.list() if item.key.startswith(prefix)], prefix)
+
+
+def _find_key(store: Store, prefix: str) -> str:
+    """The key that begins so, of a checkpoint that may be damaged."""
+    keys = (*(item.key for item in store.list()), *damaged(store))
+    return _only([key for key in keys if key.startswith(prefix)], prefix)
+
+
+def _only(found: Sequence[T], prefix: str) -> T:
     if len(found) == 1:
         return found[0]
     raise StoreError(
@@ -116,7 +129,7 @@ def gc(options: GlobalOptions, limit: str | None) -> None:
 @group.command()
 @pass_options
 def verify(options: GlobalOptions) -> None:
-    """Read all checkpoints and report those that are damaged."""
+    """Read all checkpoints and report those that are damaged; no build uses these any more."""
     damage = _open().verify_all()
     if options.json:
         print_json(dict(damage))
@@ -126,8 +139,8 @@ def verify(options: GlobalOptions) -> None:
     if damage:
         raise StoreError(
             f"{len(damage)} checkpoints are damaged",
-            remedy="Remove them with `kiwinb checkpoints remove KEY`; the next build that needs "
-            "them makes them again.",
+            remedy="No build uses them any more; the next one that needs them makes them again. "
+            "`kiwinb checkpoints gc` removes them.",
         )
 
 
@@ -137,7 +150,8 @@ def verify(options: GlobalOptions) -> None:
 def remove(options: GlobalOptions, keys: tuple[str, ...]) -> None:
     """Remove the checkpoints whose keys begin with KEYS, and those that build on them."""
     store = _open()
-    _show_removed(options, "removed", store.remove([_find(store, key).key for key in keys]))
+    doomed = [_find_key(store, key) for key in keys]
+    _show_removed(options, "removed", store.remove(doomed))
 
 
 def _show_removed(options: GlobalOptions, what: str, items: Sequence[Checkpoint]) -> None:

@@ -100,7 +100,7 @@ class FingerprintCache:
                 row = self._db.execute(
                     "select sha256 from contents where path = ? and stamp = ?", (name, stamp)
                 ).fetchone()
-                return row[0] if row else None
+                return row[0] if row and isinstance(row[0], str) else None
         return None
 
     def _remember(self, name: str, stamp: str, value: Digest) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kiwinb.checkpoints.private import make_private_cache
 from kiwinb.description.fingerprint import FingerprintCache, fingerprint
 from kiwinb.description.inside import checked_file, checked_name
 from kiwinb.description.model import ImageDescription
@@ -64,7 +65,7 @@ def read_sources(image: ImageDescription, cache_dir: Path) -> Sources:
             not part of the description.
     """
     directory = image.directory
-    cache_dir.mkdir(parents=True, exist_ok=True)
+    make_private_cache(cache_dir)
     with FingerprintCache(cache_dir / "fingerprints.sqlite") as cache:
 
         def source(path: Path) -> Source:
@@ -82,7 +83,7 @@ def read_sources(image: ImageDescription, cache_dir: Path) -> Sources:
 
 def read_scripts(image: ImageDescription, cache_dir: Path) -> dict[str, Source]:
     """The scripts of a description, by name; arguments and errors as for :func:`read_sources`."""
-    cache_dir.mkdir(parents=True, exist_ok=True)
+    make_private_cache(cache_dir)
     with FingerprintCache(cache_dir / "fingerprints.sqlite") as cache:
         return _scripts(image, cache)
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kiwinb.checkpoints.checkpoint import DamagedCheckpointError
 from kiwinb.description.model import ImageDescription
 from kiwinb.errors import ImageError
 from kiwinb.images.kind import ResultFile
@@ -32,11 +33,13 @@ class StepFiles:
         key: The step's key.
         directory: Directory of its files.
         digests: SHA-256 of its files, by name; missing ones are computed.
+        is_new: This build made them, so they need not be compared with the digests.
     """
 
     key: str
     directory: Path
     digests: Mapping[str, str] = field(default_factory=dict)
+    is_new: bool = True
 
 
 def deliver(
@@ -51,8 +54,8 @@ def deliver(
     Each file that needs a checksum gets a ``FILENAME.sha256``, which ``sha256sum --check`` reads.
     Files that the same step delivered before and that have not changed are left alone. Either all
     files appear, or none. Several files are copied at the same time, by sharing their blocks if the
-    file system supports this. Their checksums come from their steps, so the files need not be read
-    again.
+    file system supports this. Their checksums come from their steps. The files need not be read
+    again, but those that an earlier build made are, to find damage.
 
     They are never hard links to files of the store: a user who changes a delivered image in place,
     for example by starting it, would change the checkpoint, too.
@@ -68,6 +71,7 @@ def deliver(
         HostError: The target directory cannot be written to.
         SpaceError: The disk is full.
         ImageError: A step did not write a file that it announced.
+        DamagedCheckpointError: A file is no longer what its step wrote.
     """
     with FileTransaction(target_dir) as placement:
         before = _delivered(target_dir)
@@ -125,9 +129,14 @@ def _deliver(
         source = output.directory / item.filename
         if not source.is_file():
             raise ImageError(f"the step {item.step} did not write {item.filename}")
-        status = placement.add_copy(item.filename, source).stat()
+        copy = placement.add_copy(item.filename, source)
+        status = copy.stat()
         size = status.st_size
         sha256 = output.digests.get(item.filename) or sha256_of(source)
+        if not output.is_new and sha256_of(copy) != sha256:
+            raise DamagedCheckpointError(
+                output.key, f"{item.filename}: its checksum is wrong", item.step
+            )
         mtime_ns, inode = status.st_mtime_ns, status.st_ino
     return DeliveredFile(
         tag=item.tag,

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import IO
 
 from kiwinb.errors import CommandError
+from kiwinb.sandbox.environment import tool_environment
 from kiwinb.sandbox.lines import Budget, LineSplitter, for_message
-from kiwinb.sandbox.tools import find_tool, search_path
+from kiwinb.sandbox.tools import find_tool
 
 Log = Callable[[str], None]
 
@@ -41,7 +42,7 @@ def run(
     Args:
         argv: Name of the tool and its arguments.
         log: Called with each line of standard output and standard error.
-        env: Variables to add to the environment, in which ``LC_ALL`` is ``C.UTF-8``.
+        env: Variables to add to that of :func:`~kiwinb.sandbox.environment.tool_environment`.
         cwd: Working directory.
         input: Standard input; empty by default.
         check: Whether to raise an error if the exit status is not 0.
@@ -59,7 +60,7 @@ def run(
         words,
         executable=find_tool(words[0]),
         log=log,
-        env={**os.environ, "LC_ALL": "C.UTF-8", "PATH": search_path(), **(env or {})},
+        env={**tool_environment(), **(env or {})},
         cwd=cwd,
         input=input,
         check=check,

@@ -18,12 +18,12 @@ from types import TracebackType
 from typing import IO
 
 from kiwinb.sandbox.cancellation import close_input
+from kiwinb.sandbox.environment import worker_environment
 from kiwinb.sandbox.events import frame
 from kiwinb.sandbox.forkserver import ENDED, STARTED
 from kiwinb.sandbox.keeper import Setup
 from kiwinb.sandbox.privilege import Privilege
 from kiwinb.sandbox.streams import memory_file, tail
-from kiwinb.sandbox.tools import search_path
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -244,7 +244,7 @@ def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[IO[bytes], IO[bytes]]:
 
 
 def _setup(privilege: Privilege) -> Setup:
-    return Setup(privilege.rootless, bool(privilege.uids), _module_path(), _environment())
+    return Setup(privilege.rootless, bool(privilege.uids), _module_path(), worker_environment())
 
 
 def _module_path() -> tuple[str, ...]:
@@ -252,4 +252,5 @@ def _module_path() -> tuple[str, ...]:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC0", "PATH": search_path()}
+    """The environment of this Python itself, which may not start without the user's variables."""
+    return {**os.environ, **worker_environment()}

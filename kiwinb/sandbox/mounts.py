@@ -20,6 +20,8 @@ _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
 _SYS_MOUNT_SETATTR = 442  # the same on all architectures
 _MOUNT_ATTR_RDONLY = 0x1
+_MOUNT_ATTR_NOSUID = 0x2
+_MOUNT_ATTR_NODEV = 0x4
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -74,6 +76,16 @@ def make_readonly(target: Path, *, recursive: bool) -> None:
         OSError: The kernel refuses it.
     """
     _set_attributes(target, _AT_RECURSIVE if recursive else 0, setting=_MOUNT_ATTR_RDONLY)
+
+
+def make_harmless(target: Path, *, nosuid: bool = False) -> None:
+    """Let nobody open device nodes on a mount; with ``nosuid``, setuid programs run as the caller.
+
+    Raises:
+        OSError: The kernel refuses it.
+    """
+    setting = _MOUNT_ATTR_NODEV | (_MOUNT_ATTR_NOSUID if nosuid else 0)
+    _set_attributes(target, 0, setting=setting)
 
 
 def make_writable(target: Path) -> None:

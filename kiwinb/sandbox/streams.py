@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, BinaryIO, cast
 
 from kiwinb.errors import CommandError
+from kiwinb.sandbox.environment import tool_environment
 from kiwinb.sandbox.tools import find_tool
 
 _TAIL_BYTES = 4000
@@ -101,7 +102,10 @@ def _start(
     argv: Sequence[str], said: IO[bytes], *, stdin: int, stdout: int | IO[bytes]
 ) -> subprocess.Popen[bytes]:
     tool = find_tool(argv[0])
-    return subprocess.Popen(argv, executable=tool, stdin=stdin, stdout=stdout, stderr=said)
+    environment = tool_environment()
+    return subprocess.Popen(
+        argv, executable=tool, stdin=stdin, stdout=stdout, stderr=said, env=environment
+    )
 
 
 def _failure(argv: Sequence[str], status: int, said: IO[bytes]) -> CommandError:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from kiwinb.checkpoints.private import tighten
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.steps.step import Output, StepContext
 from kiwinb.storage.filesystem.content import Content
@@ -76,5 +77,5 @@ class FillFilesystem:
             yield resolve_in(top, self.directory)
             return
         with tempfile.TemporaryDirectory() as empty:
-            Path(empty).chmod(0o755)
+            tighten([Path(empty)], 0o755)
             yield Path(empty)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kiwinb.files import replace_file
+from kiwinb.files import read_json, read_regular, replace_file
 
 
 def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
@@ -53,3 +53,24 @@ def test_text_that_is_not_utf_8_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         replace_file(file, "\udcff")
     assert file.read_text() == "old"
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    replace_file(file, b"12345", mode=0o600)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert read_regular(file, 5) == b"12345"
+    with pytest.raises(OSError, match="too large"):
+        read_regular(file, 4)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(file)
+    for name in ("pipe", "link", "", "missing"):
+        with pytest.raises(OSError, match=r"regular|symbolic|directory"):
+            read_regular(tmp_path / name)
+
+
+def test_json_that_is_nested_too_deeply(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="too deeply"):
+        read_json(file)

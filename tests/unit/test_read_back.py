@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ import pytest
 from event_attacks import Opens
 
 from kiwinb.checkpoints.checkpoint import FILE, Checkpoint, read_checkpoint, write_checkpoint
+from kiwinb.checkpoints.seal import Seal, write_seal
+from kiwinb.checkpoints.stamps import Stamps
 from kiwinb.errors import HostError, ImageError, KiwinbError, NotebookError, StoreError
 from kiwinb.headless.records import EXPECTATIONS_VARIABLE, Records
 from kiwinb.headless.result import Cell, Expectation, Failure, NotebookRun, to_record
@@ -40,6 +43,7 @@ RUN = NotebookRun(
     ended=None,
 )
 
+SECRET = bytes(32)
 CHECKPOINT = Checkpoint(
     key="ab" * 32,
     name="base",
@@ -118,25 +122,30 @@ def test_cells_that_a_run_does_not_have(tmp_path: Path, name: str) -> None:
         read_former(tmp_path / "o.ipynb")
 
 
+def _rewritten(directory: Path, data: Any) -> Checkpoint:
+    """Read a checkpoint whose metadata somebody wrote who has the secret of the store."""
+    text = json.dumps(data).encode()
+    place = directory / ("ab" * 32)
+    place.mkdir(exist_ok=True)
+    (place / FILE).write_bytes(text)
+    seal = Seal("ab" * 32, hashlib.sha256(text).hexdigest(), "", Stamps("", ""))
+    write_seal(seal.signed(SECRET), place)
+    return read_checkpoint(place, SECRET)
+
+
 def test_checkpoints(tmp_path: Path) -> None:
     write_checkpoint(CHECKPOINT, tmp_path)
-
-    def read(data: Any) -> object:
-        (tmp_path / FILE).unlink()
-        (tmp_path / FILE).write_text(json.dumps(data))
-        return read_checkpoint(tmp_path)
-
-    _check(json.loads((tmp_path / FILE).read_text()), read, StoreError)
+    data = json.loads((tmp_path / FILE).read_text())
+    _check(data, lambda other: _rewritten(tmp_path, other), StoreError)
 
 
-@pytest.mark.parametrize("name", ["base", "key", "needs"])
+@pytest.mark.parametrize("name", ["base", "reused", "needs"])
 def test_keys_do_not_lead_out_of_the_store(tmp_path: Path, name: str) -> None:
     write_checkpoint(CHECKPOINT, tmp_path)
     data = json.loads((tmp_path / FILE).read_text())
     data[name] = {"list": "../../x"} if name == "needs" else "../../x"
-    (tmp_path / FILE).write_text(json.dumps(data))
     with pytest.raises(StoreError, match="not a digest"):
-        read_checkpoint(tmp_path)
+        _rewritten(tmp_path, data)
 
 
 def test_records_of_results(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from kiwinb.checkpoints.checkpoint import DamagedCheckpointError
 from kiwinb.description.model import BuildType, ImageDescription, Preferences
 from kiwinb.errors import HostError, ImageError, SpaceError
 from kiwinb.images.kind import ResultFile
@@ -256,3 +257,13 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> Non
     record.write_text(record.read_text().replace(f'"{file}"', f'"{name}"'))
     with pytest.raises(ImageError, match="not a file name"):
         list_results(tmp_path / "out")
+
+
+def test_a_damaged_result_of_an_earlier_build_is_not_delivered(tmp_path: Path) -> None:
+    files = outputs(tmp_path)
+    known = {DISK.filename: hashlib.sha256(b"what its step wrote").hexdigest()}
+    files["disk"] = replace(files["disk"], digests=known, is_new=False)
+    with pytest.raises(DamagedCheckpointError, match="k1 of the step disk is damaged") as caught:
+        deliver(IMAGE, RESULTS, files, tmp_path / "out")
+    assert caught.value.key == "k1"
+    assert _names(tmp_path / "out") == []

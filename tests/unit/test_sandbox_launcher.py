@@ -92,7 +92,7 @@ def test_a_call_sees_the_present_state_of_its_caller(
     with Launcher() as launcher:
         call(_facts, None, launcher=launcher)
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("NEW", "value")
+        monkeypatch.setenv("KIWINB_NEW", "value")
         monkeypatch.delenv("HOME", raising=False)
         monkeypatch.syspath_prepend(tmp_path)
         (tmp_path / "made_since.py").write_text("def answer(argument, report):\n    return 42\n")
@@ -103,7 +103,7 @@ def test_a_call_sees_the_present_state_of_its_caller(
     assert after["cwd"] == str(tmp_path)
     environment = after["environment"]
     assert isinstance(environment, dict)
-    assert environment["NEW"] == "value"
+    assert environment["KIWINB_NEW"] == "value"
     assert "HOME" not in environment
 
 

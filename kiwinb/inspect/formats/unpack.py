@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from kiwinb.checkpoints.private import make_private_cache
 from kiwinb.checkpoints.space import cache_place, explained_space
 from kiwinb.errors import SpaceError
 from kiwinb.inspect.formats.frames import Frames, starts
@@ -100,8 +101,10 @@ def no_room(name: str, size: int, room: int) -> SpaceError:
 
 def scratch_directory() -> Path:
     """Return the directory in the cache for unpacked files, and create it if necessary."""
-    directory = load_settings().cache / "unpacked"
-    directory.mkdir(parents=True, exist_ok=True)
+    cache = load_settings().cache
+    make_private_cache(cache)
+    directory = cache / "unpacked"
+    directory.mkdir(exist_ok=True)
     return directory
 
 
