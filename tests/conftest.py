@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from attack_report import pytest_terminal_summary  # noqa: F401 - pytest finds it here
 
 pytest_plugins = [
     "apt_repository",  # fixtures with small repositories, such as "repo" and "opened"

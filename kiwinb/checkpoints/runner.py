@@ -333,9 +333,9 @@ def _run_action(run: _Run, step: Step, began: float) -> Checkpoint:
                     cancellation=run.cancellation,
                     launcher=run.launcher,
                 )
+                made = _published(store, draft)
             except Exception as error:
                 _explain(run, step, error, draft.directory)
-            made = _published(store, draft)
             run.inspector.trust(step.key)
             return made
     except OSError as error:  # of the draft itself

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -79,7 +80,10 @@ def _places(cell: Record) -> str:
 
 
 def _links(cell: Record) -> Markup:
-    links = (f'<a href="{escape(quote(place))}">{escape(what)}</a>' for what, place in _files(cell))
+    links = (
+        f'<a href="{escape(quote(os.fsencode(place)))}">{escape(what)}</a>'
+        for what, place in _files(cell)
+    )
     return Markup(", ".join(links))
 
 

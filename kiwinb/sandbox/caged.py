@@ -96,18 +96,7 @@ class OpenCage:
             CommandError: The program failed, or does not exist (status 127).
             LimitError: The program exceeded one of the limits of this build.
         """
-        inner = self._opened()
         os.lseek(self._rules, 0, os.SEEK_SET)
-
-        def enter() -> None:
-            limit_this_process()
-            if self._network:
-                join(inner.network, CLONE_NEWNET)
-            if self._cage.user_namespace:
-                join(inner.user, CLONE_NEWUSER)
-            os.setgroups([0])
-            os.umask(0o022)
-
         try:
             with Guard() as guard:
                 return execute(
@@ -120,7 +109,7 @@ class OpenCage:
                     cwd=None,
                     input=input,
                     check=check,
-                    enter=enter,
+                    enter=self._enter,
                     descriptors=(self._rules,),
                     started=guard.follow,
                     keep_output=keep_output,
@@ -131,6 +120,17 @@ class OpenCage:
                 problem = f"{argv[0]} does not exist here, or its interpreter does not"
                 raise CommandError(argv, 127, problem=problem) from None
             raise
+
+    def _enter(self) -> None:
+        """Prepare a new process that is going to execute bubblewrap."""
+        inner = self._opened()
+        limit_this_process()
+        if self._network:
+            join(inner.network, CLONE_NEWNET)
+        if self._cage.user_namespace:
+            join(inner.user, CLONE_NEWUSER)
+        os.setgroups([0])
+        os.umask(0o022)
 
     def write_entrance(
         self, file: Path, view: View, program: str, env: Mapping[str, str], outside: Path

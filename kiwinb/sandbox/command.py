@@ -7,8 +7,9 @@ import selectors
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -104,14 +105,7 @@ def execute(
         CommandError: The command failed, or printed more than :data:`MOST_OUTPUT` to be returned.
         FileNotFoundError: The command does not exist.
     """
-    named = shown or argv
-    tail: deque[str] = deque(maxlen=_TAIL_LINES)
-
-    def say(line: str) -> None:
-        tail.append(for_message(line))
-        if log is not None:
-            log(line)
-
+    named, tail = shown or argv, deque[str](maxlen=_TAIL_LINES)
     process = subprocess.Popen(
         argv,
         executable=executable,
@@ -126,17 +120,29 @@ def execute(
     )
     with _watched(process):
         started(process)
-        text = input.encode() if isinstance(input, str) else input
         output = bytearray() if keep_output else None
-        try:
-            _communicate(process, text or b"", say, output, watch)
-        except _TooMuchError:
-            problem = f"{named[0]} printed more than {MOST_OUTPUT >> 20} MiB, and was ended"
-            raise CommandError(named, -signal.SIGKILL, tuple(tail), problem=problem) from None
+        with _explained(named, tail):
+            _communicate(process, input or b"", partial(_say, tail, log), output, watch)
         status = process.wait()
     if check and status:
         raise CommandError(named, status, tuple(tail))
     return (output or b"").decode("utf-8", "surrogateescape")
+
+
+def _say(tail: deque[str], log: Log | None, line: str) -> None:
+    tail.append(for_message(line))
+    if log is not None:
+        log(line)
+
+
+@contextmanager
+def _explained(argv: Sequence[str], tail: Iterable[str]) -> Iterator[None]:
+    """Make the error of a command that prints too much name it."""
+    try:
+        yield
+    except _TooMuchError:
+        problem = f"{argv[0]} printed more than {MOST_OUTPUT >> 20} MiB, and was ended"
+        raise CommandError(argv, -signal.SIGKILL, tuple(tail), problem=problem) from None
 
 
 @contextmanager
@@ -186,7 +192,7 @@ def _drain(stream: IO[bytes], lines: LineSplitter, output: bytearray | None) -> 
 
 def _communicate(
     process: subprocess.Popen[bytes],
-    text: bytes,
+    input: str | bytes,
     say: Log,
     output: bytearray | None,
     watch: Callable[[], None] | None = None,
@@ -210,7 +216,7 @@ def _communicate(
                 os.set_blocking(stream.fileno(), False)
                 selector.register(stream, selectors.EVENT_READ)
             streams = {stream.fileno(): stream for stream in lines}
-            pending = memoryview(text)
+            pending = memoryview(input.encode() if isinstance(input, str) else input)
             if process.stdin is not None:
                 os.set_blocking(process.stdin.fileno(), False)
                 selector.register(process.stdin, selectors.EVENT_WRITE)

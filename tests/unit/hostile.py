@@ -43,10 +43,10 @@ _TAGS = {
     *("style", "div", "span", "h4", "p", "table", "thead", "tbody", "tr", "th", "td", "wbr", "b"),
     *("code", "pre", "figure", "img", "details", "summary", "a"),
 }
-_ATTRIBUTES = {"class", "style", "id", "alt", "src", "role", "open", "border", "scoped"}
+_ATTRIBUTES = {"type", "class", "style", "id", "alt", "src", "role", "open", "border", "scoped"}
 
 
-def unseen(text: str, layout: str = "\n") -> list[str]:
+def unseen(text: str, layout: str = "\n\t") -> list[str]:
     """The characters of a text that a terminal or a reader would obey, apart from its layout."""
     return [
         one
@@ -68,6 +68,8 @@ class _Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.problems += [f"element {tag}"] * (tag not in _TAGS)
         for name, value in attrs:
+            if name == "href" and ":" not in (value or ""):
+                continue  # a path, which cannot be a script
             if name not in _ATTRIBUTES and not name.startswith("data-"):
                 self.problems.append(f"attribute {name}")
             if name == "src" and not (value or "").startswith("data:image/png;base64,"):

@@ -143,15 +143,15 @@ def test_setuid_programs_and_devices_of_a_tree_are_harmless(tmp_path: Path) -> N
     store = Store.open(tmp_path / "store")
     run_steps(store, STEPS, HOST)
     options = store.in_tree(STEPS[0].key, _mount_options, None)
-    assert {"ro", "nosuid", "nodev"} <= options
+    assert {"ro", "nosuid", "nodev"} <= {*options}
     writable = store.in_tree(STEPS[0].key, _mount_options, None, writable=True)
     assert "nodev" in writable
     assert store.in_tree(STEPS[0].key, read, "sub/file") == "1\n"
 
 
-def _mount_options(root: Path, _argument: None, _report: object) -> set[str]:
+def _mount_options(root: Path, _argument: None, _report: object) -> tuple[str, ...]:
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _source, place, _kind, options, *_ = line.split()
         if place == str(root):
-            found = set(options.split(","))
+            found = tuple(options.split(","))
     return found

@@ -42,8 +42,9 @@ KIWI = {
 
 OURS = {
     "": {"--json"},
-    "system prepare": {"--allow-outdated"},
-    "system build": {"--allow-outdated"},
+    "system prepare": {"--allow-outdated", "--network"},
+    "system build": {"--allow-outdated", "--network"},
+    "system create": {"--network"},
     "system update": {"--allow-outdated"},
 }
 """Options that these commands have besides."""

@@ -271,7 +271,9 @@ def test_bars_show_texts_as_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b]" not in said and "[red]" in said and ":smile:" in said
 
 
-def test_log_files(tmp_path: Path) -> None:
+def test_log_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # pytest could not pass on what its own handler would keep
+    monkeypatch.setattr(logging.getLogger("kiwinb"), "propagate", False)
     start_logging(Terminal(stderr=True), logging.ERROR, file=tmp_path / "log")
     try:
         for text in TEXTS.values():

@@ -34,6 +34,7 @@ NOT_IN_KEYS = {
     ("ResolvedRepository", "url_logins"),
     ("ResolvedRepository", "urls"),
     ("ResolvedRepository", "username"),
+    ("Seal", "signature"),  # made from the digest
     ("Source", "path"),  # where what the digest covers is
     ("Used", "module"),  # where what the revision covers is
 }

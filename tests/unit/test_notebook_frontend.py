@@ -78,4 +78,4 @@ def test_jupyterlab_and_unattended_runs_get_the_static_form(
         assert set(sent["data"]) == ({WIDGET, *STATIC} if is_voila else STATIC)
     if not is_voila:
         assert 'class="kiwinb kiwinb-' in lab["data"]["text/html"]
-        assert 'class="kiwinb "' in headless["data"]["text/html"]
+        assert 'class="kiwinb ' in headless["data"]["text/html"]

@@ -101,7 +101,8 @@ def test_records_of_runs(tmp_path: Path) -> None:
     file = tmp_path / "o.ipynb"
 
     def read(data: Any) -> object:
-        notebook = nbformat.v4.new_notebook()
+        cells = [nbformat.v4.new_code_cell() for _cell in RUN.cells]
+        notebook = nbformat.v4.new_notebook(cells=cells)
         notebook.metadata[RECORD] = data
         file.write_text(json.dumps(notebook))
         former = read_former(file)

@@ -109,7 +109,7 @@ def test_a_cell_that_raises_after_an_unmet_expectation_fails_for_that(tmp_path: 
     assert isinstance(run_notebook(recipe, output=tmp_path / "o.ipynb").error(), ExpectationError)
 
 
-@pytest.mark.parametrize("limits", [Limits(cell=1.0), Limits(run=2.0)])
+@pytest.mark.parametrize("limits", [Limits(cell=3.0), Limits(run=12.0)])
 def test_a_cell_that_takes_too_long_is_interrupted(tmp_path: Path, limits: Limits) -> None:
     mark = tmp_path / "cleaned"
     recipe = write_recipe(
@@ -123,7 +123,7 @@ def test_a_cell_that_takes_too_long_is_interrupted(tmp_path: Path, limits: Limit
     assert run.failure is not None
     assert run.failure.log == ("start",)
     assert mark.exists()
-    assert run.seconds < 20
+    assert run.seconds < 50
 
 
 def test_death_of_the_kernel_is_told(tmp_path: Path) -> None:

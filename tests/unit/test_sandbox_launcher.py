@@ -83,7 +83,7 @@ def test_a_worker_has_the_descriptors_of_its_own_call_only() -> None:
         assert names["0"] == "/dev/null"
         assert names["3"] == "pipe"
         assert sum(value == "socket" for value in names.values()) == 0
-        assert len(names) == 5  # and the pipe by which the init sees the keeper die
+        assert len(names) == 4
 
 
 def test_a_call_sees_the_present_state_of_its_caller(
