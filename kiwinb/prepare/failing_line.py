@@ -13,6 +13,10 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from kiwinb.files import read_regular
+
+_LONGEST = 20  # bytes of a line number
+
 VARIABLE = "BASH_ENV"
 """Environment variable that names the file with :func:`watch_text`."""
 
@@ -41,6 +45,6 @@ _kiwinb_line= _kiwinb_before= _kiwinb_file={shlex.quote(result)}
 def failing_line(result: Path) -> int | None:
     """Read the number of the failing line, from 1; ``None`` if it is unknown."""
     try:
-        return int(result.read_text()) or None
+        return int(read_regular(result, _LONGEST)) or None
     except (OSError, ValueError):
         return None

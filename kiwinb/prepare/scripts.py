@@ -22,7 +22,7 @@ from kiwinb.sandbox.caged import OpenCage
 from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
 from kiwinb.sandbox.command import Log
 from kiwinb.sandbox.host_view import HOST_PATH, host_view
-from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.paths import anchored, resolve_in
 from kiwinb.steps.keys import Source
 from kiwinb.steps.step import Output, StepContext
 
@@ -243,29 +243,39 @@ def _laid_out(root: Path, script: Script, seen: str) -> Iterator[Path]:
         seen: Path of the script's directory, in the view of the script.
     """
     given = script.environment
-    folder = resolve_in(root, FOLDER)
-    made = not folder.exists()
-    folder.mkdir(exist_ok=True)
-    texts = {
-        root / FUNCTIONS: given.functions.encode(),
-        root / PROFILE: profile_text(given.variables).encode(),
-        folder / script.name: script.content,
-        folder / WATCH: failing_line.watch_text(f"{seen}/{LINE}").encode(),
-    }
-    before = {path: path.read_bytes() for path in texts if path.is_file() and not path.is_symlink()}
-    try:
-        for path, content in texts.items():
-            path.unlink(missing_ok=True)  # never through a link
-            path.write_bytes(content)
-        (folder / script.name).chmod(0o755)
-        yield folder
-    finally:
-        for path in (*texts, folder / LINE):
-            path.unlink(missing_ok=True)
-        if made:
-            shutil.rmtree(folder)
-        elif (own := folder / script.name) in before:
-            own.write_bytes(before[own])
+    place = resolve_in(root, FOLDER)
+    made = not place.exists()
+    place.mkdir(exist_ok=True)
+    with anchored(place) as folder:
+        texts = {
+            root / FUNCTIONS: given.functions.encode(),
+            root / PROFILE: profile_text(given.variables).encode(),
+            folder / script.name: script.content,
+            folder / WATCH: failing_line.watch_text(f"{seen}/{LINE}").encode(),
+        }
+        own = folder / script.name
+        before = own.read_bytes() if own.is_file() and not own.is_symlink() else None
+        try:
+            for path, content in texts.items():
+                _replace(path, content)
+            own.chmod(0o755)
+            yield folder
+        finally:
+            for path in (*texts, folder / LINE):
+                _replace(path, None)
+            if made and os.path.lexists(place) and os.path.samestat(place.lstat(), folder.stat()):
+                shutil.rmtree(place)
+            elif before is not None:
+                own.write_bytes(before)
+
+
+def _replace(path: Path, content: bytes | None) -> None:
+    """Write a file, or remove it, whatever is there; never through a link."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    if content is not None:
+        path.write_bytes(content)
 
 
 @contextmanager

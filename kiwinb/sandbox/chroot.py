@@ -19,7 +19,7 @@ from kiwinb.sandbox.command import Log
 from kiwinb.sandbox.foreign import namespace_for
 from kiwinb.sandbox.mounts import MS_NODEV, MS_NOSUID, bind, mount, unmount
 from kiwinb.sandbox.network import resolv_conf
-from kiwinb.sandbox.paths import inner_path, resolve_in
+from kiwinb.sandbox.paths import anchored, inner_path, resolve_in
 
 ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -30,6 +30,7 @@ ENVIRONMENT: Mapping[str, str] = {
 """The environment of a program, to which its caller may add variables."""
 
 _RESOLV_CONF = "/etc/resolv.conf"
+_ASIDE = ".resolv.conf.kiwinb"
 _STOP_SECONDS = 2.0
 
 
@@ -188,24 +189,28 @@ class Chroot:
         missing = [path for path in (place, *place.parents) if not path.exists()]
         for path in reversed(missing):
             if path != place or directory:
-                self._change(path.parent, partial(path.mkdir, 0o755), partial(_remove_empty, path))
+                self._change(path, lambda made: made.mkdir(0o755), _remove_empty)
             else:
-                self._change(path.parent, partial(path.touch, 0o644), path.unlink)
+                self._change(path, lambda made: made.touch(0o644), _remove_file)
         return place
 
     def _change(
-        self, directory: Path, do: Callable[[], object], undo: Callable[[], object]
+        self, path: Path, do: Callable[[Path], object], undo: Callable[[Path], object]
     ) -> None:
-        """Change a directory, and undo the change at the end, also that of the directory's time."""
+        """Change a file, and undo the change at the end, also that of its directory's time.
+
+        At the end, the directory is the same one, even if programs have moved it.
+        """
+        directory = self._leave.enter_context(anchored(path.parent))
         before = directory.stat()
-        do()
+        do(directory / path.name)
         changed = directory.stat().st_mtime_ns
 
         def restore() -> None:
             untouched = directory.stat().st_mtime_ns == changed
-            undo()
+            undo(directory / path.name)
             if untouched:
-                os.utime(directory, ns=(before.st_atime_ns, before.st_mtime_ns))
+                _restore_times(directory, before)
 
         self._leave.callback(restore)
 
@@ -220,29 +225,30 @@ class Chroot:
         place = resolve_in(self._root, _RESOLV_CONF, follow_last=False)
         if not place.parent.is_dir():
             return
-        aside = place.with_name(".resolv.conf.kiwinb")
 
-        def lend() -> None:
+        def lend(place: Path) -> None:
             if os.path.lexists(place):
-                place.rename(aside)
+                place.rename(place.with_name(_ASIDE))
             place.write_bytes(content)
             place.chmod(0o644)
 
-        def take_back() -> None:
+        def take_back(place: Path) -> None:
+            aside = place.with_name(_ASIDE)
             if _is_file_with(place, content):
                 place.unlink()
                 if os.path.lexists(aside):
                     aside.rename(place)
             elif os.path.lexists(aside):
-                aside.unlink()
+                _remove_file(aside)
 
-        self._change(place.parent, lend, take_back)
+        self._change(place, lend, take_back)
 
     def _guard_tmp(self) -> None:
         """Remove at the end what commands have added to /tmp."""
-        tmp = resolve_in(self._root, "/tmp")
-        if not tmp.is_dir():
+        place = resolve_in(self._root, "/tmp")
+        if not place.is_dir():
             return
+        tmp = self._leave.enter_context(anchored(place))
         before = tmp.stat()
         names = {entry.name for entry in tmp.iterdir()}
 
@@ -253,7 +259,7 @@ class Chroot:
                 else:
                     path.unlink()
             if {entry.name for entry in tmp.iterdir()} == names:
-                os.utime(tmp, ns=(before.st_atime_ns, before.st_mtime_ns))
+                _restore_times(tmp, before)
 
         self._leave.callback(clean)
 
@@ -280,6 +286,16 @@ def _processes_in(root: Path) -> set[int]:
                 if os.path.samestat((process / "root").stat(), wanted):
                     found.add(int(process.name))
     return found
+
+
+def _restore_times(directory: Path, before: os.stat_result) -> None:
+    with suppress(OSError):  # a program has removed it
+        os.utime(directory, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _remove_file(file: Path) -> None:
+    with suppress(OSError):  # a program has put something else there
+        file.unlink()
 
 
 def _remove_empty(directory: Path) -> None:

@@ -22,6 +22,7 @@ NAME_SERVER = "10.0.2.3"
 """The address at which slirp4netns answers queries for names, with the help of the host."""
 
 _DEVICE = "tap0"
+_TUN = "/dev/net/tun"
 _READY_SECONDS = 20.0
 _END_SECONDS = 5.0
 _KEPT = ("search", "options")
@@ -34,6 +35,7 @@ def connected(inner: InnerNamespace) -> Iterator[None]:
     Raises:
         HostError: slirp4netns is not installed, or does not work here.
     """
+    _check_device()
     ready, told = os.pipe()
     heard, ending = os.pipe()
     own = f"/proc/{os.getpid()}/fd"
@@ -70,6 +72,17 @@ def connected(inner: InnerNamespace) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _check_device() -> None:
+    """Raise an error if network devices cannot be made here."""
+    try:
+        os.close(os.open(_TUN, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        raise HostError(
+            f"the network of the scripts cannot be connected: {_TUN}: {error.strerror}",
+            remedy=f"Let every user use it: sudo modprobe tun; sudo chmod 0666 {_TUN}",
+        ) from None
 
 
 def resolv_conf() -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kiwinb.errors import KiwinbError
@@ -58,6 +60,24 @@ def _target(path: str) -> str | None:
         if error.errno in (errno.EINVAL, errno.ENOENT, errno.ENOTDIR):
             return None
         raise
+
+
+@contextmanager
+def anchored(directory: Path) -> Iterator[Path]:
+    """Yield a path of a directory that stays this directory, whatever programs put in its place.
+
+    Whoever remembers a path in a tree while programs of the tree run, and uses it afterwards, may
+    be led to the host by a link that has replaced a part of the path.
+
+    Raises:
+        OSError: It is no directory.
+    """
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(directory, flags)
+    try:
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 def inner_path(root: Path, place: Path) -> str:

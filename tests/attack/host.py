@@ -137,7 +137,7 @@ def _files(host: Host, stack: ExitStack) -> None:
     credentials = host.cache / f"apt/work/{host.mark}/auth.conf"
     made = [path for path in reversed(credentials.parents) if not path.exists()]
     credentials.parent.mkdir(parents=True)
-    stack.callback(shutil.rmtree, credentials.parent)
+    stack.callback(partial(shutil.rmtree, credentials.parent, ignore_errors=True))
     _write(credentials, host.secret, 0o600)
     for path in (host.home, host.canaries, secret, *made, credentials):
         give(path, host.account)

@@ -27,7 +27,7 @@ FILES = (
 
 DIRECTORIES = (
     *("/attack", "/var/cache/apt", "/var/lib/apt/lists", "/etc/apt/sources.list.d", "/opt/tools"),
-    *("/home/visitor", "/var/tmp", "/usr/local/share", "/var/lib/kiwinb"),
+    *("/home/visitor", "/var/tmp", "/usr/local/share", "/var/lib/kiwinb", "/tmp"),
 )
 """Places of directories."""
 

@@ -39,7 +39,8 @@ CELLS = [
     "kiwinb.explore('old', by='package')",
     "kiwinb.diff('old', 'new').browse()",
     "from kiwinb.inspect.files import files\nfrom kiwinb.inspect.packages import packages\n"
-    "tree = kiwinb.open_tree('old')\nfiles(tree)",
+    "tree = kiwinb.open_tree('old')\ntable = files(tree)\n"
+    "table[table.path.str.startswith('/srv')].tail(30)",
     "packages(tree)",
     "from kiwinb.notebook.tables import shown\nshown(packages(tree))",
     f"kiwinb.expect.outcome.Outcome(*[{' '.join(TEXTS.values())!a}] * 3, False)",
@@ -53,10 +54,6 @@ REMOVE = {
     "live._module = lambda view: module(view).replace('element.append(...children.filter(',"
     ' \'for (const child of children) if (typeof child === "string") element.innerHTML += child;'
     ' element.append(...children.filter((child) => typeof child !== "string").filter(\')',
-    # a kernel cannot send surrogates
-    "invisible": "import kiwinb.visible\nshown = kiwinb.visible._shown\n"
-    "kiwinb.visible._escaped = lambda found:"
-    " shown(found[0]) if '\\ud800' <= found[0] <= '\\udfff' else found[0]",
 }
 INJECTED = (
     "document.querySelectorAll(\"img[src='x'], [onerror], [onmouseover], a[href^='javascript'],"

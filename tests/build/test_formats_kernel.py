@@ -125,7 +125,7 @@ def _subvolumes(_argument: None, _report: Report) -> list[object]:
                     shown = DirectoryTree(top).scan()["path"].tolist()
                 return [
                     found.scan()["path"].tolist(),
-                    found.read("/inner/file"),
+                    found.read("/inner/file").decode(),
                     home.scan()["path"].tolist(),
                     whole.scan()["path"].tolist() == shown,
                     bool(whole.scan()["inode"].is_unique),
@@ -145,7 +145,7 @@ def test_file_systems_that_tools_wrote(kind: str) -> None:
 def test_subvolumes_of_btrfs() -> None:
     assert call(_subvolumes, None) == [
         ["/", "/etc", "/inner", "/inner/file"],
-        b"inside",
+        "inside",
         ["/", "/user"],
         True,
         True,

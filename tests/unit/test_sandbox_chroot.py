@@ -156,6 +156,35 @@ def test_what_a_command_writes_to_resolv_conf_is_kept(tmp_path: Path) -> None:
     assert not list((tmp_path / "etc").glob(".resolv*"))
 
 
+def _lead_away(argument: tuple[Path, Path], report: Report) -> None:
+    root, outside = argument
+    _make_tree(root)
+    bind(Path("/usr"), root / "usr", readonly=True)
+    try:
+        with Chroot(root, log=report.log, network=True) as chroot:
+            chroot.bind(Path(__file__), "/mnt/one/two")
+            chroot.run(
+                ["sh", "-c", f"rm -rf /tmp; ln -s {outside} /tmp; mv /etc /x; ln -s {outside} /etc"]
+            )
+            chroot.run(["sh", "-c", "touch /tmp/x; true"])
+    finally:
+        unmount(root / "usr")
+
+
+def test_links_in_place_of_directories_lead_nowhere(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for name in ("resolv.conf", ".resolv.conf.kiwinb", "given"):
+        (outside / name).write_text("untouched")
+    (tmp_path / "root").mkdir()
+    call(_lead_away, (tmp_path / "root", outside))
+    assert {path.name: path.read_text() for path in outside.iterdir()} == dict.fromkeys(
+        ("resolv.conf", ".resolv.conf.kiwinb", "given"), "untouched"
+    )
+    assert (tmp_path / "root/tmp").is_symlink()
+    assert not (tmp_path / "root/x/resolv.conf").exists()
+
+
 def _fail(root: Path, report: Report) -> None:
     _make_tree(root)
     bind(Path("/usr"), root / "usr", readonly=True)

@@ -89,6 +89,7 @@ class AptConfig:
         archives = self.archives or self.work / "archives"
         for directory in (self.lists / "partial", archives / "partial"):
             directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o700)  # as apt wants it, also where it cannot change it
         status = self.work / "status"
         extended_states = self.work / "extended_states"
         if self.root is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from kiwinb.packages.databases import installed
 from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.manager import PackageRequest, ResolvedRepository
 from kiwinb.sandbox.chroot import Chroot
-from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.paths import anchored, resolve_in
 from kiwinb.steps.step import StepContext
 
 ARCHIVES = "/run/kiwinb/archives"
@@ -332,16 +333,17 @@ def dpkg(chroot: Chroot, arguments: Sequence[str], epoch: int = 0) -> None:
 @contextmanager
 def no_services(root: Path) -> Iterator[None]:
     """Keep ``invoke-rc.d`` from starting services, with a temporary policy in the tree."""
-    policy = resolve_in(root, "/usr/sbin/policy-rc.d")
-    aside = policy.with_name("policy-rc.d.kiwinb")
-    if policy.exists():
-        policy.rename(aside)
-    policy.parent.mkdir(parents=True, exist_ok=True)
-    policy.write_text("#!/bin/sh\nexit 101\n")
-    policy.chmod(0o755)
-    try:
-        yield
-    finally:
-        policy.unlink(missing_ok=True)
-        if aside.exists():
-            aside.rename(policy)
+    place = resolve_in(root, "/usr/sbin")
+    place.mkdir(parents=True, exist_ok=True)
+    with anchored(place) as directory:
+        policy, aside = directory / "policy-rc.d", directory / "policy-rc.d.kiwinb"
+        if os.path.lexists(policy):
+            policy.rename(aside)
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+        try:
+            yield
+        finally:
+            policy.unlink(missing_ok=True)
+            if os.path.lexists(aside):
+                aside.rename(policy)
