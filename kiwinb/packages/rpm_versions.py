@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from itertools import zip_longest
 
+from kiwinb.packages.digits import compare_numbers, rank
+
+_EPOCH = re.compile("([0-9]+):")
 _SEGMENT = re.compile(r"~|\^|[0-9]+|[A-Za-z]+")
 _Rank = tuple[int, int, str]
 _END: _Rank = (1, 0, "")
@@ -21,13 +24,13 @@ def compare_rpm_versions(a: str, b: str) -> int:
     """
     epoch_a, version_a, release_a = _split(a)
     epoch_b, version_b, release_b = _split(b)
-    order = epoch_a - epoch_b or _compare(version_a, version_b)
+    order = compare_numbers(epoch_a, epoch_b) or _compare(version_a, version_b)
     return order or bool(release_a) - bool(release_b) or _compare(release_a, release_b)
 
 
-def _split(text: str) -> tuple[int, str, str]:
-    head, colon, rest = text.partition(":")
-    epoch, rest = (int(head), rest) if colon and head.isdecimal() else (0, text)
+def _split(text: str) -> tuple[str, str, str]:
+    found = _EPOCH.match(text)
+    epoch, rest = (found[1], text[found.end() :]) if found else ("", text)
     version, _, release = rest.partition("-")
     return epoch, version, release
 
@@ -51,4 +54,4 @@ def _rank(segment: str) -> _Rank:
         return (2, 0, "")
     if segment.isalpha():
         return (3, 0, segment)
-    return (4, int(segment), "")
+    return (4, *rank(segment))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from itertools import zip_longest
 
-_PIECE = re.compile(r"(\D*)(\d*)")
-_Piece = tuple[tuple[int, ...], int]
-_END: _Piece = ((0,), 0)
+from kiwinb.packages.digits import Rank, compare_numbers, rank
+
+_PIECE = re.compile(r"([^0-9]*)([0-9]*)")
+_EPOCH = re.compile("([0-9]+):")
+_Piece = tuple[tuple[int, ...], Rank]
+_END: _Piece = ((0,), rank(""))
 
 
 def compare_versions(a: str, b: str) -> int:
@@ -20,15 +23,15 @@ def compare_versions(a: str, b: str) -> int:
     epoch_a, upstream_a, revision_a = _split(a)
     epoch_b, upstream_b, revision_b = _split(b)
     return (
-        epoch_a - epoch_b
+        compare_numbers(epoch_a, epoch_b)
         or _compare_part(upstream_a, upstream_b)
         or _compare_part(revision_a, revision_b)
     )
 
 
-def _split(version: str) -> tuple[int, str, str]:
-    head, colon, rest = version.partition(":")
-    epoch, rest = (int(head), rest) if colon and head.isdecimal() else (0, version)
+def _split(version: str) -> tuple[str, str, str]:
+    found = _EPOCH.match(version)
+    epoch, rest = (found[1], version[found.end() :]) if found else ("", version)
     upstream, dash, revision = rest.rpartition("-")
     return (epoch, upstream, revision) if dash else (epoch, rest, "")
 
@@ -41,7 +44,7 @@ def _compare_part(a: str, b: str) -> int:
 
 
 def _pieces(part: str) -> list[_Piece]:
-    return [((*map(_weight, text), 0), int(number or 0)) for text, number in _PIECE.findall(part)]
+    return [((*map(_weight, text), 0), rank(number)) for text, number in _PIECE.findall(part)]
 
 
 def _weight(character: str) -> int:

@@ -49,9 +49,9 @@ def test_agrees_with_dpkg() -> None:
     pieces = ["0", "1", "10", "09", ".", "~", "+", "a", "b", "~~", "-", "rc"]
     made = ["0" + "".join(generator.choices(pieces, k=4)).rstrip("-") for _ in range(60)]
     pool = ASCENDING + made + ["1:0" + version for version in made[:10]]
-    pairs = [tuple(generator.sample(pool, 2)) for _ in range(250)]
-    script = 'while read -r a b; do for o in lt eq gt; do dpkg --compare-versions "$a" $o "$b"'
-    script += ' && echo "$o"; done; done'
+    pairs = [tuple(generator.sample(pool, 2)) for _ in range(1000)]
+    script = 'while read -r a b; do dpkg --compare-versions "$a" lt "$b" && echo lt && continue;'
+    script += ' dpkg --compare-versions "$a" eq "$b" && echo eq || echo gt; done'
     text = "".join(f"{a} {b}\n" for a, b in pairs)
     done = subprocess.run(["sh", "-c", script], input=text, capture_output=True, text=True)
     answers = done.stdout.split()
