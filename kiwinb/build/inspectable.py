@@ -47,6 +47,13 @@ class Inspectable(ABC):
         with self.tree() as tree:
             return unowned(tree)
 
+    def verify(self) -> pd.DataFrame:
+        """Its files that packages state otherwise; see :func:`kiwinb.inspect.verify.verify`."""
+        from kiwinb.inspect.verify import verify
+
+        with self.tree() as tree:
+            return verify(tree)
+
     def breakdown(
         self, by: By = "directory", *, depth: int = 1, compressed: bool = False
     ) -> pd.DataFrame:

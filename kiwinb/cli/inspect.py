@@ -106,6 +106,20 @@ def unowned(options: GlobalOptions, path: str, everything: bool, form: Form | No
 
 @group.command()
 @click.argument("path", type=click.Path())
+@_with_form
+@pass_options
+def verify(options: GlobalOptions, path: str, form: Form | None) -> None:
+    """List the files of packages in PATH that are not as the package database states."""
+    from kiwinb.inspect.opening import opened
+    from kiwinb.inspect.verify import verify
+
+    with opened(path) as tree:
+        table = verify(tree)
+    _print(options, table, form, ["path", "package", "what", "config"])
+
+
+@group.command()
+@click.argument("path", type=click.Path())
 @click.option("--by", type=click.Choice(BY), default="directory", help="Group files by this.")
 @click.option(
     "--depth", type=click.IntRange(1), default=1, help="Path components of each directory."

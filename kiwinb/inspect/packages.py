@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from kiwinb.errors import InspectError
 from kiwinb.inspect.database import packages_of
 from kiwinb.inspect.table import Table
 from kiwinb.inspect.tree import Tree
-from kiwinb.packages.databases.database import Alternatives, Package, PackageDatabase, Requirement
+from kiwinb.packages.databases.database import Alternatives, Package, PackageDatabase
 from kiwinb.spelling import near_names
 
 COLUMNS = (
@@ -29,6 +28,9 @@ COLUMNS = (
     "why",
     "required_by",
     "recommended_by",
+    "source",
+    "license",
+    "vendor",
 )
 """Columns of :func:`packages`."""
 
@@ -37,14 +39,6 @@ BASE = "part of the base system"
 BY_NAME = "installed by name"
 TOP = "no other package needs it"
 LEFT_OVER = "installed for another package, but nothing here needs it"
-
-_OPERATORS: Mapping[str, Callable[[int, int], bool]] = {
-    "<<": operator.lt,
-    "<=": operator.le,
-    "=": operator.eq,
-    ">=": operator.ge,
-    ">>": operator.gt,
-}
 
 
 @dataclass(frozen=True)
@@ -80,7 +74,9 @@ def packages(tree: Tree, named: Mapping[str, Iterable[str]] | None = None) -> pd
     Columns: ``name``, ``version``, ``arch``, ``state`` (how far its installation came, in the
     package manager's terms, such as ``installed`` or ``unpacked``), ``installed_size`` (bytes, as
     the package states), ``section``, ``why`` (text that says why it is installed),
-    ``required_by`` and ``recommended_by`` (tuples of labels of installed packages).
+    ``required_by`` and ``recommended_by`` (tuples of labels of installed packages), ``source``
+    (name of the source package), ``license`` and ``vendor`` (who made it); the last three are empty
+    if the database does not say.
 
     ``why`` is the first reason that applies: the package is named (``named in …``) or essential;
     another package depends on it, on a shortest path from such a package; it is not marked as
@@ -112,6 +108,9 @@ def packages(tree: Tree, named: Mapping[str, Iterable[str]] | None = None) -> pd
                 str(why[item.label]),
                 required.get(item.label, ()),
                 recommended.get(item.label, ()),
+                item.source,
+                item.license,
+                item.vendor,
             )
             for item in found
         ],
@@ -183,7 +182,7 @@ class _Offers:
     """Names of installed packages, and the names that they provide."""
 
     def __init__(self, found: Sequence[Package], database: PackageDatabase) -> None:
-        self._compare = database.compare
+        self._meets = database.meets
         self._real: dict[str, list[Package]] = {}
         self._provided: dict[str, list[tuple[Package, str]]] = {}
         for package in found:
@@ -206,11 +205,6 @@ class _Offers:
                 if package.label not in seen and self._meets(version, item):
                     seen.add(package.label)
                     yield Link(package.label, by.label, kind, item.name, choice)
-
-    def _meets(self, version: str, item: Requirement) -> bool:
-        if not item.operator:
-            return True
-        return bool(version) and _OPERATORS[item.operator](self._compare(version, item.version), 0)
 
 
 def _reasons(

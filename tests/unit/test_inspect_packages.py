@@ -35,6 +35,11 @@ def test_facts() -> None:
     assert (row["installed_size"], row["section"]) == (3072, "web")
 
 
+def test_a_size_that_no_disk_has_is_unknown() -> None:
+    tree = MemoryTree(database(Deb("a", size=10**30), Deb("b", size=2)))
+    assert packages(tree)["installed_size"].tolist() == [0, 2048]
+
+
 def test_removed_packages_do_not_count() -> None:
     tree = MemoryTree(
         {

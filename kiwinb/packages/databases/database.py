@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,7 +51,8 @@ class Requirement:
 
     Attributes:
         name: Name of the package, or the provided name.
-        operator: ``<<``, ``<=``, ``=``, ``>=`` or ``>>``; empty if any version will do.
+        operator: ``<<``, ``<=``, ``=``, ``>=`` or ``>>``; empty if any version will do. A database
+            may have more, which its method ``meets`` knows.
         version: The version to compare with.
     """
 
@@ -88,6 +90,7 @@ class Package:
         license: License, if the database has it.
         source: Name of the source package; empty if unknown.
         source_version: Version of the source package.
+        vendor: Who made the package; empty if the database does not say.
         state: How far its installation came, in the package manager's terms; :data:`INSTALLED` if
             it is complete.
     """
@@ -108,7 +111,33 @@ class Package:
     license: str = ""
     source: str = ""
     source_version: str = ""
+    vendor: str = ""
     state: str = INSTALLED
+
+
+@dataclass(frozen=True)
+class StatedFile:
+    """What a database states about a path of a package; ``None`` if it does not say.
+
+    Attributes:
+        path: The path, as the package names it.
+        kind: Its type, as in the tables of trees: ``file``, ``directory``, ``symlink`` ….
+        size: Size of the file in bytes.
+        mode: Permissions, 0 to 0o7777.
+        digest: Algorithm and digest in hexadecimal: ``sha256:…``.
+        target: Target of the symbolic link.
+        config: Whether it is a configuration file, which people change.
+        optional: Whether it need not be there.
+    """
+
+    path: str
+    kind: str | None = None
+    size: int | None = None
+    mode: int | None = None
+    digest: str | None = None
+    target: str | None = None
+    config: bool = False
+    optional: bool = False
 
 
 class PackageDatabase(Protocol):
@@ -161,6 +190,16 @@ class PackageDatabase(Protocol):
         """
         ...
 
+    def stated(
+        self, tree: TreeFiles, packages: Sequence[Package]
+    ) -> Iterator[tuple[str, list[StatedFile]]]:
+        """Yield the label of each package, and what the database states about its paths.
+
+        Raises:
+            InspectError: The database is damaged.
+        """
+        ...
+
     def scripts(self, tree: TreeFiles, packages: Sequence[Package]) -> Mapping[str, str]:
         """Read the scripts of packages that ran at installation, by a name for each script."""
         ...
@@ -173,3 +212,36 @@ class PackageDatabase(Protocol):
             number if ``a`` is later.
         """
         ...
+
+    def meets(self, version: str, requirement: Requirement) -> bool:
+        """Tell whether a version is one that is required.
+
+        Args:
+            version: Version of a package, or of a name that it provides; empty if it has none.
+            requirement: What another package requires.
+        """
+        ...
+
+
+_OPERATORS: Mapping[str, Callable[[int, int], bool]] = {
+    "<<": operator.lt,
+    "<=": operator.le,
+    "=": operator.eq,
+    ">=": operator.ge,
+    ">>": operator.gt,
+}
+
+
+def met(compare: Callable[[str, str], int], version: str, requirement: Requirement) -> bool:
+    """Tell whether a version is one that is required, in an order of versions.
+
+    Args:
+        compare: Function that compares versions, as :meth:`PackageDatabase.compare`.
+        version: The version; an empty one only meets requirements without a version.
+        requirement: What is required.
+    """
+    if not requirement.operator:
+        return True
+    return bool(version) and _OPERATORS[requirement.operator](
+        compare(version, requirement.version), 0
+    )

@@ -9,7 +9,15 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from kiwinb.packages.databases.database import Alternatives, Package, Requirement, TreeFiles
+from kiwinb.packages.databases.bounds import size_of
+from kiwinb.packages.databases.database import (
+    Alternatives,
+    Package,
+    Requirement,
+    StatedFile,
+    TreeFiles,
+    met,
+)
 from kiwinb.packages.databases.dpkg_status import (
     ADMIN,
     STATUS,
@@ -26,6 +34,11 @@ EXTENDED_STATES = "/var/lib/apt/extended_states"
 """The file in which apt marks packages that were installed for others."""
 
 _SCRIPTS = ("preinst", "postinst", "config")
+_SUMS = "md5sums"
+_SUM = re.compile(r"[0-9a-f]{32}  .+")
+_CONFFILE = re.compile(
+    r"(?P<path>/.+?) (?:(?P<digest>[0-9a-f]{32})|newconffile)(?: remove-on-upgrade)?"
+)
 _REQUIREMENT = re.compile(
     r"\s*(?P<name>[^\s:(\[]+)(?::\w+)?\s*(?:\(\s*(?P<operator><<|<=|=|>=|>>|<|>)\s*"
     r"(?P<version>[^\s)]+)\s*\))?"
@@ -81,13 +94,34 @@ class Dpkg:
         """Yield the label of each package, and its paths after diversions."""
         lists = self._info(tree, packages, ("list",))
         yield from self._listed_by_checksums(tree, {package.label for package, _ in lists})
-        diverted = _diversions(_read(tree, _DIVERSIONS) or "")
+        diverted = _diverted(tree)
         for (package, _), text in lists.items():
-            away = {
-                source: target for source, (target, by) in diverted.items() if by != package.name
-            }
+            away = _away(diverted, package)
             paths = ["/" if line == "/." else line for line in text.split("\n") if line]
             yield package.label, [away.get(path, path) for path in paths] if away else paths
+
+    def stated(
+        self, tree: TreeFiles, packages: Sequence[Package]
+    ) -> Iterator[tuple[str, list[StatedFile]]]:
+        """Yield the label of each package, and the MD5 digests of its files.
+
+        dpkg states nothing else, and lists directories and links without saying what they are.
+        """
+        texts = self._info(tree, packages, (_SUMS,))
+        sums = {package.label: _checksums(text) for (package, _), text in texts.items()}
+        for path in separate_records(tree):
+            name = path.rpartition("/")[2]
+            sums.setdefault(name, _checksums(_read(tree, f"{path}.md5sums") or ""))
+        away = {package.label: _away(_diverted(tree), package) for package in packages}
+        config = _conffiles(records(tree))
+        for label, paths in self.owned(tree, packages):
+            moved = away.get(label, {})
+            digests: dict[str, str | None] = {
+                moved.get(path, path): digest for path, digest in sums.get(label, {}).items()
+            }
+            marked = config.get(label, {})
+            digests |= marked
+            yield label, [StatedFile(p, digest=digests.get(p), config=p in marked) for p in paths]
 
     def scripts(self, tree: TreeFiles, packages: Sequence[Package]) -> Mapping[str, str]:
         """Read the maintainer scripts."""
@@ -99,6 +133,10 @@ class Dpkg:
     def compare(self, a: str, b: str) -> int:
         """Compare two versions as dpkg does."""
         return compare_versions(a, b)
+
+    def meets(self, version: str, requirement: Requirement) -> bool:
+        """Tell whether a version is one that is required."""
+        return met(compare_versions, version, requirement)
 
     def _info(
         self, tree: TreeFiles, packages: Iterable[Package], kinds: Sequence[str]
@@ -139,7 +177,7 @@ def _package(fields: Record, several: bool, automatic: set[str] | None) -> Packa
         name=name,
         version=version,
         arch=arch,
-        label=f"{name}:{arch}" if several else name,
+        label=_label(fields, several),
         installed_size=_kibibytes(fields.get("installed-size", "")),
         section=fields.get("section", ""),
         essential=fields.get("essential") == "yes",
@@ -153,12 +191,18 @@ def _package(fields: Record, several: bool, automatic: set[str] | None) -> Packa
         summary=fields.get("description", "").partition("\n")[0],
         source=source,
         source_version=source_version.strip("()") or version,
+        vendor=fields.get("maintainer", ""),
         state=fields["state"],
     )
 
 
+def _label(fields: Record, several: bool) -> str:
+    return f"{fields['package']}:{fields.get('architecture', '')}" if several else fields["package"]
+
+
 def _kibibytes(number: str) -> int | None:
-    return 1024 * int(number) if re.fullmatch("[0-9]+", number) else None
+    size = size_of(number)
+    return None if size is None else 1024 * size
 
 
 def _relations(fields: Record, name: str) -> Iterator[Alternatives]:
@@ -186,6 +230,35 @@ def _automatic(extended_states: str) -> set[str]:
     ]
     names = {f"{fields['package']}:{fields.get('architecture', '')}" for fields in marked}
     return names | {fields["package"] for fields in marked}
+
+
+def _diverted(tree: TreeFiles) -> dict[str, tuple[str, str]]:
+    return _diversions(_read(tree, _DIVERSIONS) or "")
+
+
+def _away(diverted: Mapping[str, tuple[str, str]], package: Package) -> dict[str, str]:
+    """Return the new path of each path of a package that is diverted."""
+    return {source: target for source, (target, by) in diverted.items() if by != package.name}
+
+
+def _checksums(text: str) -> dict[str, str]:
+    """Return the digest of each path in a list of checksums."""
+    return {
+        f"/{line[34:]}": f"md5:{line[:32]}" for line in text.split("\n") if _SUM.fullmatch(line)
+    }
+
+
+def _conffiles(found: Sequence[Record]) -> dict[str, dict[str, str | None]]:
+    """Return the digests of the configuration files of each package, by its label."""
+    count = Counter(fields["package"] for fields in found)
+    return {
+        _label(fields, count[fields["package"]] > 1): {
+            match["path"]: f"md5:{match['digest']}" if match["digest"] else None
+            for line in fields.get("conffiles", "").split("\n")
+            if (match := _CONFFILE.fullmatch(line.strip()))
+        }
+        for fields in found
+    }
 
 
 def _diversions(text: str) -> dict[str, tuple[str, str]]:
