@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kiwinb.errors import InspectError
 from kiwinb.inspect.tree import Tree
-from kiwinb.packages.databases import DATABASES, find_database
+from kiwinb.packages.databases import DATABASES, read_database
 from kiwinb.packages.databases.database import Package, PackageDatabase
 from kiwinb.packages.databases.foreign import find_foreign
 
@@ -32,21 +32,20 @@ def installed_in(tree: Tree) -> Installed | None:
         raise InspectError(
             f"packages of {tree.name} cannot be read: a list of files has none", remedy=_FILES
         )
-    database = find_database(tree)
     try:
-        packages = database.packages(tree) if database else ()
+        found = read_database(tree)
     except InspectError as error:
         raise InspectError(
             f"packages of {tree.name} cannot be read: {error.problem}", remedy=error.remedy
         ) from error
     # A system can have the empty database of another package manager that is installed there.
-    if not packages and (foreign := find_foreign(tree)):
+    if not (found and found[1]) and (foreign := find_foreign(tree)):
         manager, path = foreign
         raise InspectError(
             f"packages of {tree.name} cannot be read: {path} is a database of {manager}",
             remedy=f"kiwinb reads databases of {', '.join(DATABASES)}. {_FILES}",
         )
-    return Installed(database, packages) if database else None
+    return Installed(*found) if found else None
 
 
 def packages_of(tree: Tree) -> Installed:

@@ -29,7 +29,7 @@ KINDS: Mapping[str, str] = {
     "header": r"/include/.*\.(?:h|hh|hpp|inc)$",
     "static library": r"\.(?:a|la)$",
     "shared library": r"\.so(?:\.[\w.]+)?$",
-    _DATABASE: r"^/var/lib/(?:rpm|pacman)/|^/usr/lib/sysimage/|^/lib/apk/",
+    _DATABASE: r"^/usr/lib/sysimage/",
     "cache": r"^/var/cache/",
     "log": r"^/var/log/",
     "configuration": r"^/etc/",

@@ -56,6 +56,7 @@ MACHINE_MADE_LINKS: Mapping[str, str] = {
 """Descriptions of symbolic links that programs make, by path."""
 
 _ALTERNATIVES = "/etc/alternatives"
+_BUSYBOX = ("/bin/busybox", "/usr/bin/busybox")
 
 
 def unowned(tree: Tree) -> pd.DataFrame:
@@ -89,6 +90,8 @@ def unowned(tree: Tree) -> pd.DataFrame:
     def reason(path: str, target: str, is_directory: bool) -> str:
         if path.startswith(_ALTERNATIVES) or target.startswith(f"{_ALTERNATIVES}/"):
             return "link by alternatives"
+        if target in _BUSYBOX:
+            return "link by busybox"
         said = by_rule(path, bool(target))
         if not said:
             said = next((f"named in the {label}" for label, text in names if path in text), "")

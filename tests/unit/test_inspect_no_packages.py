@@ -22,6 +22,7 @@ from kiwinb.inspect.mtree import write
 from kiwinb.inspect.packages import chain, packages
 from kiwinb.inspect.tree import Tree
 from kiwinb.inspect.unowned import unowned
+from kiwinb.inspect.verify import verify
 from kiwinb.notebook.browser import TreeBrowser
 from kiwinb.notebook.explorer import SizeExplorer
 from kiwinb.notebook.package_diff import DifferenceBrowser
@@ -52,15 +53,23 @@ UNREADABLE: Mapping[str, tuple[Tree, str]] = {
         for name, paths in FOREIGN.items()
         for path in paths
     },
-    "rpm behind a link": (
+    "opkg behind a link": (
+        MemoryTree({"/var/lib/opkg": "/usr/state/opkg", "/usr/state/opkg/status": b"x"}),
+        "is a database of opkg",
+    ),
+    "opkg beside an empty database of dpkg": (
+        MemoryTree({"/var/lib/dpkg/status": b"", "/var/lib/opkg/status": b"x"}),
+        "is a database of opkg",
+    ),
+    "a damaged database of rpm behind a link": (
         MemoryTree(
             {"/var/lib/rpm": "/usr/lib/sysimage/rpm", "/usr/lib/sysimage/rpm/Packages": b"x"}
         ),
-        "is a database of rpm",
+        "memory .*/usr/lib/sysimage/rpm/Packages: the file is cut off",
     ),
-    "rpm beside an empty database of dpkg": (
+    "a damaged database of rpm beside an empty one of dpkg": (
         MemoryTree({"/var/lib/dpkg/status": b"", "/var/lib/rpm/rpmdb.sqlite": b"x"}),
-        "is a database of rpm",
+        "memory .*/var/lib/rpm/rpmdb.sqlite: it is no database of SQLite",
     ),
     "damaged": (DAMAGED, "damaged .*/var/lib/dpkg/status:2: the file ends within a line"),
     "a list of files": (Listed(OTHER, "listed"), "listed .*a list of files has none"),
@@ -74,6 +83,7 @@ NEED_PACKAGES: Mapping[str, Callable[[Tree], object]] = {
     "expect.package": lambda tree: expect.package(tree, "bash"),
     "expect.no_package": lambda tree: expect.no_package(tree, "bash"),
     "expect.no_unowned": expect.no_unowned,
+    "verify": verify,
     "explorer by package": lambda tree: SizeExplorer(tree, by="package").static(),
     "explorer by section": lambda tree: SizeExplorer(tree, by="section").static(),
 }
@@ -137,8 +147,8 @@ def test_a_tree_without_a_database_has_no_packages() -> None:
 
 def test_on_the_command_line(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
-    (tree / "var/lib/rpm").mkdir(parents=True)
-    (tree / "var/lib/rpm/rpmdb.sqlite").write_bytes(b"x")
+    (tree / "var/lib/opkg").mkdir(parents=True)
+    (tree / "var/lib/opkg/status").write_bytes(b"x")
     bare = tmp_path / "bare"
     (bare / "etc").mkdir(parents=True)
     listed = write(bare, tmp_path / "bare.mtree")
@@ -149,7 +159,7 @@ def test_on_the_command_line(tmp_path: Path) -> None:
             raise done.exception
         return done.output
 
-    places = ((tree, "database of rpm"), (bare, "no package database"), (listed, "list of files"))
+    places = ((tree, "database of opkg"), (bare, "no package database"), (listed, "list of files"))
     for place, why in places:
         for words in (["packages"], ["packages", "--json"], ["packages", "--why", "bash"]):
             with pytest.raises(InspectError, match=why):
@@ -162,18 +172,18 @@ def test_on_the_command_line(tmp_path: Path) -> None:
             said("diff", place, place, "--csv")
         assert said("diff", place, place, "--csv", "--files").startswith("path,")
     for words in (["unowned"], ["breakdown", "--by", "package"]):
-        with pytest.raises(InspectError, match="database of rpm"):
+        with pytest.raises(InspectError, match="database of opkg"):
             said(*words, tree)
         assert said(*words, bare)
 
 
 def test_the_difference_in_a_notebook(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        (tmp_path / name / "lib/apk/db").mkdir(parents=True)
-        (tmp_path / name / "lib/apk/db/installed").write_text("P:musl\n")
+        (tmp_path / name / "var/db/xbps").mkdir(parents=True)
+        (tmp_path / name / "var/db/xbps/pkgdb-0.38.plist").write_text("<plist/>\n")
     found = kiwinb.diff(tmp_path / "a", tmp_path / "b")
     html, text = found.browse().static()
-    assert "database of apk" in html and "database of apk" in text
+    assert "database of xbps" in html and "database of xbps" in text
 
 
 def test_what_a_foreign_database_says_is_no_markup() -> None:

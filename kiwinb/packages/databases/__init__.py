@@ -5,20 +5,49 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from kiwinb.packages.databases.apk import Apk
 from kiwinb.packages.databases.database import INSTALLED, Package, PackageDatabase, TreeFiles
 from kiwinb.packages.databases.directory import DirectoryFiles
 from kiwinb.packages.databases.dpkg import Dpkg
+from kiwinb.packages.databases.pacman import Pacman
+from kiwinb.packages.databases.rpm import Rpm
 from kiwinb.steps.registry import Registry
 
-DATABASES: Registry[PackageDatabase] = Registry("package database", (Dpkg(),))
+DATABASES: Registry[PackageDatabase] = Registry(
+    "package database", (Dpkg(), Rpm(), Pacman(), Apk())
+)
 """Kinds of package databases, by name."""
 
 
 def find_database(tree: TreeFiles) -> PackageDatabase | None:
-    """Find the package database of a tree; ``None`` if it has no database of a known kind."""
+    """Find the package database of a tree; ``None`` if it has no database of a known kind.
+
+    See :func:`read_database`.
+    """
+    found = read_database(tree)
+    return found[0] if found else None
+
+
+def read_database(tree: TreeFiles) -> tuple[PackageDatabase, tuple[Package, ...]] | None:
+    """Find the package database of a tree, and list its packages.
+
+    A system can have the empty database of another package manager that is installed there, so the
+    first database with packages counts, and else the first one. ``None`` stands for a tree that
+    has no database of a known kind.
+
+    Raises:
+        InspectError: A database is damaged.
+    """
     if not tree.has_contents:
         return None
-    return next((found for found in DATABASES.values() if found.present(tree)), None)
+    empty: PackageDatabase | None = None
+    for database in DATABASES.values():
+        if not database.present(tree):
+            continue
+        if packages := database.packages(tree):
+            return database, packages
+        empty = empty or database
+    return (empty, ()) if empty else None
 
 
 def installed(root: Path) -> tuple[Package, ...]:
@@ -29,10 +58,8 @@ def installed(root: Path) -> tuple[Package, ...]:
     Raises:
         InspectError: The database is damaged.
     """
-    tree = DirectoryFiles(root)
-    database = find_database(tree)
-    found = database.packages(tree) if database else ()
-    return tuple(package for package in found if package.state == INSTALLED)
+    found = read_database(DirectoryFiles(root))
+    return tuple(package for package in found[1] if package.state == INSTALLED) if found else ()
 
 
 def nominal(tree: TreeFiles) -> Callable[[str], str]:

@@ -6,16 +6,7 @@ from collections.abc import Mapping
 
 from kiwinb.packages.databases.database import TreeFiles
 
-_RPM = ("rpmdb.sqlite", "Packages.db", "Packages")
-
 FOREIGN: Mapping[str, tuple[str, ...]] = {
-    "rpm": tuple(
-        f"{home}/{file}"
-        for home in ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")
-        for file in _RPM
-    ),
-    "apk": ("/lib/apk/db/installed", "/usr/lib/apk/db/installed"),
-    "pacman": ("/var/lib/pacman/local",),
     "opkg": ("/usr/lib/opkg/status", "/var/lib/opkg/status"),
     "xbps": ("/var/db/xbps",),
     "eopkg": ("/var/lib/eopkg/package",),
