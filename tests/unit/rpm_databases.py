@@ -6,6 +6,7 @@ import os
 import sqlite3
 import struct
 import subprocess
+import tempfile
 import zlib
 from collections.abc import Sequence
 from contextlib import closing
@@ -99,9 +100,10 @@ HOME = "usr/lib/sysimage/rpm"
 
 def run(*words: str | Path, check: bool = True, text: str | None = None) -> str:
     """Run a program, and return what it prints."""
-    environment = {**os.environ, "LC_ALL": "C", "HOME": "/nowhere"}
     options: dict[str, Any] = {"input": text, "capture_output": True, "text": True}
-    done = subprocess.run([*map(str, words)], env=environment, **options)
+    with tempfile.TemporaryDirectory() as home:  # rpm makes a database there
+        environment = {**os.environ, "LC_ALL": "C", "HOME": home}
+        done = subprocess.run([*map(str, words)], env=environment, **options)
     assert not check or done.returncode == 0, done.stderr
     return str(done.stdout)
 
