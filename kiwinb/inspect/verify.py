@@ -12,6 +12,7 @@ import pandas as pd
 from kiwinb.inspect.database import packages_of
 from kiwinb.inspect.links import resolver_of
 from kiwinb.inspect.remembered import remembered
+from kiwinb.inspect.table import Table
 from kiwinb.inspect.tree import PLAIN_DIGEST, Tree
 from kiwinb.packages.databases.database import StatedFile
 
@@ -67,7 +68,7 @@ def verify(tree: Tree) -> pd.DataFrame:
         if what:
             rows.append((file.path, label, what, file.config))
     rows.sort()
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"config": bool})
+    return Table(rows, columns=list(COLUMNS)).astype({"config": bool})
 
 
 def _place(path: str, links: Mapping[str, str]) -> str:

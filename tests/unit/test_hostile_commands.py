@@ -139,6 +139,7 @@ def _commands(place: Path, key: str) -> Mapping[str, list[list[object]]]:
         "files": [tree],
         "packages": [tree],
         "unowned": [tree],
+        "verify": [tree],
         "breakdown": [tree, "--by", "package"],
         "diff": [tree, place / "new"],
     }
@@ -186,7 +187,7 @@ def test_on_a_terminal(name: str, place: Path, store: str, monkeypatch: pytest.M
         assert unseen(text, "\n\t") == [], arguments
         assert "Traceback" not in text
         seen += text
-    assert MARK in seen or name in ("checkpoints list", "checkpoints verify")
+    assert MARK in seen or name in ("checkpoints list", "checkpoints verify", "inspect verify")
 
 
 def test_names_are_escaped_on_a_terminal_by_one_function(

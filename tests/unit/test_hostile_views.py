@@ -164,6 +164,7 @@ def _tables(value: Image | RootTree) -> dict[str, Callable[[], str]]:
         "files": lambda: check(value.files()) + check(value.files()["path"]),
         "packages": lambda: check(value.packages()) + check(value.packages().set_index("name")),
         "unowned": lambda: check(value.unowned()),
+        "verify": lambda: check(value.verify()),
         "breakdown": lambda: "".join(
             check(value.breakdown(by)) for by in ("directory", "package", "section", "extension")
         ),
@@ -180,7 +181,7 @@ def test_every_view_of_an_image(image: Image) -> None:
     views = _tables(image)
     assert views.keys() | {"parts", "path", "tree"} == public(Image), "test the new view here"
     for name, view in views.items():
-        assert MARK in view(), name
+        assert MARK in view() or name == "verify", name  # its database states no digests
     assert MARK in check(image) + check(image.result)
 
 
