@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import secrets
 import stat
 from pathlib import Path
 from typing import Any
+
+from kiwinb.typed_json import parsed
 
 _LIMIT = 256 << 20
 
@@ -63,7 +64,4 @@ def read_json(file: Path) -> Any:
         OSError: See :func:`read_regular`.
         ValueError: It is not JSON.
     """
-    try:
-        return json.loads(read_regular(file))
-    except RecursionError:
-        raise ValueError("the JSON is nested too deeply") from None
+    return parsed(read_regular(file))

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-
-class ShapeError(ValueError):
-    """Data is not JSON, or a value in it is of another type than its format says."""
-
-
-def parsed(data: bytes | str) -> Any:
-    """Parse JSON.
-
-    Raises:
-        ShapeError: It is not JSON, or is nested too deeply.
-    """
-    try:
-        return json.loads(data)
-    except RecursionError:
-        raise ShapeError("it is nested too deeply") from None
-    except ValueError as error:
-        raise ShapeError(f"it is not JSON: {error}") from None
+from kiwinb.typed_json import WrongData
 
 
 def mapping(value: Any, what: str) -> Mapping[str, Any]:
     """Return an object of JSON; ``null`` is an empty one.
 
     Raises:
-        ShapeError: It is something else.
+        WrongData: It is something else.
     """
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ShapeError(f"{what} is not an object")
+        raise WrongData(f"{what} is not an object")
     return value
 
 
@@ -42,12 +25,12 @@ def sequence(value: Any, what: str) -> Sequence[Any]:
     """Return an array of JSON; ``null`` is an empty one.
 
     Raises:
-        ShapeError: It is something else.
+        WrongData: It is something else.
     """
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise ShapeError(f"{what} is not an array")
+        raise WrongData(f"{what} is not an array")
     return value
 
 
@@ -55,14 +38,14 @@ def text(value: Any, what: str) -> str:
     """Return a string of JSON; ``null`` is an empty one.
 
     Raises:
-        ShapeError: It is something else, or cannot be encoded.
+        WrongData: It is something else, or cannot be encoded.
     """
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise ShapeError(f"{what} is not a string")
+        raise WrongData(f"{what} is not a string")
     if "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
-        raise ShapeError(f"{what} has characters that no name can have")
+        raise WrongData(f"{what} has characters that no name can have")
     return value
 
 

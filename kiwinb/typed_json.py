@@ -68,7 +68,7 @@ def split(packed: bytes) -> Packed:
         WrongData: The bytes are something else.
     """
     end = packed.find(b"\n")
-    data, sizes = from_json(_parsed(packed[:end]), tuple[object, tuple[int, ...]])
+    data, sizes = from_json(parsed(packed[:end]), tuple[object, tuple[int, ...]])
     blobs, at = [], end + 1
     for size in sizes:
         if not 0 <= size <= len(packed) - at:
@@ -99,10 +99,15 @@ def loads(text: str | bytes, declared: Any) -> Any:
     Raises:
         WrongData: The text is not JSON, or its data has another type.
     """
-    return from_json(_parsed(text), declared)
+    return from_json(parsed(text), declared)
 
 
-def _parsed(text: str | bytes) -> Any:
+def parsed(text: str | bytes) -> Any:
+    """Parse JSON text.
+
+    Raises:
+        WrongData: It is not JSON, or is nested too deeply.
+    """
     try:
         return json.loads(text)
     except RecursionError:

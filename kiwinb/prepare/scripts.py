@@ -21,7 +21,7 @@ from kiwinb.prepare.shell import functions_text
 from kiwinb.sandbox.caged import OpenCage
 from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
 from kiwinb.sandbox.command import Log
-from kiwinb.sandbox.host_view import HOST_PATH, host_view
+from kiwinb.sandbox.host_view import host_view
 from kiwinb.sandbox.paths import anchored, resolve_in
 from kiwinb.steps.keys import Source
 from kiwinb.steps.step import Output, StepContext
@@ -212,7 +212,7 @@ def run_on_host(
         CommandError: The script failed.
     """
     seen = root / FOLDER
-    own = {"PATH": HOST_PATH, failing_line.VARIABLE: str(seen / WATCH)}
+    watched = {failing_line.VARIABLE: str(seen / WATCH)}
     with (
         _laid_out(root, script, str(seen)) as folder,
         _explained(script, folder),
@@ -221,7 +221,7 @@ def run_on_host(
         cage.run(
             host_view((root, *writable)),
             ["bash", "--norc", str(seen / script.name), *arguments],
-            env={**ENVIRONMENT, **_variables(script), **own},
+            env={**ENVIRONMENT, **_variables(script), **watched},
             log=log,
             cwd=str(root),
             keep_output=False,

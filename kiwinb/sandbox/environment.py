@@ -17,7 +17,9 @@ NAMED_VARIABLE = "KIWINB_SETENV"
 
 _FIXED: Mapping[str, str] = {"LC_ALL": "C.UTF-8", "TZ": "UTC0"}
 _OF_USER = ("HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
-_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+"""Variables that say how to reach servers, in lower case."""
+
 _PREFIX = "KIWINB_"
 
 
@@ -26,7 +28,7 @@ def worker_environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in _OF_USER or name.lower() in _PROXIES or name.startswith(_PREFIX)
+        if name in _OF_USER or name.lower() in PROXIES or name.startswith(_PREFIX)
     }
     return {**kept, **_FIXED, "PATH": search_path(), **_named()}
 

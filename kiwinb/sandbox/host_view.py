@@ -9,8 +9,6 @@ from pathlib import Path
 
 from kiwinb.sandbox.cage import Bound, View
 
-HOST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 _PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SETTINGS = ("/etc", "/usr/local/etc")
 _EMPTY = ("/root", "/home", "/run", "/tmp", "/var/tmp")

@@ -32,8 +32,9 @@ from kiwinb.images.container.oci import (
 from kiwinb.images.tarball import CHUNK
 from kiwinb.sandbox.decompress import BROKEN_STREAM, compression_of, open_unpacked
 from kiwinb.sandbox.holes import unpack_file
-from kiwinb.shapes import ShapeError, mapping, parsed, sequence, text, texts
+from kiwinb.shapes import mapping, sequence, text, texts
 from kiwinb.tar_entries import opened_tar, tar_entries
+from kiwinb.typed_json import WrongData, parsed
 
 BASE_CONTAINER = "base-container"
 """Name of the ``files`` step that holds the base container."""
@@ -99,7 +100,7 @@ def import_base(source: Path, reference: str | None, arch: str, out: Path) -> No
     """
     try:
         _import(source, reference, arch, out)
-    except ShapeError as error:
+    except WrongData as error:
         raise ImageError(f"{source} is not a container image: {error}") from error
     except OSError as error:
         said = error.strerror or error
@@ -329,7 +330,7 @@ class _Archive:
             raise ImageError(f"{self.source}: {path.name} is too large")
         try:
             found = parsed(path.read_bytes())
-        except ShapeError as error:
+        except WrongData as error:
             raise ImageError(f"{self.source}: {path.name} is damaged: {error}") from error
         if not isinstance(found, kind):
             raise ImageError(f"{self.source} is not a container image: {path.name} is wrong")

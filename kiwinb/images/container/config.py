@@ -103,7 +103,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     """Check the shape of the configuration of a base image, from which :func:`image_config` takes.
 
     Raises:
-        ShapeError: A value is of another type than the OCI image specification says.
+        WrongData: A value is of another type than the OCI image specification says.
     """
     for item in sequence(config.get("history"), "history"):
         mapping(item, "an item of history")

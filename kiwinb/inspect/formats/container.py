@@ -19,7 +19,8 @@ from kiwinb.inspect.formats.indexed import text as decoded
 from kiwinb.inspect.formats.members import Member, Stored, Unpacked
 from kiwinb.inspect.formats.unpack import compression, decompressed
 from kiwinb.inspect.formats.window import DamagedError, UnsupportedError, Window, reading
-from kiwinb.shapes import ShapeError, mapping, parsed, sequence, text, texts
+from kiwinb.shapes import mapping, sequence, text, texts
+from kiwinb.typed_json import WrongData, parsed
 
 _MOST_JSON = 16 << 20
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
@@ -61,7 +62,7 @@ class _Files(ABC):
             raise DamagedError(f"{name} is too large")
         try:
             return parsed(window.read(0, window.size))
-        except ShapeError as error:
+        except WrongData as error:
             raise DamagedError(f"{name} is damaged: {error}") from error
 
     def close(self) -> None:

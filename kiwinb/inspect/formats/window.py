@@ -16,7 +16,7 @@ import lz4.block
 import zstandard
 
 from kiwinb.errors import InspectError
-from kiwinb.shapes import ShapeError
+from kiwinb.typed_json import WrongData
 
 _LONGEST = 600
 """Characters of a part of a message."""
@@ -75,7 +75,7 @@ def reading(name: str, what: str) -> Iterator[None]:
         said, remedy = _short(str(error)), _short(error.remedy)
         raise InspectError(f"{name} is {what}: {said}", remedy=remedy) from error
     except _BROKEN as error:
-        is_told = isinstance(error, DamagedError | ShapeError | tarfile.TarError)
+        is_told = isinstance(error, DamagedError | WrongData | tarfile.TarError)
         text = _short(str(error)) if is_told else ""
         raise InspectError(
             f"{name} looks like {what}, but is damaged{f': {text}' if text else ''}",

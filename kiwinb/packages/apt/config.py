@@ -18,12 +18,12 @@ from kiwinb.errors import PackageError
 from kiwinb.packages.apt.logins import auth_conf, with_logins, write_secret
 from kiwinb.packages.databases.dpkg_status import STATUS
 from kiwinb.packages.manager import ResolvedRepository
+from kiwinb.sandbox.chroot import ENVIRONMENT
+from kiwinb.sandbox.environment import PROXIES
 from kiwinb.sandbox.paths import resolve_in
 
 TIMEOUT = 20
 """Seconds after which apt gives a connection up on which nothing arrives. It tries once more."""
-
-_PASSED_ON = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class AptConfig:
         passed = {
             name: value
             for name, value in os.environ.items()
-            if self.downloads and name.lower() in _PASSED_ON
+            if self.downloads and name.lower() in PROXIES
         }
         return {**passed, **SCRIPT_ENVIRONMENT, "APT_CONFIG": str(self.file)}
 
@@ -182,10 +182,7 @@ DPKG_OPTIONS = (
 )
 
 SCRIPT_ENVIRONMENT: Mapping[str, str] = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
-    "LC_ALL": "C.UTF-8",
-    "TERM": "dumb",
+    **ENVIRONMENT,
     "TZ": "UTC0",
     "DEBIAN_FRONTEND": "noninteractive",
     "DEBCONF_NONINTERACTIVE_SEEN": "true",

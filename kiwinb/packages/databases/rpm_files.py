@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from kiwinb.checkpoints.treescan import KIND_OF
 from kiwinb.packages.databases.bounds import PATH_COST, Allowance, damaged
 from kiwinb.packages.databases.database import StatedFile
 from kiwinb.packages.databases.rpm_header import Header, Tag
@@ -16,15 +17,6 @@ _CHECK_ALL = 0xFFFFFFFF
 _NORMAL = 0
 _MD5 = 1
 _ALGORITHMS = {_MD5: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}
-_TYPES = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFCHR: "char",
-    stat.S_IFBLK: "block",
-}
 T = TypeVar("T")
 
 
@@ -72,7 +64,7 @@ def stated(header: Header, room: Allowance) -> Iterator[StatedFile]:
             continue
         flag, check = _at(flags, place, 0), _at(checks, place, _CHECK_ALL)
         mode = _at(modes, place, None)
-        kind = None if mode is None else _TYPES.get(stat.S_IFMT(mode))
+        kind = None if mode is None else KIND_OF.get(stat.S_IFMT(mode))
         whole = kind == "file" and not flag & _GHOST
         digest = _at(digests, place, "")
         yield StatedFile(
