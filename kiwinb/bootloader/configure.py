@@ -155,7 +155,7 @@ def write_fstab(context: StepContext, layout: DiskLayout, persistency: str | Non
     if script.exists():
         with Chroot(context.root, log=context.log) as chroot:
             chroot.run([f"{_FSTAB}.script"])
-        script.unlink()
+        resolve_in(context.root, f"{_FSTAB}.script").unlink(missing_ok=True)
 
 
 def partition_ids(layout: DiskLayout) -> Mapping[str, int]:

@@ -173,3 +173,13 @@ def test_a_machine_id_may_be_uninitialized(before: str | None, tmp_path: Path) -
     with cleanup.settled(tmp_path, lambda line: None):
         _make(tmp_path, "etc/machine-id", text="0123456789abcdef0123456789abcdef\n")
     assert (tmp_path / "etc/machine-id").read_text() == "uninitialized\n"
+
+
+def test_a_machine_id_that_leads_out_of_the_tree(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    _make(root, "etc/machine-id", text="")
+    outside.write_text("precious")
+    with cleanup.settled(root, lambda line: None):
+        (root / "etc/machine-id").unlink()
+        (root / "etc/machine-id").symlink_to(outside)
+    assert outside.read_text() == "precious"

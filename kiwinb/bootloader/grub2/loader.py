@@ -27,9 +27,10 @@ from kiwinb.bootloader.target import BootFacts, BootTarget
 from kiwinb.description.model import ImageDescription
 from kiwinb.distributions import release
 from kiwinb.errors import ImageError
+from kiwinb.files import read_regular
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.command import run
-from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.paths import anchored, resolve_in
 from kiwinb.steps.step import StepContext
 from kiwinb.storage.firmware import uses_bios, uses_efi
 from kiwinb.storage.layout import DEFAULT_EFI_SIZE
@@ -121,7 +122,9 @@ class Grub2:
         modules = self._install_modules(context, target, BIOS_PLATFORM)
         place = resolve_in(context.root, f"{_directory(context.root, target)}/{BIOS_PLATFORM}")
         shutil.copyfile(modules / "boot.img", place / "boot.img")
-        self._make_image(context, target, BIOS_PLATFORM, modules, place / "core.img", ["biosdisk"])
+        core = self._make_image(context, target, BIOS_PLATFORM, modules, ["biosdisk"])
+        image = f"{_directory(context.root, target)}/{BIOS_PLATFORM}/core.img"
+        resolve_in(context.root, image).write_bytes(core)
 
     def _install_efi_modules(self, context: StepContext, target: BootTarget) -> None:
         platform, _, _ = _efi_platform(target.arch)
@@ -145,7 +148,7 @@ class Grub2:
             )
         modules = self._modules(context, target, platform)
         more = [*_COMMANDS, "part_gpt", "part_msdos", "fat"]
-        self._make_image(context, target, platform, modules, place / name, more)
+        (place / name).write_bytes(self._make_image(context, target, platform, modules, more))
 
     def _install_signed(
         self, context: StepContext, target: BootTarget, esp: Path, loaders: Mapping[str, Path]
@@ -190,9 +193,8 @@ class Grub2:
         target: BootTarget,
         platform: str,
         modules: Path,
-        result: Path,
         more: list[str],
-    ) -> None:
+    ) -> bytes:
         """Make a core from GRUB's kernel and the modules with which it finds its directory."""
         boot, directory = target.boot, _directory(context.root, target)
         names = [*more, *boot.modules, "search_fs_uuid"]
@@ -201,7 +203,10 @@ class Grub2:
         inside = tool is not None and modules.is_relative_to(context.root)
         base = resolve_in(context.root, "/tmp") if inside else Path(tempfile.gettempdir())
         base.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=base) as scratch:
+        with (
+            tempfile.TemporaryDirectory(dir=base, ignore_cleanup_errors=True) as scratch,
+            anchored(Path(scratch)) as held,
+        ):
             config, image = Path(scratch, "early.cfg"), Path(scratch, "image")
             config.write_text(early_config(boot, directory))
 
@@ -222,7 +227,7 @@ class Grub2:
                     chroot.run([tool, *argv])
             else:
                 run([_MKIMAGE[0], *argv], log=context.log)
-            shutil.copyfile(image, result)
+            return read_regular(held / image.name)
 
     def _install_font(self, root: Path, target: BootTarget) -> None:
         font = resolve_in(root, "/usr/share/grub/unicode.pf2")

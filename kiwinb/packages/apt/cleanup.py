@@ -41,6 +41,7 @@ _OF_PACKAGES = (
 
 _HOST_KEYS = ("etc/ssh/ssh_host_*_key*",)
 _SNAKE_OIL = ("etc/ssl/private/ssl-cert-snakeoil.key", "etc/ssl/certs/ssl-cert-snakeoil.pem")
+_MACHINE_ID = "/etc/machine-id"
 _UNINITIALIZED = b"uninitialized"
 
 
@@ -53,7 +54,7 @@ def settled(root: Path, log: Callable[[str], None]) -> Iterator[None]:
     """
     keys, certificate = Traces.look(root, _HOST_KEYS), Traces.look(root, _SNAKE_OIL)
     with (
-        _without_machine_id(resolve_in(root, "/etc/machine-id")),
+        _without_machine_id(root),
         without_traces(root, (*BY_PRODUCTS, *TRACES, *_OF_PACKAGES)),
     ):
         yield
@@ -70,10 +71,12 @@ def settled(root: Path, log: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _without_machine_id(file: Path) -> Iterator[None]:
+def _without_machine_id(root: Path) -> Iterator[None]:
     """Put back the content of the file, or empty a new one that has an ID; see machine-id(5)."""
+    file = resolve_in(root, _MACHINE_ID)
     before = file.read_bytes() if file.is_file() else b""
     yield
+    file = resolve_in(root, _MACHINE_ID)  # packages may have put a link there
     now = file.read_bytes() if file.is_file() else b""
     if now != before and now.strip() != _UNINITIALIZED:
         file.write_bytes(before)
