@@ -54,7 +54,9 @@ ssh-keygen -A
 sshd -t
 systemctl is-enabled ssh
 modinfo -k "$(ls /lib/modules)" virtio_blk >/dev/null
-chroot --userspec=vagrant / sudo -n true
+sudo -n -l -U vagrant | grep -q 'NOPASSWD: *ALL'  # in a cage, setuid programs gain nothing
+sudo -n -u vagrant true
+test -u /usr/bin/sudo
 ls -1 /usr/lib/*/security/pam_unix.so | xargs ldd | grep 'not found' && exit 1
 ! find /usr/bin /usr/sbin -type f -perm /111 | xargs ldd 2>/dev/null | grep 'not found'
 """
