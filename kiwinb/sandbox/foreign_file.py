@@ -1,8 +1,8 @@
 """Run a tool of the host on a file of strangers: without the network, for a limited time.
 
-The tool gets its own network, IPC and mount namespaces where the host allows it. Where it does not,
-as in many containers, only the time is limited; so whoever calls this has made sure that the file
-names no other file and no server.
+The tool gets its own network, IPC, mount and process namespaces where the host allows it, and
+leaves no process behind. Where it does not, as in many containers, only the time is limited; so
+whoever calls this has made sure that the file names no other file and no server.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def run_on_foreign(argv: Sequence[str | os.PathLike[str]], seconds: int) -> str:
     """
     limit = ["timeout", "--signal=KILL", str(seconds)]
     try:
-        return run([*limit, *_apart(), *argv])
+        return run([*_apart(), *limit, *argv])
     except CommandError as error:
         if error.status in (_KILLED, -9):
             raise TooSlowError(seconds) from None
@@ -52,9 +52,13 @@ def run_on_foreign(argv: Sequence[str | os.PathLike[str]], seconds: int) -> str:
 
 @cache
 def _apart() -> tuple[str, ...]:
-    """The command that gives another one its own namespaces; none if the host does not allow it."""
+    """The command that gives another one its own namespaces; none if the host does not allow it.
+
+    The other one is the first process of its namespace, so the kernel ends the rest with it.
+    """
     user = () if os.geteuid() == 0 else ("--user", "--map-current-user")
-    command = ("unshare", *user, "--net", "--ipc", "--mount")
+    own = ("--net", "--ipc", "--mount", "--pid", "--fork", "--kill-child")
+    command = ("unshare", *user, *own)
     try:
         run([*command, "true"])
     except CommandError:
