@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ class VirtualMachine:
             one that exists is used.
         uefi_package: Debian package of the UEFI firmware.
         options: More options of QEMU.
+        virtualization: Flags in ``/proc/cpuinfo`` of a processor that runs virtual machines; empty
+            if it has none for this. Where no flag is present, some kernels offer KVM all the same,
+            without the processor's help, and do not execute all instructions correctly.
     """
 
     arch: str
@@ -33,11 +37,18 @@ class VirtualMachine:
     uefi: tuple[tuple[Path, Path], ...]
     uefi_package: str
     options: tuple[str, ...] = ()
+    virtualization: frozenset[str] = frozenset()
 
     @property
     def program(self) -> str:
         """Name of QEMU's program."""
         return f"qemu-system-{self.arch}"
+
+    def has_virtualization(self, cpuinfo: str) -> bool:
+        """Whether a processor runs virtual machines, by the text of its ``/proc/cpuinfo``."""
+        flags = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
+        found = flags[1].split() if flags else ()
+        return not self.virtualization or not self.virtualization.isdisjoint(found)
 
     def find_uefi(self) -> tuple[Path, Path] | None:
         """Find the files of its UEFI firmware on this host; ``None`` if there are none."""
@@ -62,6 +73,7 @@ VIRTUAL_MACHINES: Mapping[str, VirtualMachine] = {
             ),
             uefi_package="ovmf",
             options=("-vga", "none"),
+            virtualization=frozenset({"vmx", "svm"}),
         ),
         VirtualMachine(
             arch="aarch64",

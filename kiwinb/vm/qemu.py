@@ -220,7 +220,11 @@ def accelerator(program: str, machine: VirtualMachine) -> tuple[str, ...]:
 
     The trial is necessary because in a nested guest, ``/dev/kvm`` may exist without working.
     """
-    if machine.arch == platform.machine() and os.access("/dev/kvm", os.R_OK | os.W_OK):
+    if (
+        machine.arch == platform.machine()
+        and os.access("/dev/kvm", os.R_OK | os.W_OK)
+        and machine.has_virtualization(Path("/proc/cpuinfo").read_text())
+    ):
         options = ("-accel", "kvm", "-cpu", "host")
         trial = [program, "-nodefaults", "-display", "none", "-machine", machine.board, *options]
         done = subprocess.run(
