@@ -7,11 +7,15 @@ import os
 import secrets
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from kiwinb.typed_json import parsed
 
 _LIMIT = 256 << 20
+
+
+class NotRegularError(OSError):
+    """There is a file, but not a regular one."""
 
 
 def replace_file(file: Path, content: str | bytes, *, mode: int = 0o666) -> None:
@@ -46,15 +50,31 @@ def read_regular(file: Path, limit: int = _LIMIT) -> bytes:
     Raises:
         OSError: It is something else, larger, or cannot be read.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    with os.fdopen(os.open(file, flags), "rb") as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "Not a regular file", str(file))
+    with open_regular(file) as stream:
         data = stream.read(limit + 1)
         if len(data) > limit:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(file))
         return data
+
+
+def open_regular(file: Path) -> BinaryIO:
+    """Open a regular file to read it; never wait for a pipe or follow a link.
+
+    Raises:
+        NotRegularError: It is something else.
+        OSError: It cannot be opened.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(file, flags)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, or a socket
+            raise NotRegularError(errno.EINVAL, "Not a regular file", str(file)) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotRegularError(errno.EINVAL, "Not a regular file", str(file))
+    return os.fdopen(descriptor, "rb")
 
 
 def read_json(file: Path) -> Any:

@@ -6,15 +6,20 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from kiwinb.bootloader import BOOTLOADERS
 from kiwinb.bootloader.target import BootFacts, BootTarget
 from kiwinb.errors import ImageError
+from kiwinb.files import read_regular
 from kiwinb.prepare.scripts import Script, run_in_tree
-from kiwinb.sandbox.chroot import Chroot
-from kiwinb.sandbox.command import run
-from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.caged import OpenCage
+from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
+from kiwinb.sandbox.command import Log
+from kiwinb.sandbox.host_view import host_view
+from kiwinb.sandbox.paths import anchored, resolve_in
+from kiwinb.sandbox.tree_files import read_in, read_text_in, write_in
 from kiwinb.steps.registry import Used
 from kiwinb.steps.step import Output, StepContext
 from kiwinb.storage.disk import DiskLayout
@@ -24,6 +29,7 @@ from kiwinb.storage.patches import write_patches
 from kiwinb.storage.resize import Resize, install_resize
 
 _FSTAB = "/etc/fstab"
+_CHANGES = ("append", "patch", "script")
 _CRYPTTAB = "/etc/crypttab"
 
 
@@ -67,9 +73,9 @@ class BootConfig:
                 resolve_in(context.root, partition.mountpoint).mkdir(parents=True, exist_ok=True)
         write_fstab(context, layout, self.persistency)
         if text := crypttab(layout):
-            resolve_in(context.root, _CRYPTTAB).write_text(text)
+            write_in(context.root, _CRYPTTAB, text)
         ids = "".join(f'kiwi_{name}="{number}"\n' for name, number in partition_ids(layout).items())
-        resolve_in(context.root, "/config.partids").write_text(ids)
+        write_in(context.root, "/config.partids", ids)
         install_resize(context.root, self.resize, context.log)
         BOOTLOADERS.get_used(self.bootloader).configure(context, self.target)
         if self.edit_config is not None:
@@ -138,24 +144,28 @@ def write_fstab(context: StepContext, layout: DiskLayout, persistency: str | Non
     Raises:
         CommandError: ``patch`` or the script failed.
     """
-    place = resolve_in(context.root, _FSTAB)
-    place.parent.mkdir(exist_ok=True)
-    present = place.read_text() if place.exists() else ""
-    append = resolve_in(context.root, f"{_FSTAB}.append")
-    text = fstab(layout, persistency, present)
-    if append.exists():
-        text += append.read_text()
-        append.unlink()
-    place.write_text(text)
-    patch = resolve_in(context.root, f"{_FSTAB}.patch")
-    if patch.exists():
-        run(["patch", "--no-backup-if-mismatch", str(place), str(patch)], log=context.log)
-        patch.unlink()
-    script = resolve_in(context.root, f"{_FSTAB}.script")
-    if script.exists():
-        with Chroot(context.root, log=context.log) as chroot:
-            chroot.run([f"{_FSTAB}.script"])
-        resolve_in(context.root, f"{_FSTAB}.script").unlink(missing_ok=True)
+    root, append, patch, script = context.root, *(f"{_FSTAB}.{name}" for name in _CHANGES)
+    text = fstab(layout, persistency, read_text_in(root, _FSTAB)) + read_text_in(root, append)
+    if resolve_in(root, patch).exists():
+        text = _patched(text, read_in(root, patch), context.log)
+    write_in(root, _FSTAB, text)
+    if resolve_in(root, script).exists():
+        with Chroot(root, log=context.log) as chroot:
+            chroot.run([script])
+    for file in (append, patch, script):
+        resolve_in(root, file).unlink(missing_ok=True)
+
+
+def _patched(text: str, patch: bytes, log: Log) -> str:
+    """Apply a patch with the host's program, in a cage: patches can contain commands of ed."""
+    with TemporaryDirectory() as scratch, OpenCage() as cage:
+        file, changes = Path(scratch, "fstab"), Path(scratch, "fstab.patch")
+        file.write_text(text, errors="surrogateescape")
+        changes.write_bytes(patch)
+        argv = ["patch", "--no-backup-if-mismatch", str(file), str(changes)]
+        with anchored(Path(scratch)) as held:
+            cage.run(host_view([Path(scratch)]), argv, env=ENVIRONMENT, log=log, cwd=scratch)
+            return read_regular(held / file.name).decode(errors="surrogateescape")
 
 
 def partition_ids(layout: DiskLayout) -> Mapping[str, int]:

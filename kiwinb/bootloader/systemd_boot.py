@@ -7,7 +7,6 @@ entry (type 2 or 1 of the UAPI group's *Boot Loader Specification*).
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,10 @@ from kiwinb.bootloader.kernel import Kernel, find_kernel
 from kiwinb.bootloader.target import DEFAULT_TIMEOUT, BootFacts, BootTarget
 from kiwinb.bootloader.uki import unify
 from kiwinb.description.model import ImageDescription
-from kiwinb.distributions import release, release_text
+from kiwinb.distributions import release_id, release_text
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.tree_files import copy_out, read_in, write_in
 from kiwinb.steps.step import StepContext
 from kiwinb.storage.patches import Patch
 
@@ -59,12 +59,12 @@ class SystemdBoot:
         root = context.root
         _suffix(target)
         find_kernel(root, initrd=target.initrd, distributions=target.distributions)
-        _write(resolve_in(root, "/etc/kernel/cmdline"), f"{target.kernel_options}\n")
-        _write(resolve_in(root, "/etc/kernel/entry-token"), f"{_token(root, target)}\n")
+        write_in(root, "/etc/kernel/cmdline", f"{target.kernel_options}\n")
+        write_in(root, "/etc/kernel/entry-token", f"{_token(root, target)}\n")
         # If the tree lacks ukify's hooks, later kernels are installed as files with an entry.
         if target.unified and all(resolve_in(root, path).exists() for path in _MAKES_IMAGES):
             layout = "layout=uki\nuki_generator=ukify\n"
-            _write(resolve_in(root, "/etc/kernel/install.conf"), layout)
+            write_in(root, "/etc/kernel/install.conf", layout)
 
     def finalise(
         self, context: StepContext, target: BootTarget, facts: BootFacts, esp: Path
@@ -75,7 +75,7 @@ class SystemdBoot:
         for name in (f"systemd/systemd-boot{suffix}.efi", f"BOOT/BOOT{suffix.upper()}.EFI"):
             place = esp / "EFI" / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(loader, place)
+            copy_out(root, loader, place)
         timeout = DEFAULT_TIMEOUT if target.settings.timeout is None else target.settings.timeout
         _write(esp / "loader/loader.conf", f"timeout {timeout}\nconsole-mode keep\n")
         _write(esp / "loader/entries.srel", "type1\n")
@@ -88,11 +88,10 @@ class SystemdBoot:
         return ()
 
     def _write_unified(self, root: Path, target: BootTarget, kernel: Kernel, esp: Path) -> None:
-        boot = resolve_in(root, "/boot")
         image = unify(
-            _program(root, f"linux{_suffix(target)}.efi.stub").read_bytes(),
-            kernel=(boot / kernel.file).read_bytes(),
-            initrd=(boot / kernel.initrd).read_bytes() if kernel.initrd else None,
+            read_in(root, _program(root, f"linux{_suffix(target)}.efi.stub")),
+            kernel=read_in(root, f"/boot/{kernel.file}"),
+            initrd=read_in(root, f"/boot/{kernel.initrd}") if kernel.initrd else None,
             command_line=target.kernel_options,
             os_release=release_text(root),
             version=kernel.version,
@@ -103,11 +102,11 @@ class SystemdBoot:
         place.write_bytes(image)
 
     def _write_files(self, root: Path, target: BootTarget, kernel: Kernel, esp: Path) -> None:
-        token, boot = _token(root, target), resolve_in(root, "/boot")
+        token = _token(root, target)
         place = f"/{token}/{kernel.version}"
         directory = esp / place.lstrip("/")
         directory.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(boot / kernel.file, directory / "linux")
+        copy_out(root, f"/boot/{kernel.file}", directory / "linux")
         lines = [
             f"title {target.title}",
             f"version {kernel.version}",
@@ -116,7 +115,7 @@ class SystemdBoot:
             f"linux {place}/linux",
         ]
         if kernel.initrd is not None:
-            shutil.copyfile(boot / kernel.initrd, directory / "initrd.img")
+            copy_out(root, f"/boot/{kernel.initrd}", directory / "initrd.img")
             lines.append(f"initrd {place}/initrd.img")
         entry = esp / f"loader/entries/{token}-{kernel.version}.conf"
         _write(entry, "\n".join([*lines, ""]))
@@ -132,11 +131,11 @@ def _suffix(target: BootTarget) -> str:
     return _SUFFIXES[target.arch]
 
 
-def _program(root: Path, name: str, *, signed: bool = False) -> Path:
+def _program(root: Path, name: str, *, signed: bool = False) -> str:
     """Find an EFI program of systemd in the tree, preferably signed if ``signed`` is true."""
     for candidate in (f"{name}.signed", name) if signed else (name,):
-        path = resolve_in(root, f"{_PROGRAMS}/{candidate}")
-        if path.is_file():
+        path = f"{_PROGRAMS}/{candidate}"
+        if resolve_in(root, path).is_file():
             return path
     raise ImageError(
         f"the root tree lacks {_PROGRAMS}/{name}",
@@ -146,7 +145,7 @@ def _program(root: Path, name: str, *, signed: bool = False) -> Path:
 
 def _token(root: Path, target: BootTarget) -> str:
     """Return the first part of the names of entries, which is the ID of the distribution."""
-    return release(root).get("ID", target.find_distribution(root).name)
+    return release_id(root, target.find_distribution(root))
 
 
 def _write(place: Path, text: str) -> None:

@@ -6,6 +6,7 @@ treats an unknown distribution as a known one.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,9 @@ from kiwinb.distributions.redhat import REDHAT
 from kiwinb.distributions.suse import SUSE
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.tree_files import read_text_in
 from kiwinb.steps.registry import Registry, Used
+from kiwinb.visible import visible
 
 DISTRIBUTIONS: Registry[Distribution] = Registry(
     "distribution", (DEBIAN, UBUNTU, REDHAT, SUSE, ARCH, ALPINE), error=ImageError
@@ -43,15 +46,33 @@ def named(name: str) -> Distribution:
 def release_text(root: Path) -> str:
     """Read os-release(5) of a root tree; empty if the tree does not have it."""
     for name in _RELEASE_FILES:
-        file = resolve_in(root, name)
-        if file.is_file():
-            return file.read_text(encoding="utf-8", errors="replace")
+        if resolve_in(root, name).is_file():
+            return read_text_in(root, name, errors="replace")
     return ""
 
 
 def release(root: Path) -> Mapping[str, str]:
     """Return the variables in os-release(5) of a root tree."""
     return _assignments(release_text(root))
+
+
+def release_id(root: Path, distribution: Distribution) -> str:
+    """Return the ``ID`` in os-release(5) of a root tree, which names files of bootloaders.
+
+    Args:
+        root: The root tree.
+        distribution: Its distribution, whose name counts if the tree does not have an ``ID``.
+
+    Raises:
+        ImageError: It is none that os-release(5) allows.
+    """
+    said = release(root).get("ID", distribution.name)
+    if not re.fullmatch(r"[a-z0-9_-][a-z0-9._-]*", said):
+        raise ImageError(
+            f"the ID in os-release of the root tree is not valid: {visible(said)}",
+            remedy="It has lower-case letters, digits, dots, dashes and underscores only.",
+        )
+    return said
 
 
 def find_in_tree(root: Path, among: Sequence[Used] = ()) -> Distribution:

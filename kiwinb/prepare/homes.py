@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.tree_files import read_text_in
 
 _TOP = "bin boot dev etc home lib lib32 lib64 libx32 media mnt nonexistent opt proc root run sbin"
 _USR = "bin games include lib lib32 lib64 libexec libx32 local sbin share src"
@@ -59,7 +60,7 @@ def give_homes(root: Path, users: Collection[str], log: Callable[[str], None]) -
 
 
 def _homes(root: Path, users: Collection[str]) -> Iterator[_Home]:
-    for line in resolve_in(root, "/etc/passwd").read_text().splitlines():
+    for line in read_text_in(root, "/etc/passwd").splitlines():
         fields = line.split(":")
         if len(fields) == 7 and fields[0] in users and fields[5].startswith("/"):
             place = resolve_in(root, fields[5]).relative_to(root)

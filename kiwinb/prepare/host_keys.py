@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.tree_files import read_text_in, write_in
 
 KEYS = "etc/ssh/ssh_host_*_key"
 """Pattern of the private host keys of OpenSSH."""
@@ -61,7 +62,7 @@ def ensure_host_keys(root: Path, log: Callable[[str], None]) -> None:
         return  # the description has masked it, or brings another one
     wanted = resolve_in(root, f"{_UNITS}/multi-user.target.wants")
     wanted.mkdir(parents=True, exist_ok=True)
-    unit.write_text(_UNIT)
+    write_in(root, f"{_UNITS}/{_NAME}", _UNIT)
     (wanted / _NAME).unlink(missing_ok=True)
     (wanted / _NAME).symlink_to(f"../{_NAME}")
     log(f"each machine makes its SSH host keys when it starts ({_NAME})")
@@ -75,9 +76,8 @@ def _makes_keys(root: Path) -> bool:
             if name in seen:
                 continue
             seen.add(name)
-            file = resolve_in(root, f"{directory}/{name}")
-            if file.is_file():
-                text = file.read_text(encoding="utf-8", errors="replace")
+            if resolve_in(root, f"{directory}/{name}").is_file():
+                text = read_text_in(root, f"{directory}/{name}")
                 if _MAKES_KEYS.search(text) and not _FIRST_BOOT.search(text):
                     return True
     return False

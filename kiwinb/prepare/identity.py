@@ -13,7 +13,11 @@ from kiwinb.prepare.keyboard import XkbLayout, find_layout, plain_name
 from kiwinb.prepare.variables import set_variables
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.tree_files import read_text_in, write_in
 from kiwinb.steps.step import Output, StepContext
+
+_HOSTNAME = "/etc/hostname"
+_HOSTS = "/etc/hosts"
 
 
 @dataclass(frozen=True)
@@ -45,15 +49,14 @@ class SetIdentity:
             CommandError: ``locale-gen`` or ``setupcon`` failed.
         """
         root = context.root
-        hostname = resolve_in(root, "/etc/hostname")
-        if not hostname.exists() or not hostname.read_text().strip():
-            hostname.write_text(f"{self.name.lower().replace('_', '-')}\n")
-        hosts = resolve_in(root, "/etc/hosts")
-        if not hosts.exists():
-            name = hostname.read_text().strip()
-            hosts.write_text(f"127.0.0.1\tlocalhost\n127.0.1.1\t{name}\n::1\tlocalhost\n")
+        name = read_text_in(root, _HOSTNAME).strip()
+        if not name:
+            name = self.name.lower().replace("_", "-")
+            write_in(root, _HOSTNAME, f"{name}\n")
+        if not resolve_in(root, _HOSTS).exists():
+            write_in(root, _HOSTS, f"127.0.0.1\tlocalhost\n127.0.1.1\t{name}\n::1\tlocalhost\n")
         if self.id is not None:
-            resolve_in(root, "/etc/ImageID").write_text(f"{self.id}\n")
+            write_in(root, "/etc/ImageID", f"{self.id}\n")
         if self.locale:
             self._set_locale(context)
         if self.keytable:
@@ -67,7 +70,7 @@ class SetIdentity:
         generator = resolve_in(root, "/usr/sbin/locale-gen")
         if generator.exists():
             lines = "".join(f"{name}.UTF-8 UTF-8\n" for name in self.locale)
-            resolve_in(root, "/etc/locale.gen").write_text(lines)
+            write_in(root, "/etc/locale.gen", lines)
             with Chroot(root, log=context.log) as chroot:
                 chroot.run(["locale-gen"])
         elif not resolve_in(root, f"/usr/lib/locale/{self.locale[0]}.utf8").exists():
@@ -75,9 +78,8 @@ class SetIdentity:
             context.log(f"the tree has no locale {language}: using C.UTF-8. {remedy}")
             language = "C.UTF-8"
         for file in ("/etc/locale.conf", "/etc/default/locale"):
-            path = resolve_in(root, file)
-            if path.parent.is_dir():
-                path.write_text(f"LANG={language}\n")
+            if resolve_in(root, file).parent.is_dir():
+                write_in(root, file, f"LANG={language}\n")
 
     def _set_keyboard(self, context: StepContext, keymap: str) -> None:
         """Set the keymap for systemd's console, and its XKB layout for Debian's and for X."""
@@ -86,9 +88,9 @@ class SetIdentity:
         if found is None:
             context.log(f"the keymap {keymap} is set for the console only: no XKB layout is known")
         xkb = {} if found is None else _xkb_variables(found)
-        set_variables(resolve_in(root, "/etc/vconsole.conf"), {"KEYMAP": keymap, **xkb})
+        set_variables(root, "/etc/vconsole.conf", {"KEYMAP": keymap, **xkb})
         if xkb and resolve_in(root, "/etc/default").is_dir():
-            set_variables(resolve_in(root, "/etc/default/keyboard"), xkb)
+            set_variables(root, "/etc/default/keyboard", xkb)
             if resolve_in(root, "/usr/bin/setupcon").exists():
                 with Chroot(root, log=context.log) as chroot:
                     chroot.run(["setupcon", "--save-only"])  # in place of the layout of before
@@ -105,7 +107,7 @@ class SetIdentity:
         localtime = resolve_in(root, "/etc/localtime", follow_last=False)
         localtime.unlink(missing_ok=True)
         localtime.symlink_to(f"/usr/share/zoneinfo/{zone}")
-        resolve_in(root, "/etc/timezone").write_text(f"{zone}\n")
+        write_in(root, "/etc/timezone", f"{zone}\n")
 
 
 def _xkb_variables(found: XkbLayout) -> Mapping[str, str]:

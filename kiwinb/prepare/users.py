@@ -13,6 +13,7 @@ from kiwinb.packages.traces import BY_PRODUCTS, without_traces
 from kiwinb.prepare.homes import give_homes
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.tree_files import read_text_in
 from kiwinb.steps.step import Output, StepContext
 
 
@@ -46,7 +47,7 @@ class SetupUsers:
                 "the root tree has no useradd, so users cannot be set up",
                 remedy=package_remedy(context.root, lambda packages: packages.users),
             )
-        before = _names(resolve_in(context.root, "/etc/passwd"))
+        before = _names(context.root, "/etc/passwd")
         with (
             without_traces(context.root, BY_PRODUCTS),
             Chroot(context.root, log=context.log) as chroot,
@@ -58,7 +59,7 @@ class SetupUsers:
         give_homes(context.root, created, context.log)
 
     def _user(self, chroot: Chroot, root: Path, user: User, groups: list[str]) -> None:
-        exists = user.name in _names(resolve_in(root, "/etc/passwd"))
+        exists = user.name in _names(root, "/etc/passwd")
         options: list[str] = []
         if groups:
             options += ["--gid", groups[0]]
@@ -81,10 +82,10 @@ class SetupUsers:
 def _group(chroot: Chroot, root: Path, said: str) -> str:
     """Create a group, given as ``name`` or ``name:gid``, if it does not exist; return its name."""
     name, _, number = said.partition(":")
-    if name not in _names(resolve_in(root, "/etc/group")):
+    if name not in _names(root, "/etc/group"):
         chroot.run(["groupadd", *(("--gid", number) if number else ()), "--", name])
     return name
 
 
-def _names(database: Path) -> set[str]:
-    return {line.partition(":")[0] for line in database.read_text().splitlines()}
+def _names(root: Path, database: str) -> set[str]:
+    return {line.partition(":")[0] for line in read_text_in(root, database).splitlines()}

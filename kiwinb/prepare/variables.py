@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from kiwinb.sandbox.tree_files import read_text_in, write_in
 
-def set_variables(file: Path, variables: Mapping[str, str]) -> None:
+
+def set_variables(root: Path, path: str, variables: Mapping[str, str]) -> None:
     """Set variables in a file that shells and systemd read; its other lines stay as they are.
 
     Args:
-        file: The file; it is created if it does not exist.
+        root: The root tree.
+        path: Path of the file in it; it is created if it does not exist.
         variables: Values by name. They need no escapes inside double quotes.
     """
-    text = file.read_text(encoding="utf-8", errors="surrogateescape") if file.exists() else ""
-    lines = [line for line in text.splitlines() if _name(line) not in variables]
+    lines = [line for line in read_text_in(root, path).splitlines() if _name(line) not in variables]
     lines += [f'{name}="{value}"' for name, value in variables.items()]
-    text = "".join(f"{line}\n" for line in lines)
-    file.write_text(text, encoding="utf-8", errors="surrogateescape")
+    write_in(root, path, "".join(f"{line}\n" for line in lines))
 
 
 def _name(line: str) -> str:

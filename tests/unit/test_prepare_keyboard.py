@@ -127,7 +127,7 @@ def test_a_wrong_name_names_near_ones(tmp_path: Path) -> None:
 def test_variables_are_set_and_other_lines_kept(tmp_path: Path) -> None:
     file = tmp_path / "keyboard"
     file.write_bytes(b"# \xff kept\nXKBLAYOUT=us\n XKBMODEL = no\nBACKSPACE=guess")
-    set_variables(file, {"XKBLAYOUT": "gb", "XKBVARIANT": ""})
+    set_variables(tmp_path, file.name, {"XKBLAYOUT": "gb", "XKBVARIANT": ""})
     kept = b"# \xff kept\n XKBMODEL = no\nBACKSPACE=guess\n"
     assert file.read_bytes() == kept + b'XKBLAYOUT="gb"\nXKBVARIANT=""\n'
 

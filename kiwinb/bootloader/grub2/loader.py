@@ -7,7 +7,6 @@ them, otherwise from the host.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,12 +24,13 @@ from kiwinb.bootloader.host import HostDirectory
 from kiwinb.bootloader.kernel import find_kernel
 from kiwinb.bootloader.target import BootFacts, BootTarget
 from kiwinb.description.model import ImageDescription
-from kiwinb.distributions import release
+from kiwinb.distributions import release_id
 from kiwinb.errors import ImageError
 from kiwinb.files import read_regular
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.command import run
 from kiwinb.sandbox.paths import anchored, resolve_in
+from kiwinb.sandbox.tree_files import copy_out, names_in, read_in, read_text_in, write_in
 from kiwinb.steps.step import StepContext
 from kiwinb.storage.firmware import uses_bios, uses_efi
 from kiwinb.storage.layout import DEFAULT_EFI_SIZE
@@ -54,6 +54,9 @@ _LIBRARIES = ("/usr/lib/grub", "/usr/lib/grub2", "/usr/share/grub2")
 _MKIMAGE = ("grub-mkimage", "grub2-mkimage")
 _COMMANDS = ("normal", "configfile", "search_fs_uuid", "test", "echo", "linux", "all_video")
 _HOST_LIBRARY = Path("/usr/lib/grub")
+_HOST = Path("/")
+_DEFAULTS = "/etc/default/grub"
+_FONT = "/usr/share/grub/unicode.pf2"
 
 
 @dataclass(frozen=True)
@@ -89,14 +92,11 @@ class Grub2:
         root = context.root
         kernel = find_kernel(root, initrd=target.initrd, distributions=target.distributions)
         context.log(f"kernel {kernel.version}, command line: {target.kernel_options}")
-        directory = resolve_in(root, _directory(root, target))
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "grub.cfg").write_text(menu(target, kernel))
-        (directory / "grub.cfg").chmod(0o600)
-        (directory / "grubenv").write_bytes(environment_block(target.settings.settings.environment))
-        default = resolve_in(root, "/etc/default/grub")
-        default.parent.mkdir(parents=True, exist_ok=True)
-        default.write_text(defaults(target, default.read_text() if default.exists() else ""))
+        directory = _directory(root, target)
+        write_in(root, f"{directory}/grub.cfg", menu(target, kernel), mode=0o600)
+        environment = environment_block(target.settings.settings.environment)
+        write_in(root, f"{directory}/grubenv", environment)
+        write_in(root, _DEFAULTS, defaults(target, read_text_in(root, _DEFAULTS)))
         if target.core is not None:
             self._install_bios(context, target)
         if target.efi:
@@ -111,28 +111,26 @@ class Grub2:
             self._install_efi(context, target, esp)
         if target.core is None:
             return ()
-        directory = resolve_in(context.root, f"{_directory(context.root, target)}/{BIOS_PLATFORM}")
+        directory = f"{_directory(context.root, target)}/{BIOS_PLATFORM}"
         return patches(
-            boot=(directory / "boot.img").read_bytes(),
-            core=(directory / "core.img").read_bytes(),
+            boot=read_in(context.root, f"{directory}/boot.img"),
+            core=read_in(context.root, f"{directory}/core.img"),
             room=target.core,
         )
 
     def _install_bios(self, context: StepContext, target: BootTarget) -> None:
         modules = self._install_modules(context, target, BIOS_PLATFORM)
-        place = resolve_in(context.root, f"{_directory(context.root, target)}/{BIOS_PLATFORM}")
-        shutil.copyfile(modules / "boot.img", place / "boot.img")
+        place = f"{_directory(context.root, target)}/{BIOS_PLATFORM}"
+        write_in(context.root, f"{place}/boot.img", modules.read("boot.img"))
         core = self._make_image(context, target, BIOS_PLATFORM, modules, ["biosdisk"])
-        image = f"{_directory(context.root, target)}/{BIOS_PLATFORM}/core.img"
-        resolve_in(context.root, image).write_bytes(core)
+        write_in(context.root, f"{place}/core.img", core)
 
     def _install_efi_modules(self, context: StepContext, target: BootTarget) -> None:
         platform, _, _ = _efi_platform(target.arch)
         if not (target.secure and _signed(context.root, target.arch)):
             self._install_modules(context, target, platform)
-        elif (source := _platform_directory(context.root, platform)) is not None:
-            place = resolve_in(context.root, f"{_directory(context.root, target)}/{platform}")
-            self._copy_modules(source, place)
+        elif (modules := _modules_in(context.root, platform)) is not None:
+            modules.copy(context.root, f"{_directory(context.root, target)}/{platform}")
 
     def _install_efi(self, context: StepContext, target: BootTarget, esp: Path) -> None:
         platform, name, _ = _efi_platform(target.arch)
@@ -151,48 +149,43 @@ class Grub2:
         (place / name).write_bytes(self._make_image(context, target, platform, modules, more))
 
     def _install_signed(
-        self, context: StepContext, target: BootTarget, esp: Path, loaders: Mapping[str, Path]
+        self, context: StepContext, target: BootTarget, esp: Path, loaders: Mapping[str, str]
     ) -> None:
         """Install the distribution's signed shim and GRUB."""
         root = context.root
         for name, source in loaders.items():
-            shutil.copyfile(source, esp / "EFI/BOOT" / name)
+            copy_out(root, source, esp / "EFI/BOOT" / name)
         distribution = target.find_distribution(root)
-        vendor = esp / "EFI" / distribution.efi_vendor(release(root).get("ID", distribution.name))
+        vendor = esp / "EFI" / distribution.efi_vendor(release_id(root, distribution))
         vendor.mkdir(parents=True, exist_ok=True)
         (vendor / "grub.cfg").write_text(signed_config(target.boot, _directory(root, target)))
 
-    def _modules(self, context: StepContext, target: BootTarget, platform: str) -> Path:
-        """Find the directory of a platform's modules, in the tree or else on the host."""
-        source = _platform_directory(context.root, platform) or target.host(platform)
-        if source is None:
+    def _modules(self, context: StepContext, target: BootTarget, platform: str) -> _Modules:
+        """Find a platform's modules, in the tree or else on the host."""
+        found = _modules_in(context.root, platform)
+        if found is None and (directory := target.host(platform)) is not None:
+            found = _Modules(_HOST, str(directory))
+        if found is None:
             raise ImageError(
                 f"neither the root tree nor this host has GRUB for {platform}",
                 remedy=f"add {_PACKAGES[platform]} to <packages>, or install it on this host",
             )
-        return source
+        return found
 
-    def _install_modules(self, context: StepContext, target: BootTarget, platform: str) -> Path:
+    def _install_modules(self, context: StepContext, target: BootTarget, platform: str) -> _Modules:
         """Copy a platform's modules to GRUB's directory in the tree; return their source."""
-        source = self._modules(context, target, platform)
-        if not source.is_relative_to(context.root):
+        modules = self._modules(context, target, platform)
+        if modules.root == _HOST:
             context.log(f"the root tree has no GRUB for {platform}: using this host's")
-        place = resolve_in(context.root, f"{_directory(context.root, target)}/{platform}")
-        self._copy_modules(source, place)
-        return source
-
-    def _copy_modules(self, source: Path, target: Path) -> None:
-        target.mkdir(parents=True, exist_ok=True)
-        for path in sorted(source.iterdir()):
-            if path.suffix in (".mod", ".lst"):
-                shutil.copyfile(path, target / path.name)
+        modules.copy(context.root, f"{_directory(context.root, target)}/{platform}")
+        return modules
 
     def _make_image(
         self,
         context: StepContext,
         target: BootTarget,
         platform: str,
-        modules: Path,
+        modules: _Modules,
         more: list[str],
     ) -> bytes:
         """Make a core from GRUB's kernel and the modules with which it finds its directory."""
@@ -200,7 +193,7 @@ class Grub2:
         names = [*more, *boot.modules, "search_fs_uuid"]
         prefix = boot.path(directory)
         tool = _tree_tool(context.root)
-        inside = tool is not None and modules.is_relative_to(context.root)
+        inside = tool is not None and modules.root != _HOST
         base = resolve_in(context.root, "/tmp") if inside else Path(tempfile.gettempdir())
         base.mkdir(exist_ok=True)
         with (
@@ -215,7 +208,7 @@ class Grub2:
 
             argv = [
                 *("--format", platform),
-                *("--directory", seen(modules)),
+                *("--directory", modules.path if inside else str(modules.on_host(Path(scratch)))),
                 *("--config", seen(config)),
                 *("--prefix", prefix),
                 *("--output", seen(image)),
@@ -230,19 +223,49 @@ class Grub2:
             return read_regular(held / image.name)
 
     def _install_font(self, root: Path, target: BootTarget) -> None:
-        font = resolve_in(root, "/usr/share/grub/unicode.pf2")
-        if font.exists():
-            place = resolve_in(root, f"{_directory(root, target)}/fonts")
-            place.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(font, place / font.name)
+        if resolve_in(root, _FONT).exists():
+            place = f"{_directory(root, target)}/fonts/{Path(_FONT).name}"
+            write_in(root, place, read_in(root, _FONT))
 
 
-def _platform_directory(root: Path, platform: str) -> Path | None:
-    """Find the directory of GRUB's modules for a platform in a tree; ``None`` if there is none."""
+@dataclass(frozen=True)
+class _Modules:
+    """A directory of GRUB's modules for a platform.
+
+    Attributes:
+        root: The tree that has it, or the host's root directory.
+        path: Path of the directory in that.
+    """
+
+    root: Path
+    path: str
+
+    def read(self, name: str) -> bytes:
+        return read_in(self.root, f"{self.path}/{name}")
+
+    def copy(self, root: Path, directory: str) -> None:
+        """Copy the modules and their lists to a directory of a tree."""
+        for name in names_in(self.root, self.path):
+            if name.endswith((".mod", ".lst")):
+                write_in(root, f"{directory}/{name}", self.read(name))
+
+    def on_host(self, scratch: Path) -> Path:
+        """Return the directory for a program of the host, which would follow links of a tree."""
+        if self.root == _HOST:
+            return Path(self.path)
+        copy = scratch / "modules"
+        copy.mkdir()
+        for name in names_in(self.root, self.path):
+            if name.endswith((".mod", ".lst", ".img")):
+                copy_out(self.root, f"{self.path}/{name}", copy / name)
+        return copy
+
+
+def _modules_in(root: Path, platform: str) -> _Modules | None:
+    """Find GRUB's modules for a platform in a tree; ``None`` if there are none."""
     for library in _LIBRARIES:
-        directory = resolve_in(root, f"{library}/{platform}")
-        if (directory / "moddep.lst").exists():
-            return directory
+        if resolve_in(root, f"{library}/{platform}/moddep.lst").exists():
+            return _Modules(root, f"{library}/{platform}")
     return None
 
 
@@ -265,16 +288,14 @@ def _efi_platform(arch: str) -> tuple[str, str, str]:
     return _EFI_PLATFORMS[arch]
 
 
-def _signed(root: Path, arch: str) -> Mapping[str, Path]:
+def _signed(root: Path, arch: str) -> Mapping[str, str]:
     """Find the signed programs of a tree, by file name in ``EFI/BOOT``; none if any is missing."""
     platform, name, suffix = _efi_platform(arch)
     found = {
-        name: resolve_in(root, f"/usr/lib/shim/shim{suffix}.efi.signed"),
-        f"grub{suffix}.efi": resolve_in(
-            root, f"/usr/lib/grub/{platform}-signed/grub{suffix}.efi.signed"
-        ),
+        name: f"/usr/lib/shim/shim{suffix}.efi.signed",
+        f"grub{suffix}.efi": f"/usr/lib/grub/{platform}-signed/grub{suffix}.efi.signed",
     }
-    if not all(path.exists() for path in found.values()):
+    if not all(resolve_in(root, path).exists() for path in found.values()):
         return {}
-    manager = resolve_in(root, f"/usr/lib/shim/mm{suffix}.efi.signed")
-    return {**found, f"mm{suffix}.efi": manager} if manager.exists() else found
+    manager = f"/usr/lib/shim/mm{suffix}.efi.signed"
+    return {**found, f"mm{suffix}.efi": manager} if resolve_in(root, manager).exists() else found

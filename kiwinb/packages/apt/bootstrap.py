@@ -14,13 +14,17 @@ import subprocess
 import tarfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kiwinb.errors import CommandError, PackageError
 from kiwinb.packages.apt.config import DPKG_OPTIONS
 from kiwinb.packages.apt.session import ARCHIVES, Session, dpkg, opened
-from kiwinb.sandbox.chroot import Chroot
+from kiwinb.sandbox.cage import Bound
+from kiwinb.sandbox.caged import OpenCage
+from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
+from kiwinb.sandbox.host_view import host_view
+from kiwinb.sandbox.paths import resolve_in
 from kiwinb.sandbox.tools import find_tool, search_path
 
 ESSENTIAL = "?essential"
@@ -116,31 +120,59 @@ def _unpack(session: Session, names: Sequence[str], plain: Path) -> None:
     """
     root = session.context.root
 
-    def unpack(name: str) -> list[_Directory]:
+    def decompress(name: str) -> _Deb:
         deb = _Deb.read(session.archives / name)
         deb.write(plain / name)
-        return deb.extract(root)
+        return deb
 
     first = next((name for name in names if name.startswith("base-files_")), names[0])
-    if not _Deb.read(session.archives / first).has_merged_directories():
-        for name in ("bin", "lib", "sbin", *_MERGED.get(session.config.architecture, ())):
-            (root / "usr" / name).mkdir(parents=True)
-            (root / name).symlink_to(f"usr/{name}")
     ordered = [first, *(name for name in names if name != first)]
-    directories: dict[str, _Directory] = {directory.path: directory for directory in unpack(first)}
-    with ThreadPoolExecutor() as threads:
-        for found in threads.map(unpack, ordered[1:]):
-            for directory in found:
-                directories.setdefault(directory.path, directory)
-    for directory in directories.values():
+    content = plain / "content.tar"
+    with ThreadPoolExecutor() as threads, content.open("wb") as file:
+        for name, deb in zip(ordered, threads.map(decompress, ordered), strict=True):
+            if name == first and not deb.has_merged_directories():
+                _merge_directories(root, session.config.architecture)
+            file.write(deb.data)
+    for directory in _extract(content, root):
         directory.restore(root)
+    content.unlink()
+
+
+def _merge_directories(root: Path, architecture: str) -> None:
+    for name in ("bin", "lib", "sbin", *_MERGED.get(architecture, ())):
+        (root / "usr" / name).mkdir(parents=True)
+        (root / name).symlink_to(f"usr/{name}")
+
+
+def _extract(content: Path, root: Path) -> Sequence[_Directory]:
+    """Unpack concatenated archives into a tree, in a cage, because links in it can lead anywhere.
+
+    Returns:
+        The directories, each as the first archive has it that contains it.
+    """
+    argv = [
+        *("tar", "--extract", "--ignore-zeros", f"--file={content}", f"--directory={root}"),
+        *("--numeric-owner", "--preserve-permissions", "--keep-directory-symlink"),
+        *("--absolute-names", "--warning=no-timestamp", "--quoting-style=literal", "-vv"),
+    ]
+    view = host_view([root])
+    view = replace(view, bound=(*view.bound, Bound(content, str(content))))
+    try:
+        with OpenCage() as cage:
+            lines = cage.run(view, argv, env=ENVIRONMENT).splitlines()
+    except CommandError as error:
+        raise PackageError("\n  | ".join(("a package cannot be unpacked:", *error.tail))) from error
+    found: dict[str, _Directory] = {}
+    for directory in (_Directory.parse(line) for line in lines if line.startswith("d")):
+        found.setdefault(directory.path, directory)
+    return [*found.values()]
 
 
 @dataclass(frozen=True)
 class _Directory:
     """Owner and mode of a directory in a package.
 
-    They are restored after unpacking, because concurrent tars may each have set their own.
+    They are restored after unpacking, because each package sets its own.
     """
 
     path: str
@@ -159,7 +191,7 @@ class _Directory:
         return _Directory(path, mode, uid, gid)
 
     def restore(self, root: Path) -> None:
-        place = root / self.path
+        place = resolve_in(root, self.path, follow_last=False)
         if not place.is_symlink():
             os.chown(place, self.uid, self.gid)
             place.chmod(self.mode)
@@ -195,24 +227,6 @@ class _Deb:
                     f"{name:<16}{0:<12}{0:<6}{0:<6}{0o100644:<8o}{len(content):<10}`\n".encode()
                 )
                 archive.write(content + b"\n" * (len(content) % 2))
-
-    def extract(self, root: Path) -> list[_Directory]:
-        """Unpack the package; return its directories."""
-        tar = subprocess.run(
-            [
-                *(find_tool("tar"), "--extract", "--file=-", "--directory", root),
-                *("--numeric-owner", "--preserve-permissions", "--keep-directory-symlink"),
-                *("--warning=no-timestamp", "--quoting-style=literal", "-vv"),
-            ],
-            input=self.data,
-            capture_output=True,
-            env=_environment(),
-            check=False,
-        )
-        if tar.returncode:
-            raise PackageError(f"a package cannot be unpacked:\n{os.fsdecode(tar.stderr)}")
-        lines = os.fsdecode(tar.stdout).splitlines()
-        return [_Directory.parse(line) for line in lines if line.startswith("d")]
 
 
 def _dpkg_deb(option: str, file: Path) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kiwinb.errors import PackageError
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.tree_files import names_in, read_in
 
 _DOCUMENTS = "/usr/share/doc"
 _CHANGELOGS = ("changelog.Debian.gz", "changelog.gz")
@@ -24,18 +25,18 @@ def changes(root: Path) -> str:
     Raises:
         PackageError: A changelog is damaged.
     """
-    documents = resolve_in(root, _DOCUMENTS)
-    names = sorted(path.name for path in documents.iterdir()) if documents.is_dir() else []
-    return "".join(_changelog(root, name) for name in names)
+    return "".join(_changelog(root, name) for name in names_in(root, _DOCUMENTS))
 
 
 def _changelog(root: Path, name: str) -> str:
     """The text of one package; empty if it has no changelog."""
-    debian, native = (resolve_in(root, f"{_DOCUMENTS}/{name}/{file}") for file in _CHANGELOGS)
-    text = _read(debian) if debian.is_file() else _read(native) if native.is_file() else ""
-    if not debian.is_file() and not _is_of_debian(text):
-        return ""
-    return f"{name}|\n{text}\n"
+    for file in _CHANGELOGS:
+        path = f"{_DOCUMENTS}/{name}/{file}"
+        if resolve_in(root, path).is_file():
+            text = _read(root, path)
+            is_named = file == _CHANGELOGS[0] or _is_of_debian(text)
+            return f"{name}|\n{text}\n" if is_named else ""
+    return ""
 
 
 def _is_of_debian(text: str) -> bool:
@@ -44,9 +45,8 @@ def _is_of_debian(text: str) -> bool:
     return " (" in head and ") " in head and ";" in head
 
 
-def _read(file: Path) -> str:
+def _read(root: Path, path: str) -> str:
     try:
-        with gzip.open(file) as changelog:
-            return changelog.read().decode("utf-8", "surrogateescape")
+        return gzip.decompress(read_in(root, path)).decode("utf-8", "surrogateescape")
     except (OSError, EOFError, zlib.error) as error:
-        raise PackageError(f"{file} cannot be read: {error}") from error
+        raise PackageError(f"{path} of the root tree cannot be read: {error}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kiwinb.packages.traces import BY_PRODUCTS, Traces, without_traces
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.tree_files import read_text_in, write_in
 
 TRACES = (
     "var/cache/apt/*.bin",
@@ -42,7 +43,7 @@ _OF_PACKAGES = (
 _HOST_KEYS = ("etc/ssh/ssh_host_*_key*",)
 _SNAKE_OIL = ("etc/ssl/private/ssl-cert-snakeoil.key", "etc/ssl/certs/ssl-cert-snakeoil.pem")
 _MACHINE_ID = "/etc/machine-id"
-_UNINITIALIZED = b"uninitialized"
+_UNINITIALIZED = "uninitialized"
 
 
 @contextmanager
@@ -73,13 +74,11 @@ def settled(root: Path, log: Callable[[str], None]) -> Iterator[None]:
 @contextmanager
 def _without_machine_id(root: Path) -> Iterator[None]:
     """Put back the content of the file, or empty a new one that has an ID; see machine-id(5)."""
-    file = resolve_in(root, _MACHINE_ID)
-    before = file.read_bytes() if file.is_file() else b""
+    before = read_text_in(root, _MACHINE_ID)
     yield
-    file = resolve_in(root, _MACHINE_ID)  # packages may have put a link there
-    now = file.read_bytes() if file.is_file() else b""
+    now = read_text_in(root, _MACHINE_ID)
     if now != before and now.strip() != _UNINITIALIZED:
-        file.write_bytes(before)
+        write_in(root, _MACHINE_ID, before)
 
 
 def _remove_dangling(directory: Path) -> None:

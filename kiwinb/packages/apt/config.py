@@ -16,11 +16,13 @@ from pathlib import Path
 
 from kiwinb.errors import PackageError
 from kiwinb.packages.apt.logins import auth_conf, with_logins, write_secret
+from kiwinb.packages.databases.dpkg import EXTENDED_STATES
 from kiwinb.packages.databases.dpkg_status import STATUS
 from kiwinb.packages.manager import ResolvedRepository
 from kiwinb.sandbox.chroot import ENVIRONMENT
 from kiwinb.sandbox.environment import PROXIES
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.tree_files import read_text_in, write_in
 
 TIMEOUT = 20
 """Seconds after which apt gives a connection up on which nothing arrives. It tries once more."""
@@ -91,16 +93,16 @@ class AptConfig:
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(0o700)  # as apt wants it, also where it cannot change it
         status = self.work / "status"
-        extended_states = self.work / "extended_states"
         if self.root is None:
             status.touch()
         else:
             status = resolve_in(self.root, STATUS)
-            extended_states = resolve_in(self.root, "/var/lib/apt/extended_states")
-            extended_states.parent.mkdir(parents=True, exist_ok=True)
+            self._states.write_text(
+                read_text_in(self.root, EXTENDED_STATES), errors="surrogateescape"
+            )
         (self.work / "preferences").write_text(preferences)
         values = {
-            **self._paths(archives, status, extended_states),
+            **self._paths(archives, status),
             "Dir::Etc::sourceparts": f"{self.sources}/",
             **_FIXED,
             "APT::Architecture": self.architecture,
@@ -111,7 +113,19 @@ class AptConfig:
         lines += [f'DPkg::Options:: "{option}";\n' for option in DPKG_OPTIONS]
         self.file.write_text("".join(lines))
 
-    def _paths(self, archives: Path, status: Path, extended_states: Path) -> dict[str, str | Path]:
+    @property
+    def _states(self) -> Path:
+        return self.work / "extended_states"
+
+    def keep_states(self) -> None:
+        """Write to the tree which packages apt has installed for others only.
+
+        apt itself writes to a copy, since a maintainer script could lead it out of the tree.
+        """
+        if self.root is not None and (states := self._states.read_bytes()):
+            write_in(self.root, EXTENDED_STATES, states)
+
+    def _paths(self, archives: Path, status: Path) -> dict[str, str | Path]:
         """The places of all files that apt reads and writes; none is on the host."""
         return {
             "Dir": f"{self.work}/",
@@ -126,7 +140,7 @@ class AptConfig:
             "Dir::Etc::netrcparts": "/dev/null",
             "Dir::State::lists": f"{self.lists}/",
             "Dir::State::status": status,
-            "Dir::State::extended_states": extended_states,
+            "Dir::State::extended_states": self._states,
             "Dir::Cache::archives": f"{archives}/",
             "Dir::Cache::srcpkgcache": self.source_cache or "",
             "Dir::Cache::pkgcache": "",

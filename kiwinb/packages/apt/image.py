@@ -9,9 +9,11 @@ from pathlib import Path
 from kiwinb.packages.apt.sources import key_suffix, read_key, stanza
 from kiwinb.packages.manager import ResolvedRepository
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.tree_files import read_in, write_in
 from kiwinb.steps.keys import Digest
 
 _KEYRINGS = "/etc/apt/keyrings"
+_BROUGHT = "/usr/share/keyrings"
 
 
 def configure(
@@ -35,26 +37,21 @@ def configure(
             data = read_key(key, repository.alias)
             name = f"{repository.alias}{f'-{number + 1}' if number else ''}.{key_suffix(data)}"
             keyrings.append(Path(_KEYRINGS, name))
-            _write(root, f"{_KEYRINGS}/{name}", data)
+            write_in(root, f"{_KEYRINGS}/{name}", data, mode=0o644)
         text = stanza(repository, [repository.image_url], keyrings)
-        _write(root, f"/etc/apt/sources.list.d/{repository.alias}.sources", text.encode())
+        place = f"/etc/apt/sources.list.d/{repository.alias}.sources"
+        write_in(root, place, text, mode=0o644)
         how = "" if repository.checked else ", which does not check its signature (Trusted: yes)"
         log(f"configured the repository {repository.alias} in the image{how}")
 
 
 def _keyrings_of_packages(root: Path) -> Mapping[Digest, Path]:
-    directory = resolve_in(root, "/usr/share/keyrings")
+    directory = resolve_in(root, _BROUGHT)
     files = sorted(directory.iterdir(), reverse=True) if directory.is_dir() else []
     return {
-        hashlib.sha256(file.read_bytes()).hexdigest(): Path("/usr/share/keyrings", file.name)
+        hashlib.sha256(read_in(root, f"{_BROUGHT}/{file.name}")).hexdigest(): Path(
+            _BROUGHT, file.name
+        )
         for file in files
         if file.is_file() and not file.is_symlink()
     }
-
-
-def _write(root: Path, path: str, data: bytes) -> None:
-    file = resolve_in(root, path)
-    for directory in reversed([parent for parent in file.parents if not parent.exists()]):
-        directory.mkdir(mode=0o755)
-    file.write_bytes(data)
-    file.chmod(0o644)

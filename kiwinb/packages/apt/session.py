@@ -186,6 +186,7 @@ class Session:
             inside = f"Dir::Cache::archives={self.context.root}{ARCHIVES}/"
             options = ("--no-download", "-o", inside, *self._dpkg(chroot))
             self._run(["apt-get", *_job(names, *options)], follow)
+        self.config.keep_states()
 
     def purge(self, names: Sequence[str]) -> None:
         """Purge packages, packages that depend on them, and packages that are no longer needed.
@@ -195,6 +196,7 @@ class Session:
         """
         with opened(self.context) as chroot:
             self._run(["apt-get", *_PURGE, *self._dpkg(chroot), "--", *names])
+        self.config.keep_states()
 
     def _dpkg(self, chroot: Chroot) -> tuple[str, str]:
         """Return the option with which apt runs the tree's dpkg in the tree."""

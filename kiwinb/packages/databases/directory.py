@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kiwinb.sandbox.paths import inner_path, resolve_in
+from kiwinb.sandbox.tree_files import read_in
 
 
 class DirectoryFiles:
@@ -41,7 +42,7 @@ class DirectoryFiles:
         Raises:
             OSError: There is no file at the path, or it cannot be read.
         """
-        return resolve_in(self._root, path).read_bytes()
+        return read_in(self._root, path)
 
     def read_many(self, paths: Sequence[str]) -> Mapping[str, bytes]:
         """Read the content of several files, by path.

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.tree_files import read_text_in
 from kiwinb.spelling import near_names
 
 _MODEL_MAP = "/usr/share/systemd/kbd-model-map"
@@ -90,10 +91,9 @@ def find_layout(root: Path, keymap: str) -> XkbLayout | None:
     Raises:
         ImageError: Nothing knows the keymap.
     """
-    rules = resolve_in(root, _XKB_RULES)
-    layouts = _read_rules(rules) if rules.is_file() else _own_layouts()
-    table = resolve_in(root, _MODEL_MAP)
-    of_tree = _read_model_map(table) if table.is_file() else {}
+    has_rules = resolve_in(root, _XKB_RULES).is_file()
+    layouts = _read_rules(read_text_in(root, _XKB_RULES)) if has_rules else _own_layouts()
+    of_tree = _read_model_map(read_text_in(root, _MODEL_MAP))
     for known in (_own_keymaps(), of_tree):
         for candidate in _candidates(keymap, known):
             if candidate.is_in(layouts):
@@ -161,10 +161,10 @@ def _own_table(name: str) -> Iterator[tuple[str, list[str]]]:
             yield said, names.split()
 
 
-def _read_model_map(file: Path) -> Mapping[str, Sequence[XkbLayout]]:
+def _read_model_map(text: str) -> Mapping[str, Sequence[XkbLayout]]:
     """Read systemd's table; source of the format: systemd-localed.service(8) and its comments."""
     found: dict[str, list[XkbLayout]] = {}
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in text.splitlines():
         fields = line.split()
         if len(fields) >= 4 and not line.startswith("#"):
             keymap, layout, model, variant = fields[:4]
@@ -173,14 +173,14 @@ def _read_model_map(file: Path) -> Mapping[str, Sequence[XkbLayout]]:
     return found
 
 
-def _read_rules(file: Path) -> Layouts:
+def _read_rules(text: str) -> Layouts:
     """Read a list of XKB's rules: sections such as ``! variant``, with lines ``intl gb: English``.
 
     Source of the format: the files ``rules/*.lst`` of xkeyboard-config.
     """
     found: dict[str, set[str]] = {}
     section = ""
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in text.splitlines():
         fields = line.split()
         if line.startswith("!"):
             section = fields[1]
