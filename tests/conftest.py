@@ -3,10 +3,11 @@
 import signal
 
 import pytest
-from attack_report import pytest_terminal_summary  # noqa: F401 - pytest finds it here
 
 pytest_plugins = [
     "apt_repository",  # fixtures with small repositories, such as "repo" and "opened"
+    "attack_report",  # a table after the tests
+    "fault_report",  # the fixture "count", and a table after the tests
     "needs",  # the markers "needs" and "account"
     "shell_tree",  # the fixtures "seed" and "tree"
 ]

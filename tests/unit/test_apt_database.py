@@ -90,7 +90,9 @@ def test_a_damaged_changelog_is_named(tmp_path: Path) -> None:
     data = bytearray(gzip.compress(b"adduser (1) unstable; urgency=low\n" * 9))
     data[10] = 0xFF  # no type of block
     file.write_bytes(data)
-    with pytest.raises(PackageError, match=r"adduser/changelog\.gz of the root tree cannot be read"):
+    with pytest.raises(
+        PackageError, match=r"adduser/changelog\.gz of the root tree cannot be read"
+    ):
         changes(tmp_path)
 
 

@@ -2,7 +2,7 @@
 
 What only whole builds can show is shown by tests that build. Root and rootless builds of all image
 kinds, for each package manager: ``tests/build/test_rootless.py``. Builds that are killed and go on:
-``tests/build/test_kill.py``. That file systems, disks and bootloaders work: ``tests/boot``.
+``tests/fault/test_kill.py``. That file systems, disks and bootloaders work: ``tests/boot``.
 """
 
 from __future__ import annotations

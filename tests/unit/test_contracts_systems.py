@@ -145,7 +145,7 @@ def test_a_manager_has_a_distribution_that_it_installs(name: str) -> None:
 
 @pytest.mark.parametrize("name", MANAGERS)
 def test_builds_are_killed_resumed_and_compared_for_a_manager(name: str) -> None:
-    """``tests/build/test_kill.py`` and ``test_rootless.py`` build what is named there."""
+    """``tests/fault/test_kill.py`` and ``test_rootless.py`` build what is named there."""
     assert name in SYSTEMS
 
 

@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fault_report import Count
 from small_build import settings, write_description
 
 from kiwinb.build.appliance import Appliance
 from kiwinb.errors import SpaceError
 
-pytestmark = pytest.mark.build
+pytestmark = [pytest.mark.build, pytest.mark.fault]
 
 MIB = 1 << 20
 ROOM, LARGE = 8192, 4096 * MIB
@@ -43,7 +44,7 @@ def _used(directory: Path) -> int:
 
 
 def test_the_store_is_full_at_each_step(
-    tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch, count: Count
 ) -> None:
     """So is the temporary directory, which is on the same file system."""
     monkeypatch.setenv("TMPDIR", str(small))
@@ -74,12 +75,14 @@ def test_the_store_is_full_at_each_step(
     _resize(small, LARGE)
     assert appliance.build(target).path.is_file()
     appliance.store.remove([item.key for item in appliance.store.list()])
+    count("full disk at a step or at delivery", len(steps) + 1, len(steps) + 1)
 
 
-def test_the_cache_is_full(tmp_path: Path, small: Path) -> None:
+def test_the_cache_is_full(tmp_path: Path, small: Path, count: Count) -> None:
     cache = small / "cache"
     appliance = Appliance(
         write_description(tmp_path), settings=replace(settings(tmp_path), cache=cache)
     )
     with pytest.raises(SpaceError, match=rf"the download cache {cache}"):
         appliance.prepare()
+    count("full cache", 1, 1)

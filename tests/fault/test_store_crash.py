@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from fault_report import Count
 from heavy_tree import heavy_steps
 from store_program import Account, accounts
 
-pytestmark = pytest.mark.build
+pytestmark = [pytest.mark.build, pytest.mark.fault]
 
 _KILLS = 8
 _ACCOUNTS = [account for account in accounts() if "sudo" not in account.switch]  # we cannot kill it
@@ -23,6 +24,7 @@ from pathlib import Path
 from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.store import Store
 from kiwinb.steps.step import HostPaths
+from fault_report import Count
 from heavy_tree import heavy_steps
 store = Store.open(Path(sys.argv[1]))
 run_steps(store, heavy_steps(), HostPaths(cache=Path("/nonexistent")),
@@ -34,6 +36,7 @@ import hashlib, json, sys
 from pathlib import Path
 from kiwinb.checkpoints.store import Store
 from kiwinb.checkpoints.treescan import to_json
+from fault_report import Count
 from heavy_tree import heavy_steps
 store = Store.open(Path(sys.argv[1]))
 left = [str(path) for name in ("drafts", "trash", "mnt") for path in (store.path / name).iterdir()]
@@ -58,7 +61,7 @@ def _loop_devices() -> set[str]:
 
 
 @pytest.mark.parametrize("account", _ACCOUNTS, ids=lambda account: account.user)
-def test_killed_at_any_moment(account: Account) -> None:
+def test_killed_at_any_moment(account: Account, count: Count) -> None:
     seed = int(os.environ.get("KIWINB_TEST_SEED") or random.SystemRandom().randrange(10**6))
     print(f"KIWINB_TEST_SEED={seed}")
     dice = random.Random(seed)
@@ -91,6 +94,7 @@ def test_killed_at_any_moment(account: Account) -> None:
         account.run(_BUILD, str(store))
         assert account.run(_CHECK, str(store)) == expected
         assert expected.endswith("{}, []]\n")
+    count("signal to steps of a store", _KILLS, _KILLS)
 
 
 @pytest.mark.parametrize("account", _ACCOUNTS, ids=lambda account: account.user)

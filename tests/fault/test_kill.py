@@ -8,12 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+from fault_report import Count
 from small_build import PROGRAM
 from store_program import accounts
 
 from kiwinb.packages import MANAGERS
 
-pytestmark = pytest.mark.build
+pytestmark = [pytest.mark.build, pytest.mark.fault]
 
 KILLS = 20
 SERIES = 4
@@ -55,7 +56,7 @@ def _left(directory: Path) -> list[str]:
 @pytest.mark.timeout(2400)
 @pytest.mark.proves("package manager", "*")
 @pytest.mark.proves("image kind", "cpio oem")
-def test_killed_at_any_moment(manager: str, stage: str, type: str) -> None:
+def test_killed_at_any_moment(manager: str, stage: str, type: str, count: Count) -> None:
     seed = int(os.environ.get("KIWINB_TEST_SEED") or random.SystemRandom().randrange(10**6))
     print(f"KIWINB_TEST_SEED={seed}")
     dice = random.Random(seed)
@@ -86,3 +87,4 @@ def test_killed_at_any_moment(manager: str, stage: str, type: str) -> None:
             assert _left(directory) == []
             if kill % SERIES == SERIES - 1:
                 assert account.run(PROGRAM, stage, str(directory)) == expected, f"kill {kill}"
+    count(f"SIGKILL in {stage} of {type}", KILLS, KILLS)
