@@ -56,7 +56,7 @@ class Columns:
             target[row] = text
         if len(types) != count or len(self.numbers) != 8 * count * len(NUMBERS):
             raise nonsense("columns of different lengths")
-        if count and not 0 <= types.min() <= types.max() < len(KINDS):
+        if np.any((types < 0) | (types >= len(KINDS))):
             raise nonsense("a table with unknown types")
         numbers = np.frombuffer(self.numbers, np.int64).reshape(len(NUMBERS), count)
         return table(
