@@ -5,6 +5,7 @@ python tests/build/small_build.py write DIRECTORY TYPES MANAGER
 python tests/build/small_build.py run DIRECTORY      prepare and create it; prints the steps
 python tests/build/small_build.py prepare DIRECTORY  prepare it; prints a digest of its tree
 python tests/build/small_build.py create DIRECTORY   and create it; prints one of each image, too
+python tests/build/small_build.py create DIRECTORY TYPE    of the image of this type only
 """
 
 from __future__ import annotations
@@ -130,14 +131,14 @@ def build(directory: Path, events: list[StepEvent] | None = None) -> tuple[Appli
     return appliance, appliance.build(directory / "out")
 
 
-def digests(directory: Path, *, create: bool) -> str:
+def digests(directory: Path, kind: str | None, *, create: bool) -> str:
     """SHA-256 of the list of the prepared tree and of each image, one a line."""
     description = directory / "description"
-    appliance = Appliance(description, settings=settings(directory))
+    appliance = Appliance(description, type=kind, settings=settings(directory))
     appliance.prepare()
     found = {"tree": to_json(appliance.store.scan(appliance.plan.prepare[-1].key)).encode()}
     kinds = [str(item.get("image")) for item in appliance.document.tree.getroot().iter("type")]
-    for kind in kinds if create else ():
+    for kind in [kind] if kind else kinds if create else ():
         appliance = Appliance(description, type=kind, settings=settings(directory))
         found[kind] = appliance.build(directory / "out" / kind).path.read_bytes()
     return "".join(f"{hashlib.sha256(data).hexdigest()} {kind}\n" for kind, data in found.items())
@@ -152,4 +153,5 @@ if __name__ == "__main__":
         build(place, seen)
         print(*(f"{event.step.name} {event.state}" for event in seen), sep="\n")
     else:
-        print(digests(place, create=command == "create"), end="")
+        chosen = sys.argv[3] if len(sys.argv) > 3 else None
+        print(digests(place, chosen, create=command == "create"), end="")

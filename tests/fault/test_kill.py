@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 from fault_report import Count
 from small_build import PROGRAM
-from store_program import accounts
+from store_program import Account, accounts
 
+from kiwinb.images import IMAGE_KINDS
 from kiwinb.packages import MANAGERS
 
 pytestmark = [pytest.mark.build, pytest.mark.fault]
 
-KILLS = 20
 SERIES = 4
 """So many runs one after another are killed before one goes on to the end."""
 
@@ -25,12 +29,59 @@ import sys
 from pathlib import Path
 from kiwinb.build.appliance import Appliance
 from small_build import settings
-place = Path(sys.argv[1])
-appliance = Appliance(place / "description", settings=settings(place))
-first = getattr(appliance.plan, sys.argv[2])[int(sys.argv[3])]
+place, stage, kind, first = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+appliance = Appliance(place / "description", type=kind, settings=settings(place))
+forgotten = getattr(appliance.plan, stage)
 steps = appliance.steps
-appliance.store.remove([step.key for step in steps[steps.index(first):]])
+appliance.store.remove([step.key for step in steps[steps.index(forgotten[first]):]])
+print(len(forgotten))
 """
+
+
+@dataclass(frozen=True)
+class _Build:
+    """A stage of a build that is killed.
+
+    Attributes:
+        account: Who builds.
+        directory: Its description and its store.
+        stage: ``prepare`` or ``create``.
+        kind: Kind of the image.
+    """
+
+    account: Account
+    directory: Path
+    stage: str
+    kind: str
+
+    def run(self) -> str:
+        """Go on to the end; return the digests of what it makes."""
+        return self.account.run(PROGRAM, self.stage, str(self.directory), self.kind, timeout=900)
+
+    def forget(self, first: int) -> int:
+        """Remove the results of a step and of those after it; return how many steps there are."""
+        arguments = (str(self.directory), self.stage, self.kind, str(first))
+        return int(self.account.run(_FORGET, *arguments))
+
+    def seconds(self, first: int) -> float:
+        """How long the steps from one on take."""
+        self.forget(first)
+        began = time.monotonic()
+        self.run()
+        return time.monotonic() - began
+
+    def kill(self, after: float, mark: str) -> None:
+        """Start it and kill it; nothing of it must be left."""
+        arguments = (self.stage, str(self.directory), self.kind)
+        process = self.account.start(PROGRAM, *arguments, mark=mark)
+        time.sleep(after)
+        process.kill()
+        process.communicate()
+        deadline = time.monotonic() + 10
+        while _traces(mark) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert _traces(mark) == []
+        assert _left(self.directory) == []
 
 
 def _traces(mark: str) -> list[str]:
@@ -51,40 +102,63 @@ def _left(directory: Path) -> list[str]:
     return [line for line in (*mounts, *loops) if str(directory) in line]
 
 
+@pytest.fixture(scope="module")
+def places() -> Iterator[Callable[[str, str], tuple[Account, Path]]]:
+    """Directories with a description, one for disks and one for all other kinds."""
+    account = accounts()[0]
+    with ExitStack() as stack:
+
+        @cache
+        def make(manager: str, form: bool) -> Path:
+            directory = stack.enter_context(account.directory())
+            kinds = IMAGE_KINDS.where(lambda kind: (kind.form == "disk") == form)
+            account.run(PROGRAM, "write", str(directory), ",".join(kinds), manager)
+            return directory
+
+        def find(manager: str, kind: str) -> tuple[Account, Path]:
+            return account, make(manager, IMAGE_KINDS[kind].form == "disk")
+
+        yield find
+
+
+STAGES = [("prepare", "cpio", 12), *(("create", kind, SERIES) for kind in IMAGE_KINDS)]
+"""Stage, kind, and how many times it is killed."""
+MANY = 200
+
+
 @pytest.mark.parametrize("manager", MANAGERS)
-@pytest.mark.parametrize(("stage", "type"), [("prepare", "cpio"), ("create", "oem")])
-@pytest.mark.timeout(2400)
+@pytest.mark.parametrize(
+    ("stage", "kind", "kills"),
+    [
+        *STAGES,
+        *(pytest.param(stage, kind, MANY, marks=pytest.mark.soak) for stage, kind, _few in STAGES),
+    ],
+)
+@pytest.mark.timeout(7200)
 @pytest.mark.proves("package manager", "*")
-@pytest.mark.proves("image kind", "cpio oem")
-def test_killed_at_any_moment(manager: str, stage: str, type: str, count: Count) -> None:
+@pytest.mark.proves("image kind", "*")
+def test_killed_at_any_moment(
+    manager: str,
+    stage: str,
+    kind: str,
+    kills: int,
+    places: Callable[[str, str], tuple[Account, Path]],
+    count: Count,
+) -> None:
     seed = int(os.environ.get("KIWINB_TEST_SEED") or random.SystemRandom().randrange(10**6))
     print(f"KIWINB_TEST_SEED={seed}")
     dice = random.Random(seed)
-    account = accounts()[0]
-    with account.directory() as directory:
-        account.run(PROGRAM, "write", str(directory), type, manager)
-        expected = account.run(PROGRAM, stage, str(directory))
-        seconds = []
-        for first in range(3):
-            account.run(_FORGET, str(directory), stage, str(first))
-            began = time.monotonic()
-            account.run(PROGRAM, stage, str(directory))
-            seconds.append(time.monotonic() - began)
-        for kill in range(KILLS):
-            if kill % SERIES == 0:  # from the beginning again
-                first = dice.randrange(3)
-                account.run(_FORGET, str(directory), stage, str(first))
-            mark = f"{seed}-{kill}"
-            process = account.start(PROGRAM, stage, str(directory), mark=mark)
-            # The runs of a series go on behind each other, so there is less left for each.
-            time.sleep(0.2 + dice.uniform(0, seconds[first]) / (1 + kill % SERIES))
-            process.kill()
-            process.communicate()
-            deadline = time.monotonic() + 10
-            while _traces(mark) and time.monotonic() < deadline:
-                time.sleep(0.05)
-            assert _traces(mark) == []
-            assert _left(directory) == []
-            if kill % SERIES == SERIES - 1:
-                assert account.run(PROGRAM, stage, str(directory)) == expected, f"kill {kill}"
-    count(f"SIGKILL in {stage} of {type}", KILLS, KILLS)
+    build = _Build(*places(manager, kind), stage, kind)
+    expected = build.run()
+    number = build.forget(0)
+    seconds = {first: build.seconds(first) for first in {0, number // 2, number - 1}}
+    for kill in range(kills):
+        if kill % SERIES == 0:  # from the beginning again
+            first = dice.choice([*seconds])
+            build.forget(first)
+        # The runs of a series go on behind each other, so there is less left for each.
+        after = 0.2 + dice.uniform(0, seconds[first]) / (1 + kill % SERIES)
+        build.kill(after, f"{seed}-{kill}")
+        if kill % SERIES == SERIES - 1:
+            assert build.run() == expected, f"kill {kill}"
+    count(f"SIGKILL in {stage} of {kind}", kills, kills)
