@@ -16,6 +16,9 @@ class Limits:
         disk: Bytes by which the free space of the store's file system may shrink; ``None`` for
             no limit but :attr:`reserve`.
         reserve: Bytes that stay free on the file system of the store.
+        files: Number of files by which those that the store's file system has room for may shrink;
+            ``None`` for no limit but :attr:`reserved_files`.
+        reserved_files: Number of files that the file system of the store has still room for.
     """
 
     processes: int = 8192
@@ -23,3 +26,5 @@ class Limits:
     seconds: int = 12 * 3600
     disk: int | None = None
     reserve: int = 256 << 20
+    files: int | None = None
+    reserved_files: int = 10_000

@@ -247,7 +247,8 @@ class _Reader:
             raise self._error("limits", "is to be a table: [limits]")
         reader = _Reader(self._file, self._text, table)
         given = {
-            **{name: reader.count(name) for name in ("processes", "seconds")},
+            **{name: reader.count(name) for name in ("processes", "seconds", "files")},
+            "reserved_files": reader.count("reserved-files"),
             **{name: reader.size(name) for name in ("memory", "disk", "reserve")},
         }
         reader.finish()

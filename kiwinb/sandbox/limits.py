@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 
 from kiwinb.errors import LimitError
@@ -63,7 +64,7 @@ class Guard:
         self._over = threading.Event()
         self._problem: tuple[str, str] | None = None
         self._thread: threading.Thread | None = None
-        self._free = _free(self._store) if self._store else 0
+        self._before = _Room.of(self._store) if self._store else _Room(0, None)
 
     def follow(self, process: subprocess.Popen[bytes]) -> None:
         """Begin to watch a program."""
@@ -107,13 +108,37 @@ class Guard:
             return f"used more than {binary(allowed)} of memory", "memory"
         if self._store is None:
             return None
-        free = _free(self._store)
-        if limits.disk is not None and self._free - free > limits.disk:
-            return f"wrote more than {binary(limits.disk)}", "disk"
-        if free < limits.reserve < self._free:
-            left = binary(limits.reserve)
-            return f"left less than {left} free on the disk of the store", "reserve"
+        return _exceeded_room(limits, self._before, _Room.of(self._store))
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What a file system has room for: bytes and, if it has a table of fixed size, files."""
+
+    free: int
+    files: int | None
+
+    @staticmethod
+    def of(directory: Path) -> _Room:
+        status = os.statvfs(directory)
+        files = status.f_favail if status.f_files else None
+        return _Room(status.f_bavail * status.f_frsize, files)
+
+
+def _exceeded_room(limits: Limits, before: _Room, now: _Room) -> tuple[str, str] | None:
+    if limits.disk is not None and before.free - now.free > limits.disk:
+        return f"wrote more than {binary(limits.disk)}", "disk"
+    if now.free < limits.reserve < before.free:
+        left = binary(limits.reserve)
+        return f"left less than {left} free on the disk of the store", "reserve"
+    if now.files is None or before.files is None:
         return None
+    if limits.files is not None and before.files - now.files > limits.files:
+        return f"made more than {limits.files} files", "files"
+    if now.files < limits.reserved_files < before.files:
+        left = f"room for less than {limits.reserved_files} more files"
+        return f"left {left} on the disk of the store", "reserved-files"
+    return None
 
 
 def _usage(first: int) -> tuple[int, int]:
@@ -136,11 +161,6 @@ def _usage(first: int) -> tuple[int, int]:
             total[1] += pages * _PAGE
             waiting.append(pid)
     return total[0], total[1]
-
-
-def _free(directory: Path) -> int:
-    status = os.statvfs(directory)
-    return status.f_bavail * status.f_frsize
 
 
 def _total_memory() -> int:

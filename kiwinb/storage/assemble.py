@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from kiwinb.errors import ImageError
+from kiwinb.files import NotRegularError, open_regular
 from kiwinb.prepare.scripts import Script, run_on_host
 from kiwinb.sandbox.command import run
 from kiwinb.sandbox.holes import copy_data
+from kiwinb.sandbox.paths import anchored
 from kiwinb.sizes import MIB
 from kiwinb.steps.step import Output, StepContext
 from kiwinb.storage.disk import DiskLayout
@@ -88,7 +90,12 @@ class AssembleDisk:
         """Run ``edit_boot_install.sh`` with a file in place of KIWI NG's block device."""
         disk.flush()
         path = context.output() / self.filename
-        with tempfile.TemporaryDirectory(dir=context.output()) as directory:
+        with (
+            tempfile.TemporaryDirectory(
+                dir=context.output(), ignore_cleanup_errors=True
+            ) as directory,
+            anchored(Path(directory)) as held,
+        ):
             partition = Path(directory, f"{self.layout.boot.key}.img")
             with partition.open("x+b") as file:
                 file.truncate(size)
@@ -96,9 +103,18 @@ class AssembleDisk:
             os.utime(partition, ns=(0, 0))
             arguments = (str(path), str(partition))
             run_on_host(context.root, script, context.log, *arguments, writable=(context.output(),))
-            if partition.stat().st_mtime_ns:
-                with partition.open("rb") as file:
-                    copy_changed(file.fileno(), 0, disk.fileno(), start, size)
+            try:
+                with open_regular(held / partition.name) as file:
+                    if os.fstat(file.fileno()).st_mtime_ns:
+                        copy_changed(file.fileno(), 0, disk.fileno(), start, size)
+                replaced = not os.path.samestat(path.lstat(), os.fstat(disk.fileno()))
+            except (FileNotFoundError, NotRegularError):
+                replaced = True
+            if replaced:
+                raise ImageError(
+                    f"{script.name} has removed or replaced a file that it was to change",
+                    remedy="The script may write into the disk ($1) and into the partition ($2).",
+                )
 
     def _size(self, end: int) -> int:
         needed = -(-(end + self.layout.end_reserve) // MIB) * MIB

@@ -34,7 +34,7 @@ DESCRIPTION = """\
   <preferences>
     <version>1.0.0</version>
     <packagemanager>apt</packagemanager>
-    <type image="oci" delta_root="true"><containerconfig name="attacked"/></type>
+    {type}
   </preferences>
   <repository type="apt-deb" alias="debian" distribution="bookworm" components="main">
     <source path="mirror:debian"/>
@@ -45,6 +45,11 @@ DESCRIPTION = """\
   {more}
 </image>
 """
+_CONTAINER = '<type image="oci" delta_root="true"><containerconfig name="attacked"/></type>'
+_DISK = (
+    '<type image="oem" filesystem="ext2" firmware="bios" editbootinstall="edit_boot_install.sh">'
+    '<bootloader name="custom"/></type>'
+)
 _OWN = (
     '<repository type="apt-deb" alias="own" repository_gpgcheck="false">'
     '<source path="dir:{place}"/></repository>'
@@ -68,6 +73,17 @@ class Outcome:
     said: dict[str, str]
     status: int
     output: str
+
+
+def merged(outcomes: Sequence[Outcome]) -> Outcome:
+    """What came of several builds."""
+    return Outcome(
+        frozenset().union(*(item.successful for item in outcomes)),
+        frozenset().union(*(item.ran for item in outcomes)),
+        {label: said for item in outcomes for label, said in item.said.items()},
+        max(item.status for item in outcomes),
+        "".join(item.output for item in outcomes),
+    )
 
 
 def rows(places: str) -> Iterator[tuple[str, Attack]]:
@@ -99,7 +115,7 @@ def attacked(
     }
     package = _write_scripts(host, scripts)
     witness = Witness(host)
-    done = built(host, witness, without=without, network=network)
+    done = built(host, witness, without=without, network=network, create="E" in places)
     host.settle()
     said = _said(done.output)
     judge = _Judge(host, witness, said, witness.left(), package)
@@ -133,6 +149,7 @@ def built(
     network: Sequence[str] = (),
     limits: Mapping[str, int] = NO_LIMITS,
     timeout: float = 900,
+    create: bool = False,
 ) -> Done:
     """Build the description of a host.
 
@@ -143,8 +160,10 @@ def built(
         network: Names of the scripts that reach the network.
         limits: Limits by name.
         timeout: Seconds after which it is killed, and an error is raised.
+        create: Whether to create the image, too.
     """
-    options = {"without": [*without], "network": [*network], "limits": {**limits}}
+    given = {"without": [*without], "network": [*network], "limits": {**limits}}
+    options = {**given, "create": create}
     file = host.directory / "options/options.json"
     file.parent.mkdir(exist_ok=True)
     give(file.parent, host.account)
@@ -179,17 +198,26 @@ def _write_scripts(host: Host, scripts: Mapping[str, str]) -> Path | None:
         files["config.sh"] = "#!/usr/bin/python3\n" + scripts["C"]
     if "H" in scripts:
         files["config-host-overlay.sh"] = f"exec python3 - <<'ATTACKS'\n{scripts['H']}ATTACKS\n"
+    if "E" in scripts:
+        files["edit_boot_install.sh"] = f"exec python3 - <<'ATTACKS'\n{scripts['E']}ATTACKS\n"
     if "P" in scripts:
         package = _repository(host.directory, "#!/usr/bin/python3\n" + scripts["P"])
         give(package.parent, host.account)
         repository = _OWN.format(place=package.parent)
         packages = '<package name="kiwinb-attack"/>'
-    write_description(host, files, packages + '<archive name="node.tar.gz"/>', repository)
+    packages += '<archive name="node.tar.gz"/>'
+    write_description(host, files, packages, repository, disk="E" in scripts)
     return package
 
 
 def write_description(
-    host: Host, files: Mapping[str, str], packages: str = "", repository: str = "", more: str = ""
+    host: Host,
+    files: Mapping[str, str],
+    packages: str = "",
+    repository: str = "",
+    more: str = "",
+    *,
+    disk: bool = False,
 ) -> None:
     """Write a description.
 
@@ -199,6 +227,7 @@ def write_description(
         packages: What the image has besides Python.
         repository: One more repository.
         more: More elements.
+        disk: Whether the image is a disk, and not a container.
     """
     description = host.directory / "description"
     shutil.rmtree(description, ignore_errors=True)
@@ -208,7 +237,9 @@ def write_description(
         _executable(description / name, content)
     numbers = (int(str(host.facts[name])) for name in ("major", "minor"))
     _archive(description / "node.tar.gz", *numbers)
-    text = DESCRIPTION.format(repository=repository, packages=packages, more=more)
+    text = DESCRIPTION.format(
+        type=_DISK if disk else _CONTAINER, repository=repository, packages=packages, more=more
+    )
     (description / "config.xml").write_text(text)
     for path in (description, *description.rglob("*")):
         give(path, host.account)

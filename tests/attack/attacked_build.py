@@ -3,8 +3,9 @@
 python tests/attack/attacked_build.py DIRECTORY ARGUMENT
 
 ``DIRECTORY/description`` is prepared with the store ``DIRECTORY/store``, and with the options of
-``DIRECTORY/options/options.json``: names of protections that are switched off, limits, and scripts
-with a network. Each line of output is printed after the name of its step. ARGUMENT is a secret.
+``DIRECTORY/options/options.json``: names of protections that are switched off, limits, scripts with
+a network, and whether the image is created, too. Each line of output is printed after the name of
+its step. ARGUMENT is a secret.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ def main(directory: Path) -> int:
     try:
         with patch.object(runner, "Launcher", launcher):
             appliance.prepare()
+            if options["create"]:
+                appliance.build(directory / "out")
     except KiwinbError as error:
         print("error", error)
         return error.exit_status

@@ -18,9 +18,13 @@ PLACES = {
     "C": "config.sh",
     "P": "a maintainer script",
     "H": "config-host-overlay.sh",
+    "E": "edit_boot_install.sh",
 }
 """Where attacks run, each with a letter."""
 
+
+BUILDS = ("CPH", "E")
+"""Places that one build has: ``H`` is in that of a container only, ``E`` in that of a disk."""
 
 _ALL = "".join(PLACES)
 
@@ -61,14 +65,14 @@ class Attack:
     says: str
     proof: Proof
     sign: str = ""
-    places: str = "CPH"
+    places: str = "CPHE"
 
 
 _LOOT, _CANARY, _PLANTED, _HEARD = Proof.LOOT, Proof.CANARY, Proof.PLANTED, Proof.HEARD
 _SEEN, _ANSWER = Proof.SEEN, Proof.ANSWER
 
 
-def _seen(name: str, kind: str, says: str, sign: str, places: str = "CPH") -> Attack:
+def _seen(name: str, kind: str, says: str, sign: str, places: str = "CPHE") -> Attack:
     return Attack(name, kind, says, _SEEN, sign, places)
 
 
@@ -86,9 +90,9 @@ TABLE = (
     Attack("root-of-process-write", FILES, "write a file below `/proc/N/root`", _CANARY),
     Attack("cwd-of-process-read", FILES, "read a secret through `/proc/N/cwd/..`", _LOOT),
     Attack("secret-in-etc", FILES, "read a file of root in the host's `/etc`", _LOOT),
-    Attack("secret-in-etc-plainly", FILES, "the same by its own path", _LOOT, places="H"),
-    Attack("plain-path-read", FILES, "read a secret in a home directory", _LOOT, places="H"),
-    Attack("plain-path-write", FILES, "write a file in a home directory", _CANARY, places="H"),
+    Attack("secret-in-etc-plainly", FILES, "the same by its own path", _LOOT, places="HE"),
+    Attack("plain-path-read", FILES, "read a secret in a home directory", _LOOT, places="HE"),
+    Attack("plain-path-write", FILES, "write a file in a home directory", _CANARY, places="HE"),
     Attack("chroot-walk-read", FILES, "leave the root directory by `chroot` and `..`", _LOOT),
     Attack("chroot-walk-write", FILES, "the same, and write a file", _CANARY),
     Attack("chroot-walk-remount", FILES, "the same, and remount the host writable", _CANARY),

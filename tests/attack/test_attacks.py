@@ -12,13 +12,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
-from attacked import Outcome, attacked, built, rows, write_description
-from attacks import BY_NAME, MISSING, NETWORK, PLACES, TABLE, Attack
-from host import Host, attacked_host
+from attacked import Outcome, attacked, built, merged, rows, write_description
+from attacks import BUILDS, BY_NAME, MISSING, NETWORK, PLACES, TABLE, Attack
+from host import Host, attacked_host, give
 from store_program import accounts
 from traps import KINDS, Targets, describe
 
-from kiwinb.errors import LimitError
+from kiwinb.errors import ImageError, LimitError
 from kiwinb.sandbox.cage import Cage
 
 pytestmark = [
@@ -48,6 +48,14 @@ class Bomb:
     says: str
 
 
+REPLACED = {
+    "partition": 'ln -sf "$secret" "$2"',
+    "directory": 'd=${2%/*}; rm -r "$d"; ln -s "${secret%/*}" "$d"',
+    "disk": 'ln -sf "$secret" "$1"',
+    "nothing": 'rm "$2"',
+}
+"""What scripts put in place of the files that they edit."""
+
 BOMBS = {
     "processes": Bomb(
         "for i in $(seq 400); do sleep 60 & done; wait\n", {"processes": 100}, "100 processes"
@@ -63,6 +71,11 @@ BOMBS = {
         {"disk": 200 << 20},
         "wrote more than",
     ),
+    "files": Bomb(
+        "mkdir /srv/many; cd /srv/many; seq 200000 | xargs touch; sleep 60\n",
+        {"files": 50_000},
+        "made more than 50000 files",
+    ),
 }
 """By the name of the limit."""
 
@@ -77,10 +90,11 @@ def host(request: pytest.FixtureRequest) -> Iterator[Host]:
 
 @pytest.fixture(scope="class")
 def outcome(host: Host) -> Outcome:
-    """What came of all attacks."""
-    found = attacked(host, "".join(PLACES))
-    assert found.status == 0, found.output[-4000:]
-    return found
+    """What came of all attacks, in the build of a container and in that of a disk."""
+    found = [attacked(host, places) for places in BUILDS]
+    for item in found:
+        assert item.status == 0, item.output[-4000:]
+    return merged(found)
 
 
 class _Attacked:
@@ -161,6 +175,18 @@ class _Attacked:
         assert done.status == LimitError.exit_status, done.output[-4000:]
         assert bomb.says in done.output
         assert "traceback" not in done.output
+
+    @pytest.mark.parametrize("name", REPLACED)
+    def test_what_a_script_puts_in_place_of_a_disk_is_not_read(self, host: Host, name: str) -> None:
+        secret = host.directory / "secret"
+        secret.write_text(f"a canary {host.secret}")
+        give(secret, host.account)
+        script = f"set -e; secret={secret}; {REPLACED[name]}\n"
+        write_description(host, {"edit_boot_install.sh": script}, disk=True)
+        done = built(host, create=True)
+        assert done.status == ImageError.exit_status, done.output[-4000:]
+        assert "edit_boot_install.sh has removed or replaced a file" in done.output
+        assert secret.read_text() == f"a canary {host.secret}"
 
     def test_a_script_cannot_kill_the_build(self, host: Host) -> None:
         write_description(

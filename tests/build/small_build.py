@@ -138,9 +138,9 @@ def digests(directory: Path, kind: str | None, *, create: bool) -> str:
     appliance.prepare()
     found = {"tree": to_json(appliance.store.scan(appliance.plan.prepare[-1].key)).encode()}
     kinds = [str(item.get("image")) for item in appliance.document.tree.getroot().iter("type")]
-    for kind in [kind] if kind else kinds if create else ():
-        appliance = Appliance(description, type=kind, settings=settings(directory))
-        found[kind] = appliance.build(directory / "out" / kind).path.read_bytes()
+    for item in [kind] if kind and create else kinds if create else ():
+        appliance = Appliance(description, type=item, settings=settings(directory))
+        found[item] = appliance.build(directory / "out" / item).path.read_bytes()
     return "".join(f"{hashlib.sha256(data).hexdigest()} {kind}\n" for kind, data in found.items())
 
 

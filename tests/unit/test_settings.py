@@ -28,10 +28,11 @@ def test_all_settings(tmp_path: Path) -> None:
         'store = "/s"\ncache = "/d"\nstore-limit = "40G"\nbackend = "copy"\nparallel-steps = 3\n'
         'obs-server = "https://obs.example.org"\nnetwork = ["config.sh"]\n'
         '[mirrors]\ndebian = "http://m.example.org/debian/"\nlocal = ["file:/a", "file:/b"]\n'
-        '[limits]\nprocesses = 9\nmemory = "4G"\nseconds = 60\ndisk = "1G"\nreserve = "1M"\n',
+        '[limits]\nprocesses = 9\nmemory = "4G"\nseconds = 60\ndisk = "1G"\nreserve = "1M"\n'
+        "files = 8\nreserved-files = 7\n",
     )
     assert settings.network == ("config.sh",)
-    assert settings.limits == Limits(9, 4 << 30, 60, 1 << 30, 1 << 20)
+    assert settings.limits == Limits(9, 4 << 30, 60, 1 << 30, 1 << 20, 8, 7)
     assert (settings.store, settings.cache) == (Path("/s"), Path("/d"))
     assert settings.store_limit == 40 * 2**30
     assert settings.backend == "copy"
@@ -59,7 +60,7 @@ def test_environment_and_argument_override_the_file(tmp_path: Path) -> None:
         ('backend = "zfs"\n', 1, "auto, overlay, copy"),
         ("parallel-steps = 0\n", 1, "a number from 1 on"),
         ("[limits]\nmemory = 'much'\n", 2, "memory is to be a size"),
-        ("[limits]\nfiles = 3\n", 2, "files is no setting"),
+        ("[limits]\nspeed = 3\n", 2, "speed is no setting"),
         ("limits = 3\n", 1, "limits is to be a table"),
         ('network = "config.sh"\n', 1, "network is to be a list"),
         ("parallel-steps = true\n", 1, "a number from 1 on"),
