@@ -63,13 +63,6 @@ class _Build:
         arguments = (str(self.directory), self.stage, self.kind, str(first))
         return int(self.account.run(_FORGET, *arguments))
 
-    def seconds(self, first: int) -> float:
-        """How long the steps from one on take."""
-        self.forget(first)
-        began = time.monotonic()
-        self.run()
-        return time.monotonic() - began
-
     def kill(self, after: float, mark: str) -> None:
         """Start it and kill it; nothing of it must be left."""
         arguments = (self.stage, str(self.directory), self.kind)
@@ -150,14 +143,16 @@ def test_killed_at_any_moment(
     dice = random.Random(seed)
     build = _Build(*places(manager, kind), stage, kind)
     expected = build.run()
-    number = build.forget(0)
-    seconds = {first: build.seconds(first) for first in {0, number // 2, number - 1}}
+    steps = build.forget(0)
+    began = time.monotonic()
+    assert build.run() == expected
+    seconds = time.monotonic() - began
     for kill in range(kills):
         if kill % SERIES == 0:  # from the beginning again
-            first = dice.choice([*seconds])
+            first = dice.randrange(steps)
             build.forget(first)
         # The runs of a series go on behind each other, so there is less left for each.
-        after = 0.2 + dice.uniform(0, seconds[first]) / (1 + kill % SERIES)
+        after = 0.2 + dice.uniform(0, seconds * (1 - first / steps)) / (1 + kill % SERIES)
         build.kill(after, f"{seed}-{kill}")
         if kill % SERIES == SERIES - 1:
             assert build.run() == expected, f"kill {kill}"
