@@ -109,6 +109,7 @@ def command(
     *,
     cwd: str = "/",
     network: bool = False,
+    capabilities: Sequence[str] = CAPABILITIES,
 ) -> list[str]:
     """Return the command line of bubblewrap that runs a program in a cage.
 
@@ -121,6 +122,7 @@ def command(
         argv: The program and its arguments.
         cwd: Working directory of the program.
         network: Whether the program stays in the network namespace of the caller.
+        capabilities: The capabilities of root in the cage.
 
     Raises:
         HostError: bubblewrap is not installed.
@@ -129,7 +131,7 @@ def command(
         *(find_tool("bwrap"), "--die-with-parent", "--new-session", "--chdir", cwd),
         *_namespaces(cage, network=network),
         *_mounts(cage, view),
-        *_powers(cage, rules),
+        *_powers(cage, rules, capabilities),
         *("--", *argv),
     ]
 
@@ -180,9 +182,9 @@ def _hiding(place: str, *, directory: bool) -> list[str]:
     return ["--ro-bind", os.devnull, place]
 
 
-def _powers(cage: Cage, rules: str) -> list[str]:
+def _powers(cage: Cage, rules: str, capabilities: Sequence[str]) -> list[str]:
     words = ["--cap-drop", "ALL"] if cage.capabilities else ["--cap-add", "ALL"]
     if cage.capabilities:
-        words += [word for name in CAPABILITIES for word in ("--cap-add", name)]
+        words += [word for name in capabilities for word in ("--cap-add", name)]
     words += ["--seccomp", rules] if cage.system_calls else []
     return words

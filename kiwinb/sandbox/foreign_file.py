@@ -1,8 +1,9 @@
-"""Run a tool of the host on a file of strangers: without the network, for a limited time.
+"""Run a tool of the host on a file of strangers: in a cage, for a limited time.
 
-The tool gets its own network, IPC, mount and process namespaces where the host allows it, and
-leaves no process behind. Where it does not, as in many containers, only the time is limited; so
-whoever calls this has made sure that the file names no other file and no server.
+The tool sees the host's programs, and of all other files only the one that is open for it. It has
+no network and leaves no process behind. Where the host does not allow namespaces, as in many
+containers, only the time is limited; so whoever calls this has made sure that the file names no
+other file and no server.
 """
 
 from __future__ import annotations
@@ -10,11 +11,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
-from kiwinb.errors import CommandError
-from kiwinb.sandbox.command import run
+from kiwinb.errors import CommandError, HostError
+from kiwinb.sandbox.cage import Cage, command
+from kiwinb.sandbox.command import execute
+from kiwinb.sandbox.environment import tool_environment
+from kiwinb.sandbox.host_view import host_view
+from kiwinb.sandbox.seccomp import filter_program
+from kiwinb.sandbox.tools import find_tool
 
 _KILLED = 128 + 9
+_OF_ROOT = ("CAP_DAC_READ_SEARCH",)
+"""The file may belong to anybody."""
 
 
 class TooSlowError(Exception):
@@ -28,39 +37,74 @@ class TooSlowError(Exception):
         super().__init__(f"it has not ended after {seconds} s")
 
 
-def run_on_foreign(argv: Sequence[str | os.PathLike[str]], seconds: int) -> str:
+def run_on_foreign(
+    argv: Sequence[str | os.PathLike[str]],
+    seconds: int,
+    *,
+    opened: int | None = None,
+    writable: Sequence[Path] = (),
+) -> str:
     """Run a tool and return its standard output.
 
     Args:
         argv: Name of the tool and its arguments.
         seconds: After this time, it is killed.
+        opened: Descriptor of the file, which is ``/proc/self/fd/NUMBER`` for the tool.
+        writable: Directories that the tool may write to.
 
     Raises:
         TooSlowError: It did not end in time.
         CommandError: It failed.
         HostError: It is not installed.
     """
-    limit = ["timeout", "--signal=KILL", str(seconds)]
+    words = [os.fspath(word) for word in argv]
+    find_tool(words[0])
+    inside = ["timeout", "--signal=KILL", str(seconds), *words]
     try:
-        return run([*_apart(), *limit, *argv])
+        return (_caged if _allows_cages() else _plain)(inside, opened, writable)
     except CommandError as error:
         if error.status in (_KILLED, -9):
             raise TooSlowError(seconds) from None
-        said = error.tail
-        raise CommandError([os.fspath(word) for word in argv], error.status, said) from None
+        raise CommandError(words, error.status, error.tail) from None
+
+
+def _caged(argv: Sequence[str], opened: int | None, writable: Sequence[Path]) -> str:
+    is_root = os.geteuid() == 0
+    rules = os.memfd_create("rules")
+    try:
+        os.write(rules, filter_program())
+        os.lseek(rules, 0, os.SEEK_SET)
+        capabilities = _OF_ROOT if is_root else ()
+        words = command(Cage(), host_view(writable), str(rules), argv, capabilities=capabilities)
+        if not is_root:
+            words.insert(1, "--unshare-user")
+        return _plain(words, opened, (), descriptors=(rules,))
+    finally:
+        os.close(rules)
+
+
+def _plain(
+    argv: Sequence[str],
+    opened: int | None,
+    writable: Sequence[Path],
+    descriptors: tuple[int, ...] = (),
+) -> str:
+    return execute(
+        argv,
+        executable=find_tool(argv[0]) if "/" not in argv[0] else None,
+        log=None,
+        env=tool_environment(),
+        cwd=None,
+        input=None,
+        check=True,
+        descriptors=descriptors if opened is None else (*descriptors, opened),
+    )
 
 
 @cache
-def _apart() -> tuple[str, ...]:
-    """The command that gives another one its own namespaces; none if the host does not allow it.
-
-    The other one is the first process of its namespace, so the kernel ends the rest with it.
-    """
-    user = () if os.geteuid() == 0 else ("--user", "--map-current-user")
-    own = ("--net", "--ipc", "--mount", "--pid", "--fork", "--kill-child")
-    command = ("unshare", *user, *own)
+def _allows_cages() -> bool:
     try:
-        run([*command, "true"])
-    except CommandError:
-        return ()
-    return command
+        _caged(["true"], None, ())
+    except (CommandError, HostError):
+        return False
+    return True

@@ -132,8 +132,9 @@ def test_a_disk_that_claims_to_be_huge(capacity: int, tmp_path: Path) -> None:
 @pytest.mark.timeout(60)
 def test_a_tool_that_does_not_end_is_ended(tmp_path: Path) -> None:
     mark = f"{tmp_path}/mark"
+    waits = f"touch {mark}; tail -f {mark} & exec tail -f {mark}"
     with pytest.raises(TooSlowError, match="not ended after 1 s"):
-        run_on_foreign(["sh", "-c", f"touch {mark}; tail -f {mark} & exec tail -f {mark}"], 1)
+        run_on_foreign(["sh", "-c", waits], 1, writable=[tmp_path])
     assert (tmp_path / "mark").exists()
     left = [process for process in psutil.process_iter(["cmdline"]) if _names(process, mark)]
     assert not left
@@ -141,6 +142,24 @@ def test_a_tool_that_does_not_end_is_ended(tmp_path: Path) -> None:
 
 def _names(process: psutil.Process, word: str) -> bool:
     return word in (process.info["cmdline"] or ())
+
+
+@pytest.mark.needs("bwrap")
+def test_a_tool_sees_nothing_but_its_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "given").write_text("given")
+    with (tmp_path / "given").open() as given:
+        number = given.fileno()
+        (tmp_path / "given").unlink()  # it need not have a name
+        argv = ["cat", f"/proc/self/fd/{number}"]
+        assert run_on_foreign(argv, 20, opened=number) == "given"
+    for place in (tmp_path / "secret", f"/proc/{os.getpid()}/environ", "/etc/shadow"):
+        with pytest.raises(CommandError) as caught:
+            run_on_foreign(["cat", place], 20)
+        assert "secret" not in "".join(caught.value.tail).replace(str(place), "")
+    with pytest.raises(CommandError):
+        run_on_foreign(["touch", tmp_path / "made"], 20)
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_tool_has_no_network(server: socket.socket) -> None:

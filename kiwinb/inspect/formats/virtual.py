@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -144,10 +144,15 @@ class _Disk(NamedTuple):
     @property
     def place(self) -> str:
         """The file, which need not have a name."""
-        return f"/proc/{os.getpid()}/fd/{self.window.file.fileno()}"
+        return f"/proc/self/fd/{self.window.file.fileno()}"
 
-    def run(self, command: str, *arguments: str | Path) -> str:
+    def run(self, command: str, *arguments: str | Path, writable: Sequence[Path] = ()) -> str:
         """Run a command of qemu-img on the disk.
+
+        Args:
+            command: The command.
+            arguments: Its arguments after the format.
+            writable: Directories that it may write to.
 
         Raises:
             InspectError: It fails, or takes too long for what is stored in the file.
@@ -155,14 +160,19 @@ class _Disk(NamedTuple):
         status = os.fstat(self.window.file.fileno())
         seconds = _SECONDS + status.st_blocks * 512 // _BYTES_A_SECOND
         try:
-            return run_on_foreign(["qemu-img", command, "-f", self.kind, *arguments], seconds)
+            return run_on_foreign(
+                ["qemu-img", command, "-f", self.kind, *arguments],
+                seconds,
+                opened=self.window.file.fileno(),
+                writable=writable,
+            )
         except (CommandError, TooSlowError) as error:
             raise self.damaged(error) from error
 
     def damaged(self, error: Exception) -> InspectError:
         """Return the error to raise for one of qemu-img."""
         said = error.tail[-1] if isinstance(error, CommandError) and error.tail else str(error)
-        said = re.sub(r"/proc/\d+/fd/\d+", lambda _: self.name, said)
+        said = re.sub(r"/proc/self/fd/\d+", lambda _: self.name, said)
         kind = self.kind
         return InspectError(
             f"{self.name} looks like a {kind} disk, but qemu-img cannot read it: {said}",
@@ -218,5 +228,5 @@ def plain_disk(window: Window, name: str, kind: str) -> Window:
         free = shutil.disk_usage(scratch).free * 9 // 10
         if needed > free:
             raise no_room(name, needed, free)
-        disk.run("convert", "-O", "raw", disk.place, target)
+        disk.run("convert", "-O", "raw", disk.place, target, writable=(target.parent,))
         return Window.of(target)
