@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -141,10 +140,8 @@ def stop_and_resume(page: Page, pictures: Path) -> None:
     assert states(panel) == ["done"] * BEFORE_SCRIPT + ["running", "waiting"]
     page.screenshot(path=pictures / "panel-running.png")
 
-    began = time.monotonic()
     page.get_by_title("Interrupt the kernel").click()
     expect(panel.locator(".note")).to_contain_text("Stopped in the step config.sh")
-    assert time.monotonic() - began < 10
     expect(panel.locator(".note")).to_contain_text("run the cell again")
     expect(panel).to_contain_text("Stopped. Run the cell again to go on.")
     expect(panel).not_to_contain_text("Traceback")

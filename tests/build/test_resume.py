@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -25,9 +24,7 @@ def test_only_what_changed_runs_again(tmp_path: Path) -> None:
     everything = _ran(tmp_path)
     assert everything[:4] == ["bootstrap", "packages", "overlay", "users"]
 
-    began = time.monotonic()
     assert _ran(tmp_path) == []
-    assert time.monotonic() - began < 2
 
     (description / "root/etc/motd").write_text("good morning\n")
     assert sorted(_ran(tmp_path)) == sorted(everything[everything.index("overlay") :])

@@ -134,7 +134,7 @@ def test_a_failure_stops_only_what_builds_on_it(store: Store) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_all_at_once(store: Store, number: signal.Signals) -> None:
-    naps = (DraftStep(f"nap-{n}", "Nap", Make(f"{n}", 60.0)) for n in range(3))
+    naps = (DraftStep(f"nap-{n}", "Nap", Make(f"{n}", 600.0)) for n in range(3))
     steps = seal((DraftStep("tree", "Tree", Grow("a")), *naps))
     started = []
 
@@ -147,7 +147,7 @@ def test_a_signal_stops_all_at_once(store: Store, number: signal.Signals) -> Non
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit):
         run_steps(store, steps, HOST, stop, parallel=3)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 300
     assert [checkpoint.name for checkpoint in store.list()] == ["tree"]
 
 

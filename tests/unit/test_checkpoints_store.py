@@ -154,7 +154,7 @@ def test_a_failed_step_leaves_nothing(
 
 
 def test_an_interrupted_step_leaves_nothing(any_store: Store) -> None:
-    steps = seal((DraftStep("nap", "Nap", Nap(60)),))
+    steps = seal((DraftStep("nap", "Nap", Nap(600)),))
 
     def stop(event: StepEvent) -> None:
         if event.state == "running":
@@ -164,7 +164,7 @@ def test_an_interrupted_step_leaves_nothing(any_store: Store) -> None:
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run_steps(any_store, steps, HOST, stop)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 300
     assert any_store.list() == ()
 
 

@@ -94,9 +94,9 @@ def test_a_second_delivery_touches_nothing(tmp_path: Path) -> None:
         disk.truncate(1 << 30)
     first = deliver(IMAGE, RESULTS, files, tmp_path / "out")
     before = _identities(first)
-    start = time.monotonic()
+    start = time.process_time()
     assert deliver(IMAGE, RESULTS, files, tmp_path / "out") == first
-    assert time.monotonic() - start < 0.1
+    assert time.process_time() - start < 0.1  # it reads no gigabyte
     assert _identities(first) == before
 
 

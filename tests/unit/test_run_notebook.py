@@ -115,7 +115,7 @@ def test_a_cell_that_takes_too_long_is_interrupted(tmp_path: Path, limits: Limit
     recipe = write_recipe(
         tmp_path / "r.ipynb",
         "import time\nprint('start')\n"
-        f"try:\n    time.sleep(60)\nfinally:\n    open({str(mark)!r}, 'w').close()",
+        f"try:\n    time.sleep(600)\nfinally:\n    open({str(mark)!r}, 'w').close()",
         "1",
     )
     run = run_notebook(recipe, output=tmp_path / "o.ipynb", limits=limits)
@@ -123,7 +123,7 @@ def test_a_cell_that_takes_too_long_is_interrupted(tmp_path: Path, limits: Limit
     assert run.failure is not None
     assert run.failure.log == ("start",)
     assert mark.exists()
-    assert run.seconds < 50
+    assert run.seconds < 500
 
 
 def test_death_of_the_kernel_is_told(tmp_path: Path) -> None:

@@ -156,12 +156,14 @@ def test_a_heartbeat_names_cell_and_step(
     tmp_path: Path, kiwinb: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heartbeat, "INTERVAL", 0.4)
-    write_recipe(tmp_path / "r.ipynb", "x = 1", "# Build", build(1.5), "x")
+    write_recipe(tmp_path / "r.ipynb", "x = 1", "# Build", build(3), "x")
+    began = time.monotonic()
     told = kiwinb("run", "r.ipynb").splitlines()
+    most = (time.monotonic() - began) / heartbeat.INTERVAL
     beats = [line.strip() for line in told if "running for" in line]
     pattern = r"cell 2 of 3 \(Build\) running for \d\.\d s: step initrd of server \(25%\)"
-    assert re.fullmatch(pattern, beats[-1])
-    assert 2 <= len(beats) <= 6
+    assert any(re.fullmatch(pattern, beat) for beat in beats)
+    assert 2 <= len(beats) <= most
     assert "dracut" not in "\n".join(told)
 
 

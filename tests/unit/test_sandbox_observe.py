@@ -252,9 +252,7 @@ def test_one_that_is_observed_already() -> None:
 
 def test_a_failing_supervisor_lets_everything_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "_MOST", 50)
-    begin = time.monotonic()
     seen = python("import os; [os.path.exists(f'/x{i}') for i in range(1000)]")
-    assert time.monotonic() - begin < 10
     assert seen.incomplete == ("OverflowError: too many paths",)
 
 
@@ -272,13 +270,13 @@ def test_a_supervisor_that_cannot_begin(monkeypatch: pytest.MonkeyPatch) -> None
 def test_processes_left_behind() -> None:
     with Observer() as observer:
         done = subprocess.run(
-            ["sh", "-c", "(sleep 3; test -e /late; echo end >&2) >/dev/null 2>&1 & echo $!"],
+            ["sh", "-c", "(sleep 600; test -e /late; echo end >&2) >/dev/null 2>&1 & echo $!"],
             preexec_fn=observer.enter,
             stdout=subprocess.PIPE,
         )
     begin = time.monotonic()
     seen = observer.finish()
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 300
     assert seen.incomplete == ("processes that the command left behind",)
     os.kill(int(done.stdout), signal.SIGTERM)
 
