@@ -11,6 +11,9 @@ first run there also does one build with each of them that is not measured: afte
 are downloaded, in the caches of both. Everything else is made anew in each build, but for kiwinb's
 index of the repository, which is read once; KIWI NG asks the mirror for it each time. DIRECTORY is
 kept for the next run and takes about 4 GB.
+
+With ``--against CHECKOUT``, it builds from nothing with the kiwinb of another checkout instead of
+KIWI NG, to find out what a change costs: ratios are then those to the other kiwinb.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ PYTHON = "3.11"  # of the Debian release in kiwi-host
 ALIAS = "debian"
 ADDED = "tree"
 KIWINB = (sys.executable, "-m", "kiwinb")
+PEER, BEFORE, COLD = "KIWI NG", "before", "cold"
 NOT_HANDED_ON = ("PYTHONDONTWRITEBYTECODE",)
 
 KIWI_SETTINGS = """\
@@ -177,20 +181,28 @@ def mirror() -> tuple[str, str]:
     sys.exit(f"the host's apt sources have no mirror of {ALIAS}")
 
 
-def environment(places: Places, store: Path) -> Mapping[str, str]:
-    """The environment of kiwinb: with that store, and bytecode kept as when it is installed."""
+def environment(places: Places, store: Path, checkout: Path | None = None) -> Mapping[str, str]:
+    """The environment of kiwinb: with that store, and bytecode kept as when it is installed.
+
+    Args:
+        places: The places.
+        store: The store.
+        checkout: Another kiwinb than that which is installed; it has a cache of its own.
+    """
     kept = {name: value for name, value in os.environ.items() if name not in NOT_HANDED_ON}
+    other = {"PYTHONPATH": str(checkout), "KIWINB_CACHE": f"{places.cache}-{BEFORE}"}
     return {
         **kept,
         "KIWINB_STORE": str(store),
         "KIWINB_CACHE": str(places.cache),
         "PYTHONPYCACHEPREFIX": str(places.top / "bytecode"),
+        **(other if checkout else {}),
     }
 
 
-def compile_kiwinb(places: Places) -> None:
+def compile_kiwinb(places: Places, checkout: Path | None = None) -> None:
     """Have the bytecode of kiwinb made, as installers do; KIWI NG has got its own."""
-    package = Path(kiwinb.__file__).parent
+    package = checkout / "kiwinb" if checkout else Path(kiwinb.__file__).parent
     command: list[str | Path] = [sys.executable, "-m", "compileall", "-q", package]
     run_timed(command, places.log, environment(places, places.kiwinb / "store"))
 
@@ -243,13 +255,13 @@ def build_with_kiwi(places: Places, description: Path) -> Taken:
     return run_timed([*enter, *kiwi, "system", "build", *build], places.log)
 
 
-def build_with_kiwinb(places: Places, description: Path) -> Taken:
-    """Build with kiwinb."""
+def build_with_kiwinb(places: Places, description: Path, checkout: Path | None = None) -> Taken:
+    """Build with kiwinb, or with that of another checkout."""
     target = places.kiwinb / "result"
     return run_timed(
         [*KIWINB, "system", "build", "--description", description, "--target-dir", target],
         places.log,
-        environment(places, places.kiwinb / "store"),
+        environment(places, places.kiwinb / "store", checkout),
     )
 
 
@@ -289,16 +301,30 @@ def measure(places: Places) -> Iterator[tuple[str, Taken]]:
         shutil.copytree(HERE / "description", description, symlinks=True, dirs_exist_ok=True)
         places.warm.touch()
     os.sync()
-    yield "KIWI NG", build_with_kiwi(places, description)
+    yield PEER, build_with_kiwi(places, description)
     os.sync()
     with empty(places.kiwinb):
-        yield "cold", build_with_kiwinb(places, description)
+        yield COLD, build_with_kiwinb(places, description)
         yield "nothing changed", build_with_kiwinb(places, description)
         for name, change in changes.items():
             os.sync()
             shutil.copytree(HERE / "description", description, symlinks=True, dirs_exist_ok=True)
             change(description)
             yield name, build_with_kiwinb(places, description)
+
+
+def measure_against(places: Places, checkout: Path, turn: int) -> Iterator[tuple[str, Taken]]:
+    """Build from nothing with both; they take turns in being the first one."""
+    description = HERE / "description"
+    both: dict[str, Path | None] = {BEFORE: checkout, COLD: None}
+    if turn == 0:  # the packages are downloaded, and files of the host are read
+        for other in both.values():
+            with empty(places.kiwinb):
+                build_with_kiwinb(places, description, other)
+    for name in sorted(both, reverse=turn % 2 == 1):
+        os.sync()
+        with empty(places.kiwinb):
+            yield name, build_with_kiwinb(places, description, both[name])
 
 
 def kiwi_version(places: Places) -> str:
@@ -313,29 +339,50 @@ def main() -> int:
     parser.add_argument("directory", type=Path, help="where everything is made, and kept")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write the result there, too")
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="measure another kiwinb")
     arguments = parser.parse_args()
     if os.geteuid():
         parser.error("KIWI NG runs as root only")
     places = Places(arguments.directory.resolve())
     for directory in (places.top, places.kiwi):
         directory.mkdir(parents=True, exist_ok=True)
-    make_kiwi_tree(places)
+    other = arguments.against and arguments.against.resolve()
     compile_kiwinb(places)
+    if other:
+        compile_kiwinb(places, other)
+    else:
+        make_kiwi_tree(places)
     rounds: list[dict[str, Taken]] = []
     for number in range(arguments.rounds):
         rounds.append({})
-        for name, taken in measure(places):
+        for name, taken in measure_against(places, other, number) if other else measure(places):
             rounds[number][name] = taken
             print(f"{name}: {taken.wall:.2f} s", file=sys.stderr)
+    result = {} if other else {"kiwi": kiwi_version(places)}
+    show(rounds, BEFORE if other else PEER, result, arguments.json)
+    return 0
+
+
+def show(
+    rounds: Sequence[Mapping[str, Taken]], peer: str, known: Mapping[str, str], file: Path | None
+) -> None:
+    """Print all figures, and write them to a file.
+
+    Args:
+        rounds: What each case took, by round.
+        peer: The case whose ratios are 1.
+        known: More to write.
+        file: The file; ``None`` to write none.
+    """
     result: dict[str, Any] = {
-        "kiwi": kiwi_version(places),
+        **known,
         "cases": {
             name: {
                 "wall_seconds": [round(taken[name].wall, 3) for taken in rounds],
                 "cpu_seconds": [round(taken[name].cpu, 3) for taken in rounds],
                 "others_cpu_seconds": [round(taken[name].others, 3) for taken in rounds],
-                "wall_ratio": ratio([taken[name].wall / taken["KIWI NG"].wall for taken in rounds]),
-                "cpu_ratio": ratio([taken[name].cpu / taken["KIWI NG"].cpu for taken in rounds]),
+                "wall_ratio": ratio([taken[name].wall / taken[peer].wall for taken in rounds]),
+                "cpu_ratio": ratio([taken[name].cpu / taken[peer].cpu for taken in rounds]),
             }
             for name in rounds[0]
         },
@@ -345,13 +392,12 @@ def main() -> int:
         wall = statistics.median(taken[name].wall for taken in rounds)
         cpu = statistics.median(taken[name].cpu for taken in rounds)
         others = statistics.median(taken[name].others for taken in rounds)
-        wall_ratio = ratio([taken[name].wall / taken["KIWI NG"].wall for taken in rounds])
-        cpu_ratio = ratio([taken[name].cpu / taken["KIWI NG"].cpu for taken in rounds])
+        wall_ratio = ratio([taken[name].wall / taken[peer].wall for taken in rounds])
+        cpu_ratio = ratio([taken[name].cpu / taken[peer].cpu for taken in rounds])
         print(f"{name:22}{wall:9.2f}{wall_ratio:9.4f}{cpu:9.2f}{cpu_ratio:9.4f}{others:9.2f}")
     print(json.dumps(result))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    return 0
+    if file:
+        file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 def ratio(values: Sequence[float]) -> float:
