@@ -18,13 +18,17 @@ class NotRegularError(OSError):
     """There is a file, but not a regular one."""
 
 
-def replace_file(file: Path, content: str | bytes, *, mode: int = 0o666) -> None:
+def replace_file(
+    file: Path, content: str | bytes, *, mode: int = 0o666, durable: bool = False
+) -> None:
     """Write a file atomically: readers see its old content, or all of the new one.
 
     Args:
         file: The file; its directory has to exist.
         content: What to write; text is written as UTF-8.
         mode: Permission bits of the new file, without those of the umask.
+        durable: Wait until the disk has it, so that a power failure loses neither content. It
+            takes some milliseconds.
 
     Raises:
         OSError: The file cannot be written; it is unchanged.
@@ -34,10 +38,27 @@ def replace_file(file: Path, content: str | bytes, *, mode: int = 0o666) -> None
     try:
         draft.touch(mode, exist_ok=False)
         draft.write_bytes(data)
+        if durable:
+            sync(draft)
         draft.replace(file)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+    if durable:
+        sync(file.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has the content of a file, or the names in a directory; see fsync(2).
+
+    Raises:
+        OSError: The disk cannot be written.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_regular(file: Path, limit: int = _LIMIT) -> bytes:

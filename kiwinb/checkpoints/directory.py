@@ -136,7 +136,8 @@ def _create(path: Path, privilege: Privilege, backend: BackendName | None) -> No
             uid=os.getuid(),
             secret=secrets.token_hex(_SECRET_BYTES),
         )
-        replace_file(path / _FILE, json.dumps(asdict(description), indent=2) + "\n", mode=0o600)
+        text = json.dumps(asdict(description), indent=2) + "\n"
+        replace_file(path / _FILE, text, mode=0o600, durable=True)  # it has the secret
 
 
 def _renew(path: Path, privilege: Privilege) -> None:

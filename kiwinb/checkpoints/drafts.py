@@ -15,10 +15,10 @@ from pathlib import Path
 from kiwinb.checkpoints import logs
 from kiwinb.checkpoints.checkpoint import FILE, Checkpoint, write_checkpoint
 from kiwinb.checkpoints.manifest import MANIFEST, pack
-from kiwinb.checkpoints.seal import SEAL, Seal, read_seal, write_seal
+from kiwinb.checkpoints.seal import Seal, read_seal, write_seal
 from kiwinb.checkpoints.stamps import take_stamps
 from kiwinb.checkpoints.treescan import Entry, survey
-from kiwinb.files import read_regular
+from kiwinb.files import read_regular, sync
 from kiwinb.steps.keys import Digest
 from kiwinb.steps.step import Output
 from kiwinb.typed_json import loads
@@ -91,9 +91,9 @@ def commit(draft: Draft, seconds: float, *, reused: Digest = "") -> Checkpoint:
     )
     metadata = write_checkpoint(checkpoint, directory)
     log = _digest_of(directory / logs.LOG)
-    write_seal(Seal(draft.key, metadata, log, take_stamps(found.found)), directory)
+    write_seal(Seal(draft.key, metadata, log, take_stamps(found.found)), directory, durable=False)
     for written in (directory / MANIFEST, directory / FILE):
-        _sync(written)
+        sync(written)
     return checkpoint
 
 
@@ -114,11 +114,9 @@ def publish(draft: Draft, secret: bytes) -> None:
         if getattr(made, name) != getattr(draft, name):
             raise ValueError(f"the draft of {draft.key[:12]} has another {name}")
     write_seal(seal.signed(secret), draft.directory)
-    for written in (draft.directory / SEAL, draft.directory):
-        _sync(written)
     draft.directory.rename(draft.destination)
     for parent in (draft.destination.parent, draft.directory.parent):
-        _sync(parent)
+        sync(parent)
 
 
 def _digest_of(file: Path) -> Digest:
@@ -148,13 +146,13 @@ def _syncing(path: Path) -> Iterator[None]:
     """
     failed: list[OSError] = []
 
-    def sync() -> None:
+    def write() -> None:
         try:
             sync_file_system(path)
         except OSError as error:
             failed.append(error)
 
-    thread = threading.Thread(target=sync)
+    thread = threading.Thread(target=write)
     thread.start()
     try:
         yield
@@ -175,13 +173,5 @@ def sync_file_system(path: Path) -> None:
         if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), str(path))
-    finally:
-        os.close(descriptor)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -100,10 +100,12 @@ class History:
         try:
             with locked(self._lock, what="the build history"):
                 data = self._read()
+                if [*data][-1:] == [build.key] and data[build.key] == data[build.key] | runs:
+                    return
                 data[build.key] = {**data.pop(build.key, {}), **runs}  # the latest is the last
                 for old in [*data][:-_BUILDS]:
                     del data[old]
-                replace_file(self._file, dumps(data) + "\n")
+                replace_file(self._file, dumps(data) + "\n", durable=True)
         except OSError as error:
             log.warning("What was built is not remembered: %s", error)
 

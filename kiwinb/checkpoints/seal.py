@@ -52,9 +52,10 @@ class Seal:
         return hmac.new(secret, digest(self).encode(), hashlib.sha256).hexdigest()
 
 
-def write_seal(seal: Seal, directory: Path) -> None:
-    """Write the seal of a checkpoint, atomically."""
-    replace_file(directory / SEAL, json.dumps(asdict(seal), indent=2) + "\n")
+def write_seal(seal: Seal, directory: Path, *, durable: bool = True) -> None:
+    """Write the seal of a checkpoint, atomically; ``durable`` as for ``replace_file``."""
+    text = json.dumps(asdict(seal), indent=2) + "\n"
+    replace_file(directory / SEAL, text, durable=durable)
 
 
 def read_seal(directory: Path) -> Seal:

@@ -22,6 +22,21 @@ def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == [file]
 
 
+def test_a_durable_file_is_synced_before_it_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    synced: list[tuple[Path, bool]] = []
+    monkeypatch.setattr("kiwinb.files.sync", lambda path: synced.append((path, file.exists())))
+    replace_file(file, b"", durable=True)
+    assert [(path.parent, seen) for path, seen in synced] == [
+        (tmp_path, False),
+        (tmp_path.parent, True),
+    ]
+    replace_file(file, b"")
+    assert len(synced) == 2
+
+
 def test_a_new_file_has_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
