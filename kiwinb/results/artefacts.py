@@ -103,7 +103,7 @@ def collect(
     """
     before = _listed(directory)
     collected: list[Collected] = []
-    with FileTransaction(directory) as placement:
+    with FileTransaction(directory, MANIFEST) as placement:
         for artefact in artefacts:
             if not artefact.path.is_file():
                 continue

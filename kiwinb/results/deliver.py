@@ -73,7 +73,7 @@ def deliver(
         ImageError: A step did not write a file that it announced.
         DamagedCheckpointError: A file is no longer what its step wrote.
     """
-    with FileTransaction(target_dir) as placement:
+    with FileTransaction(target_dir, RECORD) as placement:
         before = _delivered(target_dir)
         with ThreadPoolExecutor(min(max(len(results), 1), len(os.sched_getaffinity(0)))) as pool:
             files = tuple(

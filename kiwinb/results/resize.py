@@ -53,7 +53,7 @@ def resize(target_dir: Path, size: int, *, options: Sequence[str] = ()) -> Build
     if size % _SECTOR:
         raise ImageError(f"a disk has whole sectors, and {size} is no multiple of {_SECTOR}")
 
-    with FileTransaction(target_dir) as placement:
+    with FileTransaction(target_dir, RECORD) as placement:
         grown = placement.add_made(raw.filename, lambda path: _grow(source, path, size))
         paths = {raw.filename: grown}
         for file in found.files:

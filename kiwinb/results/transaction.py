@@ -13,24 +13,30 @@ from types import TracebackType
 from kiwinb.checkpoints.space import SpaceWatch, target_place
 from kiwinb.checkpoints.treescan import sha256
 from kiwinb.errors import CommandError, HostError
+from kiwinb.files import sync
 from kiwinb.sandbox.holes import copy_file
 
 
 class FileTransaction:
     """A transaction: its files appear together if the context ends without an error.
 
-    While it is open, no other process can place files there.
+    While it is open, no other process can place files there. When it has ended, the disk has the
+    files. If the power fails or the process is killed while it ends, some files may be new and
+    some old, but each of them is whole, and no record lists a file that is not what it says.
 
     Args:
         directory: The directory; it is created if necessary.
+        record: Name of the file that lists the others. It is placed last. If a file that is there
+            already gets another content, the record is removed before.
 
     Raises:
         HostError: The directory cannot be written to.
         SpaceError: The disk is full.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, record: str = "") -> None:
         self.directory = directory
+        self._record = directory / record
         self._staged: list[tuple[Path, Path]] = []
 
     def __enter__(self) -> FileTransaction:
@@ -49,12 +55,22 @@ class FileTransaction:
         try:
             if error is None:
                 with _explained(self.directory):
-                    for part, final in self._staged:
-                        part.replace(final)
+                    self._place()
         finally:
             for part, _final in self._staged:
                 part.unlink(missing_ok=True)
             os.close(self._lock)
+
+    def _place(self) -> None:
+        for part, _final in self._staged:
+            sync(part)
+        others = [(part, final) for part, final in self._staged if final != self._record]
+        if len(others) < len(self._staged) and any(final.exists() for _part, final in others):
+            self._record.unlink(missing_ok=True)
+        for part, final in sorted(self._staged, key=lambda item: item[1] == self._record):
+            part.replace(final)
+        if self._staged:
+            sync(self.directory)
 
     def stage(self, name: str) -> Path:
         """The path to write a file of this name to."""

@@ -125,6 +125,40 @@ def test_what_differs_is_delivered_again(tmp_path: Path, change: str) -> None:
     assert (target / PACKAGES.filename).stat() == packages
 
 
+def test_no_record_claims_a_file_that_was_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out"
+    deliver(IMAGE, RESULTS, outputs(tmp_path), target)
+    placed: list[tuple[str, bool]] = []
+    replace_ = Path.replace
+
+    def note(part: Path, final: Path) -> Path:
+        placed.append((final.name, (target / RECORD).exists()))
+        return replace_(part, final)
+
+    monkeypatch.setattr(Path, "replace", note)
+    deliver(IMAGE, RESULTS, outputs(tmp_path, "k2", b"other"), target)
+    assert placed[-1] == (RECORD, False)
+    assert (DISK.filename, False) in placed[:-1]
+    assert list_results(target).files[0].sha256 == hashlib.sha256(b"other").hexdigest()
+
+
+def test_all_files_are_on_the_disk_before_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out"
+    synced: list[Path] = []
+    monkeypatch.setattr("kiwinb.results.transaction.sync", synced.append)
+    deliver(IMAGE, RESULTS, outputs(tmp_path), target)
+    names = [path.name for path in synced]
+    assert names[-1] == target.name
+    assert {f".{name}.part" for name in _names(target)} == {*names[:-1]}
+    synced.clear()
+    deliver(IMAGE, RESULTS, outputs(tmp_path), target)
+    assert synced == []
+
+
 def test_checksums_come_from_the_steps(tmp_path: Path) -> None:
     files = outputs(tmp_path)
     known = hashlib.sha256(CONTENT).hexdigest()
