@@ -26,6 +26,7 @@ from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.space import build_places, explained_space
 from kiwinb.checkpoints.store import Store, open_store
 from kiwinb.checks.trust import risks
+from kiwinb.clock import check_clock, clock_hint, in_words
 from kiwinb.description.document import Document, read
 from kiwinb.description.located import located
 from kiwinb.description.model import ImageDescription
@@ -279,7 +280,14 @@ class BuildSession:
                 remedy=f"Set <packagemanager> to one of: {', '.join(sorted(MANAGERS))}.",
             )
         repositories, state = self._repositories(MANAGERS[name], refresh=refresh)
+        check_clock(state.epoch, "the metadata of the repositories")
         age = time.time() - state.read_at
+        if age < -STALE:
+            log.warning(
+                "The metadata of the repositories was read at %s, which is still to come, so how "
+                "old it is cannot be told. %s",
+                *(in_words(state.read_at), clock_hint()),
+            )
         if age > STALE:
             log.warning(
                 "The metadata of the repositories is %d days old; refresh to see newer packages.",

@@ -10,7 +10,7 @@ Layout of the directory::
     objects/KEY/data/           the tree, the layer of a tree, or the files
     drafts/                     checkpoints in the making, locked by their builds
     trash/                      on the way out
-    locks/                      lock files
+    locks/                      lock files, and ``used``, whose time is that of the last use
     logs/                       logs of steps that failed, for a week
     mnt/                        where workers show trees; always empty from outside
     history.json                what was built last
@@ -32,6 +32,7 @@ from kiwinb.checkpoints.checkpoint import FILE, Checkpoint, read_checkpoint
 from kiwinb.checkpoints.locks import locked
 from kiwinb.checkpoints.reuse import Earlier
 from kiwinb.checkpoints.trees import BACKENDS, TreeRef
+from kiwinb.checkpoints.used import tick
 from kiwinb.errors import StoreError
 from kiwinb.sandbox.privilege import Privilege
 from kiwinb.steps.keys import Digest
@@ -95,14 +96,20 @@ class StoreContents:
         return tuple(checkpoint for _used, checkpoint in sorted(found, key=lambda item: item[0]))
 
     def last_used(self, key: Digest) -> float:
-        """When a build last used the checkpoint, in seconds since 1970-01-01 UTC."""
+        """When a build last used the checkpoint, in seconds since 1970-01-01 UTC.
+
+        What is used later has a later time, also if the clock of the host was set back between. As
+        long as the clock is behind such a time, this is not when it was.
+        """
         return (self.object(key) / FILE).stat().st_mtime
 
     def touch(self, key: Digest) -> None:
         """Record that the checkpoint, and everything that it is based on, is used now."""
         with suppress(StoreError, OSError):
-            for directory in self.layers(self.get(key)):
-                os.utime(directory.parent / FILE)
+            layers = self.layers(self.get(key))
+            now = tick(self.path / "locks" / "used")
+            for directory in layers:
+                os.utime(directory.parent / FILE, ns=(now, now))
 
     def files(self, checkpoint: Checkpoint) -> Path:
         """The directory with the output of a ``files`` step."""

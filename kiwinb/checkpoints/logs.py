@@ -17,6 +17,7 @@ LOG = "log.gz"
 
 _DRAFT = "log"
 _OLD_SECONDS = 7 * 24 * 3600.0
+_KEPT = 10
 
 
 @contextmanager
@@ -93,8 +94,15 @@ def failed_logs(logs: Path, key: str) -> tuple[Path, ...]:
 
 
 def remove_old(logs: Path, *, every: bool = False) -> None:
-    """Remove logs of failed steps that are older than a week, or all of them."""
+    """Remove logs of failed steps that are older than a week, or all of them.
+
+    It keeps the ten latest ones, because a clock that was set forward makes all of them old.
+    """
+    found: list[tuple[float, Path]] = []
     for file in logs.glob("failed-*.log"):
         with suppress(OSError):
-            if every or time.time() - file.stat().st_mtime > _OLD_SECONDS:
+            found.append((file.stat().st_mtime, file))
+    for time_of, file in found if every else sorted(found)[:-_KEPT]:
+        with suppress(OSError):
+            if every or abs(time.time() - time_of) > _OLD_SECONDS:
                 file.unlink()

@@ -136,6 +136,7 @@ class Store(StoreContents):
     def publish(self, draft: Draft) -> Checkpoint:
         """Make a checkpoint of a draft that a worker has completed."""
         publish(draft, self.secret)
+        self.touch(draft.key)
         self.inspector.trust(draft.key)
         self.made.add(draft.key)
         return self.get(draft.key)

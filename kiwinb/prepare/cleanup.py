@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from kiwinb.clock import check_clock
 from kiwinb.prepare.host_keys import ensure_host_keys
 from kiwinb.steps.step import Output, StepContext
 
@@ -31,7 +32,12 @@ class CleanUp:
     epoch: int
 
     def run(self, context: StepContext) -> None:
-        """Make the tree ready."""
+        """Make the tree ready.
+
+        Raises:
+            HostError: The clock was set back behind ``epoch``, so times of files are wrong.
+        """
+        check_clock(self.epoch, "what the tree consists of")
         ensure_host_keys(context.root, context.log)
         for name in _all_stamped(context.root, self.epoch):
             with suppress(OSError):

@@ -236,7 +236,7 @@ def test_an_index_of_the_future_is_refused(
     later = datetime.now(UTC) + timedelta(days=3)
     index(repo, later.strftime("%a, %d %b %Y %H:%M:%S UTC"))
     sign(repo)
-    with pytest.raises(RepositoryError, match="Set the clock"):
+    with pytest.raises(RepositoryError, match="if that is wrong, set it first"):
         refresh(signed_repo, host)
 
 

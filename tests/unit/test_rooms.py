@@ -11,7 +11,7 @@ import kiwinb
 
 ROOMS = (
     (
-        *("durations", "errors", "files", "html", "limits", "paths", "runtime_config"),
+        *("clock", "durations", "errors", "files", "html", "limits", "paths", "runtime_config"),
         *("settings", "shapes", "sizes", "spelling", "tar_entries", "typed_json", "version"),
         *("visible",),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from kiwinb.clock import clock_hint
 from kiwinb.errors import KiwinbError, PackageError, RepositoryError
 from kiwinb.packages.apt.host_sources import host_proxy
 from kiwinb.packages.manager import ResolvedRepository, outdated_remedy
@@ -22,6 +23,12 @@ _REPLACED = "However the following packages replace it:"
 _SIGNATURE = re.compile(r"GPG|OpenPGP|fetch")
 _UNKNOWN_KEY = re.compile(r"(?:NO_PUBKEY|Missing key) ([0-9A-F]{16,64})\b")
 """What apt passes on from gpgv, and since apt 3 from sqv."""
+
+_OUT_OF_TIME = re.compile(
+    r"EXPKEYSIG|EXPSIG|KEYEXPIRED|not live until|[Ee]xpired on|is expired\b"
+    r"|certificate.*(?:expired|not (?:yet )?(?:valid|activated))"
+)
+"""What apt passes on of keys and signatures, and of certificates."""
 
 _CONFLICTS = "The following packages have unmet dependencies:"
 
@@ -61,12 +68,20 @@ def unreadable(
         return RepositoryError(
             "the index of a repository has expired: its mirror is not updated any more, or "
             f"somebody keeps updates back:\n{complaints(lines)}",
-            remedy="\n  ".join(["Name another mirror.", *map(outdated_remedy, named)]),
+            remedy="\n  ".join(
+                [clock_hint(), "Name another mirror.", *map(outdated_remedy, named)]
+            ),
         )
     if any("is not valid yet (invalid for another" in line for line in lines):
         return RepositoryError(
             f"the index of a repository is of the future:\n{complaints(lines)}",
-            remedy="Set the clock of this host.",
+            remedy=f"{clock_hint()} Otherwise, that of its mirror is wrong.",
+        )
+    if any(_OUT_OF_TIME.search(line) for line in lines):
+        return RepositoryError(
+            "a certificate, key or signature is not valid at the time that the clock of this host "
+            f"says:\n{complaints(lines)}",
+            remedy=f"{clock_hint()} Otherwise, name a mirror or a key that is valid.",
         )
     keys = dict.fromkeys(key for line in lines for key in _UNKNOWN_KEY.findall(line))
     if keys:

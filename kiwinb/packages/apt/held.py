@@ -11,10 +11,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kiwinb.errors import RepositoryError
+from kiwinb.clock import check_clock, clock_hint
+from kiwinb.errors import HostError, RepositoryError
 from kiwinb.files import replace_file
 from kiwinb.packages.apt.signed import Release, is_signed_by, quoted, sha256_of
 from kiwinb.packages.apt.sources import read_key
@@ -116,6 +118,7 @@ def check_signatures(held: Held, repositories: Sequence[ResolvedRepository]) -> 
             return True
         if release is None:
             return False
+        _check_clock(held, number, repository.alias)
         keys = [read_key(key, repository.alias) for key in repository.keys]
         signature = release.with_name(f"{release.name}.gpg")
         is_detached = release.name.endswith("_Release")
@@ -126,7 +129,22 @@ def check_signatures(held: Held, repositories: Sequence[ResolvedRepository]) -> 
             repositories, threads.map(is_good, range(len(repositories))), strict=True
         ):
             if not good:
-                raise _changed(f"the index of {repository.alias} is not signed with its key")
+                raise _changed(
+                    f"the index of {repository.alias} is not signed with its key", clock_hint()
+                )
+
+
+def _check_clock(held: Held, number: int, alias: str) -> None:
+    """Tell a clock that is behind an index from an index that is not signed.
+
+    Raises:
+        RepositoryError: The clock is behind.
+    """
+    with suppress(OSError, ValueError):
+        try:
+            check_clock(held.date(number), f"the index of the repository {alias}")
+        except HostError as error:
+            raise RepositoryError(error.problem, remedy=error.remedy) from None
 
 
 def check_lists(home: Path, digests: Sequence[tuple[str, Digest]]) -> Held:
@@ -216,11 +234,11 @@ def _expected(held: Held) -> Iterator[tuple[str, tuple[Digest, int]]]:
                 yield name, what
 
 
-def _changed(what: str) -> RepositoryError:
+def _changed(what: str, hint: str = "") -> RepositoryError:
     return RepositoryError(
         f"cached package lists are not what the repositories signed: {what}",
-        remedy="Something has changed the download cache. Run again with --clear-cache to read "
-        "the lists anew, and find out who can write to the cache.",
+        remedy=f"{hint}{' ' if hint else ''}Something has changed the download cache. Run again "
+        "with --clear-cache to read the lists anew, and find out who can write to the cache.",
     )
 
 

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,7 @@ from kiwinb.steps.keys import Digest, digest
 _log = logging.getLogger(__name__)
 
 _KEPT_SECONDS = 24 * 3600
+_KEPT_STATES = 1
 
 
 @dataclass(frozen=True)
@@ -334,11 +335,21 @@ def _read_state(
 
 
 def _remove_old(lists: Lists, current: Path) -> None:
-    """Remove states that are too old to be in use, and leftovers of interrupted builds."""
-    before = time.time() - _KEPT_SECONDS
+    """Remove states that are too old to be in use, and leftovers of interrupted builds.
+
+    It keeps the state that was used before this one: if the clock of the host has just been set
+    forward, it only seems to be old, and another build may be using it.
+    """
+    now, states, left = time.time(), [], []
     for directory in lists.home.iterdir():
-        is_state = (directory / "lists").is_dir() or directory.name.startswith(".new-")
-        if is_state and directory != current and directory.stat().st_mtime < before:
+        with suppress(FileNotFoundError):
+            item = (directory.stat().st_mtime, directory)
+            if directory.name.startswith(".new-"):
+                left.append(item)
+            elif (directory / "lists").is_dir() and directory != current:
+                states.append(item)
+    for used, directory in (*left, *sorted(states)[:-_KEPT_STATES]):
+        if abs(now - used) > _KEPT_SECONDS:
             shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -8,10 +8,10 @@ name it, so it counts for all of its mirrors.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from kiwinb.clock import in_words
 from kiwinb.errors import RepositoryError
 from kiwinb.files import replace_file
 from kiwinb.packages.apt.held import Held
@@ -36,9 +36,9 @@ def refuse_older(repositories: Sequence[ResolvedRepository], held: Held, cache: 
         date, newest = held.date(number), _seen(_place(repository, cache))
         if date < newest:
             raise RepositoryError(
-                f"the index of the repository {repository.alias} is of {_words(date)}, but kiwinb "
-                f"has seen one of {_words(newest)}: the mirror is out of date, or somebody serves "
-                "an old index to keep updates back",
+                f"the index of the repository {repository.alias} is of {in_words(date)}, but "
+                f"kiwinb has seen one of {in_words(newest)}: the mirror is out of date, or "
+                "somebody serves an old index to keep updates back",
                 remedy=f"Try again later, or name another mirror. {outdated_remedy(repository)}",
             )
 
@@ -49,7 +49,8 @@ def remember(repositories: Sequence[ResolvedRepository], held: Held, cache: Path
         place, date = _place(repository, cache), held.date(number)
         if repository.checked and date > _seen(place):
             place.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(place, json.dumps({"alias": repository.alias, "date": date}))
+            text = json.dumps({"alias": repository.alias, "date": date})
+            replace_file(place, text, durable=True)
 
 
 def _place(repository: ResolvedRepository, cache: Path) -> Path:
@@ -63,7 +64,3 @@ def _seen(place: Path) -> int:
         return int(json.loads(place.read_text())["date"])
     except (OSError, ValueError, TypeError, KeyError):
         return 0
-
-
-def _words(date: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(date))
