@@ -14,16 +14,22 @@ _FILES = 400
 
 @dataclass(frozen=True)
 class WriteMany:
-    """Write, link, change and remove many files, with children at work."""
+    """Write, link, change and remove many files, with children at work.
+
+    Attributes:
+        number: Number of the step; it changes what the step before has written.
+        files: How many files to write.
+    """
 
     number: int
+    files: int = _FILES
     output: ClassVar[Output] = "tree"
     revision: ClassVar[int] = 1
 
     def run(self, context: StepContext) -> None:
         own = context.root / f"of-{self.number}"
         own.mkdir()
-        for index in range(_FILES):
+        for index in range(self.files):
             path = own / f"{index}"
             path.write_text(f"{self.number} {index}\n" * 50)
             os.chown(path, index, index)
@@ -32,7 +38,7 @@ class WriteMany:
         run(["cp", "-a", own, context.root / f"copy-{self.number}"])
         before = context.root / f"of-{self.number - 1}"
         if before.exists():
-            for index in range(0, _FILES, 4):
+            for index in range(0, self.files, 4):
                 (before / f"{index}").open("a").write("changed\n")
                 (before / f"{index + 1}").unlink()
             run(["rm", "-r", context.root / f"copy-{self.number - 1}"])
