@@ -48,6 +48,16 @@ def replace_file(
         sync(file.parent)
 
 
+def is_draft_of(name: str, final: str) -> bool:
+    """Whether :func:`replace_file` left a file of this name when it was interrupted.
+
+    Args:
+        name: The name.
+        final: Name of the file that it was to replace.
+    """
+    return name.startswith(f".{final}.")
+
+
 def sync(path: Path) -> None:
     """Wait until the disk has the content of a file, or the names in a directory; see fsync(2).
 

@@ -17,7 +17,7 @@ from kiwinb.checkpoints.locks import locked
 from kiwinb.checkpoints.private import make_private, tighten
 from kiwinb.checkpoints.trees import BACKENDS
 from kiwinb.errors import StoreError
-from kiwinb.files import read_json, replace_file
+from kiwinb.files import is_draft_of, read_json, replace_file
 from kiwinb.sandbox.privilege import Privilege
 from kiwinb.sandbox.worker import call
 from kiwinb.typed_json import from_json
@@ -109,12 +109,15 @@ def _create(path: Path, privilege: Privilege, backend: BackendName | None) -> No
         if os.path.lexists(path / _FILE):
             return
         others = {entry.name for entry in path.iterdir()} - {".lock", *_DIRECTORIES}
-        if others:
+        left = {name for name in others if is_draft_of(name, _FILE)}  # the power failed, or a kill
+        if others - left:
             (path / ".lock").unlink()
             raise StoreError(
                 f"{path} is not empty, and not a checkpoint store",
                 remedy="Choose a directory of its own for the store.",
             )
+        for name in left:
+            (path / name).unlink()
         tighten([path])
         for name in _DIRECTORIES:
             (path / name).mkdir(0o700, exist_ok=True)
