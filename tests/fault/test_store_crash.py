@@ -24,7 +24,6 @@ from pathlib import Path
 from kiwinb.checkpoints.runner import run_steps
 from kiwinb.checkpoints.store import Store
 from kiwinb.steps.step import HostPaths
-from fault_report import Count
 from heavy_tree import heavy_steps
 store = Store.open(Path(sys.argv[1]))
 run_steps(store, heavy_steps(), HostPaths(cache=Path("/nonexistent")),
@@ -36,7 +35,6 @@ import hashlib, json, sys
 from pathlib import Path
 from kiwinb.checkpoints.store import Store
 from kiwinb.checkpoints.treescan import to_json
-from fault_report import Count
 from heavy_tree import heavy_steps
 store = Store.open(Path(sys.argv[1]))
 left = [str(path) for name in ("drafts", "trash", "mnt") for path in (store.path / name).iterdir()]
