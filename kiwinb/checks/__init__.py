@@ -54,6 +54,7 @@ _ALL: tuple[Check, ...] = (
     support.image_kind_refuses_nothing,
     support.package_manager_supported,
     support.host_tools_installed,
+    support.host_tools_new_enough,
     support.host_tools_suffice,
     support.foreign_architecture_runs_here,
     repositories.repositories_configured,

@@ -33,6 +33,7 @@ from kiwinb.packages import MANAGERS
 from kiwinb.packages.mirrors import host_mirrors, resolve
 from kiwinb.sandbox.machines import EMULATORS
 from kiwinb.sandbox.privilege import detect
+from kiwinb.sandbox.tool_versions import unfit
 from kiwinb.sandbox.tools import TOOLS, search_path
 from kiwinb.settings import Settings, load_settings
 from kiwinb.sizes import binary
@@ -51,6 +52,7 @@ PLENTY_OF_SPACE = 10 * 2**30
 OWN_CHECKS = frozenset(
     (
         "host_tools_installed",
+        "host_tools_new_enough",
         "container_tool_chain_installed",
         "foreign_architecture_runs_here",
     )
@@ -207,8 +209,11 @@ def _tools(needed: dict[str, str], state: State) -> Iterator[Finding]:
     path = search_path()
     missing = {name: why for name, why in needed.items() if not shutil.which(name, path=path)}
     there = [name for name in needed if name not in missing]
-    if there:
-        yield Finding("tools", "ok", ", ".join(there))
+    old = tuple(unfit(there))
+    if fit := [name for name in there if name not in {item.tool for item in old}]:
+        yield Finding("tools", "ok", ", ".join(fit))
+    for item in old:
+        yield Finding("tools", state, item.what, item.remedy)
     for package in packages_of(missing):
         names = [name for name in missing if TOOLS.get(name) == package]
         reasons = ", ".join(dict.fromkeys(missing[name] for name in names))

@@ -20,7 +20,8 @@ from kiwinb.sandbox.caged import OpenCage
 from kiwinb.sandbox.chroot import ENVIRONMENT
 from kiwinb.sandbox.foreign import missing_emulator, try_architecture
 from kiwinb.sandbox.host_view import host_view
-from kiwinb.sandbox.tools import TOOLS, search_path
+from kiwinb.sandbox.tool_versions import Unfit, unfit
+from kiwinb.sandbox.tools import TOOLS, not_executable, search_path
 from kiwinb.sandbox.worker import Report, call
 from kiwinb.settings import Settings
 
@@ -41,6 +42,8 @@ class HostFacts:
         luks_options: Options of ``cryptsetup``, with their dashes; ``None`` if they are unknown or
             not needed.
         lacking: What the installed tools cannot do for the image, one sentence each.
+        unfit: Installed tools that the image needs, and that are too old or do not start.
+        forbidden: Paths of tools that the image needs, and that may not be executed.
         foreign: Why programs for the image's architecture do not run on this host; ``None`` if they
             run.
     """
@@ -52,6 +55,8 @@ class HostFacts:
     tagmedia: tuple[int, ...] | None = None
     luks_options: frozenset[str] | None = None
     lacking: tuple[str, ...] = ()
+    unfit: tuple[Unfit, ...] = ()
+    forbidden: tuple[str, ...] = ()
     foreign: HostError | None = None
 
     def missing(self, tools: Iterable[str]) -> tuple[str, ...]:
@@ -84,13 +89,15 @@ def gather(
         target: Target directory of the results or the root tree; it need not exist.
     """
     path = search_path()
-    names = (*TOOLS, *_OTHER_TOOLS, *tools_for(image))
+    needed = tools_for(image)
+    names = (*TOOLS, *_OTHER_TOOLS, *needed)
     tools = frozenset(name for name in names if shutil.which(name, path=path))
     place = Path(target).absolute() if target is not None else None
     media = "tagmedia" in tools and image.type.attributes.get("mediacheck") == "true"
     luks = "cryptsetup" in tools and image.type.luksformat
     kind = IMAGE_KINDS.get(image.type.image)
-    asked = kind is not None and tools.issuperset(kind.tools(image))
+    old = tuple(unfit(needed))
+    asked = kind is not None and not old and tools.issuperset(kind.tools(image))
     return HostFacts(
         tools=tools,
         target=place,
@@ -99,6 +106,8 @@ def gather(
         tagmedia=_version(_said("tagmedia", "--version")) if media else None,
         luks_options=_options(_said("cryptsetup", "--help")) if luks else None,
         lacking=tuple(kind.lacks(image)) if kind is not None and asked else (),
+        unfit=old,
+        forbidden=tuple(filter(None, map(not_executable, needed))),
         foreign=why_foreign(image.arch),
     )
 

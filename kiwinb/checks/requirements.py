@@ -40,11 +40,16 @@ def without_package(tools: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({*tools} - TOOLS.keys()))
 
 
-def install_command(tools: Iterable[str]) -> str:
-    """Return how to install tools on Debian and Ubuntu: a command, and what it does not cover."""
+def install_command(tools: Iterable[str], *, again: str = "") -> str:
+    """Return how to install tools on Debian and Ubuntu: a command, and what it does not cover.
+
+    Args:
+        tools: The tools.
+        again: The option that installs packages again, with a space behind it; empty for none.
+    """
     names = tuple(tools)
     packages, others = packages_of(names), without_package(names)
-    parts = [f"sudo apt-get install {' '.join(packages)}"] if packages else []
+    parts = [f"sudo apt-get install {again}{' '.join(packages)}"] if packages else []
     if others:
         parts.append(f"the packages that bring {', '.join(others)}")
     return "; and ".join(parts)

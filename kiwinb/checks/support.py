@@ -65,11 +65,20 @@ def host_tools_installed(subject: Subject) -> Iterator[Problem]:
     needed = tools_for(subject.image)
     if missing := subject.host.missing(needed):
         said = ", ".join(f"{name} (for {needed[name]})" for name in missing)
+        there = subject.host.forbidden
+        may_not = f"; {', '.join(there)} may not be executed" if there else ""
+        again = "--reinstall " if there else ""
         yield Problem(
-            f"this host lacks tools: {said}",
-            f"Install them: {install_command(missing)}",
+            f"this host lacks tools: {said}{may_not}",
+            f"Install them: {install_command(missing, again=again)}",
             subject.type,
         )
+
+
+def host_tools_new_enough(subject: Subject) -> Iterator[Problem]:
+    """The tools that the image needs must start, and be new enough for what kiwinb asks of them."""
+    for tool in subject.host.unfit:
+        yield Problem(tool.what, tool.remedy, subject.type)
 
 
 def host_tools_suffice(subject: Subject) -> Iterator[Problem]:

@@ -94,6 +94,7 @@ class OpenCage:
 
         Raises:
             CommandError: The program failed, or does not exist (status 127).
+            HostError: bubblewrap crashed or was killed.
             LimitError: The program exceeded one of the limits of this build.
         """
         os.lseek(self._rules, 0, os.SEEK_SET)
@@ -104,6 +105,7 @@ class OpenCage:
                         self._cage, view, str(self._rules), argv, cwd=cwd, network=self._network
                     ),
                     executable=None,
+                    outer="bwrap",
                     log=log,
                     env=env,
                     cwd=None,
@@ -156,7 +158,8 @@ class OpenCage:
             f"outside={shlex.quote(str(outside))}\n"
             "ulimit -c 0\n"
             f"exec {{rules}}<{own}/{self._rules}\n"
-            f'exec {enter} env -i {" ".join([*given, *quoted])} "${{@#"$outside"}}"\n'
+            f'exec {enter} env -i {" ".join([*given, *quoted])} "${{@#"$outside"}}"\n',
+            errors="surrogateescape",  # paths of the host need not be text
         )
         file.chmod(0o700)
 

@@ -16,7 +16,7 @@ from typing import IO
 from kiwinb.errors import CommandError
 from kiwinb.sandbox.environment import tool_environment
 from kiwinb.sandbox.lines import Budget, LineSplitter, for_message
-from kiwinb.sandbox.tools import find_tool
+from kiwinb.sandbox.tools import cannot_start, crash, find_tool
 
 Log = Callable[[str], None]
 
@@ -54,7 +54,7 @@ def run(
     Raises:
         CommandError: The tool failed, or printed more than :data:`MOST_OUTPUT`; the error has the
             last lines of its output.
-        HostError: The tool is not installed.
+        HostError: The tool is not installed, cannot be executed, crashed or was killed.
     """
     words = [os.fspath(word) for word in argv]
     return execute(
@@ -82,13 +82,14 @@ def execute(
     started: Callable[[subprocess.Popen[bytes]], None] = lambda process: None,
     keep_output: bool = True,
     shown: Sequence[str] | None = None,
+    outer: str = "",
     watch: Callable[[], None] | None = None,
 ) -> str:
     """Run a command in exactly the given environment; see :func:`run`.
 
     Args:
         argv: The command and its arguments.
-        executable: The program to execute, if it is not ``argv[0]``.
+        executable: Path of a tool of the host to execute, if it is not ``argv[0]``.
         log: Called with each line of output.
         env: The complete environment.
         cwd: Working directory.
@@ -99,25 +100,18 @@ def execute(
         started: Called with the new process.
         keep_output: Whether to return standard output; otherwise, the result is empty.
         shown: The command that errors name, if it is not ``argv``.
+        outer: Name of a tool of the host in which the command runs. It passes on how the command
+            ended in its exit status, so a signal that ends it is a fault of its own.
         watch: Called every second while it runs; an error that it raises ends the command.
 
     Raises:
         CommandError: The command failed, or printed more than :data:`MOST_OUTPUT` to be returned.
+        HostError: The tool of the host cannot be executed, crashed or was killed.
         FileNotFoundError: The command does not exist.
     """
     named, tail = shown or argv, deque[str](maxlen=_TAIL_LINES)
-    process = subprocess.Popen(
-        argv,
-        executable=executable,
-        env=env,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=enter,
-        pass_fds=descriptors,
-    )
+    stdin = subprocess.DEVNULL if input is None else subprocess.PIPE
+    process = _started(argv, executable, env, cwd, stdin, enter, descriptors)
     with _watched(process):
         started(process)
         output = bytearray() if keep_output else None
@@ -125,8 +119,39 @@ def execute(
             _communicate(process, input or b"", partial(_say, tail, log), output, watch)
         status = process.wait()
     if check and status:
-        raise CommandError(named, status, tuple(tail))
+        tool = Path(executable).name if executable else outer if status < 0 else ""
+        lines = tuple(tail)
+        raise (tool and crash(tool, status, lines)) or CommandError(named, status, lines)
     return (output or b"").decode("utf-8", "surrogateescape")
+
+
+def _started(
+    argv: Sequence[str],
+    executable: str | None,
+    env: Mapping[str, str],
+    cwd: Path | None,
+    stdin: int,
+    enter: Callable[[], None] | None,
+    descriptors: Sequence[int],
+) -> subprocess.Popen[bytes]:
+    """Start a command; the error of a tool that the kernel does not execute names its package."""
+    try:
+        return subprocess.Popen(
+            argv,
+            executable=executable,
+            env=env,
+            cwd=cwd,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=enter,
+            pass_fds=descriptors,
+        )
+    except OSError as error:
+        if executable is None or error.filename != executable:
+            raise
+        raise cannot_start(Path(executable).name, executable, error) from error
 
 
 def _say(tail: deque[str], log: Log | None, line: str) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, BinaryIO, cast
 
-from kiwinb.errors import CommandError
+from kiwinb.errors import CommandError, KiwinbError
 from kiwinb.sandbox.environment import tool_environment
-from kiwinb.sandbox.tools import find_tool
+from kiwinb.sandbox.tools import cannot_start, crash, find_tool
 
 _TAIL_BYTES = 4000
 _TAIL_LINES = 20
@@ -103,10 +103,16 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     tool = find_tool(argv[0])
     environment = tool_environment()
-    return subprocess.Popen(
-        argv, executable=tool, stdin=stdin, stdout=stdout, stderr=said, env=environment
-    )
+    try:
+        return subprocess.Popen(
+            argv, executable=tool, stdin=stdin, stdout=stdout, stderr=said, env=environment
+        )
+    except OSError as error:
+        if error.filename != tool:
+            raise
+        raise cannot_start(argv[0], tool, error) from error
 
 
-def _failure(argv: Sequence[str], status: int, said: IO[bytes]) -> CommandError:
-    return CommandError(argv, status, tail(said).splitlines()[-_TAIL_LINES:])
+def _failure(argv: Sequence[str], status: int, said: IO[bytes]) -> KiwinbError:
+    lines = tail(said).splitlines()[-_TAIL_LINES:]
+    return crash(argv[0], status, lines) or CommandError(argv, status, lines)

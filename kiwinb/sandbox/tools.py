@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from kiwinb.errors import HostError
 
@@ -60,11 +62,68 @@ def find_tool(name: str) -> str:
     """Find the path of a host tool.
 
     Raises:
-        HostError: The tool is not installed; the remedy names its Debian package.
+        HostError: The tool is not installed, or may not be executed; the remedy names its Debian
+            package.
     """
     found = shutil.which(name, path=search_path())
-    if found is None:
-        package = TOOLS.get(name)
-        remedy = f"Install it: sudo apt-get install {package}" if package else "Install it."
-        raise HostError(f"the tool {name} is not installed on this host", remedy=remedy)
-    return found
+    if found is not None:
+        return found
+    if there := not_executable(name):
+        raise HostError(f"the tool {there} is not executable", remedy=_again(name))
+    package = TOOLS.get(name)
+    remedy = f"Install it: sudo apt-get install {package}" if package else "Install it."
+    raise HostError(f"the tool {name} is not installed on this host", remedy=remedy)
+
+
+def not_executable(name: str) -> str | None:
+    """Return the path of a tool that is there and may not be executed; ``None`` if none is."""
+    if shutil.which(name, path=search_path()) is not None:
+        return None
+    places = (Path(directory, name) for directory in search_path().split(os.pathsep) if directory)
+    return next((str(place) for place in places if place.is_file()), None)
+
+
+def cannot_start(name: str, path: str, error: OSError) -> HostError:
+    """The error about a tool that the kernel does not execute, for example a damaged one."""
+    return HostError(f"the tool {path} cannot be started: {error.strerror}", remedy=_again(name))
+
+
+def crash(name: str, status: int, tail: Sequence[str] = ()) -> HostError | None:
+    """The error about a tool that crashed or was killed, which says nothing about its input.
+
+    Args:
+        name: The tool.
+        status: Its exit status: the negative number of a signal, or 128 plus that number if a
+            wrapper around the tool reports the signal.
+        tail: The last lines that it printed.
+
+    Returns:
+        ``None`` if it ended in another way.
+    """
+    number = -status if status < 0 else status - 128
+    said = "".join(f"\n  | {line}" for line in tail)
+    if number == signal.SIGKILL:
+        return HostError(
+            f"the tool {name} was killed (SIGKILL){said}",
+            remedy="The host ran out of memory, most likely. Give it more, or build less at once; "
+            "the steps before this one are held.",
+        )
+    if number in _CRASHES:
+        what = signal.Signals(number).name
+        return HostError(f"the tool {name} crashed ({what}){said}", remedy=_again(name))
+    return None
+
+
+_CRASHES = frozenset(
+    (
+        *(signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE),
+        *(signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS),
+    )
+)
+
+
+def _again(name: str) -> str:
+    package = TOOLS.get(name)
+    if package is None:
+        return "Install it again."
+    return f"Install it again: sudo apt-get install --reinstall {package}"

@@ -28,6 +28,7 @@ from kiwinb.distributions import DISTRIBUTIONS
 from kiwinb.errors import HostError, KiwinbError
 from kiwinb.images import IMAGE_KINDS
 from kiwinb.sandbox.foreign import emulator_for
+from kiwinb.sandbox.tool_versions import Unfit
 from kiwinb.sandbox.tools import TOOLS
 from kiwinb.settings import Settings, load_settings
 from kiwinb.storage.filesystem import FILESYSTEMS
@@ -196,6 +197,11 @@ CASES: dict[str, tuple[Case, Case, str | None]] = {
     "host_tools_installed": (
         Case(),
         Case(host=_without("sfdisk", "mke2fs")),
+        "type",
+    ),
+    "host_tools_new_enough": (
+        Case(),
+        Case(host=replace(HOST, unfit=(Unfit("mksquashfs", "it is too old", "Install another."),))),
         "type",
     ),
     "host_tools_suffice": (

@@ -25,7 +25,7 @@ from kiwinb.sandbox.caged import OpenCage
 from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
 from kiwinb.sandbox.host_view import host_view
 from kiwinb.sandbox.paths import resolve_in
-from kiwinb.sandbox.tools import find_tool, search_path
+from kiwinb.sandbox.tools import cannot_start, crash, find_tool, search_path
 
 ESSENTIAL = "?essential"
 """Pattern for the essential packages; see apt-patterns(7)."""
@@ -161,6 +161,8 @@ def _extract(content: Path, root: Path) -> Sequence[_Directory]:
         with OpenCage() as cage:
             lines = cage.run(view, argv, env=ENVIRONMENT).splitlines()
     except CommandError as error:
+        if crashed := crash("tar", error.status, error.tail):
+            raise crashed from error
         raise PackageError("\n  | ".join(("a package cannot be unpacked:", *error.tail))) from error
     found: dict[str, _Directory] = {}
     for directory in (_Directory.parse(line) for line in lines if line.startswith("d")):
@@ -230,10 +232,16 @@ class _Deb:
 
 
 def _dpkg_deb(option: str, file: Path) -> bytes:
-    done = subprocess.run(
-        [find_tool("dpkg-deb"), option, file], capture_output=True, env=_environment(), check=False
-    )
+    tool = find_tool("dpkg-deb")
+    try:
+        done = subprocess.run(
+            [tool, option, file], capture_output=True, env=_environment(), check=False
+        )
+    except OSError as error:
+        raise cannot_start("dpkg-deb", tool, error) from error
     if done.returncode:
+        if crashed := crash("dpkg-deb", done.returncode):
+            raise crashed
         raise PackageError(f"{file.name} is not a package: {os.fsdecode(done.stderr).strip()}")
     return done.stdout
 
