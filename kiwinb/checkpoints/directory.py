@@ -16,6 +16,7 @@ from kiwinb.checkpoints.backend import BackendName
 from kiwinb.checkpoints.locks import locked
 from kiwinb.checkpoints.private import make_private, tighten
 from kiwinb.checkpoints.trees import BACKENDS
+from kiwinb.checkpoints.trial import TrialJob, try_backend
 from kiwinb.errors import StoreError
 from kiwinb.files import is_draft_of, read_json, replace_file
 from kiwinb.sandbox.privilege import Privilege
@@ -26,12 +27,17 @@ FORMAT = 4
 BACKEND_VARIABLE = "KIWINB_STORE_BACKEND"
 """Environment variable that names the backend of a new store: ``overlay`` or ``copy``."""
 
+LONGEST_PATH = 1024
+"""In bytes; the kernel allows 4095, and most of it is for the paths in trees."""
+
 _DIRECTORIES = ("objects", "drafts", "trash", "locks", "logs", "mnt")
 
 log = logging.getLogger(__name__)
 
 
 _FILE = "store.json"
+_TRIED = "tried.json"
+"""On which file system, and with which kernel, the store was tried out."""
 _SECRET_BYTES = 32
 
 
@@ -71,6 +77,7 @@ def prepare_directory(
         StoreError: The store belongs to somebody else, or cannot be created there.
     """
     wanted = backend or _forced_backend()
+    _check_place(path)
     try:
         make_private(path)
         _renew(path, privilege)
@@ -83,6 +90,7 @@ def prepare_directory(
         ) from error
     found = _read_description(path, privilege, wanted)
     tighten((path, *(path / name for name in _DIRECTORIES if (path / name).is_dir())))
+    _try_again(path, privilege, found[0])
     return found
 
 
@@ -108,7 +116,7 @@ def _create(path: Path, privilege: Privilege, backend: BackendName | None) -> No
     with locked(path / ".lock", what=f"the store {path}"):
         if os.path.lexists(path / _FILE):
             return
-        others = {entry.name for entry in path.iterdir()} - {".lock", *_DIRECTORIES}
+        others = {entry.name for entry in path.iterdir()} - {".lock", _TRIED, *_DIRECTORIES}
         left = {name for name in others if is_draft_of(name, _FILE)}  # the power failed, or a kill
         if others - left:
             (path / ".lock").unlink()
@@ -122,11 +130,7 @@ def _create(path: Path, privilege: Privilege, backend: BackendName | None) -> No
         for name in _DIRECTORIES:
             (path / name).mkdir(0o700, exist_ok=True)
         tighten(path / name for name in _DIRECTORIES)
-        trial = path / "trash" / f"trial-{secrets.token_hex(4)}"
-        trial.mkdir()
-        job = jobs.TrialJob(trial, path / "mnt", privilege.rootless)
-        problem = call(jobs.try_backend, job, privilege=privilege)
-        call(jobs.remove, (trial,), privilege=privilege)
+        problem = _try(path, privilege)
         if backend == "overlay" and problem:
             raise StoreError(
                 f"overlay file systems do not work in {path}: {problem}",
@@ -141,6 +145,72 @@ def _create(path: Path, privilege: Privilege, backend: BackendName | None) -> No
         )
         text = json.dumps(asdict(description), indent=2) + "\n"
         replace_file(path / _FILE, text, mode=0o600, durable=True)  # it has the secret
+
+
+def _try(path: Path, privilege: Privilege) -> str:
+    """Try out the file system of a store, and note which one that was.
+
+    Returns:
+        Why overlay file systems do not work there; empty if they work.
+
+    Raises:
+        StoreError: Trees cannot be kept there.
+    """
+    directory = path / "trash" / f"trial-{secrets.token_hex(4)}"
+    directory.mkdir()
+    try:
+        problem = call(try_backend, TrialJob(directory, path / "mnt"), privilege=privilege)
+    finally:
+        call(jobs.remove, (directory,), privilege=privilege)
+    replace_file(path / _TRIED, json.dumps(_surroundings(path)) + "\n", mode=0o600)
+    return problem
+
+
+def _surroundings(path: Path) -> list[int | str]:
+    """What a store may find changed when it is opened again: the file system and the kernel."""
+    return [path.stat().st_dev, os.uname().release]
+
+
+def _try_again(path: Path, privilege: Privilege, backend: BackendName) -> None:
+    """Try out the file system of a store that was moved, or that another kernel shows.
+
+    Raises:
+        StoreError: The trees of the store cannot be used or made there.
+    """
+    with suppress(OSError, ValueError):
+        if read_json(path / _TRIED) == _surroundings(path):
+            return
+    problem = _try(path, privilege)
+    if backend == "overlay" and problem:
+        raise StoreError(
+            f"the store {path} keeps trees as layers, and overlay file systems do not work there: "
+            f"{problem}",
+            remedy="Move it back to the file system on which it was made, or name another "
+            "directory: the setting `store`, or KIWINB_STORE.",
+        )
+
+
+def _check_place(path: Path) -> None:
+    """Find out whether a store can be at a path.
+
+    Raises:
+        StoreError: The path is too long, or its file system is mounted read-only.
+    """
+    length = len(os.fsencode(path))
+    if length > LONGEST_PATH:
+        raise StoreError(
+            f"the path of the checkpoint store has {length} bytes, and {LONGEST_PATH} are the "
+            f"most: {path}",
+            remedy="Choose a directory with a shorter path.",
+        )
+    with suppress(OSError):
+        there = next(item for item in (path, *path.parents) if item.exists())
+        if os.statvfs(there).f_flag & os.ST_RDONLY:
+            raise StoreError(
+                f"the file system of the checkpoint store {path} is mounted read-only",
+                remedy="Mount it for writing, or name another directory: the setting `store`, or "
+                "KIWINB_STORE.",
+            )
 
 
 def _renew(path: Path, privilege: Privilege) -> None:

@@ -21,14 +21,12 @@ from kiwinb.checkpoints import logs
 from kiwinb.checkpoints.backend import copy_tree, make_place
 from kiwinb.checkpoints.drafts import Draft, commit, sync_file_system
 from kiwinb.checkpoints.manifest import MANIFEST, unpack
-from kiwinb.checkpoints.overlay import try_overlay
 from kiwinb.checkpoints.stamps import Stamps, take_stamps
 from kiwinb.checkpoints.trees import BACKENDS, TreeRef
 from kiwinb.checkpoints.treescan import Entry, compare, scan, survey
 from kiwinb.errors import StoreError
 from kiwinb.files import read_regular
 from kiwinb.sandbox.command import run
-from kiwinb.sandbox.devices import DEVICE_ATTRIBUTE
 from kiwinb.sandbox.others import end_other_processes
 from kiwinb.sandbox.reach import Reach
 from kiwinb.sandbox.worker import Report
@@ -184,53 +182,6 @@ def _retry_removal(function: Callable[..., Any], path: str, error: Any) -> None:
     if isinstance(error[1], FileNotFoundError):
         return
     raise error[1]
-
-
-@dataclass(frozen=True)
-class TrialJob:
-    """Find out which backends the file system of a new store supports.
-
-    Attributes:
-        directory: An empty directory in the store, for the trial.
-        mnt: Mount point of the store.
-        rootless: Whether workers run in user namespaces.
-    """
-
-    directory: Path
-    mnt: Path
-    rootless: bool
-
-
-def try_backend(job: TrialJob, _report: Report) -> str:
-    """Try out the file system of a new store.
-
-    Returns:
-        Why ``overlay`` does not work there; empty if it works.
-
-    Raises:
-        StoreError: No backend works there.
-    """
-    place = make_place(job.mnt)
-    probe = job.directory / "probe"
-    try:
-        probe.touch()
-        if job.rootless:
-            os.setxattr(probe, DEVICE_ATTRIBUTE, b"c:1:3")
-        os.chown(probe, 12345, 12345)
-        probe.chmod(0o4755)
-        if os.statvfs(probe).f_flag & os.ST_NOEXEC:
-            raise StoreError(
-                f"the file system of {job.mnt.parent} is mounted noexec", remedy=_ELSEWHERE
-            )
-    except OSError as error:
-        raise StoreError(
-            f"the file system of {job.mnt.parent} does not keep owners and attributes: {error}",
-            remedy=_ELSEWHERE,
-        ) from error
-    return try_overlay(job.directory, place)
-
-
-_ELSEWHERE = "Put the store on a local Linux file system such as ext4, XFS or Btrfs."
 
 
 def _fingerprints(source: Path) -> Iterator[tuple[object, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from kiwinb.errors import StoreError
 
 _POLL_SECONDS = 0.1
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextmanager
@@ -35,13 +37,14 @@ def locked(
         on_poll: Called repeatedly while it waits; an exception from it ends the wait.
 
     Raises:
-        StoreError: Another process held the lock for the whole timeout.
+        StoreError: Another process held the lock for the whole timeout, or the file system has no
+            locks.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         deadline = None if timeout is None else time.monotonic() + timeout
         told = False
-        while not try_lock(descriptor, shared=shared):
+        while not _lock_named(descriptor, path, shared=shared):
             if deadline is not None and time.monotonic() >= deadline:
                 raise StoreError(
                     f"{what} is in use by {holders(path)}",
@@ -55,6 +58,19 @@ def locked(
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock_named(descriptor: int, path: Path, *, shared: bool) -> bool:
+    try:
+        return try_lock(descriptor, shared=shared)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise StoreError(
+            f"the file system of {path.parent} has no file locks: {error.strerror}",
+            remedy="Put it on a local Linux file system such as ext4, XFS or Btrfs, or mount it "
+            "with locks; see flock(2).",
+        ) from error
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:

@@ -96,7 +96,9 @@ class AptConfig:
         if self.root is None:
             status.touch()
         else:
-            status = resolve_in(self.root, STATUS)
+            # A configuration has no way to write a quote or the end of a line in a path.
+            status.unlink(missing_ok=True)
+            status.symlink_to(resolve_in(self.root, STATUS))
             self._states.write_text(
                 read_text_in(self.root, EXTENDED_STATES), errors="surrogateescape"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from kiwinb.checkpoints.treescan import Entry, Kind
@@ -18,7 +18,12 @@ EVERYTHING: frozenset[Kind] = frozenset(
 _UNBOUNDED = 1 << 64
 
 PATH_OF_TOOLS = 3840
-"""Longest path that a tool of the host can read; the rest of 4095 bytes is for the tree's own."""
+"""Longest path that a tool of the host can read; the rest of 4095 bytes is for the tree's own.
+
+If that is longer, because the store has a long path, less is left: :func:`check` takes it off.
+"""
+
+_LONGEST_PATH = 4095
 
 SIZE_OF_TOOLS = 1 << 40
 """Largest file that a tool of the host reads in reasonable time, since it also reads holes."""
@@ -74,6 +79,9 @@ def check(content: Content, limits: Limits) -> None:
     Raises:
         ImageError: It does not; the message names the path and the limit.
     """
+    if limits.path == PATH_OF_TOOLS:
+        left = _LONGEST_PATH - len(os.fsencode(content.root)) - 1
+        limits = replace(limits, path=min(limits.path, left))
     _check_owners(content, limits)
     subdirectories: Counter[bytes] = Counter()
     if limits.subdirectories < len(content.entries):
