@@ -19,6 +19,7 @@ from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
 from kiwinb.sandbox.command import Log
 from kiwinb.sandbox.host_view import host_view
 from kiwinb.sandbox.paths import anchored, resolve_in
+from kiwinb.sandbox.tools import find_tool
 from kiwinb.sandbox.tree_files import read_in, read_text_in, write_in
 from kiwinb.steps.registry import Used
 from kiwinb.steps.step import Output, StepContext
@@ -143,6 +144,7 @@ def write_fstab(context: StepContext, layout: DiskLayout, persistency: str | Non
 
     Raises:
         CommandError: ``patch`` or the script failed.
+        HostError: This host has no ``patch``.
     """
     root, append, patch, script = context.root, *(f"{_FSTAB}.{name}" for name in _CHANGES)
     text = fstab(layout, persistency, read_text_in(root, _FSTAB)) + read_text_in(root, append)
@@ -162,7 +164,7 @@ def _patched(text: str, patch: bytes, log: Log) -> str:
         file, changes = Path(scratch, "fstab"), Path(scratch, "fstab.patch")
         file.write_text(text, errors="surrogateescape")
         changes.write_bytes(patch)
-        argv = ["patch", "--no-backup-if-mismatch", str(file), str(changes)]
+        argv = [find_tool("patch"), "--no-backup-if-mismatch", str(file), str(changes)]
         with anchored(Path(scratch)) as held:
             cage.run(host_view([Path(scratch)]), argv, env=ENVIRONMENT, log=log, cwd=scratch)
             return read_regular(held / file.name).decode(errors="surrogateescape")

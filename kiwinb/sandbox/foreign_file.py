@@ -91,7 +91,7 @@ def _plain(
 ) -> str:
     return execute(
         argv,
-        executable=find_tool(argv[0]) if "/" not in argv[0] else None,
+        executable=None,
         log=None,
         env=tool_environment(),
         cwd=None,
