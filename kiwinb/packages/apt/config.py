@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kiwinb.errors import PackageError
+from kiwinb.errors import HostError, PackageError
 from kiwinb.packages.apt.logins import auth_conf, with_logins, write_secret
 from kiwinb.packages.databases.dpkg import EXTENDED_STATES
 from kiwinb.packages.databases.dpkg_status import STATUS
@@ -23,6 +23,7 @@ from kiwinb.sandbox.chroot import ENVIRONMENT
 from kiwinb.sandbox.environment import PROXIES
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.sandbox.tree_files import read_text_in, write_in
+from kiwinb.visible import visible
 
 TIMEOUT = 20
 """Seconds after which apt gives a connection up on which nothing arrives. It tries once more."""
@@ -87,7 +88,17 @@ class AptConfig:
 
         Args:
             preferences: Text of apt_preferences(5).
+
+        Raises:
+            HostError: The path of the cache has a quote or the end of a line, for which the
+                configuration has no escape.
         """
+        if strange := {'"', "\n"} & {*str(self.lists), *str(self.work), *str(self.sources)}:
+            raise HostError(
+                f"apt cannot use the download cache, whose path has {min(strange)!a}: "
+                f"{visible(str(self.work))}",
+                remedy="Name another directory: the setting `cache`, or KIWINB_CACHE.",
+            )
         archives = self.archives or self.work / "archives"
         for directory in (self.lists / "partial", archives / "partial"):
             directory.mkdir(parents=True, exist_ok=True)
@@ -113,7 +124,7 @@ class AptConfig:
         }
         lines = [f'{name} "{value}";\n' for name, value in values.items()]
         lines += [f'DPkg::Options:: "{option}";\n' for option in DPKG_OPTIONS]
-        self.file.write_text("".join(lines))
+        self.file.write_text("".join(lines), errors="surrogateescape")
 
     @property
     def _states(self) -> Path:
