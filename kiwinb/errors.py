@@ -176,6 +176,10 @@ class HostError(KiwinbError):
     exit_status = 8
 
 
+class CrashError(HostError):
+    """A tool of the host crashed or was killed, which says nothing about what it was to do."""
+
+
 class StoreError(KiwinbError):
     """The checkpoint store is locked, damaged or full."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kiwinb.errors import (
     CommandError,
+    CrashError,
     KiwinbError,
     PackageError,
     RepositoryError,
@@ -147,11 +148,12 @@ class SpaceWatch:
             ``None`` if the error is about something else.
         """
         about_space = _is_about_space(error)
-        if isinstance(error, SpaceError) or not (about_space or isinstance(error, CommandError)):
+        failed = isinstance(error, CommandError | CrashError)
+        if isinstance(error, SpaceError) or not (about_space or failed):
             return None
         rooms = self._seen or _rooms(self._places)
         fullest = min(rooms, key=_Room.order)
-        if not (about_space or fullest.is_used_up):  # some tools do not say why they fail
+        if not (about_space or fullest.is_used_up):  # some tools do not say why, or crash
             return None
         if (
             isinstance(error, KiwinbError)

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from kiwinb.checkpoints.space import SpaceWatch, target_place
 from kiwinb.checkpoints.treescan import sha256
-from kiwinb.errors import CommandError, HostError
+from kiwinb.errors import CommandError, CrashError, HostError
 from kiwinb.files import sync
 from kiwinb.sandbox.holes import copy_file
 
@@ -119,7 +119,7 @@ def sha256_of(path: Path) -> str:
 def _explained(directory: Path) -> Iterator[None]:
     try:
         yield
-    except CommandError as error:
+    except (CommandError, CrashError) as error:
         if full := SpaceWatch((target_place(directory),)).explain(error):
             raise full from error
         raise

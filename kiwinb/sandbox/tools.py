@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kiwinb.errors import HostError
+from kiwinb.errors import CrashError, HostError
 
 TOOLS: Mapping[str, str] = {
     "apt-cache": "apt",
@@ -88,7 +88,7 @@ def cannot_start(name: str, path: str, error: OSError) -> HostError:
     return HostError(f"the tool {path} cannot be started: {error.strerror}", remedy=_again(name))
 
 
-def crash(name: str, status: int, tail: Sequence[str] = ()) -> HostError | None:
+def crash(name: str, status: int, tail: Sequence[str] = ()) -> CrashError | None:
     """The error about a tool that crashed or was killed, which says nothing about its input.
 
     Args:
@@ -103,14 +103,14 @@ def crash(name: str, status: int, tail: Sequence[str] = ()) -> HostError | None:
     number = -status if status < 0 else status - 128
     said = "".join(f"\n  | {line}" for line in tail)
     if number == signal.SIGKILL:
-        return HostError(
+        return CrashError(
             f"the tool {name} was killed (SIGKILL){said}",
             remedy="The host ran out of memory, most likely. Give it more, or build less at once; "
             "the steps before this one are held.",
         )
     if number in _CRASHES:
         what = signal.Signals(number).name
-        return HostError(f"the tool {name} crashed ({what}){said}", remedy=_again(name))
+        return CrashError(f"the tool {name} crashed ({what}){said}", remedy=_again(name))
     return None
 
 

@@ -103,19 +103,15 @@ class AptConfig:
         for directory in (self.lists / "partial", archives / "partial"):
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(0o700)  # as apt wants it, also where it cannot change it
-        status = self.work / "status"
         if self.root is None:
-            status.touch()
+            self.status.touch()
         else:
-            # A configuration has no way to write a quote or the end of a line in a path.
-            status.unlink(missing_ok=True)
-            status.symlink_to(resolve_in(self.root, STATUS))
             self._states.write_text(
                 read_text_in(self.root, EXTENDED_STATES), errors="surrogateescape"
             )
         (self.work / "preferences").write_text(preferences)
         values = {
-            **self._paths(archives, status),
+            **self._paths(archives),
             "Dir::Etc::sourceparts": f"{self.sources}/",
             **_FIXED,
             "APT::Architecture": self.architecture,
@@ -138,8 +134,17 @@ class AptConfig:
         if self.root is not None and (states := self._states.read_bytes()):
             write_in(self.root, EXTENDED_STATES, states)
 
-    def _paths(self, archives: Path, status: Path) -> dict[str, str | Path]:
-        """The places of all files that apt reads and writes; none is on the host."""
+    @property
+    def status(self) -> Path:
+        """The list of installed packages.
+
+        apt is told on its command line, because the configuration has no way to write a quote or
+        the end of a line, and the path of a tree may have them.
+        """
+        return self.work / "status" if self.root is None else resolve_in(self.root, STATUS)
+
+    def _paths(self, archives: Path) -> dict[str, str | Path]:
+        """The places of the other files that apt reads and writes; none is on the host."""
         return {
             "Dir": f"{self.work}/",
             "Dir::Etc::main": "/dev/null",
@@ -152,7 +157,6 @@ class AptConfig:
             "Dir::Etc::netrc": self.work / "auth.conf" if self.downloads else "/dev/null",
             "Dir::Etc::netrcparts": "/dev/null",
             "Dir::State::lists": f"{self.lists}/",
-            "Dir::State::status": status,
             "Dir::State::extended_states": self._states,
             "Dir::Cache::archives": f"{archives}/",
             "Dir::Cache::srcpkgcache": self.source_cache or "",

@@ -239,10 +239,12 @@ def apt(
         CommandError: The command failed.
         LimitError: The maintainer scripts exceeded one of the limits of this build.
     """
+    words = [argv[0], "-o", f"Dir::State::status={config.status}", *argv[1:]]
     with Guard() as guard:
         return execute(
-            argv,
+            words,
             executable=find_tool(argv[0]),
+            shown=argv,
             log=log,
             env=config.environment(),
             cwd=config.work,
