@@ -67,4 +67,4 @@ def canonical(value: object) -> Any:
 def digest(value: object) -> Digest:
     """SHA-256 of the canonical form of a value."""
     text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
