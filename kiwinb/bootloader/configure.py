@@ -151,11 +151,12 @@ def write_fstab(context: StepContext, layout: DiskLayout, persistency: str | Non
     if resolve_in(root, patch).exists():
         text = _patched(text, read_in(root, patch), context.log)
     write_in(root, _FSTAB, text)
+    for file in (append, patch):
+        resolve_in(root, file).unlink(missing_ok=True)
     if resolve_in(root, script).exists():
         with Chroot(root, log=context.log) as chroot:
             chroot.run([script])
-    for file in (append, patch, script):
-        resolve_in(root, file).unlink(missing_ok=True)
+        resolve_in(root, script).unlink(missing_ok=True)
 
 
 def _patched(text: str, patch: bytes, log: Log) -> str:

@@ -61,7 +61,9 @@ def run_on_foreign(
     find_tool(words[0])
     inside = ["timeout", "--signal=KILL", str(seconds), *words]
     try:
-        return (_caged if _allows_cages() else _plain)(inside, opened, writable)
+        if _allows_cages():
+            return _caged(inside, opened, writable)
+        return _execute(inside, opened)
     except CommandError as error:
         if error.status in (_KILLED, -9):
             raise TooSlowError(seconds) from None
@@ -78,17 +80,12 @@ def _caged(argv: Sequence[str], opened: int | None, writable: Sequence[Path]) ->
         words = command(Cage(), host_view(writable), str(rules), argv, capabilities=capabilities)
         if not is_root:
             words.insert(1, "--unshare-user")
-        return _plain(words, opened, (), descriptors=(rules,))
+        return _execute(words, rules, opened)
     finally:
         os.close(rules)
 
 
-def _plain(
-    argv: Sequence[str],
-    opened: int | None,
-    writable: Sequence[Path],
-    descriptors: tuple[int, ...] = (),
-) -> str:
+def _execute(argv: Sequence[str], *descriptors: int | None) -> str:
     return execute(
         argv,
         executable=None,
@@ -97,7 +94,7 @@ def _plain(
         cwd=None,
         input=None,
         check=True,
-        descriptors=descriptors if opened is None else (*descriptors, opened),
+        descriptors=[number for number in descriptors if number is not None],
     )
 
 

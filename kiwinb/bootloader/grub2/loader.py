@@ -245,9 +245,8 @@ class _Modules:
 
     def copy(self, root: Path, directory: str) -> None:
         """Copy the modules and their lists to a directory of a tree."""
-        for name in names_in(self.root, self.path):
-            if name.endswith((".mod", ".lst")):
-                write_in(root, f"{directory}/{name}", self.read(name))
+        for name in self._names(".mod", ".lst"):
+            write_in(root, f"{directory}/{name}", self.read(name))
 
     def on_host(self, scratch: Path) -> Path:
         """Return the directory for a program of the host, which would follow links of a tree."""
@@ -255,10 +254,12 @@ class _Modules:
             return Path(self.path)
         copy = scratch / "modules"
         copy.mkdir()
-        for name in names_in(self.root, self.path):
-            if name.endswith((".mod", ".lst", ".img")):
-                copy_out(self.root, f"{self.path}/{name}", copy / name)
+        for name in self._names(".mod", ".lst", ".img"):
+            copy_out(self.root, f"{self.path}/{name}", copy / name)
         return copy
+
+    def _names(self, *endings: str) -> list[str]:
+        return [name for name in names_in(self.root, self.path) if name.endswith(endings)]
 
 
 def _modules_in(root: Path, platform: str) -> _Modules | None:
