@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import threading
@@ -19,6 +18,7 @@ from kiwinb.checkpoints.seal import Seal, read_seal, write_seal
 from kiwinb.checkpoints.stamps import take_stamps
 from kiwinb.checkpoints.treescan import Entry, survey
 from kiwinb.files import read_regular, sync
+from kiwinb.libc import LIBC, libc_call
 from kiwinb.steps.keys import Digest
 from kiwinb.steps.step import Output
 from kiwinb.typed_json import loads
@@ -170,8 +170,7 @@ def sync_file_system(path: Path) -> None:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(path))
+        # On FUSE, it is interrupted as well once after a process was killed while it wrote.
+        libc_call(LIBC.syncfs, descriptor, path=path)
     finally:
         os.close(descriptor)

@@ -7,6 +7,8 @@ import errno
 import os
 import struct
 
+from kiwinb.libc import LIBC, libc_call
+
 _SHORT, _LONGEST = 256, 4096
 
 
@@ -17,14 +19,13 @@ class _IoVec(ctypes.Structure):
 class Memory:
     """Reader of the memory of other processes."""
 
-    def __init__(self, libc: ctypes.CDLL) -> None:
+    def __init__(self) -> None:
         self.buffer = ctypes.create_string_buffer(_SHORT)
         self.remote = _IoVec(0, _SHORT)
-        self._libc = libc
         self._local = _IoVec(ctypes.addressof(self.buffer), _SHORT)
         self.arguments = (ctypes.byref(self._local), 1, ctypes.byref(self.remote), 1, 0)
         self.readv = ctypes.PyDLL(None).process_vm_readv  # releasing the GIL takes longer
-        for function in (self.readv, libc.process_vm_readv):
+        for function in (self.readv, LIBC.process_vm_readv):
             vectors = (ctypes.c_void_p, ctypes.c_ulong) * 2
             function.argtypes = [ctypes.c_int, *vectors, ctypes.c_ulong]
             function.restype = ctypes.c_ssize_t
@@ -39,9 +40,7 @@ class Memory:
         local = _IoVec(ctypes.addressof(buffer), size)
         remote = _IoVec(address, size)
         vectors = (ctypes.byref(local), 1, ctypes.byref(remote), 1)
-        got = int(self._libc.process_vm_readv(pid, *vectors, 0))
-        if got < 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        got = libc_call(LIBC.process_vm_readv, pid, *vectors, 0)
         return buffer.raw[:got]
 
     def string(self, pid: int, address: int) -> bytes | None:

@@ -8,6 +8,8 @@ import os
 import struct
 from pathlib import Path
 
+from kiwinb.libc import LIBC, libc_call
+
 MS_NOSUID = 0x2
 MS_NODEV = 0x4
 MS_NOEXEC = 0x8
@@ -23,8 +25,6 @@ _MOUNT_ATTR_RDONLY = 0x1
 _MOUNT_ATTR_NOSUID = 0x2
 _MOUNT_ATTR_NODEV = 0x4
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def mount(
     source: str | os.PathLike[str],
@@ -38,14 +38,15 @@ def mount(
     Raises:
         OSError: The kernel refuses it; ``filename`` is the target.
     """
-    status = _libc.mount(
+    libc_call(
+        LIBC.mount,
         os.fsencode(source),
         os.fsencode(target),
         None if kind is None else kind.encode(),
         ctypes.c_ulong(flags),
         os.fsencode(options),
+        path=target,
     )
-    _check(status, target)
 
 
 def bind(source: Path, target: Path, *, readonly: bool = False, recursive: bool = False) -> None:
@@ -99,15 +100,16 @@ def make_writable(target: Path) -> None:
 
 def _set_attributes(target: Path, flags: int, *, setting: int = 0, clearing: int = 0) -> None:
     attributes = struct.pack("=QQQQ", setting, clearing, 0, 0)
-    status = _libc.syscall(
+    libc_call(
+        LIBC.syscall,
         ctypes.c_long(_SYS_MOUNT_SETATTR),
         ctypes.c_int(_AT_FDCWD),
         os.fsencode(target),
         ctypes.c_uint(flags),
         attributes,
         ctypes.c_size_t(len(attributes)),
+        path=target,
     )
-    _check(status, target)
 
 
 def unmount(target: Path) -> None:
@@ -116,7 +118,7 @@ def unmount(target: Path) -> None:
     Raises:
         OSError: The kernel refuses it.
     """
-    _check(_libc.umount2(os.fsencode(target), _MNT_DETACH), target)
+    libc_call(LIBC.umount2, os.fsencode(target), _MNT_DETACH, path=target)
 
 
 def unmount_now(target: Path) -> None:
@@ -125,13 +127,7 @@ def unmount_now(target: Path) -> None:
     Raises:
         OSError: The kernel refuses it, with ``EBUSY`` if the file system is in use.
     """
-    _check(_libc.umount2(os.fsencode(target), 0), target)
-
-
-def _check(status: int, target: str | os.PathLike[str]) -> None:
-    if status:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), os.fspath(target))
+    libc_call(LIBC.umount2, os.fsencode(target), 0, path=target)
 
 
 def is_denied(error: OSError) -> bool:

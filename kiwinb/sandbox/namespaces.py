@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
+
+from kiwinb.libc import LIBC, libc_call
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -15,8 +15,6 @@ CLONE_NEWNET = 0x40000000
 
 _PR_SET_PDEATHSIG = 1
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def unshare(flags: int) -> None:
     """Move this process to new namespaces.
@@ -24,7 +22,7 @@ def unshare(flags: int) -> None:
     Raises:
         OSError: The system call failed.
     """
-    _check(_libc.unshare(flags))
+    libc_call(LIBC.unshare, flags)
 
 
 def join(descriptor: int, flag: int) -> None:
@@ -33,7 +31,7 @@ def join(descriptor: int, flag: int) -> None:
     Raises:
         OSError: The system call failed.
     """
-    _check(_libc.setns(descriptor, flag))
+    libc_call(LIBC.setns, descriptor, flag)
 
 
 def die_with_parent() -> None:
@@ -41,10 +39,4 @@ def die_with_parent() -> None:
 
     A later change of this process's ids cancels this.
     """
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL))
-
-
-def _check(status: int) -> None:
-    if status:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+    libc_call(LIBC.prctl, _PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 import platform
 import re
 import select
@@ -12,6 +11,7 @@ import struct
 from contextlib import suppress
 from fcntl import ioctl
 
+from kiwinb.libc import LIBC, libc_call
 from kiwinb.sandbox.syscalls import (
     AF_ALG,
     AF_NETLINK,
@@ -102,7 +102,7 @@ def _filter(arch: int, column: int) -> bytes:
     )
 
 
-def install(libc: ctypes.CDLL) -> int:
+def install() -> int:
     """Install the filter on this process, which cannot be undone.
 
     Returns:
@@ -117,10 +117,8 @@ def install(libc: ctypes.CDLL) -> int:
     header = struct.pack("@HP", len(code) // 8, ctypes.addressof(program))
     if kernel() < _OLDEST:  # it lacks _WAIT_KILLABLE
         raise OSError(errno.ENOSYS, f"Linux {platform.release()} is too old")
-    listener = int(libc.syscall(seccomp, _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE, header))
-    if listener < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return listener
+    flags = _NEW_LISTENER | _WAIT_KILLABLE
+    return libc_call(LIBC.syscall, seccomp, _SET_MODE_FILTER, flags, header)
 
 
 def kernel() -> tuple[int, int]:

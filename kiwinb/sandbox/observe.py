@@ -19,7 +19,6 @@ This is very rare, and makes the observation incomplete.
 from __future__ import annotations
 
 import array
-import ctypes
 import os
 import socket
 import struct
@@ -48,7 +47,6 @@ class Observer:
 
     def __init__(self, caged: Path | None = None) -> None:
         self._ours, self._theirs = socket.socketpair()
-        self._libc = ctypes.CDLL(None, use_errno=True)
         self._caged = caged
         self._supervisor: Supervisor | None = None
         self._problem: str | None = None
@@ -73,7 +71,7 @@ class Observer:
         does not allow it, the command runs unobserved, and the observation is incomplete.
         """
         try:
-            listener = install(self._libc)
+            listener = install()
         except (OSError, KeyError) as error:
             with suppress(OSError):
                 self._theirs.send(f"the kernel does not allow it: {error}".encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import platform
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from fcntl import ioctl
 from pathlib import Path
 
+from kiwinb.libc import LIBC, libc_call
 from kiwinb.sandbox.memory import Memory, interpreter_of
 from kiwinb.sandbox.notify import (
     ANSWER,
@@ -85,8 +85,7 @@ class Supervisor:
     def __init__(self, listener: int, pid: int, caged: Path | None = None) -> None:
         _arch, self._column, _seccomp = MACHINES[platform.machine()]
         self._channel = Channel(listener)
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self._memory = Memory(self._libc)
+        self._memory = Memory()
         self._root = _readlink(f"/proc/{pid}/root".encode()).rstrip(b"/")
         self._root_descriptor = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY)
         self._root_descriptors = {b"/": self._root_descriptor}
@@ -365,8 +364,10 @@ class Supervisor:
                 b"." + root, os.O_PATH | os.O_DIRECTORY, dir_fd=self._root_descriptors[b"/"]
             )
             self._root_descriptors[root] = top
-        descriptor = int(self._libc.syscall(437, top, path, how, len(how)))
-        return descriptor if descriptor >= 0 else None
+        try:
+            return libc_call(LIBC.syscall, 437, top, path, how, len(how))
+        except OSError:
+            return None
 
 
 def _readlink(path: bytes) -> bytes:

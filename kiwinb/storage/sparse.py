@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 
+from kiwinb.libc import LIBC, libc_call
 from kiwinb.sandbox.holes import extents
 
 BLOCK = 4096
@@ -90,12 +91,12 @@ def punch_zeros(path: Path) -> None:
 def _punch(descriptor: int, start: int, length: int) -> None:
     if length <= 0:
         return
-    function = ctypes.CDLL(None, use_errno=True).fallocate
-    function.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
-    if function(descriptor, _PUNCH_HOLE | _KEEP_SIZE, start, length):
-        number = ctypes.get_errno()
-        if number not in (errno.EOPNOTSUPP, errno.ENOSYS):
-            raise OSError(number, os.strerror(number))
+    place = (ctypes.c_int64(start), ctypes.c_int64(length))
+    try:
+        libc_call(LIBC.fallocate, descriptor, _PUNCH_HOLE | _KEEP_SIZE, *place)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
 
 
 def copy_changed(source: int, start: int, target: int, offset: int, size: int) -> None:

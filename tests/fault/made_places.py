@@ -59,7 +59,8 @@ def _layers(directory: Path) -> str:
 
 
 def _overlay(directory: Path, stack: ExitStack) -> Path:
-    own = _tmpfs("size=1g")(directory / "memory", stack)
+    # Each checkpoint is a whole copy there, as overlays do not nest.
+    own = _tmpfs("size=3g")(directory / "memory", stack)
     words = ("mount", "-t", "overlay", "-o", _layers(own), "none")
     return _mounted(stack, directory / "on", *words)
 

@@ -11,7 +11,17 @@ import kiwinb
 
 ROOMS = (
     (
-        *("clock", "durations", "errors", "files", "html", "limits", "paths", "runtime_config"),
+        *(
+            "clock",
+            "durations",
+            "errors",
+            "files",
+            "html",
+            "libc",
+            "limits",
+            "paths",
+            "runtime_config",
+        ),
         *("settings", "shapes", "sizes", "spelling", "tar_entries", "typed_json", "version"),
         *("visible",),
     ),
