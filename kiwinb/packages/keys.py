@@ -91,6 +91,31 @@ def key_file(file: Path) -> Source:
     return Source(hashlib.sha256(file.read_bytes()).hexdigest(), file)
 
 
+def key_suffix(data: bytes) -> str:
+    """Return the suffix that tells apt the format of a key: ``asc`` if armored, or else ``gpg``."""
+    return "asc" if data.lstrip().startswith(b"-----BEGIN PGP") else "gpg"
+
+
+def content_of_key(key: Source, alias: str) -> bytes:
+    """Read a key file.
+
+    Raises:
+        RepositoryError: The file cannot be read, or has changed since the build was planned.
+    """
+    try:
+        data = key.path.read_bytes()
+    except OSError as error:
+        raise RepositoryError(
+            f"the key {key.path} of the repository {alias} cannot be read: {error.strerror}"
+        ) from None
+    if hashlib.sha256(data).hexdigest() != key.digest:
+        raise RepositoryError(
+            f"the key {key.path} of the repository {alias} has changed since the build was planned",
+            remedy="Run again.",
+        )
+    return data
+
+
 def _downloaded(url: str, alias: str, cache_dir: Path, login: tuple[str, str] | None) -> Source:
     address, _, fragment = url.partition("#")
     pin = _PIN.fullmatch(fragment.lower())

@@ -16,10 +16,10 @@ import pytest
 
 from kiwinb.description.model import Repository
 from kiwinb.packages import MANAGERS
-from kiwinb.packages.apt.pool import Download
 from kiwinb.packages.apt.session import Session, session
 from kiwinb.packages.manager import PackageRequest, ResolvedRepository
 from kiwinb.packages.mirrors import resolve
+from kiwinb.packages.pool import Download
 from kiwinb.settings import Settings
 from kiwinb.steps.step import HostPaths, StepContext
 

@@ -17,11 +17,12 @@ from apt_repository import APT, Keys, Opened, index, make_package, resolved
 
 from kiwinb.description.model import Repository
 from kiwinb.errors import PackageError, RepositoryError
-from kiwinb.packages.apt import config, signed, stall
+from kiwinb.packages import signatures
+from kiwinb.packages.apt import config, stall
 from kiwinb.packages.apt.metadata import apt as run
-from kiwinb.packages.apt.signed import is_signed_by, split_signed
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
 from kiwinb.packages.mirrors import resolve
+from kiwinb.packages.signatures import is_signed_by, split_signed
 from kiwinb.settings import Settings
 from kiwinb.steps.step import HostPaths
 
@@ -71,7 +72,7 @@ def replace_all(host: HostPaths) -> None:
     rewrite_packages(host)
     (packages,), (release,) = lists(host, "*_Packages"), lists(host, "*InRelease")
     text, home = release.read_text(), release.parents[2]
-    sha256 = signed.sha256_of(packages)
+    sha256 = signatures.sha256_of(packages)
     old = next(line for line in text.splitlines() if line.endswith(" Packages") and len(line) > 70)
     release.write_text(text.replace(old.split()[0], sha256))
     release.parents[1].rename(home / ("0" * 64))

@@ -18,9 +18,10 @@ from pathlib import Path
 from kiwinb.clock import check_clock, clock_hint
 from kiwinb.errors import HostError, RepositoryError
 from kiwinb.files import replace_file
-from kiwinb.packages.apt.signed import Release, is_signed_by, quoted, sha256_of
-from kiwinb.packages.apt.sources import read_key
+from kiwinb.packages.apt.signed import Release, quoted
+from kiwinb.packages.keys import content_of_key
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
+from kiwinb.packages.signatures import is_signed_by, sha256_of
 from kiwinb.steps.keys import Digest
 
 _PARTS = "parts.json"
@@ -119,7 +120,7 @@ def check_signatures(held: Held, repositories: Sequence[ResolvedRepository]) -> 
         if release is None:
             return False
         _check_clock(held, number, repository.alias)
-        keys = [read_key(key, repository.alias) for key in repository.keys]
+        keys = [content_of_key(key, repository.alias) for key in repository.keys]
         signature = release.with_name(f"{release.name}.gpg")
         is_detached = release.name.endswith("_Release")
         return is_signed_by(release, keys, signature if is_detached else None)

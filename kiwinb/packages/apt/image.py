@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from kiwinb.packages.apt.sources import key_suffix, read_key, stanza
+from kiwinb.packages.apt.sources import stanza
+from kiwinb.packages.keys import content_of_key, key_suffix
 from kiwinb.packages.manager import ResolvedRepository
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.sandbox.tree_files import read_in, write_in
@@ -34,7 +35,7 @@ def configure(
             if key.digest in brought:
                 keyrings.append(brought[key.digest])
                 continue
-            data = read_key(key, repository.alias)
+            data = content_of_key(key, repository.alias)
             name = f"{repository.alias}{f'-{number + 1}' if number else ''}.{key_suffix(data)}"
             keyrings.append(Path(_KEYRINGS, name))
             write_in(root, f"{_KEYRINGS}/{name}", data, mode=0o644)

@@ -29,8 +29,9 @@ from kiwinb.packages.apt.held import (
 from kiwinb.packages.apt.logins import source_name
 from kiwinb.packages.apt.rollback import refuse_older, remember
 from kiwinb.packages.apt.signed import quoted
-from kiwinb.packages.apt.sources import key_suffix, read_key, stanza
+from kiwinb.packages.apt.sources import stanza
 from kiwinb.packages.apt.stall import Watch
+from kiwinb.packages.keys import content_of_key, key_suffix
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
 from kiwinb.sandbox.command import execute
 from kiwinb.sandbox.limits import Guard
@@ -129,7 +130,7 @@ def _write_sources(
     for number, repository in enumerate(repositories):
         keyrings = []
         for key in repository.keys if repository.checked else ():
-            data = read_key(key, repository.alias)
+            data = content_of_key(key, repository.alias)
             keyring = lists.home / "keys" / f"{key.digest}.{key_suffix(data)}"
             _write_once(keyring, data)
             keyrings.append(keyring)

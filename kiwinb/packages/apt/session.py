@@ -20,13 +20,13 @@ from kiwinb.packages.apt.config import (
 from kiwinb.packages.apt.held import checked_releases
 from kiwinb.packages.apt.metadata import apt, list_home
 from kiwinb.packages.apt.pins import preferences
-from kiwinb.packages.apt.pool import Download, Pool
 from kiwinb.packages.apt.stall import Watch
 from kiwinb.packages.apt.transaction import Transaction
-from kiwinb.packages.apt.work import private_directory
 from kiwinb.packages.databases import installed
 from kiwinb.packages.deb822 import paragraphs
 from kiwinb.packages.manager import PackageRequest, ResolvedRepository
+from kiwinb.packages.pool import Download, Pool
+from kiwinb.packages.work import private_directory
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.sandbox.paths import anchored, resolve_in
 from kiwinb.steps.step import StepContext
@@ -251,6 +251,10 @@ def _job(names: Sequence[str], *options: str) -> list[str]:
     return ["install", *options, "--", *names] if names else ["dist-upgrade", *options]
 
 
+def _pool(context: StepContext) -> Pool:
+    return Pool(context.host.cache / "apt/pool", ".deb")
+
+
 @contextmanager
 def session(context: StepContext, request: PackageRequest) -> Iterator[Session]:
     """Set apt up for a step, and remove its files afterwards.
@@ -260,7 +264,7 @@ def session(context: StepContext, request: PackageRequest) -> Iterator[Session]:
         request: The request; its package names are not used.
     """
     used, state = request.used, request.state
-    with private_directory(context.host.cache) as work:
+    with private_directory(context.host.cache / "apt/work") as work:
         config = AptConfig(
             work=work,
             lists=state.metadata / "lists",
@@ -272,7 +276,7 @@ def session(context: StepContext, request: PackageRequest) -> Iterator[Session]:
             recommends=request.recommended,
         )
         config.write(preferences=preferences(used, checked_releases(state), request.ignore))
-        yield Session(context, config, state.epoch, used, Pool(context.host.cache / "apt/pool"))
+        yield Session(context, config, state.epoch, used, _pool(context))
 
 
 @contextmanager
@@ -282,7 +286,7 @@ def local_session(context: StepContext) -> Iterator[Session]:
     Raises:
         PackageError: The tree has no dpkg.
     """
-    with private_directory(context.host.cache) as work:
+    with private_directory(context.host.cache / "apt/work") as work:
         (work / "sources").mkdir()
         config = AptConfig(
             work=work,
@@ -292,7 +296,7 @@ def local_session(context: StepContext) -> Iterator[Session]:
             root=context.root,
         )
         config.write()
-        yield Session(context, config, 0, (), Pool(context.host.cache / "apt/pool"))
+        yield Session(context, config, 0, (), _pool(context))
 
 
 def tree_architecture(root: Path) -> str:

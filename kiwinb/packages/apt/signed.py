@@ -1,41 +1,14 @@
-"""Check the signature of an index, and read what the signed text says.
-
-apt checks signatures when it downloads an index. kiwinb keeps indexes, and checks them again before
-each use, with the program that apt uses: sqv or gpgv.
-"""
+"""Read what the signed text of an index says."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import os
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from kiwinb.packages.deb822 import paragraphs
-from kiwinb.sandbox.command import run
-from kiwinb.sandbox.tools import find_tool
+from kiwinb.packages.signatures import SIGNED_MESSAGE, split_signed
 from kiwinb.steps.keys import Digest
-
-_MESSAGE = b"-----BEGIN PGP SIGNED MESSAGE-----"
-_SIGNATURE = b"-----BEGIN PGP SIGNATURE-----"
-_END = b"-----END PGP SIGNATURE-----"
-_KEY = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
-_KEY_END = b"-----END PGP PUBLIC KEY BLOCK-----"
-
-_SQV_METHOD = Path("/usr/lib/apt/methods/sqv")
-_SQV_POLICIES = (
-    Path("/etc/crypto-policies/back-ends/apt-sequoia.config"),
-    Path("/var/lib/crypto-config/profiles/current/apt-sequoia.config"),
-    Path("/usr/share/apt/default-sequoia.config"),
-)
-"""The policy that apt gives sqv: the first one that exists."""
-
-_STRONG = frozenset({"8", "9", "10", "11"})
-"""Numbers of SHA-256, SHA-384, SHA-512 and SHA-224; RFC 9580, section 9.5."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +30,7 @@ class Release:
         Raises:
             ValueError: It is neither.
         """
-        text = split_signed(data)[0] if data.startswith(_MESSAGE) else data
+        text = split_signed(data)[0] if data.startswith(SIGNED_MESSAGE) else data
         fields = next(paragraphs(text.decode("utf-8", "replace")), {})
         files = {}
         for line in fields.get("sha256", "").splitlines():
@@ -75,108 +48,6 @@ class Release:
             return int(parsedate_to_datetime(self.fields["date"]).timestamp())
         except (KeyError, ValueError):
             return None
-
-
-def split_signed(data: bytes) -> tuple[bytes, bytes]:
-    """Split a file with a cleartext signature (RFC 9580, section 7) into text and signature.
-
-    Raises:
-        ValueError: It is no such file, or there is text that is not signed.
-    """
-    lines = [line.rstrip(b" \t\r") for line in data.split(b"\n")]
-    try:
-        if lines[0] != _MESSAGE:
-            raise ValueError("it does not begin with a signed text")
-        start = lines.index(b"") + 1
-        middle = lines.index(_SIGNATURE)
-        end = lines.index(_END)
-    except (IndexError, ValueError):
-        raise ValueError("it has no complete signature") from None
-    if any(not line.startswith(b"Hash: ") for line in lines[1 : start - 1]) or any(
-        lines[end + 1 :]
-    ):
-        raise ValueError("it has text that is not signed")
-    text = [line.removeprefix(b"- ") for line in lines[start:middle]]
-    return b"\n".join(text), b"\n".join([*lines[middle : end + 1], b""])
-
-
-def is_signed_by(file: Path, keyrings: Sequence[bytes], detached: Path | None = None) -> bool:
-    """Tell whether one of some keys signs an index.
-
-    Args:
-        file: The index.
-        keyrings: Contents of the key files, armored or not.
-        detached: The file with its signature, if it has none itself.
-
-    Raises:
-        HostError: This host has neither sqv nor gpgv.
-    """
-    try:
-        if detached is None:
-            text, signature = split_signed(file.read_bytes())
-        else:
-            text, signature = file.read_bytes(), detached.read_bytes()
-        keys = [_binary(key) for key in keyrings]
-    except (OSError, ValueError):
-        return False
-    with tempfile.TemporaryDirectory() as work:
-        names = [Path(work, f"{number}.gpg") for number in range(len(keys))]
-        for name, key in zip(names, keys, strict=True):
-            name.write_bytes(key)
-        said, signed = Path(work, "signature"), Path(work, "text")
-        said.write_bytes(signature)
-        signed.write_bytes(text)
-        options = [word for name in names for word in ("--keyring", str(name))]
-        use_sqv = _SQV_METHOD.exists()
-        return (_sqv if use_sqv else _gpgv)([*options, str(said), str(signed)], Path(work))
-
-
-def _sqv(arguments: Sequence[str], _home: Path) -> bool:
-    policy = next((file for file in _SQV_POLICIES if file.exists()), None)
-    env = {"SEQUOIA_CRYPTO_POLICY": str(policy)} if policy else {}
-    return bool(run([find_tool("sqv"), *arguments], env=env, check=False).strip())
-
-
-def _gpgv(arguments: Sequence[str], home: Path) -> bool:
-    """Read what gpgv says of each signature; its status counts those by other keys as failures."""
-    options = ["--homedir", str(home), "--weak-digest", "SHA1", "--status-fd", "1"]
-    good = valid = False
-    for line in run([find_tool("gpgv"), *options, *arguments], check=False).splitlines():
-        word, *values = line.removeprefix("[GNUPG:] ").split(" ")
-        if word == "BADSIG":
-            return False
-        if word in ("GOODSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG", "ERRSIG"):
-            good = word == "GOODSIG"
-        elif word == "VALIDSIG":
-            valid |= good and values[7] in _STRONG
-    return valid
-
-
-def _binary(key: bytes) -> bytes:
-    """Remove the armor of a key file, which may have several blocks.
-
-    Raises:
-        ValueError: The armor is damaged.
-    """
-    if _KEY not in key:
-        return key
-    found = []
-    for block in key.replace(b"\r\n", b"\n").split(_KEY)[1:]:
-        body = block.partition(_KEY_END)[0].strip(b"\n ")
-        head, blank, rest = body.partition(b"\n\n")
-        lines = (rest if blank and b":" in head else body).split(b"\n")
-        packed = b"".join(line.strip() for line in lines if not line.startswith(b"="))
-        try:
-            found.append(base64.b64decode(packed, validate=True))
-        except binascii.Error:
-            raise ValueError("the armor of a key is damaged") from None
-    return b"".join(found)
-
-
-def sha256_of(file: Path) -> Digest:
-    """Return the SHA-256 of a file."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def quoted(text: str) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kiwinb.errors import RepositoryError
 from kiwinb.packages.manager import ResolvedRepository
-from kiwinb.steps.keys import Source
 
 
 def stanza(
@@ -48,28 +46,3 @@ def stanza(
                 remedy="Remove it from the description.",
             )
     return "".join(f"{name}: {value}\n" for name, value in fields.items() if value)
-
-
-def key_suffix(data: bytes) -> str:
-    """Return the suffix that tells apt the format of a key: ``asc`` if armored, or else ``gpg``."""
-    return "asc" if data.lstrip().startswith(b"-----BEGIN PGP") else "gpg"
-
-
-def read_key(key: Source, alias: str) -> bytes:
-    """Read a key file.
-
-    Raises:
-        RepositoryError: The file cannot be read, or has changed since the build was planned.
-    """
-    try:
-        data = key.path.read_bytes()
-    except OSError as error:
-        raise RepositoryError(
-            f"the key {key.path} of the repository {alias} cannot be read: {error.strerror}"
-        ) from None
-    if hashlib.sha256(data).hexdigest() != key.digest:
-        raise RepositoryError(
-            f"the key {key.path} of the repository {alias} has changed since the build was planned",
-            remedy="Run again.",
-        )
-    return data

@@ -1,4 +1,4 @@
-"""Private directories of runs of apt, which nobody but their process uses."""
+"""Private directories of runs of package managers, which nobody but their process uses."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from pathlib import Path
 
 
 @contextmanager
-def private_directory(cache: Path) -> Iterator[Path]:
+def private_directory(parent: Path) -> Iterator[Path]:
     """Make a private directory next to the pool, so that copies can share blocks with it.
 
     What a process that was killed has left, which may be passwords, is removed at once: nobody
     holds its lock.
+
+    Args:
+        parent: Directory in the cache.
     """
-    parent = cache / "apt/work"
     parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         with _locked_directory(parent, fcntl.LOCK_EX):

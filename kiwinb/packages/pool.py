@@ -1,4 +1,4 @@
-"""A cache of ``.deb`` files by SHA-256, which several builds can use at the same time.
+"""A cache of package files by SHA-256, which several builds can use at the same time.
 
 Files enter and leave the pool as copies, never as links: whatever happens to a file that a build
 uses does not happen to the pool. Each copy that leaves the pool is checked.
@@ -12,17 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from kiwinb.packages.apt.signed import sha256_of
+from kiwinb.packages.signatures import sha256_of
 from kiwinb.sandbox.holes import copy_file
 from kiwinb.steps.keys import Digest
 
 
 @dataclass(frozen=True)
 class Download:
-    """A package file that a run of apt needs.
+    """A package file that a build needs.
 
     Attributes:
-        filename: File name in apt's directory of archives.
+        filename: File name in the directory of archives.
         size: Size in bytes.
         sha256: SHA-256 of the content; ``None`` if the repository does not state it.
     """
@@ -34,13 +34,15 @@ class Download:
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool of ``.deb`` files.
+    """A pool of package files.
 
     Attributes:
         directory: Directory in the cache.
+        suffix: Suffix of the names of its files, such as ``.deb``.
     """
 
     directory: Path
+    suffix: str
 
     def take(self, downloads: Iterable[Download], archives: Path) -> tuple[Download, ...]:
         """Copy files from the pool into a private directory.
@@ -72,7 +74,7 @@ class Pool:
         return False
 
     def keep(self, downloads: Iterable[Download], archives: Path) -> None:
-        """Add files that apt has downloaded to the pool, if their SHA-256 is right."""
+        """Add downloaded files to the pool, if their SHA-256 is right."""
         with ThreadPoolExecutor() as threads:
             for _kept in threads.map(lambda download: self._keep(download, archives), downloads):
                 pass
@@ -83,9 +85,9 @@ class Pool:
             pooled = self._place(download.sha256)
             pooled.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=pooled.parent) as work:
-                fresh = Path(work, "deb")
+                fresh = Path(work, "package")
                 copy_file(file, fresh)
                 fresh.replace(pooled)
 
     def _place(self, sha256: Digest) -> Path:
-        return self.directory / sha256[:2] / f"{sha256}.deb"
+        return self.directory / sha256[:2] / f"{sha256}{self.suffix}"
