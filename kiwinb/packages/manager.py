@@ -25,6 +25,9 @@ class ResolvedRepository:
             the state of a repository identifies its content, wherever it was read.
         keys: Keys that sign it, from ``<signing>`` or else from the host.
         checked: Whether signatures are checked.
+        index_required: Whether the index has to be signed, even if all packages are.
+        packages_checked: Whether the signature of each package is checked; ``None`` if the
+            description does not say.
         distribution: Suite (apt), or a flat path that ends in ``/``.
         components: Components (apt).
         architectures: Architectures in the package manager's terms; empty for that of the build.
@@ -44,6 +47,8 @@ class ResolvedRepository:
     urls: tuple[str, ...] = field(metadata=NOT_IN_KEY)
     keys: tuple[Source, ...] = ()
     checked: bool = True
+    index_required: bool = False
+    packages_checked: bool | None = None
     distribution: str | None = None
     components: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()

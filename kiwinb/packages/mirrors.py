@@ -74,6 +74,8 @@ def resolve(
         urls=urls,
         keys=keys,
         checked=checked,
+        index_required=repository.repository_gpgcheck is True,
+        packages_checked=repository.package_gpgcheck,
         distribution=distribution,
         components=() if distribution.endswith("/") else repository.components or ("main",),
         architectures=repository.architectures,

@@ -136,3 +136,22 @@ def sha256_of(file: Path) -> Digest:
     """Return the SHA-256 of a file."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+_ALGORITHMS = {64: "sha256", 96: "sha384", 128: "sha512"}
+
+
+def digest_of(file: Path, length: int) -> Digest:
+    """Return the digest of a file, of the algorithm whose digests have so many digits.
+
+    Args:
+        file: The file.
+        length: 64 for SHA-256, 96 for SHA-384, or 128 for SHA-512.
+    """
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, _ALGORITHMS[length]).hexdigest()
+
+
+def is_strong(digest: str) -> bool:
+    """Tell whether a digest in hexadecimal is of an algorithm that nobody can forge."""
+    return len(digest) in _ALGORITHMS and all(letter in "0123456789abcdef" for letter in digest)

@@ -12,8 +12,8 @@ from kiwinb.checkpoints.logs import remove_old
 from kiwinb.checkpoints.used import tick
 from kiwinb.clock import check_clock, clock_hint, in_words
 from kiwinb.errors import HostError
+from kiwinb.packages import states
 from kiwinb.packages.apt.complaints import unreadable
-from kiwinb.packages.apt.metadata import Lists, _remove_old
 
 YEAR = 365 * 24 * 3600.0
 
@@ -59,10 +59,10 @@ def test_a_jump_does_not_remove_lists_that_a_build_may_use(
     for number, name in enumerate(("old", "used", "current", ".new-left")):
         (tmp_path / name / "lists").mkdir(parents=True)
         os.utime(tmp_path / name, (now + number, now + number))
-    _remove_old(Lists(tmp_path), tmp_path / "current")
+    states.remove_old(tmp_path, tmp_path / "current", lambda path: (path / "lists").is_dir())
     assert len([*tmp_path.iterdir()]) == 4
     monkeypatch.setattr(time, "time", lambda: now + YEAR)
-    _remove_old(Lists(tmp_path), tmp_path / "current")
+    states.remove_old(tmp_path, tmp_path / "current", lambda path: (path / "lists").is_dir())
     assert {path.name for path in tmp_path.iterdir()} == {"used", "current"}
 
 

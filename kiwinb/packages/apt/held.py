@@ -18,6 +18,7 @@ from pathlib import Path
 from kiwinb.clock import check_clock, clock_hint
 from kiwinb.errors import HostError, RepositoryError
 from kiwinb.files import replace_file
+from kiwinb.packages import states
 from kiwinb.packages.apt.signed import Release, quoted
 from kiwinb.packages.keys import content_of_key
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
@@ -25,7 +26,6 @@ from kiwinb.packages.signatures import is_signed_by, sha256_of
 from kiwinb.steps.keys import Digest
 
 _PARTS = "parts.json"
-_CHECKED = "checked.json"
 _OF_APT = frozenset({"lock", "partial", "auxfiles"})
 _RELEASES = ("InRelease", "Release")
 
@@ -186,30 +186,15 @@ def check_lists(home: Path, digests: Sequence[tuple[str, Digest]]) -> Held:
 def check_unless_untouched(home: Path, digests: Sequence[tuple[str, Digest]]) -> None:
     """Check lists as :func:`check_lists` does, unless they are as the last check left them.
 
-    Planning does this, so that planning what is done already takes no time. A step does not.
-
     Raises:
         RepositoryError: They are not what the indexes state.
     """
-    try:
-        stamps = {file.name: _stamp(file) for file in (home / "lists").iterdir()}
-        if json.loads((home / _CHECKED).read_text()) == stamps:
-            return
-    except (OSError, ValueError):
-        pass
-    check_lists(home, digests)
-    note_checked(home)
+    states.check_unless_untouched(home, home / "lists", digests, check_lists)
 
 
 def note_checked(home: Path) -> None:
     """Note that the lists have been checked."""
-    stamps = {file.name: _stamp(file) for file in (home / "lists").iterdir()}
-    replace_file(home / _CHECKED, json.dumps(stamps))
-
-
-def _stamp(file: Path) -> list[int]:
-    about = file.stat()
-    return [about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns]
+    states.note_checked(home, home / "lists")
 
 
 def _without_hash(part: Part) -> Iterator[str]:
@@ -245,8 +230,8 @@ def _changed(what: str, hint: str = "") -> RepositoryError:
 
 def forget(home: Path) -> None:
     """Remove the record, so that the next build reads the lists anew."""
-    for name in (_PARTS, _CHECKED):
-        (home / name).unlink(missing_ok=True)
+    (home / _PARTS).unlink(missing_ok=True)
+    states.forget_check(home)
 
 
 def checked_releases(state: RepositoryState) -> tuple[Path | None, ...]:

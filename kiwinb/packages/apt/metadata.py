@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,12 +24,20 @@ from kiwinb.packages.apt.held import (
     note_checked,
 )
 from kiwinb.packages.apt.logins import source_name
-from kiwinb.packages.apt.rollback import refuse_older, remember
 from kiwinb.packages.apt.signed import quoted
 from kiwinb.packages.apt.sources import stanza
 from kiwinb.packages.apt.stall import Watch
 from kiwinb.packages.keys import content_of_key, key_suffix
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
+from kiwinb.packages.states import (
+    identity,
+    locked,
+    refuse_older,
+    remember,
+    remove_old,
+    touch,
+    used_of,
+)
 from kiwinb.sandbox.command import execute
 from kiwinb.sandbox.limits import Guard
 from kiwinb.sandbox.tools import find_tool
@@ -40,8 +45,7 @@ from kiwinb.steps.keys import Digest, digest
 
 _log = logging.getLogger(__name__)
 
-_KEPT_SECONDS = 24 * 3600
-_KEPT_STATES = 1
+_SEEN = "apt/seen"
 
 
 @dataclass(frozen=True)
@@ -80,45 +84,23 @@ def refresh(
         RepositoryError: A repository cannot be reached, its signature is not valid, or packages
             are not installed from any repository.
     """
-    used = [repository for repository in repositories if repository.used_for_build]
-    if not used:
-        raise RepositoryError(
-            "there is no repository to install packages from",
-            remedy='The description has no repository, or all have imageonly="true".',
-        )
-    lists = Lists(cache / "apt/lists" / _identity(used, architecture))
+    used = used_of(repositories)
+    lists = Lists(cache / "apt/lists" / identity(used, architecture))
     if not force and (state := _read_state(lists, used, cache)):
         return state
     lists.home.mkdir(parents=True, exist_ok=True)
-    with _locked(lists.home / "lock"):
+    with locked(lists.home / "lock"):
         if not force and (state := _read_state(lists, used, cache)):
             return state
         _write_sources(lists, used, architecture)
         state = _fetch(lists, used, architecture, cache)
-        _remove_old(lists, state.metadata)
+        remove_old(lists.home, state.metadata, lambda path: (path / "lists").is_dir())
         return state
 
 
 def list_home(state: RepositoryState) -> Lists:
     """Return the set of repositories to which a state belongs."""
     return Lists(state.metadata.parent)
-
-
-def _identity(repositories: Sequence[ResolvedRepository], architecture: str) -> Digest:
-    return digest(
-        [
-            architecture,
-            *(
-                {
-                    "repository": repository,
-                    "urls": repository.urls,
-                    "users": [user for _url, user, _password in repository.logins],
-                    "outdated": repository.outdated_allowed,
-                }
-                for repository in repositories
-            ),
-        ]
-    )
 
 
 def _write_sources(
@@ -173,7 +155,7 @@ def _fetch(
         held = Held(config.lists.parent, _find_parts(config, repositories))
         held.write()
         check_signatures(held, repositories)
-        refuse_older(repositories, held, cache)
+        refuse_older(repositories, _dates(held), cache / _SEEN)
         digests = _digests(held, repositories)
         state = lists.home / digest(digests)
         if _is_whole(state, digests):
@@ -184,7 +166,7 @@ def _fetch(
             held.home.rename(state)
             note_checked(state)
     held = Held.read(state)
-    remember(repositories, held, cache)
+    remember(repositories, _dates(held), cache / _SEEN)
     _build_source_cache(lists, state, architecture)
     read_at = time.time()
     replace_file(lists.current, json.dumps({"state": state.name, "read_at": read_at}))
@@ -198,7 +180,11 @@ def _digests(
 
 
 def _epoch(held: Held) -> int:
-    return max(held.date(number) for number in range(len(held.parts)))
+    return max(_dates(held))
+
+
+def _dates(held: Held) -> list[int]:
+    return [held.date(number) for number in range(len(held.parts))]
 
 
 def _is_whole(state: Path, digests: Sequence[tuple[str, Digest]]) -> bool:
@@ -328,36 +314,10 @@ def _read_state(
         return None
     try:
         check_signatures(held, repositories)
-        refuse_older(repositories, held, cache)
+        refuse_older(repositories, _dates(held), cache / _SEEN)
         check_unless_untouched(state, digests)
     except RepositoryError as error:
         _log.warning("%s. kiwinb reads them anew.", error.problem)
         return None
-    os.utime(state)
+    touch(state)
     return RepositoryState(digests, epoch, state, read_at)
-
-
-def _remove_old(lists: Lists, current: Path) -> None:
-    """Remove states that are too old to be in use, and leftovers of interrupted builds.
-
-    It keeps the state that was used before this one: if the clock of the host has just been set
-    forward, it only seems to be old, and another build may be using it.
-    """
-    now, states, left = time.time(), [], []
-    for directory in lists.home.iterdir():
-        with suppress(FileNotFoundError):
-            item = (directory.stat().st_mtime, directory)
-            if directory.name.startswith(".new-"):
-                left.append(item)
-            elif (directory / "lists").is_dir() and directory != current:
-                states.append(item)
-    for used, directory in (*left, *sorted(states)[:-_KEPT_STATES]):
-        if abs(now - used) > _KEPT_SECONDS:
-            shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    with file.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
