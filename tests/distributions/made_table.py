@@ -1,0 +1,84 @@
+"""Which Debian packages the small distributions are made of, and how they differ from Debian's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SUITE = "bookworm"
+"""The suite that the packages come from, whatever the host is."""
+
+
+@dataclass(frozen=True)
+class PackageSet:
+    """Debian packages that are turned into native ones, with all that they depend on.
+
+    Attributes:
+        common: Names of the packages, for all formats.
+        own: Names of further packages, by family of formats.
+    """
+
+    common: tuple[str, ...]
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+SETS: Mapping[str, PackageSet] = {
+    "core": PackageSet(
+        common=(
+            *("bash", "coreutils", "findutils", "grep", "gzip", "libc-bin", "login", "mawk"),
+            *("iputils-ping", "mount", "passwd", "sed", "tar", "tzdata"),
+        ),
+        own={"rpm": ("rpm",)},
+    )
+}
+
+CUT: frozenset[str] = frozenset(
+    {
+        *("base-files", "debconf", "debconf-2.0", "debianutils", "debugedit", "dpkg"),
+        *("install-info", "libcap2-bin", "libdb5.3", "libdbus-1-3", "libelf1"),
+        *("libpam-runtime", "libreadline8", "librpmbuild9", "librpmsign9", "perl"),
+        "rpm2cpio",
+    }
+)
+"""Packages on which nothing depends here, though it does in Debian."""
+
+DROPPED: tuple[str, ...] = (
+    *("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info"),
+    *("usr/share/lintian", "usr/share/bug", "usr/share/doc-base", "usr/share/menu"),
+    *("usr/share/bash-completion", "usr/share/zoneinfo/right", "usr/share/debconf"),
+    # of the package rpm, what needs the packages that are cut
+    *("usr/bin/gendiff", "usr/bin/rpmbuild", "usr/bin/rpmlua", "usr/bin/rpmsign"),
+    *("usr/bin/rpmspec", "usr/bin/rpmgraph", "usr/lib/rpm/rpmdeps", "usr/lib/rpm/elfdeps"),
+)
+"""Files and directories that no converted package has."""
+
+DROPPED_NAMES: tuple[str, ...] = ("systemd_inhibit.so", "dbus_announce.so", "pam_userdb.so")
+"""Names of further files that no converted package has, wherever they are."""
+
+LINKS: Mapping[str, Mapping[str, str]] = {
+    "bash": {"usr/bin/sh": "bash"},
+    "mawk": {"usr/bin/awk": "mawk"},
+}
+"""Links that Debian's maintainer scripts or other packages make; by package."""
+
+CAPABILITIES: Mapping[str, str] = {"usr/bin/ping": "cap_net_raw=ep"}
+"""Capabilities that Debian's maintainer scripts set; by path."""
+
+PROVIDED: Mapping[str, tuple[str, ...]] = {
+    "bash": ("/bin/sh", "/bin/bash", "/usr/bin/sh"),
+    "libc-bin": ("/sbin/ldconfig",),
+}
+"""Paths that packages can require, though they are elsewhere since ``/usr`` is merged."""
+
+AFTER: Mapping[str, str] = {"libc-bin": "ldconfig"}
+"""What a package runs after its installation and after updates."""
+
+GROUP = "test-base"
+"""Name of a group of packages."""
+
+GROUP_MEMBERS: Mapping[str, str] = {
+    "bash": "mandatory",
+    "coreutils": "mandatory",
+    "tzdata": "default",
+}
+"""What it consists of, and how firmly, for formats that tell."""
