@@ -129,6 +129,7 @@ def bootstrap_request(image: ImageDescription, inputs: BuildInputs) -> PackageRe
         inputs.state,
         packages=image.packages.bootstrap.packages,
         excludedocs=preferences.rpm_excludedocs,
+        packages_checked=preferences.rpm_check_signatures is True,
         release_version=preferences.release_version,
     )
 

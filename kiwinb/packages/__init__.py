@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from kiwinb.errors import PackageError
 from kiwinb.packages.apt import Apt
+from kiwinb.packages.dnf import Dnf4
 from kiwinb.packages.manager import PackageManager
+from kiwinb.packages.pacman import PacmanManager
+from kiwinb.packages.zypper import Zypper
 from kiwinb.steps.registry import Registry
 
-MANAGERS: Registry[PackageManager] = Registry("package manager", (Apt(),), error=PackageError)
+MANAGERS: Registry[PackageManager] = Registry(
+    "package manager", (Apt(), Dnf4(), PacmanManager(), Zypper()), error=PackageError
+)
 """Package managers, by the value of ``<packagemanager>``."""

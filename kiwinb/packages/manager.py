@@ -152,6 +152,8 @@ class PackageRequest:
         ignore: Packages that must not be installed.
         recommended: Whether to install recommended packages, too.
         excludedocs: Whether to leave out documentation; ``None`` if the description does not say.
+        packages_checked: Whether to check the signature of each package of repositories that do
+            not say it themselves.
         release_version: Release of the distribution, for repositories whose URL contains it.
     """
 
@@ -165,6 +167,7 @@ class PackageRequest:
     ignore: tuple[str, ...] = ()
     recommended: bool = False
     excludedocs: bool | None = None
+    packages_checked: bool = False
     release_version: str | None = None
 
     @property

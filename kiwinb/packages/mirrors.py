@@ -63,17 +63,15 @@ def resolve(
     """
     path = repository.path.replace("%arch", arch)
     place = _locate(path, settings, description_dir, host_mirrors() if host is None else host)
-    checked = repository.repository_gpgcheck is not False
     distribution = repository.distribution or "./"
     alias = repository.alias or _alias(path, distribution)
     urls = tuple(without_logins(url) for url in place.urls)
-    keys = _keys(repository, alias, place, settings, description_dir, keyrings)
     return ResolvedRepository(
         alias=alias,
         path=repository.path,
         urls=urls,
-        keys=keys,
-        checked=checked,
+        keys=_keys(repository, alias, place, settings, description_dir, keyrings),
+        checked=repository.repository_gpgcheck is not False,
         index_required=repository.repository_gpgcheck is True,
         packages_checked=repository.package_gpgcheck,
         distribution=distribution,

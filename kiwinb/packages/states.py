@@ -62,6 +62,19 @@ def used_of(repositories: Sequence[ResolvedRepository]) -> list[ResolvedReposito
     return used
 
 
+def check_name(state: Path, digests: Sequence[tuple[str, Digest]]) -> None:
+    """Check that the indexes of a state are those by which it was named when they were read.
+
+    Raises:
+        RepositoryError: They are not.
+    """
+    if state.name != digest(digests):
+        raise RepositoryError(
+            "cached metadata is not what was read: an index is another one",
+            remedy="Something has changed the download cache; find out who can write to it.",
+        )
+
+
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
     """Hold a lock, for which other processes wait."""

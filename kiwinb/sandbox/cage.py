@@ -79,24 +79,35 @@ class Bound:
 
 
 @dataclass(frozen=True)
+class Kernel:
+    """Where a program finds the file systems of the kernel; no path has symbolic links.
+
+    Attributes:
+        proc: Directory for the file system of processes.
+        dev: Directory for devices.
+        sys: Directory for the file system of the kernel.
+    """
+
+    proc: str = "/proc"
+    dev: str = "/dev"
+    sys: str = "/sys"
+
+
+@dataclass(frozen=True)
 class View:
     """The files that a program sees.
 
     Attributes:
         bound: Files and directories, in the order in which they are mounted.
         links: Targets and paths of symbolic links.
-        proc: Directory for the file system of processes, without symbolic links.
-        dev: Directory for devices.
-        sys: Directory for the file system of the kernel.
+        kernel: File systems of the kernel; several for a program that enters a tree in the view.
         empty: Directories that are empty file systems in memory, before anything is mounted.
         hidden: Files and directories that are empty for the program.
     """
 
     bound: tuple[Bound, ...]
     links: tuple[tuple[str, str], ...] = ()
-    proc: str = "/proc"
-    dev: str = "/dev"
-    sys: str = "/sys"
+    kernel: tuple[Kernel, ...] = (Kernel(),)
     empty: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
 
@@ -153,26 +164,29 @@ def _mounts(cage: Cage, view: View) -> list[str]:
         words += ["--symlink", target, place]
     for place in view.hidden:
         words += _hiding(place, directory=Path(place).is_dir())
-    if cage.process_namespace:
-        words += ["--proc", view.proc]
-    else:
-        words += ["--bind", "/proc", view.proc]
-    words += ["--dev", view.dev]
+    for kernel in view.kernel:
+        words += _kernel(cage, kernel)
+    return words
+
+
+def _kernel(cage: Cage, place: Kernel) -> list[str]:
+    words = ["--proc"] if cage.process_namespace else ["--bind", "/proc"]
+    words += [place.proc, "--dev", place.dev]
     if not cage.masks:
-        return [*words, "--bind", "/sys", view.sys]
-    words += ["--tmpfs", view.sys]
+        return [*words, "--bind", "/sys", place.sys]
+    words += ["--tmpfs", place.sys]
     if Path(_PROCESSORS).is_dir():
-        processors = view.sys + _PROCESSORS.removeprefix("/sys")
+        processors = place.sys + _PROCESSORS.removeprefix("/sys")
         words += ["--ro-bind", _PROCESSORS, processors]
-    words += ["--dir", f"{view.sys}/kernel", "--dir", f"{view.sys}/class"]
-    words += ["--remount-ro", view.sys]
+    words += ["--dir", f"{place.sys}/kernel", "--dir", f"{place.sys}/class"]
+    words += ["--remount-ro", place.sys]
     for name in _READ_ONLY:
         if Path("/proc", name).exists():
-            words += ["--ro-bind", f"/proc/{name}", f"{view.proc}/{name}"]
+            words += ["--ro-bind", f"/proc/{name}", f"{place.proc}/{name}"]
     for name in _HIDDEN:
         own = Path("/proc", name)
         if own.exists():
-            words += _hiding(f"{view.proc}/{name}", directory=own.is_dir())
+            words += _hiding(f"{place.proc}/{name}", directory=own.is_dir())
     return words
 
 

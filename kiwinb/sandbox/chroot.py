@@ -8,18 +8,21 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 from kiwinb.errors import CommandError
-from kiwinb.sandbox.cage import Bound, Cage, View
+from kiwinb.sandbox.cage import Bound, Cage, Kernel, View
 from kiwinb.sandbox.caged import CAGE, OpenCage
 from kiwinb.sandbox.command import Log
 from kiwinb.sandbox.foreign import namespace_for
+from kiwinb.sandbox.host_view import host_view
 from kiwinb.sandbox.mounts import MS_NODEV, MS_NOSUID, bind, mount, unmount
 from kiwinb.sandbox.network import resolv_conf
 from kiwinb.sandbox.paths import anchored, inner_path, resolve_in
+from kiwinb.sandbox.tools import find_tool
 
 ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -29,6 +32,7 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 """The environment of a program, to which its caller may add variables."""
 
+_KERNEL = ("/proc", "/dev", "/sys")
 _RESOLV_CONF = "/etc/resolv.conf"
 _ASIDE = ".resolv.conf.kiwinb"
 _STOP_SECONDS = 2.0
@@ -147,12 +151,49 @@ class Chroot:
         """
         self._cage.write_entrance(file, self._view(), program, env, self._root)
 
-    def _view(self) -> View:
-        def inside(path: str) -> str:
-            return inner_path(self._root, resolve_in(self._root, path))
+    def run_tool(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        home: Path,
+        also: Sequence[Path] = (),
+        check: bool = True,
+        log: Log | None = None,
+    ) -> str:
+        """Run a tool of the host on the tree, from outside, in the cage.
 
-        tree = Bound(self._root, "/", writable=True)
-        return View((tree,), proc=inside("/proc"), dev=inside("/dev"), sys=inside("/sys"))
+        The tool sees the programs and settings of the host, and the tree under its own path, which
+        it may enter with chroot(2). It is root in the cage, and so are programs of the tree that
+        it starts.
+
+        Args:
+            argv: The tool and its arguments.
+            env: The complete environment of the tool.
+            home: Directory that is ``/root`` for the tool.
+            also: Directories that the tool sees, and may write to, under their own paths.
+            check: Whether to raise an error if the exit status is not 0.
+            log: Called with each line of output; by default, as that of the chroot.
+
+        Raises:
+            CommandError: The tool failed.
+            HostError: The tool is not installed.
+            LimitError: The programs exceeded one of the limits of this build.
+        """
+        view = host_view([self._root, *also])
+        entered = Kernel(*(str(resolve_in(self._root, path)) for path in _KERNEL))
+        view = replace(
+            view,
+            # First, since the other directories may be below the host's /root.
+            bound=(Bound(home, "/root", writable=True), *view.bound),
+            kernel=(*view.kernel, entered),
+        )
+        words = [find_tool(argv[0]), *argv[1:]]
+        return self._cage.run(view, words, env=env, log=log or self._log, check=check)
+
+    def _view(self) -> View:
+        inside = (inner_path(self._root, resolve_in(self._root, path)) for path in _KERNEL)
+        return View((Bound(self._root, "/", writable=True),), kernel=(Kernel(*inside),))
 
     def bind(self, source: Path, target: str, *, readonly: bool = True) -> None:
         """Bind-mount a file or directory of the host in the tree until the chroot closes.
@@ -171,7 +212,7 @@ class Chroot:
         self._leave.callback(unmount, place)
 
     def _make_mount_points(self) -> None:
-        for place in ("/proc", "/sys", "/dev"):
+        for place in _KERNEL:
             self._mount_point(place)
         run = self._mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
         (run / "lock").mkdir()

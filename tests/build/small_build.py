@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from made import made
+
 from kiwinb.build.appliance import Appliance
 from kiwinb.build.image import Image
 from kiwinb.checkpoints.treescan import to_json
@@ -62,13 +64,16 @@ class System:
         repository: ``<repository>`` elements.
         bootstrap: The first package: it brings ``useradd``.
         packages: Time zones, and a file with capabilities.
-        boots: What a disk boots with.
+        boots: What a disk boots with; empty if there is none yet.
+        distribution: The small distribution, if it is one that the tests make: ``{root}`` and
+            ``{key}`` in ``repository`` stand for its place and its key.
     """
 
     repository: str
     bootstrap: str
     packages: tuple[str, ...]
     boots: tuple[str, ...]
+    distribution: str = ""
 
 
 SYSTEMS: Mapping[str, System] = {
@@ -81,9 +86,40 @@ SYSTEMS: Mapping[str, System] = {
             *("linux-image-cloud-amd64", "systemd-sysv", "fdisk"),
             *("grub-pc-bin", "grub-efi-amd64-bin", "grub2-common"),
         ),
-    )
+    ),
+    "dnf4": System(
+        repository='<repository type="rpm-md" alias="distribution"><source path="dir:{root}">'
+        '<signing key="{key}"/></source></repository>',
+        bootstrap="passwd",
+        packages=("iputils-ping", "tzdata", "test-release", "bash", "coreutils", "findutils"),
+        boots=(),
+        distribution="fedora",
+    ),
+    "pacman": System(
+        repository='<repository alias="main"><source path="dir:{root}">'
+        '<signing key="{key}"/></source></repository>',
+        bootstrap="passwd",
+        packages=("iputils-ping", "tzdata", "test-release", "bash", "coreutils", "findutils"),
+        boots=(),
+        distribution="arch",
+    ),
+    "zypper": System(
+        repository='<repository type="rpm-md" alias="distribution"><source path="dir:{root}">'
+        '<signing key="{key}"/></source></repository>',
+        bootstrap="passwd",
+        packages=("iputils-ping", "tzdata", "test-release", "bash", "coreutils", "findutils"),
+        boots=(),
+        distribution="suse",
+    ),
 }
 """By package manager; a new one needs an entry, so that it is killed, resumed and compared."""
+
+
+def _repository(system: System) -> str:
+    if not system.distribution:
+        return system.repository
+    distribution = made(system.distribution)
+    return system.repository.format(root=distribution.root, key=distribution.key)
 
 
 def write_description(
@@ -110,7 +146,7 @@ def write_description(
     text = DESCRIPTION.format(
         manager=manager,
         types="".join(f'<type image="{kind}" {disk if kind in disks else ""}/>' for kind in kinds),
-        repository=system.repository,
+        repository=_repository(system),
         bootstrap=f'<package name="{system.bootstrap}"/>',
         packages="".join(f'<package name="{name}"/>' for name in names) + packages,
     )

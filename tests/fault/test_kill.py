@@ -114,17 +114,19 @@ def places() -> Iterator[Callable[[str, str], tuple[Account, Path]]]:
         yield find
 
 
-STAGES = [("prepare", "cpio", 12), *(("create", kind, SERIES) for kind in IMAGE_KINDS)]
-"""Stage, kind, and how many times it is killed."""
+STAGES = [
+    *((manager, "prepare", "cpio", 12) for manager in MANAGERS),
+    *(("apt", "create", kind, SERIES) for kind in IMAGE_KINDS),
+]
+"""Package manager, stage, kind, and how many times it is killed."""
 MANY = 200
 
 
-@pytest.mark.parametrize("manager", MANAGERS)
 @pytest.mark.parametrize(
-    ("stage", "kind", "kills"),
+    ("manager", "stage", "kind", "kills"),
     [
         *STAGES,
-        *(pytest.param(stage, kind, MANY, marks=pytest.mark.soak) for stage, kind, _few in STAGES),
+        *(pytest.param(*stage[:3], MANY, marks=pytest.mark.soak) for stage in STAGES),
     ],
 )
 @pytest.mark.timeout(7200)

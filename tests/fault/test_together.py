@@ -43,7 +43,13 @@ print(json.dumps({
 
 
 def _environment(store: Path) -> dict[str, str]:
-    folders = (HERE.parent / "build", HERE.parent / "unit", HERE, HERE.parents[1])
+    folders = (
+        HERE.parent / "build",
+        HERE.parent / "unit",
+        HERE.parent / "distributions",
+        HERE,
+        HERE.parents[1],
+    )
     return {
         **os.environ,
         "PYTHONPATH": ":".join(map(str, folders)),

@@ -191,7 +191,7 @@ CASES: dict[str, tuple[Case, Case, str | None]] = {
     ),
     "package_manager_supported": (
         Case(),
-        Case(preferences=PREFERENCES.replace("apt", "zypper")),
+        Case(preferences=PREFERENCES.replace("apt", "apk")),
         "packagemanager",
     ),
     "host_tools_installed": (
@@ -428,7 +428,7 @@ def test_packages_of_a_collection_are_not_guessed(tmp_path: Path) -> None:
 def test_all_problems_are_told_at_once_and_checks_can_be_disabled(tmp_path: Path) -> None:
     bad = Case(
         _type('filesystem="ext4" xen_server="true" firmware="ec2"'),
-        preferences=PREFERENCES.replace(VERSION, "").replace("apt", "zypper"),
+        preferences=PREFERENCES.replace(VERSION, "").replace("apt", "apk"),
     )
     subject = bad.write(tmp_path)
     settings = Settings(store=tmp_path / "store", cache=tmp_path / "cache")

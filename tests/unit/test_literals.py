@@ -47,8 +47,10 @@ OTHER_WORDS = {
         "images/oem.py",  # what scripts are told as KIWI NG's default
     ),
     "erofs": ("checks/places.py",),  # what a host has mounted
+    "pacman": ("sandbox/tools.py",),  # the tool
     "squashfs": ("checks/places.py",),
     "swap": ("storage/", "prepare/profile.py"),  # a partition, and the field of <oemconfig>
+    "zypper": ("sandbox/tools.py",),  # the tool
 }
 """Words that are something else there."""
 

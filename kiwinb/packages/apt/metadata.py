@@ -30,6 +30,7 @@ from kiwinb.packages.apt.stall import Watch
 from kiwinb.packages.keys import content_of_key, key_suffix
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
 from kiwinb.packages.states import (
+    check_name,
     identity,
     locked,
     refuse_older,
@@ -314,6 +315,7 @@ def _read_state(
         return None
     try:
         check_signatures(held, repositories)
+        check_name(state, digests)
         refuse_older(repositories, _dates(held), cache / _SEEN)
         check_unless_untouched(state, digests)
     except RepositoryError as error:

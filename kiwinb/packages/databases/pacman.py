@@ -13,7 +13,9 @@ from kiwinb.packages.databases.bounds import damaged, size_of
 from kiwinb.packages.databases.database import Package, Requirement, StatedFile, TreeFiles, met
 from kiwinb.packages.databases.pacman_mtree import stated
 
-_LOCAL = "/var/lib/pacman/local"
+LOCAL = "/var/lib/pacman/local"
+"""Directory of the database in a tree."""
+
 _VERSION = "ALPM_DB_VERSION"
 _FORMAT = "9"
 _DESC, _FILES, _MTREE, _INSTALL = "desc", "files", "mtree", "install"
@@ -31,7 +33,7 @@ class Pacman:
     name = "pacman"
     revision = 1
     homes = ("/var/lib/pacman",)
-    kept_in = rf"{_LOCAL}/({_VERSION}|[^/]+/({_DESC}|{_FILES}))"
+    kept_in = rf"{LOCAL}/({_VERSION}|[^/]+/({_DESC}|{_FILES}))"
     own_files: Mapping[str, str] = {
         r"/var/lib/pacman(/.*)?": "database of pacman",
         r"/var/cache/pacman(/.*)?": "cache of pacman",
@@ -41,7 +43,7 @@ class Pacman:
 
     def present(self, tree: TreeFiles) -> bool:
         """Tell whether the tree has a local database of pacman."""
-        return tree.exists(tree.resolved(_LOCAL))
+        return tree.exists(tree.resolved(LOCAL))
 
     def packages(self, tree: TreeFiles) -> tuple[Package, ...]:
         """List the packages, sorted by name.
@@ -50,18 +52,18 @@ class Pacman:
             InspectError: The database is damaged.
         """
         names = _names(tree)
-        texts = _texts(tree, [f"{_LOCAL}/{name}/{_DESC}" for name in names])
+        texts = _texts(tree, [f"{LOCAL}/{name}/{_DESC}" for name in names])
         found = []
         for name in names:
-            path = f"{_LOCAL}/{name}/{_DESC}"
+            path = f"{LOCAL}/{name}/{_DESC}"
             if path not in texts:
                 raise damaged(path, "there is no such file")
-            package = _package(_sections(texts[path], path), name)
+            package = _package(sections_of(texts[path], path), name)
             if name != f"{package.name}-{package.version}":
                 raise damaged(path, f"it describes {package.name} {package.version}")
             found.append(package)
         if len({package.name for package in found}) < len(found):
-            raise damaged(_LOCAL, "a package is there in several versions")
+            raise damaged(LOCAL, "a package is there in several versions")
         return tuple(sorted(found, key=lambda package: package.name))
 
     def owned(
@@ -102,31 +104,46 @@ class Pacman:
 
 
 def _names(tree: TreeFiles) -> list[str]:
-    top = tree.resolved(_LOCAL)
+    top = tree.resolved(LOCAL)
     names = {path[len(top) + 1 :].partition("/")[0] for path in tree.below(top)}
-    version = _texts(tree, [f"{_LOCAL}/{_VERSION}"]).get(f"{_LOCAL}/{_VERSION}", _FORMAT).strip()
+    version = _texts(tree, [f"{LOCAL}/{_VERSION}"]).get(f"{LOCAL}/{_VERSION}", _FORMAT).strip()
     if version != _FORMAT:
-        raise damaged(f"{_LOCAL}/{_VERSION}", f"the version {version[:20]!r} is unknown")
+        raise damaged(f"{LOCAL}/{_VERSION}", f"the version {version[:20]!r} is unknown")
     return sorted(names - {_VERSION})
 
 
+def local_sections(tree: TreeFiles) -> Iterator[Sections]:
+    """Yield all that the database of a tree says of each package, but for its files.
+
+    Raises:
+        InspectError: The database is damaged.
+    """
+    packages = Pacman().packages(tree)
+    for path, text in _texts(tree, [f"{_place(item)}/{_DESC}" for item in packages]).items():
+        yield sections_of(text, path)
+
+
 def _place(package: Package) -> str:
-    return f"{_LOCAL}/{package.name}-{package.version}"
+    return f"{LOCAL}/{package.name}-{package.version}"
 
 
 def _lists(tree: TreeFiles, packages: Sequence[Package]) -> Iterator[tuple[Package, Sections, str]]:
     places = {package: f"{_place(package)}/{_FILES}" for package in packages}
     texts = _texts(tree, list(places.values()))
     for package, path in places.items():
-        yield package, _sections(texts.get(path, ""), path), path
+        yield package, sections_of(texts.get(path, ""), path), path
 
 
 def _absolute(path: str) -> str:
     return f"/{path}".rstrip("/")
 
 
-def _sections(text: str, path: str) -> Sections:
-    """Split a file: ``%NAME%``, the lines of the section, and an empty line."""
+def sections_of(text: str, path: str) -> Sections:
+    """Split a file: ``%NAME%``, the lines of the section, and an empty line.
+
+    Raises:
+        InspectError: It is damaged.
+    """
     found: dict[str, list[str]] = {}
     lines: list[str] | None = None
     for number, line in enumerate(text.split("\n"), 1):
@@ -144,7 +161,7 @@ def _sections(text: str, path: str) -> Sections:
 def _package(sections: Sections, directory: str) -> Package:
     parts = directory.rsplit("-", 2)
     if len(parts) != 3 or not parts[0]:
-        raise damaged(f"{_LOCAL}/{directory}", "not a package: its name has no version")
+        raise damaged(f"{LOCAL}/{directory}", "not a package: its name has no version")
     stem, known = parts[0], "-".join(parts[1:])
 
     def one(name: str) -> str:

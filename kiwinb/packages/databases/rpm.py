@@ -81,7 +81,7 @@ class Rpm:
         Raises:
             InspectError: The database is damaged.
         """
-        headers = _headers(tree)
+        headers = headers_of(tree)
         automatic = rpm_reasons.reasons(tree)
         offered = {name for header in headers.values() for name in header.strings(Tag.PROVIDENAME)}
         offered |= {header.text(Tag.NAME) for header in headers.values()}
@@ -168,8 +168,12 @@ def _places(tree: TreeFiles) -> dict[str, str]:
     return {path: real for real, path in first.items()}
 
 
-def _headers(tree: TreeFiles) -> dict[str, Header]:
-    """Return the headers of all packages, by their labels."""
+def headers_of(tree: TreeFiles) -> dict[str, Header]:
+    """Return the headers of all packages, by their labels.
+
+    Raises:
+        InspectError: The database is damaged.
+    """
     for path, real in _places(tree).items():
         read = _FORMATS[path.rpartition("/")[2]]
         if path.endswith(_SQLITE):
@@ -213,7 +217,7 @@ def _chosen(
 ) -> Iterator[tuple[str, Header, Allowance]]:
     wanted = {package.label for package in packages}
     room = Allowance(MOST_TEXT, "the database of rpm")
-    for label, header in _headers(tree).items():
+    for label, header in headers_of(tree).items():
         if label in wanted:
             yield label, header, room
 

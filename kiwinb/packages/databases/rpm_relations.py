@@ -32,6 +32,8 @@ _Parsed = tuple[Alternatives, ...]
 REQUIRES = (Tag.REQUIRENAME, Tag.REQUIREFLAGS, Tag.REQUIREVERSION)
 RECOMMENDS = (Tag.RECOMMENDNAME, Tag.RECOMMENDFLAGS, Tag.RECOMMENDVERSION)
 PROVIDES = (Tag.PROVIDENAME, Tag.PROVIDEFLAGS, Tag.PROVIDEVERSION)
+CONFLICTS = (Tag.CONFLICTNAME, Tag.CONFLICTFLAGS, Tag.CONFLICTVERSION)
+OBSOLETES = (Tag.OBSOLETENAME, Tag.OBSOLETEFLAGS, Tag.OBSOLETEVERSION)
 
 
 def relations(header: Header, tags: Sequence[int]) -> Iterator[tuple[str, int, str]]:
@@ -39,7 +41,7 @@ def relations(header: Header, tags: Sequence[int]) -> Iterator[tuple[str, int, s
 
     Args:
         header: The header of the package.
-        tags: :data:`REQUIRES`, :data:`RECOMMENDS` or :data:`PROVIDES`.
+        tags: :data:`REQUIRES`, :data:`RECOMMENDS`, :data:`PROVIDES` …
     """
     names, flags, versions = (
         header.strings(tags[0]),

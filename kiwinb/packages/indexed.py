@@ -1,0 +1,234 @@
+"""Metadata of repositories that have one signed index each, read once and checked before each use.
+
+A state has one directory for each repository, with its index and whatever the index states. Its
+name, and the key of whatever is built from it, are the digests of the indexes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from kiwinb.errors import RepositoryError
+from kiwinb.files import replace_file
+from kiwinb.packages import states
+from kiwinb.packages.manager import RepositoryState, ResolvedRepository
+from kiwinb.packages.signatures import sha256_of
+from kiwinb.steps.keys import Digest, digest
+
+_log = logging.getLogger(__name__)
+
+
+class IndexFormat(Protocol):
+    """A format of metadata; all methods get the directory of one repository in a state."""
+
+    @property
+    def name(self) -> str:
+        """Name of its directory in the cache."""
+        ...
+
+    @property
+    def index(self) -> str:
+        """File name of the index in a state."""
+        ...
+
+    def download(self, repository: ResolvedRepository, directory: Path) -> None:
+        """Download the metadata of a repository.
+
+        Raises:
+            RepositoryError: It cannot be downloaded, or is damaged.
+        """
+        ...
+
+    def check_signature(self, repository: ResolvedRepository, directory: Path) -> None:
+        """Check that the index is signed with a key of its repository.
+
+        Raises:
+            RepositoryError: It is not.
+        """
+        ...
+
+    def date(self, directory: Path) -> int:
+        """Return when the index was made, in seconds since 1970-01-01 UTC.
+
+        Raises:
+            ValueError: The index is damaged.
+        """
+        ...
+
+    def strange(self, directory: Path) -> set[str]:
+        """Return the names of files that are not what the index states, or missing.
+
+        Raises:
+            OSError: A file cannot be read.
+            ValueError: The index is damaged.
+        """
+        ...
+
+
+def directory_of(state: Path, number: int) -> Path:
+    """Return the directory of a repository in a state, by its number."""
+    return state / "lists" / f"{number:03}"
+
+
+def refresh(
+    kind: IndexFormat,
+    repositories: Sequence[ResolvedRepository],
+    arch: str,
+    cache: Path,
+    *,
+    force: bool,
+) -> RepositoryState:
+    """Read the metadata of repositories, or reuse metadata that was read before.
+
+    Args:
+        kind: The format of the metadata.
+        repositories: All repositories of the description.
+        arch: Architecture of the packages, as ``uname -m`` prints it.
+        cache: Directory for downloads.
+        force: Whether to read it again in any case.
+
+    Raises:
+        RepositoryError: A repository cannot be reached, its signature is not valid, or packages
+            are not installed from any repository.
+    """
+    used = states.used_of(repositories)
+    home = cache / kind.name / "lists" / states.identity(used, arch)
+    if not force and (state := _read_state(kind, home, used, cache)):
+        return state
+    home.mkdir(parents=True, exist_ok=True)
+    with states.locked(home / "lock"):
+        if not force and (state := _read_state(kind, home, used, cache)):
+            return state
+        state = _fetch(kind, home, used, cache)
+        states.remove_old(home, state.metadata, lambda path: (path / "lists").is_dir())
+        return state
+
+
+def _fetch(
+    kind: IndexFormat, home: Path, repositories: Sequence[ResolvedRepository], cache: Path
+) -> RepositoryState:
+    with tempfile.TemporaryDirectory(dir=home, prefix=".new-") as work:
+        fresh = Path(work, "state")
+        for number, repository in enumerate(repositories):
+            directory_of(fresh, number).mkdir(parents=True)
+            kind.download(repository, directory_of(fresh, number))
+        _check_signatures(kind, fresh, repositories)
+        dates = _dates(kind, fresh, repositories)
+        states.refuse_older(repositories, dates, cache / kind.name / "seen")
+        digests = _digests(kind, fresh, repositories)
+        state = home / digest(digests)
+        try:
+            check(kind, state, digests)
+        except RepositoryError:
+            check(kind, fresh, digests)
+            shutil.rmtree(state, ignore_errors=True)
+            fresh.rename(state)
+        states.note_checked(state, state / "lists")
+    states.remember(repositories, dates, cache / kind.name / "seen")
+    read_at = time.time()
+    replace_file(home / "current.json", json.dumps({"state": state.name, "read_at": read_at}))
+    return RepositoryState(digests, max(dates), state, read_at)
+
+
+def _check_signatures(
+    kind: IndexFormat, state: Path, repositories: Sequence[ResolvedRepository]
+) -> None:
+    for number, repository in enumerate(repositories):
+        if repository.checked:
+            kind.check_signature(repository, directory_of(state, number))
+
+
+def _dates(kind: IndexFormat, state: Path, repositories: Sequence[ResolvedRepository]) -> list[int]:
+    return [kind.date(directory_of(state, number)) for number in range(len(repositories))]
+
+
+def _digests(
+    kind: IndexFormat, state: Path, repositories: Sequence[ResolvedRepository]
+) -> tuple[tuple[str, Digest], ...]:
+    return tuple(
+        (repository.alias, sha256_of(directory_of(state, number) / kind.index))
+        for number, repository in enumerate(repositories)
+    )
+
+
+def _read_state(
+    kind: IndexFormat, home: Path, repositories: Sequence[ResolvedRepository], cache: Path
+) -> RepositoryState | None:
+    """The state that was read last; ``None`` if there is none, or if it is not to be trusted."""
+    try:
+        record = json.loads((home / "current.json").read_text())
+        state, read_at = home / Path(record["state"]).name, float(record["read_at"])
+        digests = _digests(kind, state, repositories)
+        dates = _dates(kind, state, repositories)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    try:
+        _check_signatures(kind, state, repositories)
+        states.check_name(state, digests)
+        states.refuse_older(repositories, dates, cache / kind.name / "seen")
+        states.check_unless_untouched(
+            state, state / "lists", digests, lambda path, wanted: check(kind, path, wanted)
+        )
+    except RepositoryError as error:
+        _log.warning("%s. kiwinb reads them anew.", error.problem)
+        return None
+    states.touch(state)
+    return RepositoryState(digests, max(dates), state, read_at)
+
+
+def check(kind: IndexFormat, state: Path, digests: Sequence[tuple[str, Digest]]) -> None:
+    """Check that the metadata is what the indexes state, and that there is no other.
+
+    Args:
+        kind: The format of the metadata.
+        state: Directory of the state.
+        digests: Alias of each repository, and the SHA-256 of its index.
+
+    Raises:
+        RepositoryError: It is not.
+    """
+
+    def strange(number: int) -> tuple[str, set[str]]:
+        alias, wanted = digests[number]
+        directory = directory_of(state, number)
+        if sha256_of(directory / kind.index) != wanted:
+            return alias, {kind.index}
+        return alias, kind.strange(directory)
+
+    try:
+        with ThreadPoolExecutor() as threads:
+            for alias, names in threads.map(strange, range(len(digests))):
+                if names:
+                    raise _changed(f"{', '.join(sorted(names))} of {alias}")
+    except (OSError, ValueError) as error:
+        raise _changed(str(error)) from None
+
+
+def _changed(what: str) -> RepositoryError:
+    return RepositoryError(
+        f"cached metadata is not what the repositories signed: {what}",
+        remedy="Something has changed the download cache. Run again with --clear-cache to read "
+        "the metadata anew, and find out who can write to the cache.",
+    )
+
+
+def checked(kind: IndexFormat, state: RepositoryState) -> Path:
+    """Check the metadata of a state, and return its directory.
+
+    Raises:
+        RepositoryError: It is not what the state says. The next build reads it anew.
+    """
+    try:
+        check(kind, state.metadata, state.digests)
+    except RepositoryError:
+        states.forget_check(state.metadata)
+        raise
+    return state.metadata

@@ -1,0 +1,304 @@
+"""Get the packages of a transaction into a repository of their own, and run a tool on the tree.
+
+The repository has the chosen packages only, so the tool needs no network, no cache and no keys, and
+has nothing else to choose.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiwinb.errors import CommandError, PackageError
+from kiwinb.packages.databases.directory import DirectoryFiles
+from kiwinb.packages.databases.rpm import Rpm, headers_of
+from kiwinb.packages.databases.rpm_header import Tag
+from kiwinb.packages.downloads import download
+from kiwinb.packages.fetch import Wanted
+from kiwinb.packages.indexed import directory_of
+from kiwinb.packages.keys import content_of_key
+from kiwinb.packages.manager import PackageRequest
+from kiwinb.packages.pool import Pool
+from kiwinb.packages.rpm.database import MOUNT_POINTS, RpmHome, settle
+from kiwinb.packages.rpm.installed import version_of
+from kiwinb.packages.rpm.metadata import checked, is_signed
+from kiwinb.packages.rpm.resolve import Chosen, Resolution, Resolver
+from kiwinb.packages.settled import settled
+from kiwinb.packages.work import private_directory
+from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
+from kiwinb.sandbox.paths import resolve_in
+from kiwinb.steps.step import StepContext
+
+ARCHITECTURES: Mapping[str, str] = {"ix86": "i686", "armv7l": "armv7hl", "armv6l": "armv6hl"}
+"""Names of architectures in rpm, where they are other ones than ``uname -m`` prints."""
+
+TRACES = (
+    "usr/lib/sysimage/rpm/.rpm.lock",
+    "var/lib/rpm/.rpm.lock",
+    "var/log/dnf*.log",
+    "var/log/hawkey.log",
+    "var/log/zypp",
+    "var/log/zypper.log",
+    "var/cache/dnf/*",
+    "var/cache/libdnf5/*",
+    "var/cache/zypp/*",
+    "var/lib/zypp/AnonymousUniqueId",
+)
+"""Caches, locks and logs of rpm, dnf and zypper."""
+
+_MOST_LINES = 20
+_RPM = Rpm()
+
+
+def rpm_architecture(arch: str) -> str:
+    """Return the name of an architecture in rpm.
+
+    Args:
+        arch: Architecture, as ``uname -m`` prints it.
+    """
+    return ARCHITECTURES.get(arch, arch)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A tree in which tools of the host work on packages of rpm.
+
+    Attributes:
+        context: Context of the step.
+        work: Private directory.
+        chroot: The tree, opened.
+        epoch: Time of the repositories, in seconds since 1970-01-01 UTC.
+    """
+
+    context: StepContext
+    work: Path
+    chroot: Chroot
+    epoch: int
+
+    @property
+    def root(self) -> Path:
+        """The root tree."""
+        return self.context.root
+
+    def run(
+        self, argv: Sequence[str], macros: Sequence[str] = (), *, accepted: Sequence[int] = ()
+    ) -> None:
+        """Run a tool of the host on the tree.
+
+        Args:
+            argv: The tool and its arguments.
+            macros: Macros of rpm, such as ``%_install_langs C``.
+            accepted: Exit statuses other than 0 that are no failure.
+
+        Raises:
+            PackageError: It failed.
+        """
+        home = self.work / "home"
+        text = RpmHome.find(self.root).macros() + "".join(f"{line}\n" for line in macros)
+        (home / ".rpmmacros").write_text(text)
+        lines: list[str] = []
+
+        def log(line: str) -> None:
+            lines.append(line)
+            self.context.log(line)
+
+        try:
+            self.tool(argv, log)
+        except CommandError as error:
+            if error.status not in accepted:
+                raise _failure(argv[0], lines or list(error.tail)) from error
+
+    def tool(self, argv: Sequence[str], log: Callable[[str], None] | None = None) -> str:
+        """Run a tool of the host, with the macros of rpm that were written last.
+
+        Raises:
+            CommandError: It failed.
+        """
+        home = self.work / "home"
+        return self.chroot.run_tool(
+            argv, env=self.environment, home=home, also=[self.work], log=log
+        )
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment of tools and scriptlets."""
+        return {**ENVIRONMENT, "TZ": "UTC0", "SOURCE_DATE_EPOCH": str(self.epoch)}
+
+    def settle(self) -> None:
+        """Write the database of rpm as the tree's own rpm wants it, equal in all builds."""
+        settle(self.chroot, self.root, self.work / "home", self.work, self.epoch)
+
+
+def _failure(tool: str, lines: Sequence[str]) -> PackageError:
+    said = [line for line in lines if line.strip()][-_MOST_LINES:]
+    return PackageError(
+        f"{tool} could not install or remove packages in the tree:\n"
+        + "\n".join(f"  | {line}" for line in said),
+        remedy=f"The lines above are the last ones of {tool} and of the scriptlets of packages.",
+    )
+
+
+@contextmanager
+def opened(context: StepContext, epoch: int) -> Iterator[Session]:
+    """Open a tree for tools of the host, and remove what they leave behind.
+
+    Args:
+        context: Context of the step.
+        epoch: Time of the repositories, in seconds since 1970-01-01 UTC.
+    """
+    RpmHome.find(context.root).check()
+    is_new = not RpmHome.exists(context.root)
+    if is_new:
+        for place in MOUNT_POINTS:
+            resolve_in(context.root, place).mkdir(0o755, parents=True, exist_ok=True)
+    with (
+        settled(context.root, context.log, TRACES),
+        private_directory(context.host.cache / "rpm/work") as work,
+        Chroot(context.root, log=context.log) as chroot,
+    ):
+        (work / "home").mkdir(mode=0o755)
+        session = Session(context, work, chroot, epoch)
+        if is_new:
+            session.run(["rpmdb", "--root", str(context.root), "--initdb"])
+        yield session
+    if is_new:
+        _give_modes(context.root)
+
+
+def _give_modes(root: Path) -> None:
+    """Give directories that rpm left alone the modes that their packages state."""
+    tree = DirectoryFiles(root)
+    for _label, files in _RPM.stated(tree, _RPM.packages(tree)):
+        for file in files:
+            if file.path in MOUNT_POINTS and file.mode is not None:
+                resolve_in(root, file.path).chmod(file.mode)
+
+
+def resolver(root: Path | None, request: PackageRequest) -> Resolver:
+    """Make a resolver for a request.
+
+    Args:
+        root: The tree; ``None`` for an empty one.
+        request: The request.
+    """
+    state = checked(request.state)
+    headers = headers_of(DirectoryFiles(root)).values() if root is not None else ()
+    return Resolver(state, request.used, rpm_architecture(request.arch), headers)
+
+
+def stage(
+    session: Session, request: PackageRequest, chosen: Sequence[Chosen]
+) -> Mapping[str, Path]:
+    """Download packages, check them, and make a repository of those of each repository.
+
+    Args:
+        session: The session.
+        request: The request.
+        chosen: The packages.
+
+    Returns:
+        The directory of each new repository, by the alias of the one that has its packages.
+
+    Raises:
+        PackageError: The signature of a package is not that of its repository.
+        RepositoryError: A package cannot be downloaded.
+    """
+    made = {}
+    for number, repository in enumerate(request.used):
+        own = [item for item in chosen if item.repository == number]
+        if not own:
+            continue
+        directory = session.work / f"repositories/{number:03}"
+        directory.mkdir(parents=True)
+        _download(session, request, number, own, directory)
+        if _checks_packages(request, number):
+            _check_signatures(session, request, number, own, directory)
+        _index(session, request, number, directory)
+        made[repository.alias] = directory
+    return made
+
+
+def _download(
+    session: Session,
+    request: PackageRequest,
+    number: int,
+    own: Sequence[Chosen],
+    directory: Path,
+) -> None:
+    pool = Pool(session.context.host.cache / "rpm/pool", ".rpm")
+    wanted = [Wanted(item.path, directory / item.file, item.size, item.digest) for item in own]
+    download(pool, request.used[number], wanted, session.context.log)
+
+
+def _checks_packages(request: PackageRequest, number: int) -> bool:
+    """Tell whether the signatures of packages are checked: said, or as their index has none."""
+    repository = request.used[number]
+    if repository.packages_checked is not None:
+        return repository.packages_checked
+    unsigned = repository.checked and not is_signed(request.state.metadata, number)
+    return request.packages_checked or unsigned
+
+
+def _check_signatures(
+    session: Session,
+    request: PackageRequest,
+    number: int,
+    own: Sequence[Chosen],
+    directory: Path,
+) -> None:
+    """Check the signatures of packages with a database of keys of its own; see rpmkeys(8)."""
+    repository = request.used[number]
+    database, home = session.work / f"keys-{number}", session.work / "home"
+    database.mkdir()
+    files = []
+    for place, key in enumerate(repository.keys):
+        file = database.with_name(f"{database.name}-{place}.asc")
+        file.write_bytes(content_of_key(key, repository.alias))
+        files.append(str(file))
+    (home / ".rpmmacros").write_text("%_pkgverify_level all\n")
+    rpmkeys = ["rpmkeys", "--dbpath", str(database)]
+    if files:
+        session.tool([*rpmkeys, "--import", *files])
+    lines: list[str] = []
+    try:
+        names = [str(directory / item.file) for item in own]
+        session.tool([*rpmkeys, "--checksig", *names], lines.append)
+    except CommandError as error:
+        wrong = [line.rpartition("/")[2] for line in lines if "NOT OK" in line]
+        raise PackageError(
+            f"packages of the repository {repository.alias} are not signed with its keys:\n"
+            + "\n".join(f"  {line}" for line in wrong[:_MOST_LINES] or error.tail),
+            remedy="Name the file with the key in <signing key=…/> of the repository if you trust "
+            'it, or set package_gpgcheck="false" to use the packages unchecked.',
+        ) from error
+
+
+def _index(session: Session, request: PackageRequest, number: int, directory: Path) -> None:
+    """Make the metadata of the new repository, with the groups of the original one."""
+    groups = directory_of(request.state.metadata, number) / "group"
+    words = ["createrepo_c", "--quiet", "--set-timestamp-to-revision"]
+    words += ["--revision", str(session.epoch)]
+    if groups.exists():
+        shutil.copyfile(groups, directory / "comps.xml")
+        words += ["--groupfile", "comps.xml"]
+    session.tool([*words, str(directory)], lambda line: None)
+
+
+def check_result(root: Path, resolution: Resolution, tool: str) -> None:
+    """Make sure that a tool has installed what was resolved, and nothing else.
+
+    Raises:
+        PackageError: It has not.
+    """
+    headers = headers_of(DirectoryFiles(root)).values()
+    there = {(header.text(Tag.NAME), version_of(header)) for header in headers}
+    missing = [item for item in resolution.new if (item.name, item.version) not in there]
+    if missing:
+        names = ", ".join(f"{item.name}-{item.version}" for item in missing)
+        raise PackageError(
+            f"{tool} did not install what was resolved: {names}",
+            remedy="This is a fault of kiwinb; please report it with the log of the step.",
+        )
