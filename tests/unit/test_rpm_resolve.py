@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -195,3 +196,14 @@ def test_an_index_without_a_signature_is_refused(own: ResolvedRepository, tmp_pa
     strict = replace(own, checked=True, packages_checked=False)
     with pytest.raises(RepositoryError, match="has no signature"):
         request(strict, tmp_path)
+
+
+def test_a_repository_with_module_streams_is_refused(
+    own: ResolvedRepository, tmp_path: Path
+) -> None:
+    directory = Path(own.urls[0].removeprefix("file://"))
+    (tmp_path / "modules.yaml").write_text("---\ndocument: modulemd-defaults\nversion: 1\n...\n")
+    words = ("modifyrepo_c", "--mdtype=modules", tmp_path / "modules.yaml", directory / "repodata")
+    subprocess.run(words, check=True, capture_output=True)
+    with pytest.raises(RepositoryError, match="the repository test has module streams"):
+        request(own, tmp_path)

@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kiwinb.errors import PackageError
+from kiwinb.errors import PackageError, RepositoryError
 from kiwinb.packages.databases import installed
 from kiwinb.packages.databases.database import Package, TreeFiles
 from kiwinb.packages.databases.directory import DirectoryFiles
 from kiwinb.packages.databases.rpm import headers_of
 from kiwinb.packages.databases.rpm_header import Tag
+from kiwinb.packages.indexed import directory_of
 from kiwinb.packages.manager import (
     AvailablePackage,
     HostMirror,
@@ -94,7 +95,14 @@ class RpmManager(ABC):
         force: bool,
     ) -> RepositoryState:
         """See :class:`kiwinb.packages.manager.PackageManager`."""
-        return metadata.refresh(repositories, arch, host.cache, force=force)
+        state = metadata.refresh(repositories, arch, host.cache, force=force)
+        for number, (alias, _digest) in enumerate(state.digests):
+            if (directory_of(state.metadata, number) / "modules").exists():
+                raise RepositoryError(
+                    f"the repository {alias} has module streams, which kiwinb cannot choose yet",
+                    remedy="Name a repository without modules, or build this image with KIWI NG.",
+                )
+        return state
 
     def bootstrap(self, context: StepContext, request: PackageRequest) -> None:
         """Install the requested packages into an empty tree, with all that they require."""
