@@ -61,6 +61,7 @@ def resolve(
         RepositoryError: The repository cannot be found, or its signature has to be checked but no
             key is known.
     """
+    _refuse_lists(repository)
     path = repository.path.replace("%arch", arch)
     place = _locate(path, settings, description_dir, host_mirrors() if host is None else host)
     distribution = repository.distribution or "./"
@@ -86,6 +87,15 @@ def resolve(
         included_in_image=repository.included_in_image,
         image_url=urls[0] if repository.included_in_image else None,
     )
+
+
+def _refuse_lists(repository: Repository) -> None:
+    if repository.sourcetype in ("metalink", "mirrorlist"):
+        raise RepositoryError(
+            f'the repository {repository.path} has sourcetype="{repository.sourcetype}", which '
+            "kiwinb cannot read yet",
+            remedy="Name a mirror itself, and remove sourcetype.",
+        )
 
 
 def _logins(urls: Sequence[str]) -> Iterator[tuple[str, str, str]]:

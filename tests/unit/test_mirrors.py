@@ -401,3 +401,10 @@ def test_all_package_managers_are_asked_for_mirrors(monkeypatch: pytest.MonkeyPa
     for manager in MANAGERS.values():
         monkeypatch.setattr(type(manager), "host_mirrors", lambda _self: (mirror,))
     assert host_mirrors() == (mirror,) * len(MANAGERS)
+
+
+@pytest.mark.parametrize("kind", ["metalink", "mirrorlist"])
+def test_lists_of_mirrors_are_refused(kind: str, tmp_path: Path) -> None:
+    listed = Repository(path="https://a.example.org/list?repo=x", sourcetype=kind)
+    with pytest.raises(RepositoryError, match=f'sourcetype="{kind}", which kiwinb cannot read yet'):
+        resolve(listed, Settings(store=tmp_path, cache=tmp_path), tmp_path, "x86_64", host=())
