@@ -74,6 +74,18 @@ def near_names(name: str, known: Iterable[str], count: int = 1, cutoff: float = 
     return [spelled[other] for other in best][:count]
 
 
+def with_near(name: str, known: Iterable[str], shown: str = "") -> str:
+    """A line of a message for a package name that is not known, with those that are near.
+
+    Args:
+        name: The name.
+        known: The known names.
+        shown: What the message calls it, if not by its name.
+    """
+    near = near_names(name, known, count=3, cutoff=0.75)
+    return f"  {shown or name}" + (f" (near: {', '.join(near)})" if near else "")
+
+
 def _rank_of_edit(a: str, b: str) -> int | None:
     """0 if equal, 1 if two letters are swapped, 2 for another edit of one letter, else ``None``."""
     if a == b:

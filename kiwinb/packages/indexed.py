@@ -16,11 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+from kiwinb.clock import clock_hint
 from kiwinb.errors import RepositoryError
 from kiwinb.files import replace_file
 from kiwinb.packages import states
-from kiwinb.packages.manager import RepositoryState, ResolvedRepository
-from kiwinb.packages.signatures import sha256_of
+from kiwinb.packages.fetch import Wanted, fetch
+from kiwinb.packages.keys import content_of_key
+from kiwinb.packages.manager import PackageRequest, RepositoryState, ResolvedRepository
+from kiwinb.packages.signatures import is_signed_by, sha256_of
 from kiwinb.steps.keys import Digest, digest
 
 _log = logging.getLogger(__name__)
@@ -39,19 +42,24 @@ class IndexFormat(Protocol):
         """File name of the index in a state."""
         ...
 
-    def download(self, repository: ResolvedRepository, directory: Path) -> None:
-        """Download the metadata of a repository.
+    @property
+    def suffix(self) -> str:
+        """What the name of the signature has after that of the index."""
+        ...
+
+    def path(self, repository: ResolvedRepository) -> str:
+        """Return the path of the index in a repository.
 
         Raises:
-            RepositoryError: It cannot be downloaded, or is damaged.
+            RepositoryError: The repository has no name for it.
         """
         ...
 
-    def check_signature(self, repository: ResolvedRepository, directory: Path) -> None:
-        """Check that the index is signed with a key of its repository.
+    def complete(self, repository: ResolvedRepository, directory: Path) -> None:
+        """Download what the index lists; the index is there, and its signature has been checked.
 
         Raises:
-            RepositoryError: It is not.
+            RepositoryError: It cannot be downloaded, or is damaged.
         """
         ...
 
@@ -118,9 +126,7 @@ def _fetch(
     with tempfile.TemporaryDirectory(dir=home, prefix=".new-") as work:
         fresh = Path(work, "state")
         for number, repository in enumerate(repositories):
-            directory_of(fresh, number).mkdir(parents=True)
-            kind.download(repository, directory_of(fresh, number))
-        _check_signatures(kind, fresh, repositories)
+            _download(kind, repository, directory_of(fresh, number))
         dates = _dates(kind, fresh, repositories)
         states.refuse_older(repositories, dates, cache / kind.name / "seen")
         digests = _digests(kind, fresh, repositories)
@@ -138,12 +144,63 @@ def _fetch(
     return RepositoryState(digests, max(dates), state, read_at)
 
 
-def _check_signatures(
-    kind: IndexFormat, state: Path, repositories: Sequence[ResolvedRepository]
-) -> None:
-    for number, repository in enumerate(repositories):
-        if repository.checked:
-            kind.check_signature(repository, directory_of(state, number))
+def _download(kind: IndexFormat, repository: ResolvedRepository, directory: Path) -> None:
+    """Download the metadata of a repository; nothing reads the index before it is checked."""
+    directory.mkdir(parents=True)
+    index, path = directory / kind.index, kind.path(repository)
+    signature = Wanted(path + kind.suffix, _signature(kind, directory), optional=True)
+    fetch(repository, [Wanted(path, index), signature])
+    _check_signature(kind, repository, directory)
+    kind.complete(repository, directory)
+
+
+def _signature(kind: IndexFormat, directory: Path) -> Path:
+    return directory / (kind.index + kind.suffix)
+
+
+def _check_signature(kind: IndexFormat, repository: ResolvedRepository, directory: Path) -> None:
+    """Check that an index is signed with a key of its repository.
+
+    An index without a signature is taken if those of its packages are checked instead.
+
+    Raises:
+        RepositoryError: It is not.
+    """
+    if not repository.checked:
+        return
+    signature = _signature(kind, directory)
+    if not signature.exists():
+        if repository.index_required or repository.packages_checked is False:
+            raise RepositoryError(
+                f"the index of the repository {repository.alias} has no signature "
+                f"({kind.path(repository)}{kind.suffix})",
+                remedy='Set package_gpgcheck="true" to check the signatures of its packages '
+                'instead, or repository_gpgcheck="false" to use it unchecked.',
+            )
+        return
+    keys = [content_of_key(key, repository.alias) for key in repository.keys]
+    if not is_signed_by(directory / kind.index, keys, signature):
+        raise RepositoryError(
+            f"the index of the repository {repository.alias} is not signed with the keys that "
+            f"the description names: {', '.join(str(key.path) for key in repository.keys)}",
+            remedy="Name the file with its key in <signing key=…/> if you trust it. "
+            + clock_hint(),
+        )
+
+
+def checks_packages(kind: IndexFormat, request: PackageRequest, number: int) -> bool:
+    """Tell whether the signatures of packages are checked: said, or as their index has none.
+
+    Args:
+        kind: The format of the metadata.
+        request: The request.
+        number: Number of the repository of the packages.
+    """
+    repository = request.used[number]
+    if repository.packages_checked is not None:
+        return repository.packages_checked
+    signature = _signature(kind, directory_of(request.state.metadata, number))
+    return request.packages_checked or (repository.checked and not signature.exists())
 
 
 def _dates(kind: IndexFormat, state: Path, repositories: Sequence[ResolvedRepository]) -> list[int]:
@@ -171,7 +228,8 @@ def _read_state(
     except (OSError, ValueError, TypeError, KeyError):
         return None
     try:
-        _check_signatures(kind, state, repositories)
+        for number, repository in enumerate(repositories):
+            _check_signature(kind, repository, directory_of(state, number))
         states.check_name(state, digests)
         states.refuse_older(repositories, dates, cache / kind.name / "seen")
         states.check_unless_untouched(

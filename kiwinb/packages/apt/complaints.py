@@ -9,7 +9,7 @@ from kiwinb.clock import clock_hint
 from kiwinb.errors import KiwinbError, PackageError, RepositoryError
 from kiwinb.packages.apt.host_sources import host_proxy
 from kiwinb.packages.manager import ResolvedRepository, outdated_remedy
-from kiwinb.spelling import near_names
+from kiwinb.spelling import with_near
 
 _MISSING = re.compile(
     r"E: (?:Unable to locate package (\S+)|Package '([^']+)' has no installation candidate"
@@ -118,8 +118,7 @@ def missing_packages(lines: Sequence[str], known: Sequence[str]) -> PackageError
         if plain in instead:
             said.append(f"  {name} (choose one of: {', '.join(instead[plain])})")
             continue
-        near = near_names(plain, known, count=3, cutoff=0.75)
-        said.append(f"  {name}" + (f" (near: {', '.join(near)})" if near else ""))
+        said.append(with_near(plain, known, name))
     return PackageError(
         "the repositories have no installable package of these names:\n" + "\n".join(said),
         remedy="Name one of the packages that provide or replace a name, correct the others, "

@@ -13,7 +13,7 @@ from lxml import etree
 from kiwinb.errors import PackageError
 from kiwinb.packages.indexed import directory_of
 from kiwinb.packages.rpm.resolve import Want
-from kiwinb.spelling import near_names
+from kiwinb.spelling import with_near
 
 _INSTALLED = ("mandatory", "default", "conditional")
 """Kinds of packages of a group that dnf installs; conditional ones if what they need is there."""
@@ -81,10 +81,7 @@ def _packages(group: etree._Element) -> Iterator[str]:
 
 
 def _no_group(missing: Sequence[str], known: Sequence[str]) -> PackageError:
-    said = []
-    for name in missing:
-        near = near_names(name, known, count=3, cutoff=0.75)
-        said.append(f"  {name}" + (f" (near: {', '.join(near)})" if near else ""))
+    said = [with_near(name, known) for name in missing]
     return PackageError(
         "the repositories have no group of packages of these names:\n" + "\n".join(said),
         remedy="Correct the names of <namedCollection>, or add the repository that has them.",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from kiwinb.errors import PackageError
-from kiwinb.spelling import near_names
+from kiwinb.spelling import with_near
 
 _MISSING = re.compile(r"error: target not found: (\S+)")
 _SCRIPT = "error: command failed to execute correctly"
@@ -48,10 +48,7 @@ def complaint(lines: Sequence[str], known: Collection[str]) -> PackageError:
         known: Names of all packages and groups in the repositories.
     """
     if missing := [match[1] for line in lines if (match := _MISSING.match(line))]:
-        said = []
-        for name in dict.fromkeys(missing):
-            near = near_names(name, known, count=3, cutoff=0.75)
-            said.append(f"  {name}" + (f" (near: {', '.join(near)})" if near else ""))
+        said = [with_near(name, known) for name in dict.fromkeys(missing)]
         return PackageError(
             "the repositories have no installable package of these names:\n" + "\n".join(said),
             remedy="Correct the names, or add the repository that has them.",

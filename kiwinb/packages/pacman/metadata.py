@@ -11,20 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kiwinb.clock import clock_hint
 from kiwinb.errors import InspectError, RepositoryError
 from kiwinb.packages import indexed
 from kiwinb.packages.databases.pacman import Sections, sections_of
-from kiwinb.packages.fetch import Wanted, fetch
-from kiwinb.packages.indexed import directory_of
-from kiwinb.packages.keys import content_of_key
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
-from kiwinb.packages.signatures import is_signed_by, is_strong
+from kiwinb.packages.signatures import is_strong
 from kiwinb.sandbox.decompress import BROKEN_STREAM, open_unpacked
 from kiwinb.steps.keys import Digest
 
 INDEX = "db"
-_SIGNATURE = "db.sig"
 _MOST_OPEN = 1 << 30
 _NAME = re.compile(r"[A-Za-z0-9@_+][A-Za-z0-9@._+-]*")
 _FILE = re.compile(r"[A-Za-z0-9@_+][A-Za-z0-9@._+:~-]*")
@@ -70,11 +65,6 @@ def repository_name(repository: ResolvedRepository) -> str:
             ".db; letters, digits and @ . _ + - are allowed.",
         )
     return names[0]
-
-
-def is_signed(state: Path, number: int) -> bool:
-    """Tell whether the index of a repository has a signature, which has been checked then."""
-    return (directory_of(state, number) / _SIGNATURE).exists()
 
 
 def listed(directory: Path) -> Mapping[str, Listed]:
@@ -128,18 +118,15 @@ class PacmanDb:
 
     name = "pacman"
     index = INDEX
+    suffix = ".sig"
 
-    def download(self, repository: ResolvedRepository, directory: Path) -> None:
-        """Download the index and its signature."""
-        name = repository_name(repository)
-        wanted = [
-            Wanted(f"{name}.db", directory / INDEX),
-            Wanted(f"{name}.db.sig", directory / _SIGNATURE, optional=True),
-        ]
-        fetch(repository, wanted)
+    def path(self, repository: ResolvedRepository) -> str:
+        """Return the path of the index: ``NAME.db``."""
+        return f"{repository_name(repository)}.db"
+
+    def complete(self, repository: ResolvedRepository, directory: Path) -> None:
+        """Read the index once, which has everything."""
         try:
-            # Read by our own process; no tool sees the index before its signature is checked.
-            self.check_signature(repository, directory) if repository.checked else None
             listed(directory)
         except ValueError as error:
             raise RepositoryError(
@@ -147,44 +134,25 @@ class PacmanDb:
                 remedy="Try again later, or use another mirror.",
             ) from None
 
-    def check_signature(self, repository: ResolvedRepository, directory: Path) -> None:
-        """Check the signature; without one, those of packages are checked instead."""
-        if not (directory / _SIGNATURE).exists():
-            if repository.index_required or repository.packages_checked is False:
-                raise RepositoryError(
-                    f"the index of the repository {repository.alias} has no signature (.db.sig)",
-                    remedy='Set package_gpgcheck="true" to check the signatures of its packages '
-                    'instead, or repository_gpgcheck="false" to use it unchecked.',
-                )
-            return
-        keys = [content_of_key(key, repository.alias) for key in repository.keys]
-        if not is_signed_by(directory / INDEX, keys, directory / _SIGNATURE):
-            raise RepositoryError(
-                f"the index of the repository {repository.alias} is not signed with the keys that "
-                f"the description names: {', '.join(str(key.path) for key in repository.keys)}",
-                remedy="Name the file with its key in <signing key=…/> if you trust it. "
-                + clock_hint(),
-            )
-
     def date(self, directory: Path) -> int:
         """Return when the newest package was built."""
         return max((item.number("BUILDDATE") for item in listed(directory).values()), default=0)
 
     def strange(self, directory: Path) -> set[str]:
         """Return files that are neither the index nor its signature."""
-        return {file.name for file in directory.iterdir()} - {INDEX, _SIGNATURE}
+        return {file.name for file in directory.iterdir()} - {INDEX, INDEX + self.suffix}
 
 
-_FORMAT = PacmanDb()
+PACMAN_DB = PacmanDb()
 
 
 def refresh(
     repositories: Sequence[ResolvedRepository], arch: str, cache: Path, *, force: bool
 ) -> RepositoryState:
     """Read metadata of repositories, or reuse it; see :func:`kiwinb.packages.indexed.refresh`."""
-    return indexed.refresh(_FORMAT, repositories, arch, cache, force=force)
+    return indexed.refresh(PACMAN_DB, repositories, arch, cache, force=force)
 
 
 def checked(state: RepositoryState) -> Path:
     """Check the metadata of a state; see :func:`kiwinb.packages.indexed.checked`."""
-    return indexed.checked(_FORMAT, state)
+    return indexed.checked(PACMAN_DB, state)

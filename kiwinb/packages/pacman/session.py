@@ -15,11 +15,13 @@ from kiwinb.packages.databases.directory import DirectoryFiles
 from kiwinb.packages.databases.pacman import LOCAL, Pacman
 from kiwinb.packages.downloads import download
 from kiwinb.packages.fetch import Wanted, fetch
+from kiwinb.packages.indexed import checks_packages
 from kiwinb.packages.keys import content_of_key
 from kiwinb.packages.manager import PackageRequest, ResolvedRepository
+from kiwinb.packages.mount_points import mounted_over
 from kiwinb.packages.pacman.complaints import complaint, has_failed_script
 from kiwinb.packages.pacman.config import place_indexes, write_config
-from kiwinb.packages.pacman.metadata import checked, is_signed
+from kiwinb.packages.pacman.metadata import PACMAN_DB, checked
 from kiwinb.packages.pacman.resolve import Chosen
 from kiwinb.packages.pool import Pool
 from kiwinb.packages.settled import settled
@@ -119,27 +121,15 @@ def opened(context: StepContext, epoch: int) -> Iterator[Session]:
     local = resolve_in(context.root, LOCAL)
     is_new = not local.is_dir()
     if is_new:
-        for place in _MOUNTED:
-            resolve_in(context.root, place).mkdir(0o755, parents=True, exist_ok=True)
         local.mkdir(0o755, parents=True)
     with (
+        mounted_over(context.root, _MOUNTED, _PACMAN, is_new=is_new),
         settled(context.root, context.log, TRACES),
         private_directory(context.host.cache / "pacman/work") as work,
         Chroot(context.root, log=context.log) as chroot,
     ):
         (work / "home").mkdir(mode=0o755)
         yield Session(context, work, chroot, epoch)
-    if is_new:
-        _give_modes(context.root)
-
-
-def _give_modes(root: Path) -> None:
-    """Give directories on which something was mounted the modes that their packages state."""
-    tree = DirectoryFiles(root)
-    for _label, files in _PACMAN.stated(tree, _PACMAN.packages(tree)):
-        for file in files:
-            if file.path in _MOUNTED and file.mode is not None:
-                resolve_in(root, file.path).chmod(file.mode)
 
 
 def install(
@@ -167,7 +157,7 @@ def install(
             for item in own
         ]
         download(pool, repository, wanted, session.context.log)
-        if _checks_packages(request, number):
+        if checks_packages(PACMAN_DB, request, number):
             _check_signatures(session.work, repository, own)
     session.context.progress(0.3)
     database = resolve_in(session.root, DATABASE)
@@ -177,15 +167,6 @@ def install(
         file.unlink(missing_ok=True)
     session.context.progress(0.9)
     _check_result(session.root, chosen)
-
-
-def _checks_packages(request: PackageRequest, number: int) -> bool:
-    """Tell whether the signatures of packages are checked: said, or as their index has none."""
-    repository = request.used[number]
-    if repository.packages_checked is not None:
-        return repository.packages_checked
-    unsigned = repository.checked and not is_signed(request.state.metadata, number)
-    return request.packages_checked or unsigned
 
 
 def _check_signatures(work: Path, repository: ResolvedRepository, own: Sequence[Chosen]) -> None:

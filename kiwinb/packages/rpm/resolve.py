@@ -19,7 +19,7 @@ from kiwinb.packages.indexed import directory_of
 from kiwinb.packages.manager import ResolvedRepository
 from kiwinb.packages.rpm.installed import add_installed, add_noted
 from kiwinb.packages.signatures import is_strong
-from kiwinb.spelling import near_names
+from kiwinb.spelling import with_near
 from kiwinb.steps.keys import Digest
 
 _USUAL_PRIORITY = 99
@@ -191,13 +191,8 @@ class Resolver:
         jobs = [self._pool.Job(how, self._pool.str2id(name)) for name in names]
         return self._solve(jobs, uninstall=True)
 
-    def note(self, resolution: Resolution, *, user: Sequence[str] = ()) -> None:
-        """Continue as if a resolution had been carried out.
-
-        Args:
-            resolution: The resolution.
-            user: Names of packages that were asked for, which :meth:`remove` keeps.
-        """
+    def note(self, resolution: Resolution) -> None:
+        """Continue as if a resolution had been carried out."""
         add_noted(self._pool, resolution.removed, [self._solvable(item) for item in resolution.new])
         self._prepare()
 
@@ -299,11 +294,8 @@ class Resolver:
         )
 
     def _missing(self, wants: Sequence[Want]) -> PackageError:
-        known, said = self.names, []
-        for want in wants:
-            near = near_names(want.text, known, count=3, cutoff=0.75)
-            shown = want.shown or want.text
-            said.append(f"  {shown}" + (f" (near: {', '.join(near)})" if near else ""))
+        known = self.names
+        said = [with_near(want.text, known, want.shown) for want in wants]
         return PackageError(
             "the repositories have no installable package of these names:\n" + "\n".join(said),
             remedy="Correct the names, or add the repository that has them.",

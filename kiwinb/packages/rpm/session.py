@@ -18,18 +18,18 @@ from kiwinb.packages.databases.rpm import Rpm, headers_of
 from kiwinb.packages.databases.rpm_header import Tag
 from kiwinb.packages.downloads import download
 from kiwinb.packages.fetch import Wanted
-from kiwinb.packages.indexed import directory_of
+from kiwinb.packages.indexed import checks_packages, directory_of
 from kiwinb.packages.keys import content_of_key
 from kiwinb.packages.manager import PackageRequest
+from kiwinb.packages.mount_points import mounted_over
 from kiwinb.packages.pool import Pool
 from kiwinb.packages.rpm.database import MOUNT_POINTS, RpmHome, settle
 from kiwinb.packages.rpm.installed import version_of
-from kiwinb.packages.rpm.metadata import checked, is_signed
+from kiwinb.packages.rpm.metadata import RPM_MD, checked
 from kiwinb.packages.rpm.resolve import Chosen, Resolution, Resolver
 from kiwinb.packages.settled import settled
 from kiwinb.packages.work import private_directory
 from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
-from kiwinb.sandbox.paths import resolve_in
 from kiwinb.steps.step import StepContext
 
 ARCHITECTURES: Mapping[str, str] = {"ix86": "i686", "armv7l": "armv7hl", "armv6l": "armv6hl"}
@@ -151,10 +151,8 @@ def opened(context: StepContext, epoch: int) -> Iterator[Session]:
     """
     RpmHome.find(context.root).check()
     is_new = not RpmHome.exists(context.root)
-    if is_new:
-        for place in MOUNT_POINTS:
-            resolve_in(context.root, place).mkdir(0o755, parents=True, exist_ok=True)
     with (
+        mounted_over(context.root, MOUNT_POINTS, _RPM, is_new=is_new),
         settled(context.root, context.log, TRACES),
         private_directory(context.host.cache / "rpm/work") as work,
         Chroot(context.root, log=context.log) as chroot,
@@ -164,17 +162,6 @@ def opened(context: StepContext, epoch: int) -> Iterator[Session]:
         if is_new:
             session.run(["rpmdb", "--root", str(context.root), "--initdb"])
         yield session
-    if is_new:
-        _give_modes(context.root)
-
-
-def _give_modes(root: Path) -> None:
-    """Give directories that rpm left alone the modes that their packages state."""
-    tree = DirectoryFiles(root)
-    for _label, files in _RPM.stated(tree, _RPM.packages(tree)):
-        for file in files:
-            if file.path in MOUNT_POINTS and file.mode is not None:
-                resolve_in(root, file.path).chmod(file.mode)
 
 
 def resolver(root: Path | None, request: PackageRequest) -> Resolver:
@@ -214,7 +201,7 @@ def stage(
         directory = session.work / f"repositories/{number:03}"
         directory.mkdir(parents=True)
         _download(session, request, number, own, directory)
-        if _checks_packages(request, number):
+        if checks_packages(RPM_MD, request, number):
             _check_signatures(session, request, number, own, directory)
         _index(session, request, number, directory)
         made[repository.alias] = directory
@@ -231,15 +218,6 @@ def _download(
     pool = Pool(session.context.host.cache / "rpm/pool", ".rpm")
     wanted = [Wanted(item.path, directory / item.file, item.size, item.digest) for item in own]
     download(pool, request.used[number], wanted, session.context.log)
-
-
-def _checks_packages(request: PackageRequest, number: int) -> bool:
-    """Tell whether the signatures of packages are checked: said, or as their index has none."""
-    repository = request.used[number]
-    if repository.packages_checked is not None:
-        return repository.packages_checked
-    unsigned = repository.checked and not is_signed(request.state.metadata, number)
-    return request.packages_checked or unsigned
 
 
 def _check_signatures(
