@@ -206,6 +206,23 @@ class PackageChanges:
         return (*first, *self.install.wanted)
 
 
+def among_installed(
+    context: StepContext, installed: Sequence[Package], names: Sequence[str]
+) -> list[str]:
+    """Return those of some packages to remove that are installed; the others are logged.
+
+    Args:
+        context: Context of the step.
+        installed: The installed packages.
+        names: Names of packages to remove.
+    """
+    there = {package.name for package in installed}
+    for name in names:
+        if name not in there:
+            context.log(f"{name} is not installed, so it is not removed")
+    return [name for name in names if name in there]
+
+
 class PackageManager(Protocol):
     """A package manager; each is one Python package, registered in ``kiwinb.packages``."""
 

@@ -76,6 +76,17 @@ class System:
     distribution: str = ""
 
 
+def _of_tests(distribution: str, attributes: str) -> System:
+    return System(
+        repository=f'<repository {attributes}><source path="dir:{{root}}">'
+        '<signing key="{key}"/></source></repository>',
+        bootstrap="passwd",
+        packages=("iputils-ping", "tzdata", "test-release", "bash", "coreutils", "findutils"),
+        boots=(),
+        distribution=distribution,
+    )
+
+
 SYSTEMS: Mapping[str, System] = {
     "apt": System(
         repository='<repository type="apt-deb" alias="debian" distribution="bookworm" '
@@ -87,30 +98,9 @@ SYSTEMS: Mapping[str, System] = {
             *("grub-pc-bin", "grub-efi-amd64-bin", "grub2-common"),
         ),
     ),
-    "dnf4": System(
-        repository='<repository type="rpm-md" alias="distribution"><source path="dir:{root}">'
-        '<signing key="{key}"/></source></repository>',
-        bootstrap="passwd",
-        packages=("iputils-ping", "tzdata", "test-release", "bash", "coreutils", "findutils"),
-        boots=(),
-        distribution="fedora",
-    ),
-    "pacman": System(
-        repository='<repository alias="main"><source path="dir:{root}">'
-        '<signing key="{key}"/></source></repository>',
-        bootstrap="passwd",
-        packages=("iputils-ping", "tzdata", "test-release", "bash", "coreutils", "findutils"),
-        boots=(),
-        distribution="arch",
-    ),
-    "zypper": System(
-        repository='<repository type="rpm-md" alias="distribution"><source path="dir:{root}">'
-        '<signing key="{key}"/></source></repository>',
-        bootstrap="passwd",
-        packages=("iputils-ping", "tzdata", "test-release", "bash", "coreutils", "findutils"),
-        boots=(),
-        distribution="suse",
-    ),
+    "dnf4": _of_tests("fedora", 'type="rpm-md" alias="distribution"'),
+    "pacman": _of_tests("arch", 'alias="main"'),
+    "zypper": _of_tests("suse", 'type="rpm-md" alias="distribution"'),
 }
 """By package manager; a new one needs an entry, so that it is killed, resumed and compared."""
 

@@ -27,6 +27,7 @@ from kiwinb.packages.manager import (
     PackageRequest,
     RepositoryState,
     ResolvedRepository,
+    among_installed,
 )
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.steps.step import HostPaths, StepContext
@@ -89,11 +90,7 @@ class Apt:
 
     def remove(self, context: StepContext, packages: Sequence[str], *, force: bool) -> None:
         """Purge packages; see :class:`kiwinb.packages.manager.PackageManager`."""
-        there = {package.name for package in self.installed(context.root)}
-        for name in packages:
-            if name not in there:
-                context.log(f"{name} is not installed, so it is not removed")
-        names = [name for name in packages if name in there]
+        names = among_installed(context, self.installed(context.root), packages)
         if not names:
             return
         with cleanup.settled(context.root, context.log):

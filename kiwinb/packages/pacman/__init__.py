@@ -22,6 +22,7 @@ from kiwinb.packages.manager import (
     PackageRequest,
     RepositoryState,
     ResolvedRepository,
+    among_installed,
 )
 from kiwinb.packages.pacman import metadata
 from kiwinb.packages.pacman.config import write_config
@@ -106,11 +107,8 @@ class PacmanManager:
 
     def remove(self, context: StepContext, packages: Sequence[str], *, force: bool) -> None:
         """Remove packages; see :class:`kiwinb.packages.manager.PackageManager`."""
-        there = {package.name for package in self.installed(context.root)}
-        for name in packages:
-            if name not in there:
-                context.log(f"{name} is not installed, so it is not removed")
-        names = checked_names([name for name in packages if name in there])
+        there = among_installed(context, self.installed(context.root), packages)
+        names = checked_names(there)
         if not names:
             return
         with opened(context, _epoch(context.root)) as session:

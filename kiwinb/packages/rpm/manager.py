@@ -20,6 +20,7 @@ from kiwinb.packages.manager import (
     PackageRequest,
     RepositoryState,
     ResolvedRepository,
+    among_installed,
 )
 from kiwinb.packages.rpm import metadata
 from kiwinb.packages.rpm.changes import changes
@@ -145,11 +146,7 @@ class RpmManager(ABC):
 
     def remove(self, context: StepContext, packages: Sequence[str], *, force: bool) -> None:
         """Remove packages; see :class:`kiwinb.packages.manager.PackageManager`."""
-        there = {package.name for package in self.installed(context.root)}
-        for name in packages:
-            if name not in there:
-                context.log(f"{name} is not installed, so it is not removed")
-        names = [name for name in packages if name in there]
+        names = among_installed(context, self.installed(context.root), packages)
         if not names:
             return
         with opened(context, _epoch(context.root)) as session:
