@@ -596,6 +596,13 @@ def control_group() -> object:
 
 
 @attack
+def control_groups_of_host() -> object:
+    """The host sees in which namespace it is, even where the host has no control groups."""
+    wait_until_seen()
+    return read("/proc/self/cgroup")
+
+
+@attack
 def core_dump() -> object:
     """A dump goes where the host's pattern says, into a program of the host if that is a pipe."""
     import resource

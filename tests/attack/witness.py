@@ -72,6 +72,9 @@ class Witness:
         space = _link(f"/proc/{pid}/ns/user")
         if space and place in self._spaces and space != self._spaces[place]:
             yield "userns"
+        groups = _link(f"/proc/{pid}/ns/cgroup")
+        if groups and groups == _link("/proc/self/ns/cgroup"):
+            yield "control groups of host"
         own = "host" if space == _link("/proc/self/ns/user") else "own"
         for descriptor, link in _descriptors(pid):
             yield f"fd {link}"

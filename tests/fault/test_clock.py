@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,11 @@ def test_repositories(tmp_path: Path, count: Count) -> None:
     assert "the clock of this host is wrong: it says " in behind
     assert "Set the clock" in behind
     assert _run("+0", "plan", tmp_path)["keys"] == right
-    ahead = _run("+40y", "plan", tmp_path)["error"]
-    assert "The clock of this host says " in ahead
-    assert "if that is wrong, set it first" in ahead
+    ahead = _run("+40y", "plan", tmp_path)
+    if shutil.which("sqv"):  # unlike gpgv, it asks whether the key was valid when it signed
+        assert ahead["keys"] == right
+    else:
+        assert "The clock of this host says " in ahead["error"]
+        assert "if that is wrong, set it first" in ahead["error"]
     assert _run("+1y", "plan", tmp_path)["keys"] == right
     count("clock behind or ahead of the repositories", 3, 3)
