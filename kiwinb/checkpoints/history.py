@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kiwinb.checkpoints.locks import locked
-from kiwinb.files import read_regular, replace_file
+from kiwinb.files import is_draft_of, read_regular, replace_file
 from kiwinb.steps.keys import Digest, digest
 from kiwinb.steps.step import Step
 from kiwinb.typed_json import WrongData, dumps, loads
@@ -108,6 +108,17 @@ class History:
                 replace_file(self._file, dumps(data) + "\n", durable=True)
         except OSError as error:
             log.warning("What was built is not remembered: %s", error)
+
+    def clean(self) -> None:
+        """Remove what an interrupted :meth:`remember` left behind."""
+        if self._drafts():
+            with locked(self._lock, what="the build history"):
+                for draft in self._drafts():
+                    draft.unlink()
+
+    def _drafts(self) -> list[Path]:
+        directory = self._file.parent
+        return [file for file in directory.iterdir() if is_draft_of(file.name, self._file.name)]
 
     def changes(
         self, build: BuildIdentity, step: Step, steps: Iterable[Step], *, held: bool = False

@@ -246,6 +246,7 @@ class Store(StoreContents):
     def clean(self) -> None:
         """Remove the leftovers of builds that died."""
         housekeeping.clean(self)
+        self.history.clean()
 
     def break_seal(self, key: Digest) -> None:
         """Let no build use a checkpoint any more; the next one makes it again."""

@@ -45,6 +45,16 @@ def test_a_seal_whose_renewal_was_interrupted_is_good(tmp_path: Path) -> None:
     assert inspect(store, steps[0].key) == (".seal: does not belong there",)
 
 
+def test_drafts_of_the_history_are_removed(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store")
+    left, other = (store.path / name for name in (".history.json.17-0a0b0c0d", ".history"))
+    left.write_text("{")
+    other.write_text("")
+    Store.open(store.path)
+    assert not left.exists()
+    assert other.exists()
+
+
 def test_the_history_is_written_if_something_changes(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store")
     file = store.path / "history.json"
