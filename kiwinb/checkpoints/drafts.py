@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,9 +17,11 @@ from kiwinb.checkpoints.checkpoint import FILE, Checkpoint, write_checkpoint
 from kiwinb.checkpoints.manifest import MANIFEST, pack
 from kiwinb.checkpoints.seal import Seal, read_seal, write_seal
 from kiwinb.checkpoints.stamps import take_stamps
-from kiwinb.checkpoints.treescan import Entry, survey
+from kiwinb.checkpoints.treescan import Entry, survey, walk
 from kiwinb.files import read_regular, sync
 from kiwinb.libc import LIBC, libc_call
+from kiwinb.sandbox.mount_table import filesystem_of
+from kiwinb.sandbox.reach import Reach
 from kiwinb.steps.keys import Digest
 from kiwinb.steps.step import Output
 from kiwinb.typed_json import loads
@@ -67,6 +70,8 @@ def commit(draft: Draft, seconds: float, *, reused: Digest = "") -> Checkpoint:
     """
     directory = draft.directory
     logs.pack_log(directory)
+    if (filesystem_of(directory) or "").startswith("fuse"):
+        _settle_times(directory / "data")
     with _syncing(directory):  # the disk writes while we hash
         found = survey(directory / "data")
         manifest = pack(found.entries)
@@ -160,6 +165,21 @@ def _syncing(path: Path) -> Iterator[None]:
         thread.join()
     if failed:
         raise failed[0]
+
+
+def _settle_times(root: Path) -> None:
+    """Have the daemon of a file system on FUSE know the modification times that the kernel knows.
+
+    With a write-back cache, the kernel's are a little older, and gone after the next mount.
+
+    Raises:
+        OSError: A time cannot be set.
+    """
+    sync_file_system(root)
+    with Reach(os.fsencode(root)) as reach:
+        for path, status in walk(os.fsencode(root)):
+            if stat.S_ISREG(status.st_mode):
+                os.utime(reach.path(path), ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def sync_file_system(path: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Literal
 
 from kiwinb.checkpoints.store import Store
 from kiwinb.checks import make_subject, problems
-from kiwinb.checks.host import filesystem_of, why_foreign, why_no_cage
+from kiwinb.checks.host import why_foreign, why_no_cage
 from kiwinb.checks.requirements import ALWAYS, packages_of, tools_for, without_package
 from kiwinb.description.document import read
 from kiwinb.description.login import without_logins
@@ -32,6 +32,7 @@ from kiwinb.images import IMAGE_KINDS
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.mirrors import host_mirrors, resolve
 from kiwinb.sandbox.machines import EMULATORS
+from kiwinb.sandbox.mount_table import filesystem_of
 from kiwinb.sandbox.privilege import detect
 from kiwinb.sandbox.tool_versions import unfit
 from kiwinb.sandbox.tools import TOOLS, search_path

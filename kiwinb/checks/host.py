@@ -20,13 +20,13 @@ from kiwinb.sandbox.caged import OpenCage
 from kiwinb.sandbox.chroot import ENVIRONMENT
 from kiwinb.sandbox.foreign import missing_emulator, try_architecture
 from kiwinb.sandbox.host_view import host_view
+from kiwinb.sandbox.mount_table import filesystem_of
 from kiwinb.sandbox.tool_versions import Unfit, unfit
 from kiwinb.sandbox.tools import TOOLS, not_executable, search_path
 from kiwinb.sandbox.worker import Report, call
 from kiwinb.settings import Settings
 
 _OTHER_TOOLS = ("cryptsetup", "implantisomd5", "tagmedia")
-_ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True)
@@ -130,30 +130,6 @@ def why_foreign(arch: str) -> HostError | None:
             package = name.format(name=machine.emulator, family=machine.family)
             return HostError(error.problem, remedy=f"Install the package {package}.")
     return error
-
-
-def filesystem_of(place: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
-    """Return the type of the file system of a path, which need not exist; ``None`` if unknown.
-
-    Source of the format: proc_pid_mountinfo(5).
-
-    Args:
-        place: The path.
-        mounts: The file that lists mounts.
-    """
-    real = os.path.realpath(place)
-    best, kind = "", None
-    try:
-        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        before, _, after = line.partition(" - ")
-        point = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), before.split()[4])
-        inside = real == point or real.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, after.split()[0]
-    return kind
 
 
 def _said(*argv: str) -> str:

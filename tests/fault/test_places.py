@@ -197,7 +197,6 @@ def test_a_store_that_becomes_read_only_or_is_moved(
     count("store becomes read-only, or is moved", 2, 2)
 
 
-@pytest.mark.soak  # times of two trees differ after it
 @pytest.mark.needs("fuse-overlayfs")
 @pytest.mark.parametrize(
     "account", [0, pytest.param(1, marks=pytest.mark.soak)], ids=["root", "user"]

@@ -43,9 +43,7 @@ def _lose_power(directory: Path, name: str, count: Count, most: int, again: int)
     return found
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(kind, marks=pytest.mark.soak if kind == "xfs" else ()) for kind in KINDS]
-)
+@pytest.mark.parametrize("name", KINDS)
 @pytest.mark.timeout(600)
 def test_at_some_flushes(tmp_path: Path, name: str, count: Count) -> None:
     found = _lose_power(tmp_path, name, count, _FLUSHES, 1)

@@ -21,13 +21,14 @@ from kiwinb.checks import (
     problems,
 )
 from kiwinb.checks import host as host_module
-from kiwinb.checks.host import HostFacts, filesystem_of, gather
+from kiwinb.checks.host import HostFacts, gather
 from kiwinb.checks.requirements import install_command, tools_for
 from kiwinb.description.select import select
 from kiwinb.distributions import DISTRIBUTIONS
 from kiwinb.errors import HostError, KiwinbError
 from kiwinb.images import IMAGE_KINDS
 from kiwinb.sandbox.foreign import emulator_for
+from kiwinb.sandbox.mount_table import filesystem_of
 from kiwinb.sandbox.tool_versions import Unfit
 from kiwinb.sandbox.tools import TOOLS
 from kiwinb.settings import Settings, load_settings
@@ -464,19 +465,6 @@ def test_all_problems_are_told_at_once_and_checks_can_be_disabled(tmp_path: Path
 def test_a_prepared_root_tree_needs_no_repositories(tmp_path: Path) -> None:
     case = _repository("mirror:debian", 'imageonly="true"')
     assert problems(case.write(tmp_path), preparing=False) == ()
-
-
-def test_file_system_of_a_place_that_is_not_there_yet(tmp_path: Path) -> None:
-    mounts = tmp_path / "mountinfo"
-    mounts.write_text(
-        "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
-        "22 21 8:2 / /mnt rw - xfs /dev/sda2 rw\n"
-        "23 22 8:3 / /mnt/my\\040stick rw shared:1 - vfat /dev/sdb1 rw\n"
-    )
-    assert filesystem_of(Path("/nowhere/x"), mounts) == "ext4"
-    assert filesystem_of(Path("/mnt/my"), mounts) == "xfs"
-    assert filesystem_of(Path("/mnt/my stick/a/b"), mounts) == "vfat"
-    assert filesystem_of(Path("/mnt"), tmp_path / "none") is None
 
 
 def test_the_settings_name_checks_to_disable(tmp_path: Path) -> None:

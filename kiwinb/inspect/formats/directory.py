@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from kiwinb.inspect.formats.window import PIECE
 from kiwinb.inspect.tree import KINDS, Hole, Tree, digest, joined, table
 from kiwinb.sandbox.devices import read_device
 from kiwinb.sandbox.holes import extents
+from kiwinb.sandbox.mount_table import mounts
 from kiwinb.sandbox.paths import inner_path, resolve_in
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -289,17 +289,7 @@ class _Mounts:
     @cached_property
     def points(self) -> frozenset[str]:
         """Paths that start at the directory."""
-        found = set()
-        with suppress(OSError):
-            lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-            for line in lines:
-                point = os.fsdecode(_unescaped(line.split()[4]))
-                if point.startswith(f"{self._top}/"):
-                    found.add(point[len(self._top) :])
-        return frozenset(found)
-
-
-def _unescaped(text: bytes) -> bytes:
-    """Replace the octal escapes in mountinfo."""
-    first, *others = text.split(b"\\")
-    return first + b"".join(bytes([int(part[:3], 8)]) + part[3:] for part in others)
+        points = (mount.point for mount in mounts())
+        return frozenset(
+            point[len(self._top) :] for point in points if point.startswith(f"{self._top}/")
+        )
