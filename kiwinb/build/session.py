@@ -49,7 +49,7 @@ from kiwinb.packages.manager import (
     RepositoryState,
     ResolvedRepository,
 )
-from kiwinb.packages.mirrors import resolve
+from kiwinb.packages.mirrors import resolve_for
 from kiwinb.paths import normalised
 from kiwinb.results.record import UsedRepository
 from kiwinb.sandbox.tools import find_tool
@@ -307,7 +307,7 @@ class BuildSession:
     ) -> tuple[tuple[ResolvedRepository, ...], RepositoryState]:
         image = self.description
         found = tuple(
-            resolve(item, self.settings, image.directory, image.arch) for item in image.repositories
+            resolve_for(image, item, self.settings, image.directory) for item in image.repositories
         )
         with explained_space(build_places(self.settings.store, self.settings.cache)):
             return found, manager.refresh(found, image.arch, self.host, force=refresh)

@@ -16,7 +16,7 @@ from kiwinb.checks.trust import risks
 from kiwinb.errors import RepositoryError
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.manager import PackageRequest
-from kiwinb.packages.mirrors import resolve
+from kiwinb.packages.mirrors import resolve_for
 from kiwinb.paths import normalised
 from kiwinb.prepare.packages import (
     DeletePackages,
@@ -81,7 +81,7 @@ def update_root(
     image = session.description
     manager = MANAGERS.use(image.preferences.packagemanager)
     repositories = tuple(
-        resolve(item, settings, root / EXPORT_FOLDER, image.arch) for item in image.repositories
+        resolve_for(image, item, settings, root / EXPORT_FOLDER) for item in image.repositories
     )
     if not any(item.used_for_build for item in repositories):
         raise RepositoryError("the description of the root tree has no repository to update from")

@@ -58,6 +58,7 @@ _ALL: tuple[Check, ...] = (
     support.host_tools_suffice,
     support.foreign_architecture_runs_here,
     repositories.repositories_configured,
+    repositories.lists_of_mirrors_supported,
     repositories.image_include_repos_publicly_resolvable,
     keyboard.keytable_known,
     places.target_dir_on_unsupported_filesystem,
@@ -94,7 +95,12 @@ NOT_NEEDED: Mapping[str, str] = {
 }
 """Checks of KIWI NG that kiwinb does not need, with the reasons."""
 
-ALWAYS = frozenset(("description_supported", "image_type_supported", "image_kind_refuses_nothing"))
+ALWAYS = frozenset(
+    (
+        *("description_supported", "image_type_supported", "image_kind_refuses_nothing"),
+        "lists_of_mirrors_supported",
+    )
+)
 """Checks that settings cannot turn off: without them, kiwinb would make another image."""
 
 PREPARE_ONLY = frozenset(("repositories_configured",))

@@ -30,7 +30,7 @@ from kiwinb.errors import KiwinbError
 from kiwinb.html import block, escape
 from kiwinb.images import IMAGE_KINDS
 from kiwinb.packages import MANAGERS
-from kiwinb.packages.mirrors import host_mirrors, resolve
+from kiwinb.packages.mirrors import host_mirrors, resolve_for
 from kiwinb.sandbox.machines import EMULATORS
 from kiwinb.sandbox.mount_table import filesystem_of
 from kiwinb.sandbox.privilege import detect
@@ -341,7 +341,7 @@ def _repositories(image: ImageDescription, settings: Settings) -> Iterator[Findi
         if repository.path.startswith("iso:"):
             continue  # resolving it would unpack it
         try:
-            found = resolve(repository, settings, image.directory, image.arch)
+            found = resolve_for(image, repository, settings, image.directory)
         except KiwinbError as error:
             yield Finding("repositories", "missing", error.problem, error.remedy or "")
         else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kiwinb.checks.problem import Problem, Subject
+from kiwinb.packages import MANAGERS
+from kiwinb.packages.mirrors import is_list, refused_list
 
 _PUBLIC = ("http", "https", "ftp", "mirror", "obs")
 """Schemes of places that the running image may reach."""
@@ -31,4 +33,15 @@ def image_include_repos_publicly_resolvable(subject: Subject) -> Iterator[Proble
                 f"but {item.path} is a place on this host",
                 "Name a place on the network, or remove imageinclude and imageonly.",
                 subject.at("repository/source", path=item.path),
+            )
+
+
+def lists_of_mirrors_supported(subject: Subject) -> Iterator[Problem]:
+    """A source that is a list of mirrors has to be one that the package manager can read."""
+    manager = MANAGERS.get(subject.image.preferences.packagemanager or "")
+    for item in subject.image.repositories:
+        if manager and is_list(item) and "sourcetype" not in manager.honours:
+            yield Problem(
+                *refused_list(item, manager.name),
+                subject.at("repository", alias=item.alias, sourcetype=item.sourcetype),
             )

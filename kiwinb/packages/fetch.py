@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -38,11 +38,12 @@ class Wanted:
     """A file of a repository.
 
     Attributes:
-        path: Path below the URL of the repository.
+        path: Path below the URL of the repository; empty for what is at the URL itself.
         target: File to write.
         size: Size in bytes; ``None`` if the repository does not state it.
         digest: SHA-256, SHA-384 or SHA-512; ``None`` if the repository does not state it.
         optional: Whether the repository need not have it.
+        most: Largest size in bytes, if the repository does not state the size.
     """
 
     path: str
@@ -50,6 +51,7 @@ class Wanted:
     size: int | None = None
     digest: Digest | None = None
     optional: bool = False
+    most: int = MOST_BYTES
 
 
 def fetch(repository: ResolvedRepository, wanted: Sequence[Wanted]) -> None:
@@ -58,6 +60,25 @@ def fetch(repository: ResolvedRepository, wanted: Sequence[Wanted]) -> None:
     Raises:
         RepositoryError: A file cannot be downloaded, or is not the one that is listed.
     """
+    needed, why = _fetch(repository, wanted)
+    if needed:
+        raise _failed(repository, needed, why)
+
+
+def missed(repository: ResolvedRepository, wanted: Sequence[Wanted]) -> Mapping[Wanted, str]:
+    """Download files, as :func:`fetch` does; return why those that are needed are not there.
+
+    Raises:
+        RepositoryError: The repository lists a file at a path that is none.
+    """
+    needed, why = _fetch(repository, wanted)
+    return {item: _words(why[item.target]) for item in needed}
+
+
+def _fetch(
+    repository: ResolvedRepository, wanted: Sequence[Wanted]
+) -> tuple[list[Wanted], dict[Path, str]]:
+    """Download files; return those that are needed and not there, and what is wrong with each."""
     for item in wanted:
         if _UNSAFE.search(item.path):
             raise RepositoryError(
@@ -71,10 +92,9 @@ def fetch(repository: ResolvedRepository, wanted: Sequence[Wanted]) -> None:
         why.update(get(repository, url, left))
         left = [item for item in left if item.target in why and not _is_right(item, why)]
         if not left:
-            return
+            break
     needed = [item for item in left if not (item.optional and _is_missing(why[item.target]))]
-    if needed:
-        raise _failed(repository, needed, why)
+    return needed, why
 
 
 def _is_missing(reason: str) -> bool:
@@ -90,6 +110,8 @@ def _is_right(item: Wanted, why: dict[Path, str]) -> bool:
         why[item.target] = (
             f"has {item.target.stat().st_size} bytes, but the repository lists {item.size}"
         )
+    elif item.target.stat().st_size > _most(item):
+        why[item.target] = f"is larger than {_most(item)} bytes"
     elif item.digest is not None and digest_of(item.target, len(item.digest)) != item.digest:
         why[item.target] = "is not the file that the repository lists: its digest is another one"
     else:
@@ -151,19 +173,24 @@ def _config(url: str, wanted: Sequence[Wanted], login: tuple[str, str] | None) -
         "speed-limit": "68",
         "speed-time": str(STALL_SECONDS),
         "retry": "1",
+        "retry-max-time": str(STALL_SECONDS),  # a server may ask to wait for hours
         **({"user": ":".join(login)} if login else {}),
     }
     parts = []
     for number, item in enumerate(wanted):
         options = {
             **common,
-            "url": f"{url.rstrip('/')}/{quote(item.path, safe='/~+:=@!,')}",
+            "url": _address(url, item.path),
             "output": str(item.target),
             "max-filesize": str(_most(item)),
             "write-out": f"{number} %{{exitcode}} %{{errormsg}}\n",
         }
         parts.append("".join(_line(name, value) for name, value in options.items()))
     return f"parallel\nparallel-max = {_AT_ONCE}\n" + "next\n".join(parts)
+
+
+def _address(url: str, path: str) -> str:
+    return f"{url.rstrip('/')}/{quote(path, safe='/~+:=@!,')}" if path else url
 
 
 def _line(name: str, value: str | None) -> str:
@@ -174,7 +201,7 @@ def _line(name: str, value: str | None) -> str:
 
 
 def _most(item: Wanted) -> int:
-    return MOST_BYTES if item.size is None else item.size
+    return item.most if item.size is None else item.size
 
 
 def _failed(

@@ -20,13 +20,20 @@ from kiwinb.clock import clock_hint
 from kiwinb.errors import RepositoryError
 from kiwinb.files import replace_file
 from kiwinb.packages import states
-from kiwinb.packages.fetch import Wanted, fetch
+from kiwinb.packages.fetch import MOST_BYTES, Wanted, fetch, missed
 from kiwinb.packages.keys import content_of_key
 from kiwinb.packages.manager import PackageRequest, RepositoryState, ResolvedRepository
+from kiwinb.packages.mirror_lists import read_from_mirrors, read_list, served_by, usable
 from kiwinb.packages.signatures import is_signed_by, sha256_of
 from kiwinb.steps.keys import Digest, digest
 
 _log = logging.getLogger(__name__)
+
+_MOST_OF_MIRROR = 1 << 26
+"""Largest size of an index or a signature of a mirror that somebody else names."""
+
+_MIRRORS = "mirrors.json"
+"""File in a state: the mirrors of each repository whose source is a list, by its number."""
 
 
 class IndexFormat(Protocol):
@@ -125,10 +132,13 @@ def _fetch(
 ) -> RepositoryState:
     with tempfile.TemporaryDirectory(dir=home, prefix=".new-") as work:
         fresh = Path(work, "state")
-        for number, repository in enumerate(repositories):
-            _download(kind, repository, directory_of(fresh, number))
+        seen = cache / kind.name / "seen"
+        mirrors = {
+            number: _download(kind, repository, directory_of(fresh, number), seen)
+            for number, repository in enumerate(repositories)
+        }
         dates = _dates(kind, fresh, repositories)
-        states.refuse_older(repositories, dates, cache / kind.name / "seen")
+        states.refuse_older(repositories, dates, seen)
         digests = _digests(kind, fresh, repositories)
         state = home / digest(digests)
         try:
@@ -138,20 +148,86 @@ def _fetch(
             shutil.rmtree(state, ignore_errors=True)
             fresh.rename(state)
         states.note_checked(state, state / "lists")
-    states.remember(repositories, dates, cache / kind.name / "seen")
+    replace_file(state / _MIRRORS, json.dumps(mirrors))
+    states.remember(repositories, dates, seen)
     read_at = time.time()
     replace_file(home / "current.json", json.dumps({"state": state.name, "read_at": read_at}))
     return RepositoryState(digests, max(dates), state, read_at)
 
 
-def _download(kind: IndexFormat, repository: ResolvedRepository, directory: Path) -> None:
-    """Download the metadata of a repository; nothing reads the index before it is checked."""
+def _download(
+    kind: IndexFormat, repository: ResolvedRepository, directory: Path, seen: Path
+) -> tuple[str, ...]:
+    """Download the metadata of a repository, and return the mirrors that its list names."""
+    if repository.sourcetype is None:
+        _get_index(kind, repository, directory)
+        kind.complete(repository, directory)
+        return ()
+
+    def use(served: ResolvedRepository) -> None:
+        kind.complete(served, directory)
+        states.refuse_older([served], [kind.date(directory)], seen)
+
+    directory.mkdir(parents=True)
+    return read_from_mirrors(
+        repository,
+        read_list(repository, kind.path(repository), directory),
+        lambda served: _get_index(kind, served, directory),
+        use,
+    )
+
+
+def _get_index(kind: IndexFormat, repository: ResolvedRepository, directory: Path) -> Path:
+    """Download the index of a repository; nothing reads it before its signature is checked."""
+    shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     index, path = directory / kind.index, kind.path(repository)
-    signature = Wanted(path + kind.suffix, _signature(kind, directory), optional=True)
-    fetch(repository, [Wanted(path, index), signature])
+    most = MOST_BYTES if repository.sourcetype is None else _MOST_OF_MIRROR
+    wanted = [
+        Wanted(path, index, most=most),
+        Wanted(path + kind.suffix, _signature(kind, directory), optional=True, most=most),
+    ]
+    if repository.sourcetype is None:
+        fetch(repository, wanted)
+    elif why := missed(repository, wanted):
+        raise RepositoryError("; ".join(f"{item.path}: {said}" for item, said in why.items()))
     _check_signature(kind, repository, directory)
-    kind.complete(repository, directory)
+    return index
+
+
+def reachable(request: PackageRequest, number: int) -> ResolvedRepository:
+    """Return a repository as packages are downloaded from it: with mirrors in place of a list.
+
+    Args:
+        request: The request.
+        number: Number of the repository among those that packages are installed from.
+
+    Raises:
+        RepositoryError: The mirrors that were read with the metadata are not known any more.
+    """
+    repository = request.used[number]
+    if repository.sourcetype is None:
+        return repository
+    try:
+        return served_by(repository, _mirrors(request.state.metadata, number, repository))
+    except (OSError, ValueError) as error:
+        raise _changed(f"the mirrors of {repository.alias} ({error})") from None
+
+
+def _mirrors(state: Path, number: int, repository: ResolvedRepository) -> tuple[str, ...]:
+    """The mirrors that a list named when the state was read.
+
+    Raises:
+        OSError: They cannot be read.
+        ValueError: They are damaged.
+    """
+    known = json.loads((state / _MIRRORS).read_text())
+    urls = known.get(str(number)) if isinstance(known, dict) else None
+    if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+        raise ValueError("they are damaged")
+    if not (mirrors := tuple(usable(urls, repository))):
+        raise ValueError("there are none")
+    return mirrors
 
 
 def _signature(kind: IndexFormat, directory: Path) -> Path:
@@ -225,6 +301,9 @@ def _read_state(
         state, read_at = home / Path(record["state"]).name, float(record["read_at"])
         digests = _digests(kind, state, repositories)
         dates = _dates(kind, state, repositories)
+        for number, repository in enumerate(repositories):
+            if repository.sourcetype is not None:
+                _mirrors(state, number, repository)
     except (OSError, ValueError, TypeError, KeyError):
         return None
     try:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from kiwinb.description.model import CollectionModule
 from kiwinb.packages.databases.database import Package, TreeFiles
+from kiwinb.packages.variables import Variables
 from kiwinb.settings import settings_file
 from kiwinb.steps.keys import NOT_IN_KEY, Digest, Source
 from kiwinb.steps.step import HostPaths, StepContext
@@ -23,6 +24,9 @@ class ResolvedRepository:
         path: The source path in the description (``mirror:debian``), which keys cover.
         urls: URLs on this host; the first one that answers is used. Keys do not cover them, because
             the state of a repository identifies its content, wherever it was read.
+        sourcetype: ``metalink`` or ``mirrorlist`` if there is a list of mirrors at the URLs;
+            ``None`` if the repository itself is there.
+        variables: What ``$NAME`` stands for in the URLs of a mirrorlist: name and value.
         keys: Keys that sign it, from ``<signing>`` or else from the host.
         checked: Whether signatures are checked.
         index_required: Whether the index has to be signed, even if all packages are.
@@ -46,6 +50,8 @@ class ResolvedRepository:
     path: str
     urls: tuple[str, ...] = field(metadata=NOT_IN_KEY)
     keys: tuple[Source, ...] = ()
+    sourcetype: str | None = None
+    variables: tuple[tuple[str, str | None], ...] = field(default=(), metadata=NOT_IN_KEY)
     checked: bool = True
     index_required: bool = False
     packages_checked: bool | None = None
@@ -266,6 +272,15 @@ class PackageManager(Protocol):
 
     def host_mirrors(self) -> tuple[HostMirror, ...]:
         """Return the mirrors that this host's own package manager reads from, in its order."""
+        ...
+
+    def url_variables(self, arch: str, release_version: str | None) -> Variables:
+        """Return what stands for something else in URLs of repositories, such as ``$basearch``.
+
+        Args:
+            arch: Architecture of the packages, as ``uname -m`` prints it.
+            release_version: Release of the distribution, if the description says it.
+        """
         ...
 
     def refresh(

@@ -1,4 +1,17 @@
-"""Find the URLs of a description's repositories, and the keys that sign them."""
+"""Find the URLs of a description's repositories, and the keys that sign them.
+
+A source path is one of
+
+* ``mirror:ALIAS[/PATH]``: a mirror from the settings, or else from the host's own package
+  managers;
+* a ``http:``, ``https:`` or ``ftp:`` URL;
+* ``obs:PROJECT/REPOSITORY``: a repository on the Open Build Service that the settings name;
+* ``dir:``, ``file:`` or a plain path: a directory of the host;
+* ``this:PATH``: a directory in the description directory;
+* ``iso:PATH[?DIRECTORY]``: an ISO image, which is unpacked into the cache.
+
+If it is a list of mirrors, it is a file at one of the first two, or on this host.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +19,19 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from kiwinb.description.login import split_login, without_logins
-from kiwinb.description.model import Repository
+from kiwinb.description.model import ImageDescription, Repository
 from kiwinb.distributions import of_mirror
 from kiwinb.errors import RepositoryError
 from kiwinb.files import replace_file
 from kiwinb.packages import MANAGERS
 from kiwinb.packages.keys import key_file, read_key
 from kiwinb.packages.manager import HostMirror, ResolvedRepository
+from kiwinb.packages.variables import Variables, replaced
 from kiwinb.sandbox.command import run
 from kiwinb.settings import Settings, settings_file
 from kiwinb.spelling import near_names
@@ -36,18 +50,9 @@ def resolve(
     *,
     host: Sequence[HostMirror] | None = None,
     keyrings: Path = KEYRINGS,
+    variables: Variables | None = None,
 ) -> ResolvedRepository:
-    """Find the URLs and the keys of a repository.
-
-    A source path is one of
-
-    * ``mirror:ALIAS[/PATH]``: a mirror from the settings, or else from the host's own package
-      managers;
-    * a ``http:``, ``https:`` or ``ftp:`` URL;
-    * ``obs:PROJECT/REPOSITORY``: a repository on the Open Build Service that the settings name;
-    * ``dir:``, ``file:`` or a plain path: a directory of the host;
-    * ``this:PATH``: a directory in the description directory;
-    * ``iso:PATH[?DIRECTORY]``: an ISO image, which is unpacked into the cache.
+    """Find the URLs and the keys of a repository; the module says what its path can be.
 
     Args:
         repository: The repository in the description.
@@ -56,21 +61,26 @@ def resolve(
         arch: Target architecture, which replaces ``%arch``.
         host: Mirrors of the host's own package managers; by default, these are looked up.
         keyrings: Directory in which packages of the host install archive keyrings.
+        variables: What ``$NAME`` stands for in its URLs. In the image, they stay as they are.
 
     Raises:
         RepositoryError: The repository cannot be found, or its signature has to be checked but no
             key is known.
     """
-    _refuse_lists(repository)
     path = repository.path.replace("%arch", arch)
-    place = _locate(path, settings, description_dir, host_mirrors() if host is None else host)
+    sourcetype = None if repository.sourcetype == "baseurl" else repository.sourcetype
+    locate = _locate if sourcetype is None else _locate_list
+    place = locate(path, settings, description_dir, host_mirrors() if host is None else host)
     distribution = repository.distribution or "./"
     alias = repository.alias or _alias(path, distribution)
-    urls = tuple(without_logins(url) for url in place.urls)
+    variables = variables if variables and repository.used_for_build else {}
+    urls = tuple(replaced(without_logins(url), variables) for url in place.urls)
     return ResolvedRepository(
         alias=alias,
         path=repository.path,
         urls=urls,
+        sourcetype=sourcetype,
+        variables=tuple(variables.items()) if sourcetype == "mirrorlist" else (),
         keys=_keys(repository, alias, place, settings, description_dir, keyrings),
         checked=repository.repository_gpgcheck is not False,
         index_required=repository.repository_gpgcheck is True,
@@ -81,29 +91,60 @@ def resolve(
         priority=repository.priority,
         username=repository.username,
         password=repository.password,
-        url_logins=tuple(_logins(place.urls)),
+        url_logins=tuple(_logins(place.urls, variables)),
         outdated_allowed=alias in settings.outdated_repositories,
         used_for_build=repository.used_for_build,
         included_in_image=repository.included_in_image,
-        image_url=urls[0] if repository.included_in_image else None,
+        image_url=without_logins(place.urls[0]) if repository.included_in_image else None,
     )
 
 
-def _refuse_lists(repository: Repository) -> None:
-    if repository.sourcetype in ("metalink", "mirrorlist"):
-        raise RepositoryError(
-            f'the repository {repository.path} has sourcetype="{repository.sourcetype}", which '
-            "kiwinb cannot read yet",
-            remedy="Name a mirror itself, and remove sourcetype.",
-        )
+def resolve_for(
+    image: ImageDescription, repository: Repository, settings: Settings, directory: Path
+) -> ResolvedRepository:
+    """Find the URLs and the keys of a repository of an image; see :func:`resolve`.
+
+    Args:
+        image: The image, whose package manager reads the repository.
+        repository: The repository.
+        settings: The user's settings.
+        directory: The description directory.
+
+    Raises:
+        RepositoryError: As :func:`resolve` does, or the package manager cannot read its list of
+            mirrors.
+    """
+    preferences = image.preferences
+    manager = MANAGERS.get(preferences.packagemanager or "")
+    if manager is None:
+        return resolve(repository, settings, directory, image.arch)
+    if is_list(repository) and "sourcetype" not in manager.honours:
+        problem, remedy = refused_list(repository, manager.name)
+        raise RepositoryError(problem, remedy=remedy)
+    variables = manager.url_variables(image.arch, preferences.release_version)
+    return resolve(repository, settings, directory, image.arch, variables=variables)
 
 
-def _logins(urls: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def is_list(repository: Repository) -> bool:
+    """Tell whether the source of a repository is a list of mirrors."""
+    return repository.sourcetype in ("metalink", "mirrorlist")
+
+
+def refused_list(repository: Repository, manager: str) -> tuple[str, str]:
+    """Say that a package manager cannot read a list of mirrors, and what to do about it."""
+    return (
+        f'the repository {repository.alias or repository.path} has sourcetype="'
+        f'{repository.sourcetype}", which kiwinb cannot read with {manager}',
+        "Name a mirror itself, and remove sourcetype.",
+    )
+
+
+def _logins(urls: Sequence[str], variables: Variables) -> Iterator[tuple[str, str, str]]:
     """The user names and passwords in the URLs of the settings and of the host's sources."""
     for url in urls:
         bare, user, password = split_login(url)
         if user is not None:
-            yield bare, user, password or ""
+            yield replaced(bare, variables), user, password or ""
 
 
 def _keys(
@@ -157,6 +198,31 @@ def _locate(
         raise RepositoryError(
             f"{path} is not a URL: {error}", remedy="Correct the source of the repository."
         ) from None
+
+
+def _locate_list(
+    path: str, settings: Settings, description_dir: Path, sources: Sequence[HostMirror]
+) -> _Place:
+    """Find a list of mirrors; the query of its URL stays as it is."""
+    scheme, colon, rest = path.partition(":")
+    if colon and scheme in ("mirror", "http", "https", "ftp"):
+        place = _locate(path, settings, description_dir, sources)
+        return replace(place, urls=(path,)) if scheme != "mirror" else place
+    if not colon or "/" in scheme:
+        file = description_dir / path
+    elif scheme == "this":
+        file = description_dir / rest.lstrip("/")
+    elif scheme in ("dir", "file"):
+        file = description_dir / unquote(urlsplit(path).path)
+    else:
+        raise RepositoryError(
+            f"{path} cannot be a list of mirrors",
+            remedy="Name a file: mirror:, http:, https:, ftp:, file: or this:, or remove "
+            "sourcetype.",
+        )
+    if not file.is_file():
+        raise RepositoryError(f"the list of mirrors {file} does not exist")
+    return _Place((file.resolve().as_uri(),), file.name)
 
 
 def _located(

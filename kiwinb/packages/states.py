@@ -40,6 +40,7 @@ def identity(repositories: Sequence[ResolvedRepository], architecture: str) -> D
                     "urls": repository.urls,
                     "users": [user for _url, user, _password in repository.logins],
                     "outdated": repository.outdated_allowed,
+                    "variables": dict(repository.variables),
                 }
                 for repository in repositories
             ),

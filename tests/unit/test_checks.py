@@ -27,6 +27,7 @@ from kiwinb.description.select import select
 from kiwinb.distributions import DISTRIBUTIONS
 from kiwinb.errors import HostError, KiwinbError
 from kiwinb.images import IMAGE_KINDS
+from kiwinb.packages import MANAGERS
 from kiwinb.sandbox.foreign import emulator_for
 from kiwinb.sandbox.mount_table import filesystem_of
 from kiwinb.sandbox.tool_versions import Unfit
@@ -213,6 +214,11 @@ CASES: dict[str, tuple[Case, Case, str | None]] = {
     "repositories_configured": (
         Case(),
         _repository("mirror:debian", 'imageonly="true"'),
+        "repository",
+    ),
+    "lists_of_mirrors_supported": (
+        _repository("https://a.example.org/debian", 'sourcetype="baseurl"'),
+        _repository("https://a.example.org/list?repo=x", 'sourcetype="metalink"'),
         "repository",
     ),
     "image_include_repos_publicly_resolvable": (
@@ -416,6 +422,21 @@ def test_a_keymap_that_the_description_brings(tmp_path: Path, brings: str) -> No
     read = document(tmp_path, preferences=text, packages=packages + BOOTSTRAP)
     subject = replace(Case().write(tmp_path), document=read, image=select(read, arch="x86_64"))
     assert _found(subject, "keytable_known") == []
+
+
+@pytest.mark.parametrize("manager", MANAGERS)
+@pytest.mark.parametrize("kind", ["metalink", "mirrorlist"])
+def test_lists_of_mirrors_are_for_managers_that_can_read_them(
+    manager: str, kind: str, tmp_path: Path
+) -> None:
+    case = _repository("https://a.example.org/list", f'alias="own" sourcetype="{kind}"')
+    text = PREFERENCES.replace("apt", manager)
+    found = _found(replace(case, preferences=text).write(tmp_path), "lists_of_mirrors_supported")
+    if manager in ("dnf4", "zypper"):
+        assert found == []
+    else:
+        (said,) = found
+        assert f'own has sourcetype="{kind}", which kiwinb cannot read with {manager}' in said
 
 
 def test_packages_of_a_collection_are_not_guessed(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ HEAD = """
   </profiles>
   <preferences profiles="main" arch="x86_64">
     <version>1.2.3</version><packagemanager>apt</packagemanager>
+    <release-version>12</release-version>
     <rpm-check-signatures>true</rpm-check-signatures><rpm-excludedocs>true</rpm-excludedocs>
     <locale>en_US</locale><keytable>us</keytable><timezone>UTC</timezone>
     {type}

@@ -34,6 +34,7 @@ NOT_IN_KEYS = {
     ("ResolvedRepository", "url_logins"),
     ("ResolvedRepository", "urls"),
     ("ResolvedRepository", "username"),
+    ("ResolvedRepository", "variables"),  # to find what the digests cover
     ("Seal", "signature"),  # made from the digest
     ("Source", "path"),  # where what the digest covers is
     ("Used", "module"),  # where what the revision covers is

@@ -14,14 +14,17 @@ from typing import Any, ClassVar
 from urllib.error import URLError
 
 import pytest
+from descriptions import document
 
 from kiwinb.description.model import Repository
+from kiwinb.description.select import select
 from kiwinb.errors import RepositoryError
 from kiwinb.packages import MANAGERS, keys
 from kiwinb.packages.apt.host_sources import host_sources
 from kiwinb.packages.keys import _StayEncrypted
 from kiwinb.packages.manager import HostMirror, ResolvedRepository
-from kiwinb.packages.mirrors import host_mirrors, resolve
+from kiwinb.packages.mirrors import host_mirrors, resolve, resolve_for
+from kiwinb.packages.variables import Variables
 from kiwinb.settings import OBS_SERVER, Settings
 
 DEBIAN_SOURCES = """\
@@ -73,6 +76,7 @@ def find(host: Path) -> Find:
         path: str,
         mirrors: Mapping[str, tuple[str, ...]] | None = None,
         obs_server: str = OBS_SERVER,
+        variables: Variables | None = None,
         **fields: Any,
     ) -> ResolvedRepository:
         settings = Settings(
@@ -88,6 +92,7 @@ def find(host: Path) -> Find:
             "x86_64",
             host=host_sources(host / "etc"),
             keyrings=host / "keyrings",
+            variables=variables,
         )
 
     return find
@@ -403,8 +408,83 @@ def test_all_package_managers_are_asked_for_mirrors(monkeypatch: pytest.MonkeyPa
     assert host_mirrors() == (mirror,) * len(MANAGERS)
 
 
+LIST = "https://a.example.org/list?repo=f-$releasever&arch=%arch&path=/"
+
+
 @pytest.mark.parametrize("kind", ["metalink", "mirrorlist"])
-def test_lists_of_mirrors_are_refused(kind: str, tmp_path: Path) -> None:
-    listed = Repository(path="https://a.example.org/list?repo=x", sourcetype=kind)
-    with pytest.raises(RepositoryError, match=f'sourcetype="{kind}", which kiwinb cannot read yet'):
-        resolve(listed, Settings(store=tmp_path, cache=tmp_path), tmp_path, "x86_64", host=())
+def test_a_list_of_mirrors(kind: str, find: Find) -> None:
+    more = {"sourcetype": kind, "repository_gpgcheck": False, "included_in_image": True}
+    known = {"releasever": "43"}
+    found = find(LIST, variables=known, **more)
+    assert found.urls == ("https://a.example.org/list?repo=f-43&arch=x86_64&path=/",)
+    assert found.image_url == "https://a.example.org/list?repo=f-$releasever&arch=x86_64&path=/"
+    assert (found.sourcetype, found.path) == (kind, LIST)
+    assert found.variables == ((("releasever", "43"),) if kind == "mirrorlist" else ())
+    assert find(LIST, **more).urls[0].startswith("https://a.example.org/list?repo=f-$releasever&")
+    mirrors = {"own": ("http://me:$word@b.example.org/own", "http://c.example.org")}
+    own = find("mirror:own/list?r=$releasever", mirrors=mirrors, variables=known, **more)
+    assert own.urls == ("http://b.example.org/own/list?r=43", "http://c.example.org/list?r=43")
+    assert own.logins == (("http://b.example.org/own/list?r=43", "me", "$word"),)
+
+
+def test_a_list_of_mirrors_on_this_host(find: Find, host: Path) -> None:
+    more = {"sourcetype": "mirrorlist", "repository_gpgcheck": False}
+    (host / "lists").mkdir()
+    (host / "lists/a b").write_text("http://a.example.org\n")
+    for path in ("lists/a b", "this:lists/a b", f"file://{host}/lists/a%20b", "dir:lists/a b"):
+        assert find(path, **more).urls == ((host / "lists/a b").as_uri(),)
+    for path in ("lists", "none", "this:none", "file:///none"):
+        with pytest.raises(RepositoryError, match=r"the list of mirrors .* does not exist"):
+            find(path, **more)
+    for path in ("iso:a.iso", "obs:a/b", "rsync://a.example.org/list"):
+        with pytest.raises(RepositoryError, match="cannot be a list of mirrors"):
+            find(path, **more)
+
+
+def test_baseurl_is_the_default(find: Find) -> None:
+    path = "https://a.example.org/x"
+    plain = find(path, repository_gpgcheck=False)
+    assert find(path, repository_gpgcheck=False, sourcetype="baseurl") == plain
+
+
+def test_variables_of_a_repository(find: Find) -> None:
+    more = {"repository_gpgcheck": False, "included_in_image": True}
+    path = "https://a.example.org/$releasever/${basearch}/$arch-$other/$"
+    for manager in ("dnf4", "zypper"):
+        variables = MANAGERS[manager].url_variables("armv7l", "43")
+        found = find(path, variables=variables, **more)
+        assert found.urls == ("https://a.example.org/43/armhfp/armv7hl-$other/$",)
+        assert found.image_url == found.path == path
+        with pytest.raises(RepositoryError, match=r"depends on \$releasever") as caught:
+            find(path, variables=MANAGERS[manager].url_variables("x86_64", None), **more)
+        assert "<release-version>" in str(caught.value)
+        unknown = MANAGERS[manager].url_variables("x86_64", None)
+        assert find(path, variables=unknown, used_for_build=False, **more).urls == (path,)
+        assert find("https://a.example.org/$basearch", variables=variables, **more).urls
+    for manager in ("apt", "pacman"):
+        variables = MANAGERS[manager].url_variables("x86_64", "43")
+        assert find(path, variables=variables, **more).urls == (path,)
+
+
+@pytest.mark.parametrize(("manager", "reads"), [("dnf4", True), ("apt", False), ("pacman", False)])
+def test_a_manager_that_cannot_read_lists(manager: str, reads: bool, tmp_path: Path) -> None:
+    image = select(
+        document(
+            tmp_path,
+            preferences="<preferences><version>1.0.0</version><release-version>43"
+            f'</release-version><packagemanager>{manager}</packagemanager><type image="cpio"/>'
+            "</preferences>",
+            repository='<repository sourcetype="metalink" repository_gpgcheck="false">'
+            '<source path="https://a.example.org/m?f-$releasever-$basearch"/></repository>',
+        ),
+        arch="x86_64",
+    )
+    (repository,) = image.repositories
+    settings = Settings(store=tmp_path, cache=tmp_path)
+    if reads:
+        found = resolve_for(image, repository, settings, tmp_path)
+        assert found.urls == ("https://a.example.org/m?f-43-x86_64",)
+    else:
+        with pytest.raises(RepositoryError, match=f"cannot read with {manager}") as caught:
+            resolve_for(image, repository, settings, tmp_path)
+        assert "Name a mirror itself" in str(caught.value)

@@ -29,6 +29,7 @@ from kiwinb.packages.manager import (
     ResolvedRepository,
     among_installed,
 )
+from kiwinb.packages.variables import Variables
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.steps.step import HostPaths, StepContext
 
@@ -51,6 +52,10 @@ class Apt:
     def host_mirrors(self) -> tuple[HostMirror, ...]:
         """Return the enabled binary sources of the host's apt."""
         return host_sources()
+
+    def url_variables(self, arch: str, release_version: str | None) -> Variables:
+        """Return nothing: these URLs have no variables."""
+        return {}
 
     def refresh(
         self,

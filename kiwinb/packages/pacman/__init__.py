@@ -31,6 +31,7 @@ from kiwinb.packages.pacman.image import configure
 from kiwinb.packages.pacman.request import checked_names, targets
 from kiwinb.packages.pacman.resolve import Resolver
 from kiwinb.packages.pacman.session import DATABASE, TRACES, install, opened
+from kiwinb.packages.variables import Variables
 from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.sandbox.tree_files import read_text_in
@@ -55,6 +56,10 @@ class PacmanManager:
     def host_mirrors(self) -> tuple[HostMirror, ...]:
         """Return nothing: hosts with pacman have mirror lists."""
         return ()
+
+    def url_variables(self, arch: str, release_version: str | None) -> Variables:
+        """Return nothing: these URLs have no variables."""
+        return {}
 
     def refresh(
         self,

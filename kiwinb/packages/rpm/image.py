@@ -56,7 +56,7 @@ def _text(repository: ResolvedRepository, keys: Sequence[str]) -> str:
         checks_packages = repository.checked
     options = {
         "name": repository.alias,
-        "baseurl": repository.image_url or "",
+        repository.sourcetype or "baseurl": repository.image_url or "",
         "enabled": "1",
         "gpgcheck": str(int(checks_packages)),
         "repo_gpgcheck": str(int(repository.index_required)),

@@ -27,12 +27,27 @@ from kiwinb.packages.rpm.changes import changes
 from kiwinb.packages.rpm.forecast import forecast
 from kiwinb.packages.rpm.image import configure
 from kiwinb.packages.rpm.resolve import Resolution, Want
-from kiwinb.packages.rpm.session import TRACES, Session, check_result, opened, resolver, stage
+from kiwinb.packages.rpm.session import (
+    TRACES,
+    Session,
+    check_result,
+    opened,
+    resolver,
+    rpm_architecture,
+    stage,
+)
+from kiwinb.packages.variables import Variables
 from kiwinb.sandbox.chroot import Chroot
 from kiwinb.steps.step import HostPaths, StepContext
 
 COMMON_TOOLS = ("createrepo_c", "curl", "rpm", "rpmdb", "rpmkeys")
 """Programs of the host that all managers for packages of rpm call."""
+
+_BASE_ARCHITECTURES: Mapping[str, str] = {
+    **dict.fromkeys(("i386", "i486", "i586", "i686", "athlon", "geode"), "i386"),
+    **dict.fromkeys(("armv6hl", "armv7hl", "armv7hnl", "armv8hl"), "armhfp"),
+}
+"""Names of families of architectures in URLs of repositories, where they are other ones."""
 
 
 class RpmManager(ABC):
@@ -43,7 +58,7 @@ class RpmManager(ABC):
     honours = frozenset(
         {
             *("package", "namedCollection", "ignore", "patternType"),
-            *("priority", "repository_gpgcheck", "package_gpgcheck"),
+            *("priority", "repository_gpgcheck", "package_gpgcheck", "sourcetype"),
         }
     )
 
@@ -86,6 +101,19 @@ class RpmManager(ABC):
     def host_mirrors(self) -> tuple[HostMirror, ...]:
         """Return nothing: hosts with these managers have mirror lists."""
         return ()
+
+    def url_variables(self, arch: str, release_version: str | None) -> Variables:
+        """Return the variables of dnf.conf(5); zypper has the same."""
+        own = rpm_architecture(arch)
+        major, _, minor = (release_version or "").partition(".")
+        known = release_version is not None
+        return {
+            "arch": own,
+            "basearch": _BASE_ARCHITECTURES.get(own, own),
+            "releasever": release_version,
+            "releasever_major": major if known else None,
+            "releasever_minor": minor if known else None,
+        }
 
     def refresh(
         self,

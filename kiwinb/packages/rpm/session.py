@@ -18,7 +18,7 @@ from kiwinb.packages.databases.rpm import Rpm, headers_of
 from kiwinb.packages.databases.rpm_header import Tag
 from kiwinb.packages.downloads import download
 from kiwinb.packages.fetch import Wanted
-from kiwinb.packages.indexed import checks_packages, directory_of
+from kiwinb.packages.indexed import checks_packages, directory_of, reachable
 from kiwinb.packages.keys import content_of_key
 from kiwinb.packages.manager import PackageRequest
 from kiwinb.packages.mount_points import mounted_over
@@ -217,7 +217,7 @@ def _download(
 ) -> None:
     pool = Pool(session.context.host.cache / "rpm/pool", ".rpm")
     wanted = [Wanted(item.path, directory / item.file, item.size, item.digest) for item in own]
-    download(pool, request.used[number], wanted, session.context.log)
+    download(pool, reachable(request, number), wanted, session.context.log)
 
 
 def _check_signatures(

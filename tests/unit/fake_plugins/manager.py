@@ -16,6 +16,7 @@ from kiwinb.packages.manager import (
     RepositoryState,
     ResolvedRepository,
 )
+from kiwinb.packages.variables import Variables
 from kiwinb.steps.step import HostPaths, StepContext
 
 DATABASE = "var/lib/fakepkg"
@@ -39,6 +40,9 @@ class FakeManager:
 
     def host_mirrors(self) -> tuple[HostMirror, ...]:
         return ()
+
+    def url_variables(self, arch: str, release_version: str | None) -> Variables:
+        return {}
 
     def refresh(
         self,
