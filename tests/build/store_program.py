@@ -72,11 +72,10 @@ call(remove, tuple(Path(sys.argv[1]).iterdir()))
 
 def _python(user: str, mark: str) -> Sequence[str]:
     home = f"HOME={pwd.getpwnam(user).pw_dir}"
-    folders = (HERE, HERE.parent / "unit", HERE.parent / "distributions", HERE.parents[1])
     return (
         "env",
         home,
-        f"PYTHONPATH={':'.join(map(str, folders))}",
+        f"PYTHONPATH={os.pathsep.join(sys.path)}",
         f"KIWINB_TEST_MARK={mark}",
         sys.executable,
     )

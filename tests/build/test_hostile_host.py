@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from small_build import PROGRAM
-from store_program import HERE
 
 from kiwinb.settings import load_settings, settings_file
 
@@ -96,7 +95,7 @@ def _hostile(directory: Path) -> Path:
 
 def _digests(directory: Path, environment: Mapping[str, str], umask: int) -> str:
     cache = str(load_settings().cache)
-    own = {"KIWINB_CACHE": cache, "PYTHONPATH": f"{HERE}:{HERE.parent / 'unit'}:{HERE.parents[1]}"}
+    own = {"KIWINB_CACHE": cache, "PYTHONPATH": os.pathsep.join(sys.path)}
     if settings_file().exists():
         own["KIWINB_CONFIG"] = str(settings_file())
     done = subprocess.run(
@@ -118,7 +117,7 @@ def test_equal_bytes_on_a_hostile_host(tmp_path: Path) -> None:
     for place in (plain, odd):
         place.mkdir()
         words = [sys.executable, "-c", PROGRAM, "write", str(place), KINDS, "apt"]
-        path = f"{HERE}:{HERE.parent / 'unit'}:{HERE.parents[1]}"
+        path = os.pathsep.join(sys.path)
         subprocess.run(words, check=True, env={**os.environ, "PYTHONPATH": path})
     home = tmp_path / "home"
     home.mkdir()

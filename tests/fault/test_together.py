@@ -20,7 +20,6 @@ from small_build import write_description
 
 pytestmark = [pytest.mark.build, pytest.mark.fault, pytest.mark.account("root")]
 
-HERE = Path(__file__).parent
 BUILDS = 6
 DESCRIPTIONS = 4
 """Half of the builds share the first one."""
@@ -43,16 +42,9 @@ print(json.dumps({
 
 
 def _environment(store: Path) -> dict[str, str]:
-    folders = (
-        HERE.parent / "build",
-        HERE.parent / "unit",
-        HERE.parent / "distributions",
-        HERE,
-        HERE.parents[1],
-    )
     return {
         **os.environ,
-        "PYTHONPATH": ":".join(map(str, folders)),
+        "PYTHONPATH": os.pathsep.join(sys.path),
         "KIWINB_STORE": str(store),
     }
 
