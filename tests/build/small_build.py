@@ -99,6 +99,8 @@ SYSTEMS: Mapping[str, System] = {
         ),
     ),
     "dnf4": _of_tests("fedora", 'type="rpm-md" alias="distribution"'),
+    "dnf5": _of_tests("fedora5", 'type="rpm-md" alias="distribution"'),
+    "microdnf": _of_tests("fedora5", 'type="rpm-md" alias="distribution"'),
     "pacman": _of_tests("arch", 'alias="main"'),
     "zypper": _of_tests("suse", 'type="rpm-md" alias="distribution"'),
 }

@@ -62,10 +62,11 @@ def made(kind: str) -> Made:
     """Return a distribution, which is made first if this machine does not have it yet.
 
     Args:
-        kind: ``fedora``, ``suse``, ``arch`` or ``alpine``.
+        kind: ``fedora``, ``fedora5`` (the same with newer programs, and dnf5), ``suse``, ``arch``
+            or ``alpine``.
     """
-    family = _FAMILIES[kind]
-    debs = closure([*SETS["core"].common, *SETS["core"].own.get(family, ())])
+    family, chosen = _FAMILIES[kind], SETS["dnf5" if kind == "fedora5" else "core"]
+    debs = closure([*chosen.common, *chosen.own.get(family, ())], chosen.suite)
     home = _PLACE / f"{family}-{_digest(family, debs)}"
     if not home.is_dir():
         _PLACE.mkdir(exist_ok=True)
@@ -73,7 +74,8 @@ def made(kind: str) -> Made:
             if not home.is_dir():
                 _make(family, debs, home)
     key, other = (home / name for name in (_APK_KEYS if family == "apk" else _KEYS))
-    return Made(home / kind / "main", home / kind / "updates", key, other)
+    place = home / kind.rstrip("5")
+    return Made(place / "main", place / "updates", key, other)
 
 
 def _digest(family: str, debs: Sequence[Deb]) -> str:
@@ -154,5 +156,8 @@ def _apk(debs: Sequence[Deb], home: Path, work: Path, keys: Signer) -> None:
     made_apk.make_repository(made_features.updates(), home / "alpine/updates", signs, work)
 
 
-_FAMILIES = {"fedora": "rpm", "suse": "rpm", "arch": "pacman", "alpine": "apk"}
+_FAMILIES = {
+    **{"fedora": "rpm", "fedora5": "rpm", "suse": "rpm"},
+    **{"arch": "pacman", "alpine": "apk"},
+}
 _MAKERS: dict[str, Maker] = {"rpm": _rpm, "pacman": _pacman, "apk": _apk}

@@ -6,11 +6,11 @@ import platform
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from made_packages import relations
-from made_table import CUT, SUITE
+from made_table import CUT
 
 from kiwinb.description.model import Repository
 from kiwinb.packages import MANAGERS
@@ -32,9 +32,11 @@ class Deb:
 
     Attributes:
         fields: The fields of its control file and of the package list, in lower case.
+        suite: The suite that it comes from.
     """
 
     fields: Mapping[str, str]
+    suite: str
 
     @property
     def name(self) -> str:
@@ -53,14 +55,14 @@ class Deb:
         return Download(name, int(self.fields["size"]), self.fields["sha256"])
 
 
-def closure(names: Sequence[str]) -> tuple[Deb, ...]:
-    """Find packages, and the packages that they depend on, sorted by name."""
-    with _opened() as apt_session:
+def closure(names: Sequence[str], suite: str) -> tuple[Deb, ...]:
+    """Find packages of a suite, and the packages that they depend on, sorted by name."""
+    with _opened(suite) as apt_session:
         found: dict[str, Deb] = {}
         provided: set[str] = set()
         missing = [*names]
         while missing:
-            for deb in _show(apt_session, missing):
+            for deb in _show(apt_session, missing, suite):
                 found[deb.name] = deb
                 own = relations(deb.fields.get("provides", ""))
                 provided |= {deb.name, *(group[0].name for group in own)}
@@ -77,16 +79,17 @@ def _needed(debs: Iterable[Deb], provided: set[str]) -> Iterator[str]:
                     yield names[0]
 
 
-def _show(apt_session: Session, names: Sequence[str]) -> Iterator[Deb]:
+def _show(apt_session: Session, names: Sequence[str], suite: str) -> Iterator[Deb]:
     argv = ["apt-cache", "show", "--no-all-versions", *names]
     for fields in paragraphs(apt(apt_session.config, argv, lambda line: None)):
-        yield Deb(fields)
+        yield Deb(fields, suite)
 
 
 @contextmanager
 def downloaded(debs: Sequence[Deb]) -> Iterator[Mapping[str, Path]]:
-    """Download packages, or take them from the cache; their files by name of the package."""
-    with _opened() as apt_session:
+    """Download packages of one suite, or take them from the cache; their files, by name."""
+    (suite,) = {deb.suite for deb in debs}
+    with _opened(suite) as apt_session:
         work = apt_session.config.work / "downloads"
         work.mkdir()
         pool = Pool(apt_session.context.host.cache / "apt/pool", ".deb")
@@ -112,12 +115,13 @@ def _glob(filename: str) -> str:
 
 
 @contextmanager
-def _opened() -> Iterator[Session]:
-    """Open a session of apt on an empty tree, with the suite as its only repository."""
+def _opened(suite: str) -> Iterator[Session]:
+    """Open a session of apt on an empty tree, with a suite as its only repository."""
     assert platform.machine() == "x86_64", "the distributions are made for x86_64 only"
-    settings = load_settings()
+    # A mirror that is not updated any more serves as well.
+    settings = replace(load_settings(), outdated_repositories=("debian",))
     manager, host = MANAGERS["apt"], HostPaths(settings.cache)
-    described = Repository(path="mirror:debian", alias="debian", distribution=SUITE)
+    described = Repository(path="mirror:debian", alias="debian", distribution=suite)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         repositories = (resolve(described, settings, root, "x86_64"),)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-SUITE = "bookworm"
-"""The suite that the packages come from, whatever the host is."""
-
 
 @dataclass(frozen=True)
 class PackageSet:
@@ -16,20 +13,23 @@ class PackageSet:
     Attributes:
         common: Names of the packages, for all formats.
         own: Names of further packages, by family of formats.
+        suite: The suite that the packages come from, whatever the host is.
     """
 
     common: tuple[str, ...]
     own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    suite: str = "bookworm"
 
+
+_CORE = (
+    *("bash", "coreutils", "findutils", "grep", "gzip", "libc-bin", "login", "mawk"),
+    *("iputils-ping", "mount", "passwd", "sed", "tar", "tzdata"),
+)
 
 SETS: Mapping[str, PackageSet] = {
-    "core": PackageSet(
-        common=(
-            *("bash", "coreutils", "findutils", "grep", "gzip", "libc-bin", "login", "mawk"),
-            *("iputils-ping", "mount", "passwd", "sed", "tar", "tzdata"),
-        ),
-        own={"rpm": ("rpm",)},
-    )
+    "core": PackageSet(_CORE, own={"rpm": ("rpm",)}),
+    # No older suite has dnf5.
+    "dnf5": PackageSet(_CORE, own={"rpm": ("rpm", "dnf5")}, suite="forky"),
 }
 
 CUT: frozenset[str] = frozenset(
@@ -37,7 +37,8 @@ CUT: frozenset[str] = frozenset(
         *("base-files", "debconf", "debconf-2.0", "debianutils", "debugedit", "dpkg"),
         *("install-info", "libcap2-bin", "libdb5.3", "libdbus-1-3", "libelf1"),
         *("libpam-runtime", "libreadline8", "librpmbuild9", "librpmsign9", "perl"),
-        "rpm2cpio",
+        *("rpm2cpio", "dnf-data", "gnupg", "gpg", "libappstream5", "libdb5.3t64", "libdw1t64"),
+        *("libelf1t64", "libreadline8t64", "librpmbuild10", "librpmsign10", "python3"),
     }
 )
 """Packages on which nothing depends here, though it does in Debian."""
@@ -52,12 +53,17 @@ DROPPED: tuple[str, ...] = (
 )
 """Files and directories that no converted package has."""
 
-DROPPED_NAMES: tuple[str, ...] = ("systemd_inhibit.so", "dbus_announce.so", "pam_userdb.so")
+DROPPED_NAMES: tuple[str, ...] = (
+    *("systemd_inhibit.so", "dbus_announce.so", "pam_userdb.so"),
+    *("appstream.so", "appstream.conf", "builddep_cmd_plugin.so"),
+    "compatibility-plugins.conf",  # names the command builddep
+)
 """Names of further files that no converted package has, wherever they are."""
 
 LINKS: Mapping[str, Mapping[str, str]] = {
     "bash": {"usr/bin/sh": "bash"},
     "mawk": {"usr/bin/awk": "mawk"},
+    "dnf5": {"usr/bin/microdnf": "dnf5"},
 }
 """Links that Debian's maintainer scripts or other packages make; by package."""
 
@@ -67,8 +73,9 @@ CAPABILITIES: Mapping[str, str] = {"usr/bin/ping": "cap_net_raw=ep"}
 PROVIDED: Mapping[str, tuple[str, ...]] = {
     "bash": ("/bin/sh", "/bin/bash", "/usr/bin/sh"),
     "libc-bin": ("/sbin/ldconfig",),
+    "dnf5": ("microdnf",),  # as in Fedora
 }
-"""Paths that packages can require, though they are elsewhere since ``/usr`` is merged."""
+"""What packages can require: paths, which are elsewhere since ``/usr`` is merged, and names."""
 
 AFTER: Mapping[str, str] = {"libc-bin": "ldconfig"}
 """What a package runs after its installation and after updates."""

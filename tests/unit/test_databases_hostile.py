@@ -91,6 +91,7 @@ KINDS: Mapping[str, Callable[[list[bytes], Path], Kept]] = {
     "reasons of dnf5": lambda headers, _scratch: {
         f"{RPM}/Packages.db": made.ndb(headers),
         "/usr/lib/sysimage/libdnf5/packages.toml": b'[packages]\n"a.b" = {reason = "User"}\n',
+        "/usr/lib/sysimage/libdnf5/groups.toml": b'[groups.a]\npackages = ["b"]\n',
     },
     "pacman": lambda _headers, _scratch: {
         f"{PACMAN}/a-1-1/desc": b"%NAME%\na\n\n%VERSION%\n1-1\n\n%SIZE%\n7\n\n%DEPENDS%\nb>=1\n\n",

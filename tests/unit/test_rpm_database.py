@@ -247,6 +247,13 @@ AUTO = {
         b'"applib.noarch" = {reason = "Dependency"}\n'
         b'"appdoc.noarch" = {reason = "Weak Dependency"}\n'
     },
+    "dnf5 with groups": {
+        "/usr/lib/sysimage/libdnf5/packages.toml": b'version = "1.0"\n[packages]\n'
+        b'"app.noarch" = {reason = "User"}\n"appextra.noarch" = {reason = "Dependency"}\n'
+        b'"applib.noarch" = {reason = "Dependency"}\n',
+        "/usr/lib/sysimage/libdnf5/groups.toml": b'version = "1.0"\n[groups]\n[groups.own]\n'
+        b'packages = ["appextra", "absent"]\nuserinstalled = true\n',
+    },
 }
 
 

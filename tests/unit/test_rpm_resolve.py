@@ -30,12 +30,15 @@ PACKAGES = (
     Rpm("against", conflicts=["beta"]),
     Rpm("patterns-small", provides=["pattern() = small"], requires=["delta"]),
     Rpm("new", obsoletes=["delta"]),
+    Rpm("dnf5", provides=["microdnf"]),
 )
 DNF, ZYPPER = MANAGERS["dnf4"], MANAGERS["zypper"]
 
 pytestmark = [
     pytest.mark.needs("rpmbuild", "createrepo_c"),
     pytest.mark.proves("package manager", "dnf4"),
+    pytest.mark.proves("package manager", "dnf5"),
+    pytest.mark.proves("package manager", "microdnf"),
     pytest.mark.proves("package manager", "zypper"),
 ]
 
@@ -132,6 +135,34 @@ def test_a_forecast_of_all_transactions(own: ResolvedRepository, tmp_path: Path)
     ]
     assert [item.name for item in DNF.forecast(changes, host_paths(tmp_path))] == ["new"]
     assert all(item.size > 0 and len(item.sha256) == 64 for item in found)
+
+
+@pytest.mark.parametrize(
+    ("manager", "first", "then", "gone", "left"),
+    [
+        ("dnf4", ["delta"], ["alpha"], "alpha", ["delta"]),
+        ("dnf4", ["beta"], ["alpha"], "alpha", ["beta"]),
+        ("dnf4", ["alpha"], ["beta"], "alpha", ["beta"]),
+        ("dnf5", ["dnf5", "alpha"], ["beta"], "alpha", ["beta", "dnf5"]),
+        ("microdnf", ["microdnf", "alpha"], ["beta"], "alpha", ["beta", "dnf5"]),
+        # rpm, where dnf5 is missing, does not know what is not needed any more.
+        ("dnf5", ["alpha"], ["delta"], "alpha", ["beta", "delta", "gamma"]),
+        ("dnf5", ["alpha"], ["delta"], "gamma", ["beta", "delta"]),
+    ],
+)
+def test_a_forecast_of_what_stays_when_packages_are_removed(
+    own: ResolvedRepository,
+    tmp_path: Path,
+    manager: str,
+    first: list[str],
+    then: list[str],
+    gone: str,
+    left: list[str],
+) -> None:
+    bootstrap = request(own, tmp_path, *first)
+    changes = PackageChanges(bootstrap, replace(bootstrap, packages=(*then,)), uninstall=(gone,))
+    found = MANAGERS[manager].forecast(changes, host_paths(tmp_path))
+    assert [item.name for item in found] == left
 
 
 def _damage_primary(state: Path) -> None:

@@ -9,7 +9,7 @@ Sources of the formats: the documentation of libzypp and dnf5, and what these pr
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from kiwinb.packages.databases.bounds import damaged
 from kiwinb.packages.databases.database import TreeFiles
@@ -23,6 +23,9 @@ DNF5 = "/usr/lib/sysimage/libdnf5/packages.toml"
 
 DNF = "/var/lib/dnf/history.sqlite"
 """The file of dnf."""
+
+DNF5_GROUPS = "/usr/lib/sysimage/libdnf5/groups.toml"
+"""The file of dnf5 with the packages of groups that are installed."""
 
 _FOR_OTHERS = ("Dependency", "Weak Dependency")
 _FOR_OTHERS_NUMBERS = (1, 4)
@@ -39,11 +42,11 @@ def reasons(tree: TreeFiles) -> IsAutomatic:
         InspectError: A file is damaged.
     """
     log = f"{DNF}-wal"
-    found = tree.found([DNF5, DNF, log, ZYPPER])
+    found = tree.found([DNF5, DNF5_GROUPS, DNF, log, ZYPPER])
     read = tree.read_many(list(found.values())) if found else {}
     contents = {path: read[real] for path, real in found.items()}
     if DNF5 in contents:
-        return _known(_by_dnf5(contents[DNF5]))
+        return _by_dnf5(contents[DNF5], contents.get(DNF5_GROUPS, b""))
     if contents.get(DNF):
         return _known(_by_dnf(contents[DNF], contents.get(log, b"")))
     if ZYPPER in contents:
@@ -57,19 +60,29 @@ def _known(by_name: Mapping[tuple[str, str], bool]) -> IsAutomatic:
     return lambda name, arch: by_name.get((name, arch))
 
 
-def _by_dnf5(content: bytes) -> dict[tuple[str, str], bool]:
-    try:
-        table = tomllib.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise damaged(DNF5, f"it is no TOML: {error}") from error
-    packages = table.get("packages")
+def _by_dnf5(content: bytes, groups: bytes) -> IsAutomatic:
     found = {}
-    for label, facts in packages.items() if isinstance(packages, dict) else ():
-        name, _, arch = str(label).rpartition(".")
-        reason = facts.get("reason") if isinstance(facts, dict) else None
+    for label, facts in _tables(DNF5, content, "packages"):
+        name, _, arch = label.rpartition(".")
+        reason = facts.get("reason")
         if isinstance(reason, str) and reason:
             found[name, arch] = reason in _FOR_OTHERS
-    return found
+    grouped = set()
+    for _label, facts in _tables(DNF5_GROUPS, groups, "groups"):
+        names = facts.get("packages")
+        grouped |= {str(name) for name in names} if isinstance(names, list) else set()
+    return lambda name, arch: False if name in grouped else found.get((name, arch))
+
+
+def _tables(file: str, content: bytes, kind: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """The tables of a kind in a file of dnf5, with their labels."""
+    try:
+        tables = tomllib.loads(content.decode("utf-8")).get(kind)
+    except (ValueError, RecursionError) as error:
+        raise damaged(file, f"it is no TOML: {error}") from error
+    for label, facts in tables.items() if isinstance(tables, dict) else ():
+        if isinstance(facts, dict):
+            yield label, facts
 
 
 def _by_dnf(content: bytes, log: bytes) -> dict[tuple[str, str], bool]:

@@ -1,4 +1,7 @@
-"""Configure dnf independently of the host: it gets one local repository for each real one."""
+"""Configure dnf independently of the host: it gets one local repository for each real one.
+
+Both dnf 4 and dnf 5 read the file.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +11,29 @@ from pathlib import Path
 from kiwinb.packages.manager import PackageRequest
 from kiwinb.packages.rpm.image import repository_id
 
-_VOLATILE = "/run/kiwinb"
+VOLATILE = "/run/kiwinb"
 """Directory in the tree, which is in memory while the tree is open."""
 
 
 def write_config(
-    work: Path, repositories: Mapping[str, Path], request: PackageRequest | None
+    work: Path, repositories: Mapping[str, str], request: PackageRequest | None
 ) -> Path:
-    """Write the configuration; see dnf.conf(5).
+    """Write the configuration; see dnf.conf(5) and dnf5.conf(5).
 
     dnf takes its cache and its logs for paths in the tree.
 
     Args:
         work: Private directory.
-        repositories: Directory of each repository, by alias.
+        repositories: URL of each repository, by alias.
         request: The request; ``None`` for removing packages.
 
     Returns:
         The file.
     """
     options = {
-        "cachedir": f"{_VOLATILE}/cache",
-        "logdir": f"{_VOLATILE}/log",
+        "cachedir": f"{VOLATILE}/cache",
+        "system_cachedir": f"{VOLATILE}/cache",  # the name that dnf 5 gives it
+        "logdir": f"{VOLATILE}/log",
         "reposdir": "/dev/null",
         "varsdir": "/dev/null",
         "pluginconfpath": "/dev/null",
@@ -37,6 +41,7 @@ def write_config(
         "gpgcheck": "False",  # kiwinb has checked the packages
         "assumeyes": "True",
         "best": "True",
+        "allow_vendor_change": "True",
         "color": "never",
         "deltarpm": "False",
         "diskspacecheck": "False",
@@ -46,11 +51,11 @@ def write_config(
         "tsflags": "nodocs" if request is not None and request.excludedocs else "",
     }
     lines = ["[main]", *(f"{name}={value}" for name, value in options.items())]
-    for number, (alias, directory) in enumerate(repositories.items()):
+    for number, (alias, url) in enumerate(repositories.items()):
         lines += [
             f"[{repository_id(alias) or number}]",
             f"name={alias}",
-            f"baseurl={directory.as_uri()}",
+            f"baseurl={url}",
             "enabled=True",
             "metadata_expire=0",
         ]

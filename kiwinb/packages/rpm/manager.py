@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from kiwinb.errors import PackageError, RepositoryError
@@ -72,7 +72,11 @@ class RpmManager(ABC):
 
     @abstractmethod
     def run_install(
-        self, session: Session, request: PackageRequest, repositories: Mapping[str, Path]
+        self,
+        session: Session,
+        request: PackageRequest,
+        repositories: Mapping[str, Path],
+        resolution: Resolution,
     ) -> None:
         """Install what a request asks for from local repositories, or upgrade all packages.
 
@@ -81,6 +85,7 @@ class RpmManager(ABC):
             request: The request; without packages and collections, all packages are upgraded.
             repositories: Directory of each repository, by alias; they have all packages that the
                 transaction installs, and no others.
+            resolution: What is to be done.
 
         Raises:
             PackageError: A package cannot be installed.
@@ -93,6 +98,11 @@ class RpmManager(ABC):
         Raises:
             PackageError: A package cannot be removed.
         """
+
+    def keeps_reasons(self, names: Collection[str]) -> bool:
+        """Tell whether a tree of these packages says which of them only others need."""
+        del names
+        return True
 
     def settle(self, session: Session) -> None:
         """Have all builds leave the same files, after each run of the manager."""
@@ -156,7 +166,7 @@ class RpmManager(ABC):
         with opened(context, request.state.epoch) as session:
             repositories = stage(session, request, resolved.new)
             context.progress(0.3)
-            self.run_install(session, request, repositories)
+            self.run_install(session, request, repositories, resolved)
             context.progress(0.9)
             check_result(context.root, resolved, self.name)
             self.settle(session)
@@ -170,7 +180,7 @@ class RpmManager(ABC):
         self, changes: PackageChanges, host: HostPaths, base: TreeFiles | None = None
     ) -> tuple[AvailablePackage, ...]:
         """Resolve each transaction of the build, as the build does, without a tree."""
-        return forecast(self.wants, changes, base)
+        return forecast(self.wants, self.keeps_reasons, changes, base)
 
     def remove(self, context: StepContext, packages: Sequence[str], *, force: bool) -> None:
         """Remove packages; see :class:`kiwinb.packages.manager.PackageManager`."""

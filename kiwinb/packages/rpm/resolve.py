@@ -94,10 +94,12 @@ class Resolution:
     Attributes:
         new: Packages to install, sorted by name.
         removed: Names of installed packages that go away, sorted, without those that are upgraded.
+        named: Names of packages that something wanted names, installed ones among them.
     """
 
     new: tuple[Chosen, ...]
     removed: tuple[str, ...]
+    named: frozenset[str] = frozenset()
 
 
 class Resolver:
@@ -181,14 +183,20 @@ class Resolver:
             jobs.append(self._pool.Job(solv.Job.SOLVER_UPDATE | solv.Job.SOLVER_SOLVABLE_ALL, 0))
         return self._solve(jobs, recommended=recommended)
 
-    def remove(self, names: Sequence[str]) -> Resolution:
-        """Find out what goes away if packages are removed: what needs them, or is needed by them.
+    def remove(self, names: Sequence[str], *, kept: Iterable[str] = ()) -> Resolution:
+        """Find out what goes away if packages are removed: what needs them, or only they need.
+
+        Args:
+            names: The packages.
+            kept: Names of packages that stay even if nothing needs them any more.
 
         Raises:
             PackageError: They cannot be removed.
         """
         how = solv.Job.SOLVER_ERASE | solv.Job.SOLVER_SOLVABLE_NAME | solv.Job.SOLVER_CLEANDEPS
         jobs = [self._pool.Job(how, self._pool.str2id(name)) for name in names]
+        how = solv.Job.SOLVER_USERINSTALLED | solv.Job.SOLVER_SOLVABLE_NAME
+        jobs += [self._pool.Job(how, self._pool.str2id(name)) for name in sorted({*kept})]
         return self._solve(jobs, uninstall=True)
 
     def note(self, resolution: Resolution) -> None:
@@ -257,12 +265,13 @@ class Resolver:
 
     def _resolution(self, transaction: Any, jobs: Sequence[Any]) -> Resolution:
         install = solv.Job.SOLVER_INSTALL
-        named = {
-            solvable.id
+        wanted = [
+            solvable
             for job in jobs
             if job.how & solv.Job.SOLVER_JOBMASK == install
             for solvable in job.solvables()
-        }
+        ]
+        named = {solvable.id for solvable in wanted}
         new = [self._chosen(item, item.id in named) for item in transaction.newsolvables()]
         there = {item.name for item in new}
         gone = {
@@ -275,7 +284,12 @@ class Resolver:
             )
         }
         ordered = sorted(new, key=lambda item: (item.name, item.version, item.arch))
-        return Resolution(tuple(ordered), tuple(sorted(gone - there)))
+        old = {solvable.name for solvable in wanted if solvable.isinstalled()}
+        return Resolution(
+            tuple(ordered),
+            tuple(sorted(gone - there)),
+            frozenset(old | {item.name for item in new if item.named}),
+        )
 
     def _chosen(self, solvable: Any, named: bool) -> Chosen:
         path, _media = solvable.lookup_location()

@@ -38,7 +38,8 @@ ARCHITECTURES: Mapping[str, str] = {"ix86": "i686", "armv7l": "armv7hl", "armv6l
 TRACES = (
     "usr/lib/sysimage/rpm/.rpm.lock",
     "var/lib/rpm/.rpm.lock",
-    "var/log/dnf*.log",
+    "var/lib/dnf/*.lock",
+    "var/log/dnf*.log*",
     "var/log/hawkey.log",
     "var/log/zypp",
     "var/log/zypper.log",
@@ -121,6 +122,23 @@ class Session:
         return self.chroot.run_tool(
             argv, env=self.environment, home=home, also=[self.work], log=log
         )
+
+    def run_inside(self, argv: Sequence[str], given: Mapping[str, Path]) -> None:
+        """Run a program of the tree in it.
+
+        Args:
+            argv: The program and its arguments.
+            given: Files and directories that it sees, read-only, by their paths in the tree.
+
+        Raises:
+            PackageError: It failed.
+        """
+        for place, path in given.items():
+            self.chroot.bind(path, place)
+        try:
+            self.chroot.run(argv, env=self.environment)
+        except CommandError as error:
+            raise _failure(argv[0], list(error.tail)) from error
 
     @property
     def environment(self) -> Mapping[str, str]:

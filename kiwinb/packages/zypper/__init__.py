@@ -13,7 +13,7 @@ from pathlib import Path
 from kiwinb.packages.databases.rpm_reasons import ZYPPER
 from kiwinb.packages.manager import PackageRequest
 from kiwinb.packages.rpm.manager import COMMON_TOOLS, RpmManager, checked_names
-from kiwinb.packages.rpm.resolve import Want
+from kiwinb.packages.rpm.resolve import Resolution, Want
 from kiwinb.packages.rpm.session import Session
 from kiwinb.packages.zypper.config import write_config
 from kiwinb.sandbox.tree_files import read_text_in, write_in
@@ -44,7 +44,11 @@ class Zypper(RpmManager):
         return [*packages, *patterns, *products]
 
     def run_install(
-        self, session: Session, request: PackageRequest, repositories: Mapping[str, Path]
+        self,
+        session: Session,
+        request: PackageRequest,
+        repositories: Mapping[str, Path],
+        resolution: Resolution,
     ) -> None:
         """Install with zypper; see :class:`~kiwinb.packages.rpm.manager.RpmManager`."""
         weak = "--recommends" if request.recommended else "--no-recommends"
