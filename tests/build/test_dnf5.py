@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from forecasts import forecast, versions
+from forecasts import versions
 from made import made
 from small_build import settings
 
@@ -73,7 +73,9 @@ def automatic(root: Path) -> Mapping[str, bool | None]:
 def test_packages_come_and_go(manager: str, tmp_path: Path) -> None:
     appliance = write(tmp_path, manager, FULL)
     tree = appliance.prepare()
-    assert forecast(appliance) == versions(tree.packages())
+    assert versions(tree.packages()) == {
+        (item.name, item.version, item.arch) for item in appliance.forecast_packages()
+    }
     root = tree.export(tmp_path / "root")
     reasons = automatic(root)
     wanted = {"test-release", "test-doc", "test-recommends", "test-old", "test-config", "dnf5"}
@@ -121,7 +123,9 @@ def test_a_tree_is_updated(manager: str, tmp_path: Path) -> None:
 def test_a_tree_without_dnf5(tmp_path: Path) -> None:
     appliance = write(tmp_path, "dnf5", BARE)
     tree = appliance.prepare()
-    assert forecast(appliance) == versions(tree.packages())
+    assert versions(tree.packages()) == {
+        (item.name, item.version, item.arch) for item in appliance.forecast_packages()
+    }
     root = tree.export(tmp_path / "root")
     reasons = automatic(root)
     assert "filesystem" in reasons and not reasons.keys() & {"test-needs-alternative", "dnf5"}
@@ -135,4 +139,4 @@ def test_a_tree_that_gets_dnf5_at_last(tmp_path: Path) -> None:
     appliance = write(tmp_path, "dnf5", LATE)
     table = appliance.prepare().packages().set_index("name")["why"]
     assert table["dnf5"] == table["test-needs-alternative"] == "named in image"
-    assert table["test-alternative-a"] == "dependency of test-needs-alternative"
+    assert table["test-alternative-a"].startswith("dependency of test-needs-alternative")

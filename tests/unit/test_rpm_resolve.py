@@ -31,6 +31,9 @@ PACKAGES = (
     Rpm("patterns-small", provides=["pattern() = small"], requires=["delta"]),
     Rpm("new", obsoletes=["delta"]),
     Rpm("dnf5", provides=["microdnf"]),
+    Rpm("either", requires=["either-one"]),
+    Rpm("either-a", provides=["either-one"]),
+    Rpm("either-b", provides=["either-one"]),
 )
 DNF, ZYPPER = MANAGERS["dnf4"], MANAGERS["zypper"]
 
@@ -148,6 +151,8 @@ def test_a_forecast_of_all_transactions(own: ResolvedRepository, tmp_path: Path)
         # rpm, where dnf5 is missing, does not know what is not needed any more.
         ("dnf5", ["alpha"], ["delta"], "alpha", ["beta", "delta", "gamma"]),
         ("dnf5", ["alpha"], ["delta"], "gamma", ["beta", "delta"]),
+        # Another package that provides what is needed is not installed in its stead.
+        ("dnf4", ["either-a", "either"], ["delta"], "either-a", ["delta"]),
     ],
 )
 def test_a_forecast_of_what_stays_when_packages_are_removed(

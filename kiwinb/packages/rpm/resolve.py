@@ -186,6 +186,8 @@ class Resolver:
     def remove(self, names: Sequence[str], *, kept: Iterable[str] = ()) -> Resolution:
         """Find out what goes away if packages are removed: what needs them, or only they need.
 
+        Nothing is installed in their stead, as no package manager does that here.
+
         Args:
             names: The packages.
             kept: Names of packages that stay even if nothing needs them any more.
@@ -197,7 +199,12 @@ class Resolver:
         jobs = [self._pool.Job(how, self._pool.str2id(name)) for name in names]
         how = solv.Job.SOLVER_USERINSTALLED | solv.Job.SOLVER_SOLVABLE_NAME
         jobs += [self._pool.Job(how, self._pool.str2id(name)) for name in sorted({*kept})]
-        return self._solve(jobs, uninstall=True)
+        available = [item.id for item in self._pool.solvables if not item.isinstalled()]
+        self._pool.set_disabled_list(available)
+        try:
+            return self._solve(jobs, uninstall=True)
+        finally:
+            self._pool.set_disabled_list([])
 
     def note(self, resolution: Resolution) -> None:
         """Continue as if a resolution had been carried out."""
