@@ -43,6 +43,11 @@ BARE = """
   <package name="test-needs-alternative"/><package name="test-doc"/></packages>
 <packages type="uninstall"><package name="test-alternative-a"/></packages>
 """
+GROUP = """
+<packages type="bootstrap"><package name="test-release"/><package name="bash"/>
+  <package name="coreutils"/><package name="tzdata"/></packages>
+<packages type="image"><namedCollection name="test-base"/><package name="bash"/></packages>
+"""
 LATE = """
 <packages type="image"><package name="test-needs-alternative"/><package name="dnf5"/></packages>
 """
@@ -140,3 +145,9 @@ def test_a_tree_that_gets_dnf5_at_last(tmp_path: Path) -> None:
     table = appliance.prepare().packages().set_index("name")["why"]
     assert table["dnf5"] == table["test-needs-alternative"] == "named in image"
     assert table["test-alternative-a"].startswith("dependency of test-needs-alternative")
+
+
+@pytest.mark.parametrize("manager", ["dnf4", "dnf5"])
+def test_a_group_whose_packages_are_there(manager: str, tmp_path: Path) -> None:
+    root = write(tmp_path, manager, GROUP).prepare().export(tmp_path / "root")
+    assert automatic(root)["tzdata"] is False

@@ -199,6 +199,8 @@ def stage(
 ) -> Mapping[str, Path]:
     """Download packages, check them, and make a repository of those of each repository.
 
+    If groups are asked for, a repository that has groups gets one, too, even without packages.
+
     Args:
         session: The session.
         request: The request.
@@ -214,16 +216,22 @@ def stage(
     made = {}
     for number, repository in enumerate(request.used):
         own = [item for item in chosen if item.repository == number]
-        if not own:
+        has_groups = _groups(request, number).exists() and request.collections
+        if not own and not has_groups:
             continue
         directory = session.work / f"repositories/{number:03}"
         directory.mkdir(parents=True)
         _download(session, request, number, own, directory)
-        if checks_packages(RPM_MD, request, number):
+        if own and checks_packages(RPM_MD, request, number):
             _check_signatures(session, request, number, own, directory)
         _index(session, request, number, directory)
         made[repository.alias] = directory
     return made
+
+
+def _groups(request: PackageRequest, number: int) -> Path:
+    """The file with the groups of a repository, which may be absent."""
+    return directory_of(request.state.metadata, number) / "group"
 
 
 def _download(
@@ -274,7 +282,7 @@ def _check_signatures(
 
 def _index(session: Session, request: PackageRequest, number: int, directory: Path) -> None:
     """Make the metadata of the new repository, with the groups of the original one."""
-    groups = directory_of(request.state.metadata, number) / "group"
+    groups = _groups(request, number)
     words = ["createrepo_c", "--quiet", "--set-timestamp-to-revision"]
     words += ["--revision", str(session.epoch)]
     if groups.exists():
