@@ -43,6 +43,12 @@ BARE = """
   <package name="test-needs-alternative"/><package name="test-doc"/></packages>
 <packages type="uninstall"><package name="test-alternative-a"/></packages>
 """
+OLD = """
+<packages type="bootstrap"><package name="test-release"/>
+  <package name="test-needs-alternative"/></packages>
+<packages type="image"><package name="test-old"/><package name="bash"/></packages>
+<packages type="uninstall"><package name="test-needs-alternative"/></packages>
+"""
 GROUP = """
 <packages type="bootstrap"><package name="test-release"/><package name="bash"/>
   <package name="coreutils"/><package name="tzdata"/></packages>
@@ -53,8 +59,8 @@ LATE = """
 """
 
 
-def write(directory: Path, manager: str, given: str) -> Appliance:
-    distribution = made("fedora5")
+def write(directory: Path, manager: str, given: str, system: str = "fedora5") -> Appliance:
+    distribution = made(system)
     repository = (
         f'<repository type="rpm-md" alias="distribution"><source path="dir:{distribution.root}">'
         f'<signing key="{distribution.key}"/></source></repository>'
@@ -151,3 +157,17 @@ def test_a_tree_that_gets_dnf5_at_last(tmp_path: Path) -> None:
 def test_a_group_whose_packages_are_there(manager: str, tmp_path: Path) -> None:
     root = write(tmp_path, manager, GROUP).prepare().export(tmp_path / "root")
     assert automatic(root)["tzdata"] is False
+
+
+def test_microdnf_that_is_no_dnf5(tmp_path: Path) -> None:
+    appliance = write(tmp_path, "microdnf", OLD, "fedora")
+    tree = appliance.prepare()
+    assert versions(tree.packages()) == {
+        (item.name, item.version, item.arch) for item in appliance.forecast_packages()
+    }
+    root = tree.export(tmp_path / "root")
+    reasons = automatic(root)
+    assert not reasons["microdnf"] and not reasons["test-old"] and reasons["libc6"]
+    assert not reasons.keys() & {"test-needs-alternative", "test-alternative-a"}
+    assert (root / "var/lib/dnf/history.sqlite").exists()
+    assert not (root / "usr/lib/sysimage/libdnf5").exists()

@@ -130,6 +130,8 @@ def _packages(debs: Sequence[Deb], *, keeps_lib: bool = False) -> Iterator[Packa
 def _rpm(debs: Sequence[Deb], home: Path, work: Path, keys: Signer) -> None:
     files = made_rpm.build(_packages(debs), work / "main", work)
     files += made_rpm.build(made_features.rpm_only(), work / "main", work)
+    if not any(deb.name == "dnf5" for deb in debs):  # which is microdnf, too
+        files += made_rpm.build([made_features.manager("microdnf")], work / "main", work)
     newer = made_rpm.build(made_features.updates(), work / "updates", work)
     own = {
         kind: made_rpm.build([made_base.release(kind)], work / kind, work)

@@ -140,8 +140,13 @@ def main() -> Iterator[Package]:
     yield _package("test-recommends", recommends="test-recommended")
     yield _package("test-recommended")
     yield _package("test-modes", *_strange_files())
-    for name in ("dnf", "pacman", "zypper"):  # every tree gets the package of its manager
-        yield _package(name)
+    for name in ("dnf", "pacman", "zypper"):
+        yield manager(name)
+
+
+def manager(name: str) -> Package:
+    """A package in place of that of a package manager, which every tree gets."""
+    return _package(name)
 
 
 def _strange_files() -> Iterator[Entry]:
