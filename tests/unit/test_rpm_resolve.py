@@ -151,6 +151,7 @@ def test_a_forecast_of_all_transactions(own: ResolvedRepository, tmp_path: Path)
         # rpm, where dnf5 is missing, does not know what is not needed any more.
         ("dnf5", ["alpha"], ["delta"], "alpha", ["beta", "delta", "gamma"]),
         ("dnf5", ["alpha"], ["delta"], "gamma", ["beta", "delta"]),
+        ("dnf5", ["alpha"], ["dnf5"], "alpha", ["beta", "dnf5", "gamma"]),
         # Another package that provides what is needed is not installed in its stead.
         ("dnf4", ["either-a", "either"], ["delta"], "either-a", ["delta"]),
     ],

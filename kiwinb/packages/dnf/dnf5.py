@@ -10,13 +10,13 @@ from pathlib import Path
 
 from kiwinb.packages.databases.directory import DirectoryFiles
 from kiwinb.packages.databases.rpm import headers_of
-from kiwinb.packages.databases.rpm_header import Header, Tag
+from kiwinb.packages.databases.rpm_header import Tag
 from kiwinb.packages.dnf.config import VOLATILE, write_config
 from kiwinb.packages.dnf.manager import Dnf, install_job
 from kiwinb.packages.manager import PackageRequest
 from kiwinb.packages.rpm.by_rpm import erase, install
 from kiwinb.packages.rpm.manager import COMMON_TOOLS
-from kiwinb.packages.rpm.resolve import Resolution
+from kiwinb.packages.rpm.resolve import Chosen, Resolution
 from kiwinb.packages.rpm.session import Session
 
 _PACKAGE = "dnf5"
@@ -54,7 +54,7 @@ class Dnf5(Dnf):
         install(session, repositories, excludedocs=request.excludedocs is True)
         session.settle()  # where the tree's own programs find it
         if has_dnf5(session.root):
-            _note_reasons(session, resolution.named)
+            _note_reasons(session, resolution.new)
 
     def run_remove(self, session: Session, names: Sequence[str]) -> None:
         """Remove with the tree's dnf5; if it has none, with rpm, and only what depends on it."""
@@ -66,23 +66,15 @@ class Dnf5(Dnf):
 
 def has_dnf5(root: Path) -> bool:
     """Tell whether a tree has dnf5."""
-    return any(header.text(Tag.NAME) == _PACKAGE for header in _headers(root))
+    headers = headers_of(DirectoryFiles(root)).values()
+    return any(header.text(Tag.NAME) == _PACKAGE for header in headers)
 
 
-def _headers(root: Path) -> Collection[Header]:
-    return headers_of(DirectoryFiles(root)).values()
-
-
-def _note_reasons(session: Session, named: Collection[str]) -> None:
-    """Tell dnf5 which packages are wanted; it takes those that it does not know for wanted ones."""
-    reasons: dict[str, list[str]] = {"dependency": [], "user": []}
-    for header in _headers(session.root):
-        name, arch = header.text(Tag.NAME), header.text(Tag.ARCH)
-        if arch:  # keys have none
-            reasons["user" if name in named else "dependency"].append(f"{name}.{arch}")
-    for reason, packages in reasons.items():
-        if packages:
-            _run(session, None, {}, ["mark", reason, "--", *sorted(packages)])
+def _note_reasons(session: Session, new: Sequence[Chosen]) -> None:
+    """Tell dnf5 which new packages are wanted; it takes those that it does not know for wanted."""
+    for reason, is_named in (("dependency", False), ("user", True)):
+        if packages := [f"{item.name}.{item.arch}" for item in new if item.named == is_named]:
+            _run(session, None, {}, ["mark", reason, "--", *packages])
 
 
 def _run(

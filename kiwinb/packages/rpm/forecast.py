@@ -48,6 +48,8 @@ def forecast(
         checked(request.state), request.used, rpm_architecture(request.arch), headers
     )
     for asked in filter(None, (changes.bootstrap, request)):
+        if not keeps_reasons(noted):
+            stay |= {*noted}
         made = resolver.install(wants(asked), ignore=asked.ignore, recommended=asked.recommended)
         _note(noted, resolver, made)
         named |= made.named

@@ -138,7 +138,7 @@ class Session:
         try:
             self.chroot.run(argv, env=self.environment)
         except CommandError as error:
-            raise _failure(argv[0], list(error.tail)) from error
+            raise _failure(argv[0], list(error.tail) or [error.problem]) from error
 
     @property
     def environment(self) -> Mapping[str, str]:
