@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kiwinb.distributions import find_in_tree
+from kiwinb.distributions.kernels import find_kernels
 from kiwinb.errors import ImageError
 from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.tree_files import names_in, read_in, write_in
 from kiwinb.steps.registry import Used
 
 
@@ -41,24 +43,44 @@ def find_kernel(root: Path, *, initrd: bool, distributions: Sequence[Used] = ())
             distribution of the tree and so the names of these files.
     """
     distribution = find_in_tree(root, distributions)
-    boot = resolve_in(root, "/boot")
-    names = {path.name for path in boot.iterdir()} if boot.is_dir() else set()
-    found = {name: version for name in names if (version := distribution.kernel_version(name))}
+    found = [kernel for kernel in find_kernels(root, distribution) if not kernel.source]
     if not found:
         raise ImageError(
             "the root tree has no kernel in /boot",
             remedy=f"add a kernel to <packages>, for example {distribution.packages.kernel}",
         )
-    newest = max(found, key=lambda name: (_order(found[name]), name))
-    version = found[newest]
-    images = [name for form in distribution.initrds if (name := form.format(version)) in names]
-    if initrd and not images:
+    newest = max(found, key=lambda kernel: (_order(kernel.version), kernel.file))
+    names = names_in(root, "/boot")
+    images = (form.format(newest.label) for form in distribution.initrds)
+    image = next((name for name in images if name in names), None)
+    if initrd and image is None:
         wanted = dict.fromkeys((distribution.packages.initrd, distribution.packages.dracut))
         raise ImageError(
-            f"the root tree has no initrd for the kernel {version} in /boot",
+            f"the root tree has no initrd for the kernel {newest.version} in /boot",
             remedy=f"add {' or '.join(wanted)} to <packages>; it makes one for each kernel",
         )
-    return Kernel(version, newest, images[0] if initrd else None)
+    return Kernel(newest.version, newest.file, image if initrd else None)
+
+
+def keep_in_boot(root: Path, kernel: Kernel) -> None:
+    """Put a copy in the place of a kernel that is a link to a file elsewhere.
+
+    A bootloader that finds ``/boot`` on a file system of its own could not follow the link. Such
+    links are in the packages of openSUSE.
+
+    Args:
+        root: The tree.
+        kernel: The kernel.
+
+    Raises:
+        ImageError: The link leads to no regular file.
+    """
+    boot, path = resolve_in(root, "/boot"), f"/boot/{kernel.file}"
+    link = resolve_in(root, path, follow_last=False)
+    if link.is_symlink() and not resolve_in(root, path).is_relative_to(boot):
+        content = read_in(root, path)
+        link.unlink()
+        write_in(root, path, content, mode=0o644)
 
 
 def _order(version: str) -> list[tuple[int, int, str]]:

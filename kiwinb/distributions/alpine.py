@@ -25,5 +25,10 @@ ALPINE = Distribution(
     initrds=("initramfs-{}",),
     grub_directory="/boot/grub",
     grub_prefix="grub-",
+    grub_packages={
+        "i386-pc": "grub-bios",
+        "x86_64-efi": "grub-efi",
+        "arm64-efi": "grub-efi",
+    },
     merged_usr=False,
 )

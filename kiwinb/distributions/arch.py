@@ -12,7 +12,7 @@ ARCH = Distribution(
     packages=Packages(
         kernel="linux",
         dracut="dracut",
-        initrd="mkinitcpio",
+        initrd="dracut",
         users="shadow",
         timezones="tzdata",
         locales="glibc",
@@ -23,4 +23,9 @@ ARCH = Distribution(
     initrds=("initramfs-{}.img",),
     grub_directory="/boot/grub",
     grub_prefix="grub-",
+    grub_packages={
+        "i386-pc": "grub",
+        "x86_64-efi": "grub",
+        "arm64-efi": "grub",
+    },
 )

@@ -8,6 +8,11 @@ _CERTIFICATES = CertificateStore("/usr/local/share/ca-certificates", "update-ca-
 _MANAGERS = ("apt",)
 _KERNELS = ("vmlinuz-{}",)
 _INITRDS = ("initrd.img-{}",)
+_GRUB_PACKAGES = {
+    "i386-pc": "grub-pc-bin",
+    "x86_64-efi": "grub-efi-amd64-bin",
+    "arm64-efi": "grub-efi-arm64-bin",
+}
 
 DEBIAN = Distribution(
     name="debian",
@@ -29,6 +34,7 @@ DEBIAN = Distribution(
     initrds=_INITRDS,
     grub_directory="/boot/grub",
     grub_prefix="grub-",
+    grub_packages=_GRUB_PACKAGES,
     keyrings=("debian-archive-keyring",),
     mirrors=("debian", "debian-security"),
 )
@@ -53,6 +59,7 @@ UBUNTU = Distribution(
     initrds=_INITRDS,
     grub_directory="/boot/grub",
     grub_prefix="grub-",
+    grub_packages=_GRUB_PACKAGES,
     keyrings=("ubuntu-archive-keyring",),
     mirrors=("ubuntu", "ubuntu-security", "ubuntu-ports"),
 )

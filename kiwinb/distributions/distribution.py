@@ -26,7 +26,7 @@ class Packages:
     Attributes:
         kernel: Package with a kernel.
         dracut: Package with dracut.
-        initrd: Package with the distribution's own initrd generator.
+        initrd: Package with the distribution's own initrd generator, if kiwinb can use it.
         users: Package with ``useradd``.
         timezones: Package with ``/usr/share/zoneinfo``.
         locales: Package with locales, or with the tool that makes them.
@@ -65,6 +65,8 @@ class Distribution:
         grub_prefix: Prefix of the names of GRUB's tools: ``grub-`` or ``grub2-``.
         efi_vendors: Directory on the EFI system partition where the signed GRUB looks for its
             configuration, by ``ID``. For an ``ID`` that is not listed, it is the ``ID`` itself.
+        grub_packages: Names of the packages with GRUB's modules, by GRUB's name of the platform,
+            for messages.
         keyrings: Names of the files that hold its archive keys, without suffix.
         mirrors: Aliases of its mirrors.
         aliases: Other names in descriptions.
@@ -83,6 +85,7 @@ class Distribution:
     grub_directory: str
     grub_prefix: str
     efi_vendors: Mapping[str, str] = field(default_factory=dict)
+    grub_packages: Mapping[str, str] = field(default_factory=dict)
     keyrings: tuple[str, ...] = ()
     mirrors: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()

@@ -24,5 +24,10 @@ REDHAT = Distribution(
     initrds=("initramfs-{}.img",),
     grub_directory="/boot/grub2",
     grub_prefix="grub2-",
+    grub_packages={
+        "i386-pc": "grub2-pc-modules",
+        "x86_64-efi": "grub2-efi-x64-modules",
+        "arm64-efi": "grub2-efi-aa64-modules",
+    },
     efi_vendors={"rhel": "redhat", "ol": "redhat"},
 )

@@ -27,6 +27,11 @@ SUSE = Distribution(
     initrds=("initrd-{}",),
     grub_directory="/boot/grub2",
     grub_prefix="grub2-",
+    grub_packages={
+        "i386-pc": "grub2-i386-pc",
+        "x86_64-efi": "grub2-x86_64-efi",
+        "arm64-efi": "grub2-arm64-efi",
+    },
     efi_vendors={
         "opensuse-tumbleweed": "opensuse",
         "opensuse-leap": "opensuse",

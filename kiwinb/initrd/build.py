@@ -1,17 +1,16 @@
-"""Build the initrd of each kernel in the root tree."""
+"""Put the kernels of the root tree into ``/boot``, and build the initrd of each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from kiwinb.distributions import find_in_tree
-from kiwinb.distributions.distribution import Distribution
+from kiwinb.distributions.kernels import MODULES, find_kernels, put_in_boot
 from kiwinb.errors import ImageError
 from kiwinb.initrd import INITRD_TOOLS
 from kiwinb.sandbox.chroot import Chroot
-from kiwinb.sandbox.paths import resolve_in
+from kiwinb.sandbox.tree_files import names_in
 from kiwinb.steps.registry import Used
 from kiwinb.steps.step import Output, StepContext
 
@@ -19,6 +18,8 @@ from kiwinb.steps.step import Output, StepContext
 @dataclass(frozen=True)
 class BuildInitrd:
     """Build an initrd for each kernel, with a tool of the tree.
+
+    A kernel that is only in the directory of its modules is copied to ``/boot`` before.
 
     Attributes:
         tools: The tools to choose from, the preferred one first; if empty, no initrd is built.
@@ -28,7 +29,7 @@ class BuildInitrd:
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     observed: ClassVar[bool] = True
     reads_mtimes: ClassVar[bool] = True
 
@@ -45,23 +46,26 @@ class BuildInitrd:
             CommandError: The tool failed.
         """
         root = context.root
-        modules = resolve_in(root, "/usr/lib/modules")
-        versions = sorted(path.name for path in modules.iterdir()) if modules.is_dir() else []
-        if not versions or not self.tools:
+        if not names_in(root, MODULES):
             return
         distribution = find_in_tree(root, self.distributions)
-        kernels = [version for version in versions if _has_kernel(root, distribution, version)]
+        kernels = [item for item in find_kernels(root, distribution) if item.modules]
+        for kernel in kernels:
+            put_in_boot(root, kernel)
+        if not self.tools:
+            return
         candidates = [INITRD_TOOLS.get_used(used) for used in self.tools]
         tool = next((item for item in candidates if item.find(root)), None)
         with Chroot(root, log=context.log) as chroot:
             for kernel in kernels:
                 if tool is None:
                     raise ImageError(
-                        f"the root tree has the kernel {kernel} but no tool to build its initrd",
+                        f"the root tree has the kernel {kernel.version} but no tool to build "
+                        "its initrd",
                         remedy=f"Add the package {candidates[-1].package(distribution)}.",
                     )
-                initrd = f"/boot/{distribution.initrd_name(kernel)}"
-                tool.build(chroot, root, kernel, initrd, self.epoch)
+                initrd = f"/boot/{distribution.initrd_name(kernel.label)}"
+                tool.build(chroot, root, kernel.version, initrd, self.epoch)
 
 
 def plan_initrd(
@@ -76,8 +80,3 @@ def plan_initrd(
     """
     names = INITRD_TOOLS.where(lambda tool: system in tool.systems)
     return BuildInitrd(tuple(INITRD_TOOLS.use(name) for name in names), epoch, distributions)
-
-
-def _has_kernel(root: Path, distribution: Distribution, version: str) -> bool:
-    names = (form.format(version) for form in distribution.kernels)
-    return any(resolve_in(root, f"/boot/{name}").exists() for name in names)

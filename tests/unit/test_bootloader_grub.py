@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,14 @@ from kiwinb.bootloader.grub2.config import (
     menu,
     terminal_commands,
 )
+from kiwinb.bootloader.grub2.loader import Grub2
 from kiwinb.bootloader.kernel import Kernel, find_kernel
 from kiwinb.bootloader.target import BootTarget, CoreRoom
 from kiwinb.description.model import Bootloader, ConfigOption
 from kiwinb.description.select import select
 from kiwinb.errors import ImageError
 from kiwinb.images.oem import boot_place
+from kiwinb.steps.step import HostPaths, StepContext
 from kiwinb.storage.layout import lay_out
 from kiwinb.storage.patches import apply_patches
 
@@ -189,3 +192,34 @@ def test_the_newest_kernel(tmp_path: Path) -> None:
     assert find_kernel(tmp_path, initrd=True) == Kernel(
         "6.10.1-amd64", "vmlinuz-6.10.1-amd64", "initrd.img-6.10.1-amd64"
     )
+
+
+@pytest.mark.parametrize(
+    ("id", "initrd", "library", "directory", "package"),
+    [
+        ("debian", "initrd.img-6.1", "grub", "boot/grub", "grub-pc-bin"),
+        ("fedora", "initramfs-6.1.img", "grub", "boot/grub2", "grub2-pc-modules"),
+        ("opensuse-leap", "initrd-6.1", "grub2", "boot/grub2", "grub2-i386-pc"),
+        ("arch", "initramfs-6.1.img", "grub", "boot/grub", "grub"),
+    ],
+)
+@pytest.mark.proves("distribution", "debian redhat suse archlinux")
+@pytest.mark.proves("bootloader", "grub2")
+def test_files_are_where_the_distribution_has_them(
+    id: str, initrd: str, library: str, directory: str, package: str, tmp_path: Path
+) -> None:
+    root, font = tmp_path / "root", f"usr/share/{library}/unicode.pf2"
+    files = {"etc/os-release": f"ID={id}\n", "boot/vmlinuz-6.1": "", f"boot/{initrd}": ""}
+    for name, text in {**files, font: "font"}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    context = StepContext(
+        root, None, {}, HostPaths(tmp_path), lambda line: None, lambda done: None, rootless=False
+    )
+    target = setup(tmp_path, 'filesystem="ext4"')
+    Grub2().configure(context, target)
+    assert f"  initrd /boot/{initrd}\n" in (root / directory / "grub.cfg").read_text()
+    assert (root / directory / "fonts/unicode.pf2").read_text() == "font"
+    with pytest.raises(ImageError, match="neither the root tree nor this host") as told:
+        Grub2().configure(context, replace(target, core=CoreRoom(1, 2047)))
+    assert f"add {package} to <packages>, or install grub-pc-bin on this host" in str(told.value)

@@ -213,8 +213,10 @@ def test_a_distribution_is_sane(name: str) -> None:
     for word in (*distribution.keyrings, *distribution.mirrors, *distribution.efi_vendors):
         assert re.fullmatch(r"[a-z0-9_-]+", word)
     assert {*distribution.efi_vendors} <= {*distribution.ids}
+    assert {*distribution.grub_packages} == {"i386-pc", "x86_64-efi", "arm64-efi"}
     packages = [getattr(distribution.packages, item) for item in vars(distribution.packages)]
-    assert all(re.fullmatch(r"[a-z0-9{}+.-]+", package) for package in packages)
+    packages += distribution.grub_packages.values()
+    assert all(re.fullmatch(r"[a-z0-9{}+._-]+", package) for package in packages)
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)

@@ -89,7 +89,7 @@ def test_which_tool_makes_it(
     [
         (None, "debian", (), "initramfs-tools"),
         ("dracut", "debian", ("initramfs-tools",), "dracut"),
-        ("kiwi", "arch", (), "mkinitcpio"),
+        ("kiwi", "arch", (), "dracut"),
     ],
 )
 def test_no_tool(

@@ -21,7 +21,7 @@ from kiwinb.bootloader.grub2.config import (
     signed_config,
 )
 from kiwinb.bootloader.host import HostDirectory
-from kiwinb.bootloader.kernel import find_kernel
+from kiwinb.bootloader.kernel import find_kernel, keep_in_boot
 from kiwinb.bootloader.target import BootFacts, BootTarget
 from kiwinb.description.model import ImageDescription
 from kiwinb.distributions import release_id
@@ -56,7 +56,7 @@ _COMMANDS = ("normal", "configfile", "search_fs_uuid", "test", "echo", "linux", 
 _HOST_LIBRARY = Path("/usr/lib/grub")
 _HOST = Path("/")
 _DEFAULTS = "/etc/default/grub"
-_FONT = "/usr/share/grub/unicode.pf2"
+_FONTS = ("/usr/share/grub/unicode.pf2", "/usr/share/grub2/unicode.pf2")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Grub2:
     """See :class:`~kiwinb.bootloader.target.BootloaderMaker`."""
 
     name: str = "grub2"
-    revision: int = 1
+    revision: int = 2
     honours: frozenset[str] = frozenset(
         {
             *("input_console", "output_console", "serial_line", "timeout", "timeout_style"),
@@ -92,6 +92,8 @@ class Grub2:
         root = context.root
         kernel = find_kernel(root, initrd=target.initrd, distributions=target.distributions)
         context.log(f"kernel {kernel.version}, command line: {target.kernel_options}")
+        if target.boot.own:
+            keep_in_boot(root, kernel)
         directory = _directory(root, target)
         write_in(root, f"{directory}/grub.cfg", menu(target, kernel), mode=0o600)
         environment = environment_block(target.settings.settings.environment)
@@ -166,9 +168,11 @@ class Grub2:
         if found is None and (directory := target.host(platform)) is not None:
             found = _Modules(_HOST, str(directory))
         if found is None:
+            own = _PACKAGES[platform]
+            name = target.find_distribution(context.root).grub_packages.get(platform, own)
             raise ImageError(
                 f"neither the root tree nor this host has GRUB for {platform}",
-                remedy=f"add {_PACKAGES[platform]} to <packages>, or install it on this host",
+                remedy=f"add {name} to <packages>, or install {own} on this host",
             )
         return found
 
@@ -223,9 +227,11 @@ class Grub2:
             return read_regular(held / image.name)
 
     def _install_font(self, root: Path, target: BootTarget) -> None:
-        if resolve_in(root, _FONT).exists():
-            place = f"{_directory(root, target)}/fonts/{Path(_FONT).name}"
-            write_in(root, place, read_in(root, _FONT))
+        for font in _FONTS:
+            if resolve_in(root, font).exists():
+                place = f"{_directory(root, target)}/fonts/{Path(font).name}"
+                write_in(root, place, read_in(root, font))
+                return
 
 
 @dataclass(frozen=True)
