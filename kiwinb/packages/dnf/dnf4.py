@@ -17,7 +17,7 @@ class Dnf4(Dnf):
     """The package manager ``dnf4``; see :class:`kiwinb.packages.manager.PackageManager`."""
 
     name = "dnf4"
-    revision = 1
+    revision = 2
     tools = ("dnf", *COMMON_TOOLS)
 
     def run_install(

@@ -50,6 +50,7 @@ TRACES = (
 )
 """Caches, locks and logs of rpm, dnf and zypper."""
 
+_MOUNTED = (*MOUNT_POINTS, "/run")
 _MOST_LINES = 20
 _RPM = Rpm()
 
@@ -170,7 +171,7 @@ def opened(context: StepContext, epoch: int) -> Iterator[Session]:
     RpmHome.find(context.root).check()
     is_new = not RpmHome.exists(context.root)
     with (
-        mounted_over(context.root, MOUNT_POINTS, _RPM, is_new=is_new),
+        mounted_over(context.root, _MOUNTED, _RPM, is_new=is_new),
         settled(context.root, context.log, TRACES),
         private_directory(context.host.cache / "rpm/work") as work,
         Chroot(context.root, log=context.log) as chroot,

@@ -29,7 +29,7 @@ class Zypper(RpmManager):
     """The package manager ``zypper``; see :class:`kiwinb.packages.manager.PackageManager`."""
 
     name = "zypper"
-    revision = 1
+    revision = 2
     tools = ("zypper", *COMMON_TOOLS)
     honours = RpmManager.honours | {"product"}
     repository_directory = "/etc/zypp/repos.d"
