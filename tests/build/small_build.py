@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from made import made
+from made import made, made_for_disks
 
 from kiwinb.build.appliance import Appliance
 from kiwinb.build.image import Image
@@ -64,9 +64,10 @@ class System:
         repository: ``<repository>`` elements.
         bootstrap: The first package: it brings ``useradd``.
         packages: Time zones, and a file with capabilities.
-        boots: What a disk boots with; empty if there is none yet.
-        distribution: The small distribution, if it is one that the tests make: ``{root}`` and
-            ``{key}`` in ``repository`` stand for its place and its key.
+        boots: What a disk boots with, from a BIOS and from EFI firmware.
+        distribution: The small distribution, if it is one that the tests make: ``{root}``,
+            ``{name}`` and ``{key}`` in ``repository`` stand for the place of a repository, its
+            name and its key.
     """
 
     repository: str
@@ -75,14 +76,27 @@ class System:
     boots: tuple[str, ...]
     distribution: str = ""
 
+    def repositories(self, *, disk: bool) -> str:
+        """The ``<repository>`` elements, with or without what a disk boots with."""
+        if not self.distribution:
+            return self.repository
+        distribution = made(self.distribution)
+        places = {"main": distribution.root}
+        if disk:
+            places["boot"] = made_for_disks(self.distribution)
+        return "".join(
+            self.repository.format(root=root, name=name, key=distribution.key)
+            for name, root in places.items()
+        )
 
-def _of_tests(distribution: str, attributes: str) -> System:
+
+def _of_tests(distribution: str, *boots: str, attributes: str = "") -> System:
     return System(
-        repository=f'<repository {attributes}><source path="dir:{{root}}">'
+        repository=f'<repository {attributes} alias="{{name}}"><source path="dir:{{root}}">'
         '<signing key="{key}"/></source></repository>',
         bootstrap="passwd",
         packages=("iputils-ping", "tzdata", "test-release", "bash", "coreutils", "findutils"),
-        boots=(),
+        boots=("dracut", "fdisk", "systemd", *boots),
         distribution=distribution,
     )
 
@@ -98,20 +112,21 @@ SYSTEMS: Mapping[str, System] = {
             *("grub-pc-bin", "grub-efi-amd64-bin", "grub2-common"),
         ),
     ),
-    "dnf4": _of_tests("fedora", 'type="rpm-md" alias="distribution"'),
-    "dnf5": _of_tests("fedora5", 'type="rpm-md" alias="distribution"'),
-    "microdnf": _of_tests("fedora5", 'type="rpm-md" alias="distribution"'),
-    "pacman": _of_tests("arch", 'alias="main"'),
-    "zypper": _of_tests("suse", 'type="rpm-md" alias="distribution"'),
+    "dnf4": _of_tests(
+        "fedora",
+        *("grub2-efi-x64-modules", "grub2-pc-modules", "grub2-tools", "kernel", "systemd-udev"),
+        attributes='type="rpm-md"',
+    ),
+    "dnf5": _of_tests("fedora5", attributes='type="rpm-md"'),
+    "microdnf": _of_tests("fedora5", attributes='type="rpm-md"'),
+    "pacman": _of_tests("arch", "grub", "linux"),
+    "zypper": _of_tests(
+        "suse",
+        *("grub2", "grub2-i386-pc", "grub2-x86_64-efi", "kernel-default", "udev"),
+        attributes='type="rpm-md"',
+    ),
 }
 """By package manager; a new one needs an entry, so that it is killed, resumed and compared."""
-
-
-def _repository(system: System) -> str:
-    if not system.distribution:
-        return system.repository
-    distribution = made(system.distribution)
-    return system.repository.format(root=distribution.root, key=distribution.key)
 
 
 def write_description(
@@ -138,7 +153,7 @@ def write_description(
     text = DESCRIPTION.format(
         manager=manager,
         types="".join(f'<type image="{kind}" {disk if kind in disks else ""}/>' for kind in kinds),
-        repository=_repository(system),
+        repository=system.repositories(disk=bool(disks)),
         bootstrap=f'<package name="{system.bootstrap}"/>',
         packages="".join(f'<package name="{name}"/>' for name in names) + packages,
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import made_apk
 import made_base
+import made_boot
 import made_features
 import made_pacman
 import made_rpm
@@ -53,7 +54,7 @@ class Made:
 
 
 Maker = Callable[[Sequence[Deb], Path, Path, Signer], None]
-"""Makes ``KIND/main`` and ``KIND/updates`` for each kind of a family: from Debian packages, into a
+"""Makes the repositories ``KIND/NAME`` for each kind of a family: from Debian packages, into a
 directory, with a directory to work in, signed."""
 
 
@@ -65,29 +66,58 @@ def made(kind: str) -> Made:
         kind: ``fedora``, ``fedora5`` (the same with newer programs, and dnf5), ``suse``, ``arch``
             or ``alpine``.
     """
-    family, chosen = _FAMILIES[kind], SETS["dnf5" if kind == "fedora5" else "core"]
-    debs = closure([*chosen.common, *chosen.own.get(family, ())], chosen.suite)
-    home = _PLACE / f"{family}-{_digest(family, debs)}"
-    if not home.is_dir():
-        _PLACE.mkdir(exist_ok=True)
-        with _locked(_PLACE / f"{family}.lock"):
-            if not home.is_dir():
-                _make(family, debs, home)
+    family = _FAMILIES[kind]
+    debs = _core(family, "dnf5" if kind == "fedora5" else "core")
+    home = _home(family, debs, _MAKERS[family])
     key, other = (home / name for name in (_APK_KEYS if family == "apk" else _KEYS))
     place = home / kind.rstrip("5")
     return Made(place / "main", place / "updates", key, other)
 
 
-def _digest(family: str, debs: Sequence[Deb]) -> str:
-    """A digest of all that a family is made of and with."""
-    others = {f"made_{other}.py" for other in _MAKERS if other != family}
+@cache
+def made_for_disks(kind: str) -> Path:
+    """Return the repository with what a disk of a distribution boots with.
+
+    It is made first if this machine does not have it yet. The same key signs it as those of
+    :func:`made`, whose packages it needs.
+
+    Args:
+        kind: ``fedora``, ``suse`` or ``arch``.
+    """
+    family, boot = _FAMILIES[kind], SETS["boot"]
+    names = {deb.name for deb in _core(family, "core")}
+    debs = [deb for deb in closure(boot.common, boot.suite) if deb.name not in names]
+    return _home(f"{family}-boot", debs, _BOOT_MAKERS[family]) / kind / "boot"
+
+
+@cache
+def _core(family: str, name: str) -> tuple[Deb, ...]:
+    chosen = SETS[name]
+    return closure([*chosen.common, *chosen.own.get(family, ())], chosen.suite)
+
+
+def _home(name: str, debs: Sequence[Deb], maker: Maker) -> Path:
+    """Return the directory of what is made of Debian packages, which is made first if need be."""
+    home = _PLACE / f"{name}-{_digest(name, debs)}"
+    if not home.is_dir():
+        _PLACE.mkdir(exist_ok=True)
+        with _locked(_PLACE / f"{name}.lock"):
+            if not home.is_dir():
+                _make(maker, debs, home)
+    return home
+
+
+def _digest(name: str, debs: Sequence[Deb]) -> str:
+    """A digest of all that the packages of a family are made of and with."""
+    parts = {"boot", *_MAKERS}
+    others = {f"made_{part}.py" for part in parts.difference(name.split("-"))}
     files = (file for file in sorted(HERE.glob("made*.py")) if file.name not in others)
     sources = (file.read_bytes() for file in files)
     identities = (deb.identity.encode() for deb in debs)
     return hashlib.sha256(b"\0".join([*sources, *identities])).hexdigest()[:16]
 
 
-def _make(family: str, debs: Sequence[Deb], home: Path) -> None:
+def _make(maker: Maker, debs: Sequence[Deb], home: Path) -> None:
     with (
         tempfile.TemporaryDirectory(dir=home.parent, prefix=".new-") as work,
         signer(home.parent / "keys") as keys,
@@ -95,7 +125,7 @@ def _make(family: str, debs: Sequence[Deb], home: Path) -> None:
         fresh, between = Path(work, "made"), Path(work, "work")
         fresh.mkdir()
         between.mkdir()
-        _MAKERS[family](debs, fresh, between, keys)
+        maker(debs, fresh, between, keys)
         for name, key in zip(_KEYS, (keys.key, keys.other_key), strict=True):
             (fresh / name).write_bytes(key)
         _publish(fresh)
@@ -121,10 +151,22 @@ def _packages(debs: Sequence[Deb], *, keeps_lib: bool = False) -> Iterator[Packa
     base = frozenset(entry.path for entry in filesystem.entries)
     yield made_base.setup()
     yield filesystem
+    yield from _converted(debs, base)
+    yield from made_features.main()
+
+
+def _converted(debs: Sequence[Deb], base: frozenset[str]) -> Iterator[Package]:
     with downloaded(debs) as files:
         for deb in debs:
             yield converted(deb, files[deb.name], base)
-    yield from made_features.main()
+
+
+def _for_disks(debs: Sequence[Deb]) -> tuple[Iterator[Package], Sequence[Package]]:
+    """What a disk boots with: packages that all distributions share, and those they do not."""
+    base = frozenset(entry.path for entry in made_base.filesystem().entries)
+    own = [deb for deb in debs if made_boot.is_native(deb.name)]
+    shared = [deb for deb in debs if not made_boot.is_native(deb.name)]
+    return _converted(shared, base), [*_converted(own, base)]
 
 
 def _rpm(debs: Sequence[Deb], home: Path, work: Path, keys: Signer) -> None:
@@ -144,11 +186,30 @@ def _rpm(debs: Sequence[Deb], home: Path, work: Path, keys: Signer) -> None:
         made_rpm.make_repository(newer, home / kind / "updates", keys)
 
 
+def _rpm_boot(debs: Sequence[Deb], home: Path, work: Path, keys: Signer) -> None:
+    shared, own = _for_disks(debs)
+    files = made_rpm.build(shared, work / "shared", work)
+    natives = {
+        kind: made_rpm.build(made_boot.native(kind, own), work / kind, work)
+        for kind in ("fedora", "suse")
+    }
+    made_rpm.sign([*files, *(file for native in natives.values() for file in native)], keys)
+    for kind, native in natives.items():
+        made_rpm.make_repository([*files, *native], home / kind / "boot", keys)
+
+
 def _pacman(debs: Sequence[Deb], home: Path, work: Path, keys: Signer) -> None:
     del work  # makepkg has its own
     packages = chain(_packages(debs), [made_base.release("arch")])
     made_pacman.make_repository(packages, "main", home / "arch/main", keys)
     made_pacman.make_repository(made_features.updates(), "updates", home / "arch/updates", keys)
+
+
+def _pacman_boot(debs: Sequence[Deb], home: Path, work: Path, keys: Signer) -> None:
+    del work  # makepkg has its own
+    shared, own = _for_disks(debs)
+    packages = chain(shared, made_boot.native("arch", own))
+    made_pacman.make_repository(packages, "boot", home / "arch/boot", keys)
 
 
 def _apk(debs: Sequence[Deb], home: Path, work: Path, keys: Signer) -> None:
@@ -163,3 +224,4 @@ _FAMILIES = {
     **{"arch": "pacman", "alpine": "apk"},
 }
 _MAKERS: dict[str, Maker] = {"rpm": _rpm, "pacman": _pacman, "apk": _apk}
+_BOOT_MAKERS: dict[str, Maker] = {"rpm": _rpm_boot, "pacman": _pacman_boot}

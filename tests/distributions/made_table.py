@@ -30,15 +30,26 @@ SETS: Mapping[str, PackageSet] = {
     "core": PackageSet(_CORE, own={"rpm": ("rpm",)}),
     # No older suite has dnf5.
     "dnf5": PackageSet(_CORE, own={"rpm": ("rpm", "dnf5")}, suite="forky"),
+    "boot": PackageSet(
+        common=(
+            *("dracut-core", "e2fsprogs", "fdisk", "grub-efi-amd64-bin", "grub-pc-bin"),
+            *("grub2-common", "kmod", "linux-image-cloud-amd64", "systemd-sysv", "udev"),
+            "util-linux",
+        ),
+    ),
 }
 
 CUT: frozenset[str] = frozenset(
     {
-        *("base-files", "debconf", "debconf-2.0", "debianutils", "debugedit", "dpkg"),
+        *("adduser", "base-files", "debconf", "debconf-2.0", "debianutils", "debugedit", "dpkg"),
         *("install-info", "libcap2-bin", "libdb5.3", "libdbus-1-3", "libelf1"),
         *("libpam-runtime", "libreadline8", "librpmbuild9", "librpmsign9", "perl"),
         *("rpm2cpio", "dnf-data", "gnupg", "gpg", "libappstream5", "libdb5.3t64", "libdw1t64"),
         *("libelf1t64", "libreadline8t64", "librpmbuild10", "librpmsign10", "python3"),
+        # of what a disk boots with; their libraries are used by programs that are dropped
+        *("gettext-base", "initramfs-tools", "dmsetup", "kpartx", "libcryptsetup12"),
+        *("libefiboot1", "libefivar1", "libfreetype6", "libfuse2", "libp11-kit0", "linux-base"),
+        "linux-initramfs-tool",
     }
 )
 """Packages on which nothing depends here, though it does in Debian."""
@@ -50,6 +61,15 @@ DROPPED: tuple[str, ...] = (
     # of the package rpm, what needs the packages that are cut
     *("usr/bin/gendiff", "usr/bin/rpmbuild", "usr/bin/rpmlua", "usr/bin/rpmsign"),
     *("usr/bin/rpmspec", "usr/bin/rpmgraph", "usr/lib/rpm/rpmdeps", "usr/lib/rpm/elfdeps"),
+    # of GRUB, systemd and udev, likewise; a machine of QEMU needs no names of hardware
+    *(
+        "usr/bin/grub-fstest",
+        "usr/bin/grub-mkfont",
+        "usr/bin/grub-mount",
+        "usr/sbin/grub-mkdevicemap",
+    ),
+    *("usr/lib/systemd/systemd-cryptsetup", "usr/bin/systemd-cryptenroll"),
+    *("usr/lib/systemd/system-generators/systemd-cryptsetup-generator", "usr/lib/udev/hwdb.d"),
 )
 """Files and directories that no converted package has."""
 
