@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import ClassVar
 
 from kiwinb.distributions import package_remedy
 from kiwinb.errors import ImageError
+from kiwinb.files import open_regular
 from kiwinb.prepare.keyboard import XkbLayout, find_layout, plain_name
 from kiwinb.prepare.variables import set_variables
 from kiwinb.sandbox.chroot import Chroot
@@ -18,6 +20,7 @@ from kiwinb.steps.step import Output, StepContext
 
 _HOSTNAME = "/etc/hostname"
 _HOSTS = "/etc/hosts"
+_LOCALES = "/usr/lib/locale"
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class SetIdentity:
     """
 
     output: ClassVar[Output] = "tree"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     name: str
     id: str | None = None
@@ -73,7 +76,7 @@ class SetIdentity:
             write_in(root, "/etc/locale.gen", lines)
             with Chroot(root, log=context.log) as chroot:
                 chroot.run(["locale-gen"])
-        elif not resolve_in(root, f"/usr/lib/locale/{self.locale[0]}.utf8").exists():
+        elif not _has_locale(root, f"{self.locale[0]}.utf8"):
             remedy = package_remedy(root, lambda packages: packages.locales)
             context.log(f"the tree has no locale {language}: using C.UTF-8. {remedy}")
             language = "C.UTF-8"
@@ -108,6 +111,21 @@ class SetIdentity:
         localtime.unlink(missing_ok=True)
         localtime.symlink_to(f"/usr/share/zoneinfo/{zone}")
         write_in(root, "/etc/timezone", f"{zone}\n")
+
+
+def _has_locale(root: Path, name: str) -> bool:
+    """Tell whether a tree has a locale: in a directory of its own, or in the archive of localedef.
+
+    Fedora's ``glibc-all-langpacks`` has the archive only. Its names end with a zero byte; source of
+    the format: the file ``locale/locarchive.h`` of glibc.
+    """
+    if resolve_in(root, f"{_LOCALES}/{name}").exists():
+        return True
+    archive = resolve_in(root, f"{_LOCALES}/locale-archive")
+    if not archive.is_file() or archive.stat().st_size == 0:
+        return False
+    with open_regular(archive) as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        return data.find(name.encode() + b"\0") != -1
 
 
 def _xkb_variables(found: XkbLayout) -> Mapping[str, str]:

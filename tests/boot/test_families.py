@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ DESCRIPTION = """\
   <packages type="image">{packages}</packages>
 </image>
 """
+LARGER = 1 << 29
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def test_it_boots_to_a_login_and_nothing_failed(manager: str, tmp_path: Path) ->
     )
     appliance = Appliance(tmp_path / "description", settings=settings(tmp_path))
     image = appliance.build(tmp_path / "out").path
+    subprocess.run(["qemu-img", "resize", "-q", "-f", "raw", image, f"+{LARGER}"], check=True)
     with boot(image, firmware=family.firmware, log=tmp_path / "console.log") as console:
         console.login("root", "secret")
         state = console.run("systemctl is-system-running --wait", timeout=300)
@@ -107,4 +110,5 @@ def test_it_boots_to_a_login_and_nothing_failed(manager: str, tmp_path: Path) ->
             assert console.run(f"test -s /boot/{name} && test ! -L /boot/{name}").status == 0, name
         assert console.run(f"test -s {family.grub}/grub.cfg").status == 0
         assert len(console.run("cat /etc/machine-id").output) == 32  # made at this boot
+        assert int(console.run("df --output=size -B1 / | tail -1").output) > LARGER  # it has grown
         assert console.run("touch /root/it-is-writable; sync").status == 0

@@ -112,7 +112,8 @@ def test_a_kernel_that_no_package_puts_in_boot(
 ) -> None:
     monkeypatch.setattr(build_module, "Chroot", _Chroot)
     _Chroot.commands = []
-    root = _tree(tmp_path, id, f"{MODULES}/vmlinuz", "usr/bin/dracut", pkgbase=pkgbase)
+    tools = ("usr/bin/dracut", "usr/bin/ldd")
+    root = _tree(tmp_path, id, f"{MODULES}/vmlinuz", *tools, pkgbase=pkgbase)
     context = StepContext(
         root, None, {}, HostPaths(root), lambda line: None, lambda done: None, rootless=False
     )

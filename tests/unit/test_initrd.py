@@ -53,7 +53,7 @@ def chroot(monkeypatch: pytest.MonkeyPatch) -> Chroot:
 
 def _tree(root: Path, *tools: str, id: str = "debian", kernel: str = "vmlinuz-6.1") -> StepContext:
     files = {"etc/os-release": f"ID={id}\n", f"boot/{kernel}": "", "usr/lib/modules/6.1/x": ""}
-    files |= {"usr/lib/modules/6.0/without-kernel": ""}
+    files |= {"usr/lib/modules/6.0/without-kernel": "", "usr/bin/ldd": ""}
     for name, text in {**files, **{TOOLS[tool]: "" for tool in tools}}.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,6 +120,16 @@ def test_the_distribution_names_kernel_and_initrd(
         assert f"/boot/{distribution.initrds[0].format('6.1')}" in chroot.commands[-1]
     assert distribution.kernel_version("config-6.1") is None
     assert distribution.kernel_version(distribution.kernels[0].format("")) is None
+
+
+@pytest.mark.proves("initrd tool", "dracut")
+def test_dracut_without_ldd(tmp_path: Path, chroot: Chroot) -> None:
+    """It would make an initrd without libraries, and say that all is well."""
+    context = _tree(tmp_path, "dracut")
+    (tmp_path / "usr/bin/ldd").unlink()
+    with pytest.raises(ImageError, match="with ldd, which the root tree does not have"):
+        plan_initrd(None, EPOCH).run(context)
+    assert chroot.commands == []
 
 
 def test_a_tree_of_an_unknown_distribution(tmp_path: Path, chroot: Chroot) -> None:
