@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,15 @@ STALL_SECONDS = 60
 _AT_ONCE = 6
 _NOT_THERE = ("22", "37", "78")
 """What curl says of a file that a server does not have: HTTP errors, file:, ftp:."""
+
+_NOT_WRITTEN, _TOO_LARGE = "23", "63"
+"""What it says of a file that it cannot write, and of one that is larger than it may be."""
+
+_ANOTHER = "another"
+"""Stands for curl's number where the file that has arrived is not the one that is listed."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_PROBE = 1 << 16
 
 _PIECE = 1 << 20
 _UNSAFE = re.compile(r"(^|/)\.\.?(/|$)|^/|[\0-\x1f\x7f]")
@@ -59,6 +70,7 @@ def fetch(repository: ResolvedRepository, wanted: Sequence[Wanted]) -> None:
 
     Raises:
         RepositoryError: A file cannot be downloaded, or is not the one that is listed.
+        OSError: The disk is full.
     """
     needed, why = _fetch(repository, wanted)
     if needed:
@@ -103,21 +115,42 @@ def _is_missing(reason: str) -> bool:
 
 def _is_right(item: Wanted, why: dict[Path, str]) -> bool:
     """Check a file that was downloaded; one that is wrong is removed."""
-    if why[item.target]:
+    if reason := why[item.target]:
+        if reason.startswith(f"{_NOT_WRITTEN} "):
+            _check_room(item.target)
+        if reason.startswith(f"{_TOO_LARGE} ") and item.size is not None:
+            why[item.target] = f"{_ANOTHER} has more than the {item.size} bytes that are listed"
         item.target.unlink(missing_ok=True)
         return False
     if item.size is not None and item.target.stat().st_size != item.size:
         why[item.target] = (
-            f"has {item.target.stat().st_size} bytes, but the repository lists {item.size}"
+            f"{_ANOTHER} has {item.target.stat().st_size} bytes, but the repository lists "
+            f"{item.size}"
         )
     elif item.target.stat().st_size > _most(item):
-        why[item.target] = f"is larger than {_most(item)} bytes"
+        why[item.target] = f"{_ANOTHER} is larger than {_most(item)} bytes"
     elif item.digest is not None and digest_of(item.target, len(item.digest)) != item.digest:
-        why[item.target] = "is not the file that the repository lists: its digest is another one"
+        why[item.target] = (
+            f"{_ANOTHER} is not the file that the repository lists: its digest is another one"
+        )
     else:
         return True
     item.target.unlink()
     return False
+
+
+def _check_room(target: Path) -> None:
+    """Raise the error about a full disk, which curl does not tell, if it is full.
+
+    Raises:
+        OSError: It is full.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=target.parent) as probe:
+            probe.write(bytes(_PROBE))
+    except OSError as error:
+        if error.errno in _FULL:
+            raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 def _copied(_repository: ResolvedRepository, url: str, wanted: Sequence[Wanted]) -> dict[Path, str]:
@@ -136,6 +169,8 @@ def _copied(_repository: ResolvedRepository, url: str, wanted: Sequence[Wanted])
         except FileNotFoundError:
             why[item.target] = "37 it does not exist"
         except OSError as error:
+            if error.errno in _FULL:
+                raise OSError(error.errno, error.strerror, str(item.target)) from error
             why[item.target] = f"0 {error.strerror}"
     return why
 
@@ -210,12 +245,16 @@ def _failed(
     lines = [f"  {item.path}: {_words(why[item.target])}" for item in needed[:10]]
     if len(needed) > 10:
         lines.append(f"  and {len(needed) - 10} more")
-    moved = any(_is_missing(why[item.target]) and item.digest for item in needed)
+    moved = any(
+        item.digest
+        and (_is_missing(why[item.target]) or why[item.target].startswith(f"{_ANOTHER} "))
+        for item in needed
+    )
     return RepositoryError(
         f"files of the repository {repository.alias} cannot be downloaded from "
         f"{', '.join(repository.urls)}:\n" + "\n".join(lines),
         remedy="The repository has changed since its metadata was read: run again with "
-        "--clear-cache to read it anew."
+        "--clear-cache to read it anew. If that does not help, use another mirror."
         if moved
         else "Check the URL of the repository, and that this host reaches it; what has arrived "
         f"is kept. {clock_hint()}",
@@ -224,4 +263,4 @@ def _failed(
 
 def _words(reason: str) -> str:
     status, _, text = reason.partition(" ")
-    return text if status.isdecimal() else reason
+    return text if status.isdecimal() or status == _ANOTHER else reason
