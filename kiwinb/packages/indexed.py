@@ -24,7 +24,7 @@ from kiwinb.packages.fetch import MOST_BYTES, Wanted, fetch, missed
 from kiwinb.packages.keys import content_of_key
 from kiwinb.packages.manager import PackageRequest, RepositoryState, ResolvedRepository
 from kiwinb.packages.mirror_lists import read_from_mirrors, read_list, served_by, usable
-from kiwinb.packages.signatures import is_signed_by, sha256_of
+from kiwinb.packages.signatures import Flaw, flaw_of, sha256_of
 from kiwinb.steps.keys import Digest, digest
 
 _log = logging.getLogger(__name__)
@@ -34,6 +34,13 @@ _MOST_OF_MIRROR = 1 << 26
 
 _MIRRORS = "mirrors.json"
 """File in a state: the mirrors of each repository whose source is a list, by its number."""
+
+_TRUST = "Name the file with its key in <signing key=…/> if you trust it. "
+_REMEDIES = {
+    Flaw.CHANGED: "Run again, as the mirror may have been changing, or use another mirror. ",
+    Flaw.EXPIRED: "Name the file with a newer key in <signing key=…/>, or another mirror. ",
+}
+"""What to do about an index whose signature is wrong."""
 
 
 class IndexFormat(Protocol):
@@ -147,12 +154,22 @@ def _fetch(
             check(kind, fresh, digests)
             shutil.rmtree(state, ignore_errors=True)
             fresh.rename(state)
+        else:
+            _renew_signatures(kind, fresh, state, len(repositories))
         states.note_checked(state, state / "lists")
     replace_file(state / _MIRRORS, json.dumps(mirrors))
     states.remember(repositories, dates, seen)
     read_at = time.time()
     replace_file(home / "current.json", json.dumps({"state": state.name, "read_at": read_at}))
     return RepositoryState(digests, max(dates), state, read_at)
+
+
+def _renew_signatures(kind: IndexFormat, fresh: Path, state: Path, count: int) -> None:
+    """Take over the signatures that were just checked: indexes may have been signed again."""
+    for number in range(count):
+        signature = _signature(kind, directory_of(fresh, number))
+        if signature.exists():
+            replace_file(_signature(kind, directory_of(state, number)), signature.read_bytes())
 
 
 def _download(
@@ -255,12 +272,12 @@ def _check_signature(kind: IndexFormat, repository: ResolvedRepository, director
             )
         return
     keys = [content_of_key(key, repository.alias) for key in repository.keys]
-    if not is_signed_by(directory / kind.index, keys, signature):
+    if flaw := flaw_of(directory / kind.index, keys, signature):
+        names = ", ".join(str(key.path) for key in repository.keys)
         raise RepositoryError(
-            f"the index of the repository {repository.alias} is not signed with the keys that "
-            f"the description names: {', '.join(str(key.path) for key in repository.keys)}",
-            remedy="Name the file with its key in <signing key=…/> if you trust it. "
-            + clock_hint(),
+            f"the signature of the index of the repository {repository.alias} is not one by the "
+            f"keys that the description names ({names}): {flaw.value}",
+            remedy=_REMEDIES.get(flaw, _TRUST) + clock_hint(),
         )
 
 

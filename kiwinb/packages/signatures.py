@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import tempfile
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 
 from kiwinb.sandbox.command import run
@@ -36,6 +37,15 @@ _STRONG = frozenset({"8", "9", "10", "11"})
 """Numbers of SHA-256, SHA-384, SHA-512 and SHA-224; RFC 9580, section 9.5."""
 
 
+class Flaw(Enum):
+    """What is wrong with a signature, as far as it can be told."""
+
+    CHANGED = "it, or what it signs, was changed"
+    EXPIRED = "it is by a key that has expired or was revoked, or has expired itself"
+    UNKNOWN_KEY = "it is by another key"
+    NOT_VALID = "it is not valid"
+
+
 def split_signed(data: bytes) -> tuple[bytes, bytes]:
     """Split a file with a cleartext signature (RFC 9580, section 7) into text and signature.
 
@@ -60,12 +70,20 @@ def split_signed(data: bytes) -> tuple[bytes, bytes]:
 
 
 def is_signed_by(file: Path, keyrings: Sequence[bytes], detached: Path | None = None) -> bool:
-    """Tell whether one of some keys signs an index.
+    """Tell whether one of some keys signs an index; see :func:`flaw_of`."""
+    return flaw_of(file, keyrings, detached) is None
+
+
+def flaw_of(file: Path, keyrings: Sequence[bytes], detached: Path | None = None) -> Flaw | None:
+    """Tell what is wrong with the signature of an index.
 
     Args:
         file: The index.
         keyrings: Contents of the key files, armored or not.
         detached: The file with its signature, if it has none itself.
+
+    Returns:
+        ``None`` if one of the keys signs the index.
 
     Raises:
         HostError: This host has neither sqv nor gpgv.
@@ -77,7 +95,7 @@ def is_signed_by(file: Path, keyrings: Sequence[bytes], detached: Path | None = 
             text, signature = file.read_bytes(), detached.read_bytes()
         keys = [_binary(key) for key in keyrings]
     except (OSError, ValueError):
-        return False
+        return Flaw.NOT_VALID
     with tempfile.TemporaryDirectory() as work:
         names = [Path(work, f"{number}.gpg") for number in range(len(keys))]
         for name, key in zip(names, keys, strict=True):
@@ -90,25 +108,32 @@ def is_signed_by(file: Path, keyrings: Sequence[bytes], detached: Path | None = 
         return (_sqv if use_sqv else _gpgv)([*options, str(said), str(signed)], Path(work))
 
 
-def _sqv(arguments: Sequence[str], _home: Path) -> bool:
+def _sqv(arguments: Sequence[str], _home: Path) -> Flaw | None:
+    """It prints the fingerprints of the keys whose signatures are valid, and reasons for people."""
     policy = next((file for file in _SQV_POLICIES if file.exists()), None)
     env = {"SEQUOIA_CRYPTO_POLICY": str(policy)} if policy else {}
-    return bool(run([find_tool("sqv"), *arguments], env=env, check=False).strip())
+    is_valid = run([find_tool("sqv"), *arguments], env=env, check=False).strip()
+    return None if is_valid else Flaw.NOT_VALID
 
 
-def _gpgv(arguments: Sequence[str], home: Path) -> bool:
+def _gpgv(arguments: Sequence[str], home: Path) -> Flaw | None:
     """Read what gpgv says of each signature; its status counts those by other keys as failures."""
     options = ["--homedir", str(home), "--weak-digest", "SHA1", "--status-fd", "1"]
     good = valid = False
+    flaw = Flaw.NOT_VALID
     for line in run([find_tool("gpgv"), *options, *arguments], check=False).splitlines():
         word, *values = line.removeprefix("[GNUPG:] ").split(" ")
         if word == "BADSIG":
-            return False
+            return Flaw.CHANGED
         if word in ("GOODSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG", "ERRSIG"):
             good = word == "GOODSIG"
+            if word in ("EXPSIG", "EXPKEYSIG", "REVKEYSIG"):
+                flaw = Flaw.EXPIRED
+        elif word == "NO_PUBKEY":
+            flaw = Flaw.UNKNOWN_KEY
         elif word == "VALIDSIG":
             valid |= good and values[7] in _STRONG
-    return valid
+    return None if valid else flaw
 
 
 def _binary(key: bytes) -> bytes:

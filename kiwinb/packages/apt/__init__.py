@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kiwinb.errors import CommandError, PackageError
+from kiwinb.errors import CommandError
 from kiwinb.packages.apt import cleanup, image, metadata
 from kiwinb.packages.apt.bootstrap import bootstrap
 from kiwinb.packages.apt.changes import changes
+from kiwinb.packages.apt.complaints import failed_transaction
 from kiwinb.packages.apt.config import DPKG_OPTIONS, debian_architecture
 from kiwinb.packages.apt.forecast import forecast
 from kiwinb.packages.apt.host_sources import host_sources
@@ -131,6 +132,4 @@ def _purge(context: StepContext, names: Sequence[str]) -> None:
         with opened(context) as chroot:
             run_dpkg(chroot, [*DPKG_OPTIONS, *force, "--purge", *names])
     except CommandError as error:
-        raise PackageError(
-            "packages could not be deleted:\n" + "\n".join(f"  | {line}" for line in error.tail)
-        ) from error
+        raise failed_transaction(error.tail) from error

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kiwinb.errors import CommandError, PackageError
+from kiwinb.packages.apt.complaints import failed_transaction
 from kiwinb.packages.apt.config import DPKG_OPTIONS
 from kiwinb.packages.apt.session import ARCHIVES, Session, dpkg, opened
 from kiwinb.sandbox.cage import Bound
@@ -107,10 +108,7 @@ def _dpkg(session: Session, chroot: Chroot, *arguments: str) -> None:
     try:
         dpkg(chroot, [*DPKG_OPTIONS, *arguments], session.epoch)
     except CommandError as error:
-        raise PackageError(
-            "the essential packages could not be installed:\n"
-            + "\n".join(f"  | {line}" for line in error.tail)
-        ) from error
+        raise failed_transaction(error.tail) from error
 
 
 def _unpack(session: Session, names: Sequence[str], plain: Path) -> None:

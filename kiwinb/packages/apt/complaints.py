@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from kiwinb.clock import clock_hint
 from kiwinb.errors import KiwinbError, PackageError, RepositoryError
 from kiwinb.packages.apt.host_sources import host_proxy
+from kiwinb.packages.failures import CLASH, DAMAGED, SCRIPT, Mark, failure
 from kiwinb.packages.manager import ResolvedRepository, outdated_remedy
 from kiwinb.spelling import with_near
 
@@ -30,6 +31,16 @@ _OUT_OF_TIME = re.compile(
 )
 """What apt passes on of keys and signatures, and of certificates."""
 
+_CHANGED = re.compile("BADSIG|Message has been manipulated")
+_NOT_SIGNED = re.compile(r"(?:repository|Release file) .*is (?:not signed|no longer signed)")
+_WRONG_SIGNATURE = re.compile(r"(?:GPG|OpenPGP) (?:error|signature verification)")
+_ANOTHER = re.compile(r"File has unexpected size|Hash Sum mismatch")
+"""What apt says of an index that was changed, of one without a signature, of a signature that is
+wrong, and of other files than those that the index lists."""
+
+_HASHES = re.compile(r"\s*(?:- (?:SHA\d+|MD5Sum|Filesize):|Hashes of (?:expected|received) file:)")
+"""Lines with the digests of a file, which nobody compares by eye."""
+
 _CONFLICTS = "The following packages have unmet dependencies:"
 
 
@@ -47,11 +58,31 @@ def complaints(lines: Sequence[str]) -> str:
     errors, reason = [], False
     for line in lines:
         reason = line.startswith("Err:") or (reason and line.startswith("  "))
-        if reason or line.startswith("E:"):
+        if (reason or line.startswith("E:")) and not _HASHES.match(line):
             errors.append(line.strip())
     warnings = [line for line in lines if line.startswith("W:")]
     said = [*errors, *(line for line in warnings if _SIGNATURE.search(line))]
     return "\n".join(f"  {line}" for line in dict.fromkeys(said or warnings or lines[-10:]))
+
+
+def concerned(lines: Iterable[str], repositories: Sequence[ResolvedRepository]) -> str:
+    """Name the repositories whose URLs are in apt's errors, or else all of them.
+
+    Args:
+        lines: apt's output.
+        repositories: The repositories.
+    """
+    said = [line.replace("copy:", "file:") for line in lines if line.startswith(("Err:", "E:"))]
+
+    def is_meant(repository: ResolvedRepository) -> bool:
+        urls = (f"{url.rstrip('/')}{end}" for url in repository.urls for end in "/ ")
+        return any(url in line for url in urls for line in said)
+
+    aliases = [item.alias for item in repositories if is_meant(item)]
+    aliases = aliases or [item.alias for item in repositories]
+    if not aliases:
+        return "a repository"
+    return f"the repositor{'ies' if len(aliases) > 1 else 'y'} {', '.join(aliases)}"
 
 
 def unreadable(
@@ -63,10 +94,11 @@ def unreadable(
         lines: apt's output.
         repositories: The repositories.
     """
+    whose = concerned(lines, repositories)
     if any("is expired (invalid since" in line for line in lines):
         named = [item for item in repositories if item.checked and not item.outdated_allowed]
         return RepositoryError(
-            "the index of a repository has expired: its mirror is not updated any more, or "
+            f"the index of {whose} has expired: its mirror is not updated any more, or "
             f"somebody keeps updates back:\n{complaints(lines)}",
             remedy="\n  ".join(
                 [clock_hint(), "Name another mirror.", *map(outdated_remedy, named)]
@@ -74,28 +106,21 @@ def unreadable(
         )
     if any("is not valid yet (invalid for another" in line for line in lines):
         return RepositoryError(
-            f"the index of a repository is of the future:\n{complaints(lines)}",
+            f"the index of {whose} is of the future:\n{complaints(lines)}",
             remedy=f"{clock_hint()} Otherwise, that of its mirror is wrong.",
         )
     if any(_OUT_OF_TIME.search(line) for line in lines):
         return RepositoryError(
-            "a certificate, key or signature is not valid at the time that the clock of this host "
-            f"says:\n{complaints(lines)}",
+            f"a certificate, key or signature of {whose} is not valid at the time that the clock "
+            f"of this host says:\n{complaints(lines)}",
             remedy=f"{clock_hint()} Otherwise, name a mirror or a key that is valid.",
         )
-    keys = dict.fromkeys(key for line in lines for key in _UNKNOWN_KEY.findall(line))
-    if keys:
-        return RepositoryError(
-            f"a repository is signed with the key {', '.join(keys)}, which kiwinb was not told to "
-            f"trust:\n{complaints(lines)}",
-            remedy="If you trust it, name the file with this key in <signing key=…/> of the "
-            "repository named above.",
-        )
+    if error := _unsigned(lines, whose):
+        return error
     proxy = host_proxy()
     return RepositoryError(
-        "the repositories cannot be read:\n" + complaints(lines),
-        remedy="Check the URL, the suite and the signing key of the repository named above, "
-        "and that this host reaches it."
+        f"{whose} cannot be read:\n{complaints(lines)}",
+        remedy="Check its URL, its suite and its signing key, and that this host reaches it."
         + (
             f"\n  The host's apt uses the proxy {proxy}. kiwinb does not read apt's configuration; "
             "if it is to use the proxy, set the environment variable http_proxy."
@@ -103,6 +128,32 @@ def unreadable(
             else ""
         ),
     )
+
+
+def _unsigned(lines: Sequence[str], whose: str) -> RepositoryError | None:
+    """Make the error for an index without a signature that can be trusted."""
+    keys = dict.fromkeys(key for line in lines for key in _UNKNOWN_KEY.findall(line))
+    if keys:
+        return RepositoryError(
+            f"{whose} is signed with the key {', '.join(keys)}, which kiwinb was not told to "
+            f"trust:\n{complaints(lines)}",
+            remedy="If you trust it, name the file with this key in <signing key=…/> of the "
+            "repository.",
+        )
+    if any(_CHANGED.search(line) for line in lines):
+        return RepositoryError(
+            f"the index of {whose}, or its signature, was changed after it was signed:\n"
+            f"{complaints(lines)}",
+            remedy="Run again, as the mirror may have been changing, or use another mirror.",
+        )
+    is_wrong = any(_WRONG_SIGNATURE.search(line) for line in lines)
+    if not is_wrong and any(_NOT_SIGNED.search(line) for line in lines):
+        return RepositoryError(
+            f"the index of {whose} has no signature:\n{complaints(lines)}",
+            remedy='Use a mirror that has one, or set repository_gpgcheck="false" to use it '
+            "unchecked.",
+        )
+    return None
 
 
 def missing_packages(lines: Sequence[str], known: Sequence[str]) -> PackageError:
@@ -149,19 +200,26 @@ def _instead(lines: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
     return {name: tuple(sorted(packages)) for name, packages in found.items()}
 
 
-def explain(lines: Sequence[str]) -> KiwinbError | None:
-    """Make an error from the output of a failed apt; ``None`` if the output is not understood."""
-    if any(
-        re.search(r"\b404  |File has unexpected size|Hash Sum mismatch", line) for line in lines
-    ):
+def explain(lines: Sequence[str], repositories: Sequence[ResolvedRepository]) -> KiwinbError | None:
+    """Make an error from the output of a failed apt; ``None`` if the output is not understood.
+
+    Args:
+        lines: Its output.
+        repositories: The repositories.
+    """
+    gone = any(re.search(r"\b404  ", line) for line in lines)
+    if gone or any(_ANOTHER.search(line) for line in lines):
+        how = "not on the mirror any more" if gone else "not those that the index lists"
         return RepositoryError(
-            "a package is not on the mirror any more:\n" + complaints(lines),
+            f"packages of {concerned(lines, repositories)} are {how}:\n{complaints(lines)}",
             remedy="The mirror has changed since its lists were read. "
-            "Run again with --clear-cache to read them anew.",
+            "Run again with --clear-cache to read them anew. If that does not help, use another "
+            "mirror.",
         )
     if any(line.startswith("E: Failed to fetch") for line in lines):
         return RepositoryError(
-            "packages cannot be downloaded:\n" + complaints(lines),
+            f"packages of {concerned(lines, repositories)} cannot be downloaded:\n"
+            f"{complaints(lines)}",
             remedy="Check that this host reaches the mirror, and run again: packages that were "
             "downloaded are kept.",
         )
@@ -176,3 +234,26 @@ def explain(lines: Sequence[str]) -> KiwinbError | None:
     if errors and not any("Sub-process" in line for line in errors):
         return PackageError("apt cannot do what it was asked to do:\n" + complaints(lines))
     return None
+
+
+_MARKS = (
+    Mark(CLASH, re.compile("trying to overwrite '.*', which is also in package")),
+    Mark(
+        DAMAGED,
+        re.compile(
+            r"dpkg-deb(?: \(subprocess\))?: "
+            r".*(?:corrupt|unexpected end|not a Debian format archive)"
+        ),
+    ),
+    Mark(SCRIPT, re.compile(r"package \S+ script subprocess (?:returned error|was killed)")),
+)
+"""What dpkg says of failures."""
+
+
+def failed_transaction(lines: Sequence[str]) -> PackageError:
+    """Make the error for a run of dpkg that failed.
+
+    Args:
+        lines: The output of apt or dpkg.
+    """
+    return failure("dpkg", lines, _MARKS)

@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kiwinb.errors import CommandError, PackageError, RepositoryError
-from kiwinb.packages.apt.complaints import explain, missing_names, missing_packages
+from kiwinb.packages.apt.complaints import (
+    explain,
+    failed_transaction,
+    missing_names,
+    missing_packages,
+)
 from kiwinb.packages.apt.config import (
     SCRIPT_ENVIRONMENT,
     AptConfig,
@@ -126,7 +131,7 @@ class Session:
         except CommandError as error:
             if missing_names(lines):
                 raise missing_packages(lines, self.known_names()) from error
-            raise explain(lines) or error from error
+            raise explain(lines, self.repositories) or error from error
 
     def fetch(self, names: Sequence[str]) -> None:
         """Get the files that are needed to install packages into the directory of archives.
@@ -225,11 +230,8 @@ class Session:
         try:
             apt(config or self.config, argv, log, watch)
         except CommandError as error:
-            raise explain(lines) or PackageError(
-                "a package could not be set up or removed in the tree:\n"
-                + "\n".join(f"  | {line}" for line in error.tail),
-                remedy="The lines above are the last ones of dpkg and of the maintainer scripts.",
-            ) from error
+            known = explain(lines, self.repositories)
+            raise known or failed_transaction(lines or error.tail) from error
 
 
 _SIMULATE = ("--simulate", "--option", "quiet=0")  # tells what it chooses for virtual packages

@@ -33,12 +33,14 @@ class Watch:
     Attributes:
         directories: The directories.
         say: Called with each message.
+        whose: The repositories, for messages.
         patience: See :data:`PATIENCE`.
         notice: See :data:`NOTICE`.
     """
 
     directories: Sequence[Path]
     say: Callable[[str], None]
+    whose: str = "a repository"
     patience: float = PATIENCE
     notice: float = NOTICE
     _bytes: int = -LEAST
@@ -56,7 +58,9 @@ class Watch:
         assert config.archives is not None
         mirrors = max((len(item.urls) for item in repositories), default=1)
         places = _with_parts(config.lists, config.archives)
-        return cls(places, say, PATIENCE * mirrors, NOTICE)
+        aliases = ", ".join(item.alias for item in repositories)
+        whose = f"the repositor{'ies' if len(repositories) > 1 else 'y'} {aliases}"
+        return cls(places, say, whose, PATIENCE * mirrors, NOTICE)
 
     def __call__(self) -> None:
         """Look once.
@@ -72,7 +76,7 @@ class Watch:
         if silent >= self.patience:
             raise RepositoryError(
                 f"the mirror stalls: nothing has arrived for {silent:.0f} seconds "
-                f"({binary(size)} before)",
+                f"({binary(size)} before) of {self.whose}",
                 remedy="Run again later: packages that have arrived are kept. Or name another "
                 "mirror for this repository.",
             )

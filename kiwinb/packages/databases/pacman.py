@@ -168,8 +168,8 @@ def _package(sections: Sections, directory: str) -> Package:
         return next(iter(sections.get(name, ())), "")
 
     base = one("BASE")
-    requirements = [_requirement(text) for text in sections.get("DEPENDS", ())]
-    provides = [_requirement(text) for text in sections.get("PROVIDES", ())]
+    requirements = [requirement_of(text) for text in sections.get("DEPENDS", ())]
+    provides = [requirement_of(text) for text in sections.get("PROVIDES", ())]
     name, version = one("NAME") or stem, one("VERSION") or known
     return Package(
         name=name,
@@ -189,7 +189,8 @@ def _package(sections: Sections, directory: str) -> Package:
     )
 
 
-def _requirement(text: str) -> Requirement:
+def requirement_of(text: str) -> Requirement:
+    """Read a relation such as ``name>=1.0``, as in ``%DEPENDS%`` and ``%CONFLICTS%``."""
     match = _REQUIREMENT.match(text)
     if match is None:
         return Requirement(text)

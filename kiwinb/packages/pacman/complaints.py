@@ -6,38 +6,24 @@ import re
 from collections.abc import Collection, Sequence
 
 from kiwinb.errors import PackageError
+from kiwinb.packages.failures import CLASH, CONFLICT, DAMAGED, MISSING, SCRIPT, Mark, failure
 from kiwinb.spelling import with_near
 
 _MISSING = re.compile(r"error: target not found: (\S+)")
-_SCRIPT = "error: command failed to execute correctly"
-_MOST_LINES = 20
-_KINDS = (
-    (
-        "unresolvable package conflicts detected",
-        "the packages cannot be installed together",
-        "Drop one of them.",
-    ),
-    (
-        "could not satisfy dependencies",
-        "the packages need something that no repository has",
-        "Drop them, or add the repository that has what is missing.",
-    ),
-    (
-        "conflicting files",
-        "packages have the same files, or files that are in the tree already",
-        "Drop one of the packages, or remove the files first.",
-    ),
-    (
-        "command failed to execute correctly",
-        "a script of a package failed",
-        "Find out what the script lacks; the log of the step has all of its output.",
-    ),
+_SCRIPT = re.compile(r"^error: command failed to execute correctly")
+_SUBJECT = re.compile(r"^(?:\(\s*\d+/\d+\) )?(?:installing|upgrading|reinstalling|removing) ")
+_MARKS = (
+    Mark(CONFLICT, re.compile("unresolvable package conflicts detected")),
+    Mark(MISSING, re.compile("could not satisfy dependencies")),
+    Mark(CLASH, re.compile("exists in filesystem|exists in both|conflicting files")),
+    Mark(DAMAGED, re.compile("invalid or corrupted package|could not extract|Truncated|damaged")),
+    Mark(SCRIPT, _SCRIPT, _SUBJECT),
 )
 
 
 def has_failed_script(lines: Sequence[str]) -> bool:
     """Tell whether a script of a package failed, in spite of which pacman goes on."""
-    return any(line.startswith(_SCRIPT) for line in lines)
+    return any(_SCRIPT.search(line) for line in lines)
 
 
 def complaint(lines: Sequence[str], known: Collection[str]) -> PackageError:
@@ -53,11 +39,4 @@ def complaint(lines: Sequence[str], known: Collection[str]) -> PackageError:
             "the repositories have no installable package of these names:\n" + "\n".join(said),
             remedy="Correct the names, or add the repository that has them.",
         )
-    shown = [line for line in lines if line.strip()][-_MOST_LINES:]
-    text = "\n".join(f"  | {line}" for line in shown)
-    for mark, problem, remedy in _KINDS:
-        if any(mark in line for line in lines):
-            return PackageError(f"{problem}:\n{text}", remedy=remedy)
-    return PackageError(
-        f"pacman failed:\n{text}", remedy="The lines above are the last ones of pacman."
-    )
+    return failure("pacman", lines, _MARKS)

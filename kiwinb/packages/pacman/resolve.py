@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kiwinb.errors import CommandError
+from kiwinb.errors import CommandError, PackageError
 from kiwinb.packages.databases.database import TreeFiles
 from kiwinb.packages.databases.pacman import Sections, local_sections
+from kiwinb.packages.failures import CONFLICT
 from kiwinb.packages.indexed import directory_of
 from kiwinb.packages.manager import PackageRequest
 from kiwinb.packages.pacman.complaints import complaint
 from kiwinb.packages.pacman.config import ordered, place_indexes, write_config
+from kiwinb.packages.pacman.conflicts import conflicts
 from kiwinb.packages.pacman.metadata import Listed, checked, listed, repository_name
 from kiwinb.sandbox.chroot import ENVIRONMENT
 from kiwinb.sandbox.command import run
@@ -104,7 +106,23 @@ class Resolver:
             item = self._listed[repository, name]
             assert item.version == version
             found.append(item)
+        self._refuse_conflicts(found)
         return tuple(sorted(found, key=lambda item: item.name))
+
+    def _refuse_conflicts(self, chosen: Sequence[Chosen]) -> None:
+        """Refuse packages that conflict, which pacman does not look for before it downloads.
+
+        Raises:
+            PackageError: There are some.
+        """
+        new = {item.name: item.listed.sections for item in chosen}
+        replaced = {name for sections in new.values() for name in _names(sections, "REPLACES")}
+        kept = {name: item for name, item in self.noted.items() if name not in replaced}
+        if found := conflicts({**kept, **new}, new.keys()):
+            raise PackageError(
+                f"{CONFLICT.problem}:\n" + "\n".join(f"  {line}" for line in found),
+                remedy=CONFLICT.remedy,
+            )
 
     def note(self, chosen: Sequence[Chosen], named: Sequence[str]) -> None:
         """Note packages as installed.

@@ -158,7 +158,7 @@ def install(
         ]
         download(pool, repository, wanted, session.context.log)
         if checks_packages(PACMAN_DB, request, number):
-            _check_signatures(session.work, repository, own)
+            check_signatures(session.work, repository, own)
     session.context.progress(0.3)
     database = resolve_in(session.root, DATABASE)
     placed = place_indexes(checked(request.state), request, database)
@@ -169,8 +169,18 @@ def install(
     _check_result(session.root, chosen)
 
 
-def _check_signatures(work: Path, repository: ResolvedRepository, own: Sequence[Chosen]) -> None:
-    """Check packages with the signatures in the index, or else beside the packages."""
+def check_signatures(work: Path, repository: ResolvedRepository, own: Sequence[Chosen]) -> None:
+    """Check packages with the signatures in the index, or else beside the packages.
+
+    Args:
+        work: Private directory; the packages are in its directory ``cache``.
+        repository: The repository of the packages.
+        own: The packages.
+
+    Raises:
+        PackageError: One is not signed with a key of the repository.
+        RepositoryError: A signature cannot be downloaded.
+    """
     keys = [content_of_key(key, repository.alias) for key in repository.keys]
     wrong = []
     for item in own:

@@ -17,12 +17,14 @@ from kiwinb.packages.databases.directory import DirectoryFiles
 from kiwinb.packages.databases.rpm import Rpm, headers_of
 from kiwinb.packages.databases.rpm_header import Tag
 from kiwinb.packages.downloads import download
+from kiwinb.packages.failures import failure
 from kiwinb.packages.fetch import Wanted
 from kiwinb.packages.indexed import checks_packages, directory_of, reachable
 from kiwinb.packages.keys import content_of_key
 from kiwinb.packages.manager import PackageRequest
 from kiwinb.packages.mount_points import mounted_over
 from kiwinb.packages.pool import Pool
+from kiwinb.packages.rpm.complaints import MARKS, has_failed_script
 from kiwinb.packages.rpm.database import MOUNT_POINTS, RpmHome, settle
 from kiwinb.packages.rpm.installed import version_of
 from kiwinb.packages.rpm.metadata import RPM_MD, checked
@@ -96,7 +98,7 @@ class Session:
             accepted: Exit statuses other than 0 that are no failure.
 
         Raises:
-            PackageError: It failed.
+            PackageError: It failed, or a scriptlet of a package did.
         """
         home = self.work / "home"
         text = RpmHome.find(self.root).macros() + "".join(f"{line}\n" for line in macros)
@@ -107,11 +109,14 @@ class Session:
             lines.append(line)
             self.context.log(line)
 
+        tool = next(word for word in argv if word != "env" and "=" not in word)
         try:
             self.tool(argv, log)
         except CommandError as error:
             if error.status not in accepted:
-                raise _failure(argv[0], lines or list(error.tail)) from error
+                raise failure(tool, lines or list(error.tail), MARKS) from error
+        if has_failed_script(lines):
+            raise failure(tool, lines, MARKS)
 
     def tool(self, argv: Sequence[str], log: Callable[[str], None] | None = None) -> str:
         """Run a tool of the host, with the macros of rpm that were written last.
@@ -149,15 +154,6 @@ class Session:
     def settle(self) -> None:
         """Write the database of rpm as the tree's own rpm wants it, equal in all builds."""
         settle(self.chroot, self.root, self.work / "home", self.work, self.epoch)
-
-
-def _failure(tool: str, lines: Sequence[str]) -> PackageError:
-    said = [line for line in lines if line.strip()][-_MOST_LINES:]
-    return PackageError(
-        f"{tool} could not install or remove packages in the tree:\n"
-        + "\n".join(f"  | {line}" for line in said),
-        remedy=f"The lines above are the last ones of {tool} and of the scriptlets of packages.",
-    )
 
 
 @contextmanager

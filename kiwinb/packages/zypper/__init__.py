@@ -18,9 +18,8 @@ from kiwinb.packages.rpm.session import Session
 from kiwinb.packages.zypper.config import write_config
 from kiwinb.sandbox.tree_files import read_text_in, write_in
 
-_PARTLY = (102, 103, 107)
-"""Exit statuses of zypper after it has done all: what to restart, and that scriptlets have failed,
-which does not undo the installation; see zypper(8)."""
+_PARTLY = (102, 103)
+"""Exit statuses of zypper after it has done all: what to restart; see zypper(8)."""
 
 _GENERATED = re.compile(r"\A(# AutoInstalled generated ).*")
 
