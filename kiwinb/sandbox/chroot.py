@@ -102,6 +102,7 @@ class Chroot:
         cwd: str = "/",
         check: bool = True,
         keep_output: bool = True,
+        log: Log | None = None,
     ) -> str:
         """Run a program in the tree as root, and return its standard output.
 
@@ -112,6 +113,7 @@ class Chroot:
             cwd: Working directory in the tree.
             check: Whether to raise an error if the exit status is not 0.
             keep_output: Whether to return standard output; otherwise, the result is empty.
+            log: Called with each line of output; by default, as that of the chroot.
 
         Raises:
             CommandError: The program failed, or is not in the tree (status 127).
@@ -123,7 +125,7 @@ class Chroot:
                 self._view(),
                 argv,
                 env=given,
-                log=self._log,
+                log=log or self._log,
                 input=input,
                 cwd=cwd,
                 check=check,

@@ -96,7 +96,7 @@ def _of_tests(distribution: str, *boots: str, attributes: str = "") -> System:
         '<signing key="{key}"/></source></repository>',
         bootstrap="passwd",
         packages=("iputils-ping", "tzdata", "test-release", "bash", "coreutils", "findutils"),
-        boots=("dracut", "fdisk", "systemd", *boots),
+        boots=("dracut", "fdisk", "systemd", *boots) if boots else (),
         distribution=distribution,
     )
 

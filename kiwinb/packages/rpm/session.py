@@ -103,12 +103,7 @@ class Session:
         home = self.work / "home"
         text = RpmHome.find(self.root).macros() + "".join(f"{line}\n" for line in macros)
         (home / ".rpmmacros").write_text(text)
-        lines: list[str] = []
-
-        def log(line: str) -> None:
-            lines.append(line)
-            self.context.log(line)
-
+        lines, log = self._kept()
         tool = next(word for word in argv if word != "env" and "=" not in word)
         try:
             self.tool(argv, log)
@@ -137,14 +132,27 @@ class Session:
             given: Files and directories that it sees, read-only, by their paths in the tree.
 
         Raises:
-            PackageError: It failed.
+            PackageError: It failed, or a scriptlet of a package did.
         """
         for place, path in given.items():
             self.chroot.bind(path, place)
+        lines, log = self._kept()
         try:
-            self.chroot.run(argv, env=self.environment)
+            self.chroot.run(argv, env=self.environment, log=log)
         except CommandError as error:
-            raise _failure(argv[0], list(error.tail) or [error.problem]) from error
+            raise failure(argv[0], lines or [error.problem], MARKS) from error
+        if has_failed_script(lines):
+            raise failure(argv[0], lines, MARKS)
+
+    def _kept(self) -> tuple[list[str], Callable[[str], None]]:
+        """Return a list, and a log that also keeps its lines in it."""
+        lines: list[str] = []
+
+        def log(line: str) -> None:
+            lines.append(line)
+            self.context.log(line)
+
+        return lines, log
 
     @property
     def environment(self) -> Mapping[str, str]:
