@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kiwinb.errors import PackageError
 
 _MOST_LINES = 20
+_MOST_ORIGINS = 5
 _BEFORE, _AFTER = 4, 1
 """Lines to show around one that says what is wrong."""
 
@@ -77,6 +79,38 @@ def failure(tool: str, lines: Sequence[str], marks: Iterable[Mark]) -> PackageEr
         f"{tool} could not install or remove packages in the tree:\n{_quoted(said[-_MOST_LINES:])}",
         remedy=f"The lines above are the last ones of {tool} and of the scripts of packages.",
     )
+
+
+@contextmanager
+def naming_origins(origins: Callable[[], Mapping[str, str]]) -> Iterator[None]:
+    """Have errors about packages say which repositories these are of.
+
+    Args:
+        origins: Returns the alias of the repository of each package, by its name.
+
+    Raises:
+        PackageError: The error, with the repositories.
+    """
+    try:
+        yield
+    except PackageError as error:
+        raise _with_origins(error, origins()) from error
+
+
+def _with_origins(error: PackageError, origins: Mapping[str, str]) -> PackageError:
+    first, *lines = error.problem.splitlines()
+    said = "\n".join(lines)
+    named = [
+        f"  {name} is of the repository {alias}"
+        for name, alias in sorted(origins.items())
+        if name in said and _named(name).search(said)
+    ]
+    return PackageError("\n".join([first, *lines, *named[:_MOST_ORIGINS]]), remedy=error.remedy)
+
+
+def _named(name: str) -> re.Pattern[str]:
+    """Find the name of a package, perhaps with its version, but not in other names and paths."""
+    return re.compile(rf"(?<![\w.+/-]){re.escape(name)}(?=[-_]\d|\.*(?:[^\w.+-]|$))", re.MULTILINE)
 
 
 def _quoted(lines: Iterable[str]) -> str:

@@ -35,7 +35,7 @@ _MOST_OF_MIRROR = 1 << 26
 _MIRRORS = "mirrors.json"
 """File in a state: the mirrors of each repository whose source is a list, by its number."""
 
-_TRUST = "Name the file with its key in <signing key=…/> if you trust it. "
+_TRUST = "Name the file with its key in <signing key=…/> if you trust it, or another mirror. "
 _REMEDIES = {
     Flaw.CHANGED: "Run again, as the mirror may have been changing, or use another mirror. ",
     Flaw.EXPIRED: "Name the file with a newer key in <signing key=…/>, or another mirror. ",

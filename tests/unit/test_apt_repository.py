@@ -295,6 +295,30 @@ def test_the_reason_for_a_failed_download_is_told() -> None:
     assert reason.strip() in str(error) and failed in str(error) and "Ign:2" not in str(error)
 
 
+@pytest.mark.parametrize(
+    ("place", "aliases"),
+    [
+        ("copy:/repo ./ InRelease", "repository near"),
+        ("copy:/repository-2 ./ InRelease", "repositories near, far, both"),
+        ("http://192.0.2.1/debian bookworm InRelease", "repository far"),
+        ("http://192.0.2.1/debian/pool/a.deb  404  Not Found", "repository far"),
+        ("mirror+file:/cache/mirrors/2.txt ./ InRelease", "repository both"),
+        ("http://192.0.2.3/debian ./ InRelease", "repository both"),
+    ],
+)
+def test_the_repository_that_fails_is_named(place: str, aliases: str) -> None:
+    found = tuple(
+        ResolvedRepository(alias, "path", urls)
+        for alias, urls in {
+            "near": ("file:///repo",),
+            "far": ("http://192.0.2.1/debian/",),
+            "both": ("http://192.0.2.2/debian", "http://192.0.2.3/debian"),
+        }.items()
+    )
+    lines = ["Get:1 http://192.0.2.1/debian bookworm InRelease", f"Err:2 {place}"]
+    assert str(unreadable(lines, found)).startswith(f"the {aliases} cannot be read:")
+
+
 @pytest.mark.needs("gpg")
 @pytest.mark.proves("package manager", "apt", "repository_gpgcheck")
 def test_signatures(repo: Path, host: HostPaths, keys: Keys, tmp_path: Path) -> None:

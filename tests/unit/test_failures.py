@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 
 import pytest
 
 from kiwinb.errors import PackageError
 from kiwinb.packages.apt.complaints import failed_transaction
-from kiwinb.packages.failures import CLASH, DAMAGED, SCRIPT, Kind, failure
+from kiwinb.packages.failures import CLASH, DAMAGED, SCRIPT, Kind, failure, naming_origins
 from kiwinb.packages.pacman.complaints import complaint
 from kiwinb.packages.rpm.complaints import MARKS, has_failed_script
 
@@ -67,7 +68,7 @@ def _error(tool: str, lines: Iterable[str]) -> PackageError:
     said = list(lines)
     if tool == "rpm":
         return failure("dnf", said, MARKS)
-    return failed_transaction(said) if tool == "dpkg" else complaint(said, ())
+    return failed_transaction(said) if tool == "dpkg" else complaint(said)
 
 
 @pytest.mark.parametrize(("tool", "kind", "line"), SAID)
@@ -79,6 +80,23 @@ def test_a_failure_is_found_in_a_long_output(tool: str, kind: Kind, line: str) -
     assert error.problem.count("\n") < 8
     if tool == "rpm":
         assert has_failed_script([*NOISE, line]) == (kind is SCRIPT)
+
+
+def _naming(origins: Mapping[str, str]) -> AbstractContextManager[None]:
+    return naming_origins(lambda: origins)
+
+
+def test_repositories_of_packages_are_named() -> None:
+    lines = ["file /usr/share/mawk conflicts between installs of app-1.0-1.noarch and app-data-2"]
+    origins = {"app": "own", "app-data": "other", "mawk": "own", "data": "own"}
+    with pytest.raises(PackageError) as caught, _naming(origins):
+        raise _error("rpm", lines)
+    said = caught.value.problem.splitlines()
+    assert said[2:] == ["  app is of the repository own", "  app-data is of the repository other"]
+    assert caught.value.remedy == CLASH.remedy
+    failed = ["installing app...", "error: command failed to execute correctly"]
+    with pytest.raises(PackageError, match="app is of the repository own"), _naming(origins):
+        raise _error("pacman", failed)
 
 
 @pytest.mark.parametrize("tool", ["rpm", "dpkg", "pacman"])

@@ -117,6 +117,6 @@ def test_a_failed_script_is_an_error() -> None:
     lines = ["installing app...", *(f"line {number}" for number in range(50))]
     lines += ["error: command failed to execute correctly", "installing other..."]
     assert has_failed_script(lines)
-    said = str(complaint(lines, ()))
+    said = str(complaint(lines))
     assert "a script of a package failed" in said
     assert "installing app..." in said and "line 49" in said and "line 9\n" not in said

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from kiwinb.clock import clock_hint
 from kiwinb.errors import KiwinbError, PackageError, RepositoryError
 from kiwinb.packages.apt.host_sources import host_proxy
+from kiwinb.packages.apt.sources import mirror_list
 from kiwinb.packages.failures import CLASH, DAMAGED, SCRIPT, Mark, failure
 from kiwinb.packages.manager import ResolvedRepository, outdated_remedy
 from kiwinb.spelling import with_near
@@ -31,7 +32,7 @@ _OUT_OF_TIME = re.compile(
 )
 """What apt passes on of keys and signatures, and of certificates."""
 
-_CHANGED = re.compile("BADSIG|Message has been manipulated")
+_CHANGED = re.compile("BADSIG|Message has been manipulated|[Bb]ad signature")
 _NOT_SIGNED = re.compile(r"(?:repository|Release file) .*is (?:not signed|no longer signed)")
 _WRONG_SIGNATURE = re.compile(r"(?:GPG|OpenPGP) (?:error|signature verification)")
 _ANOTHER = re.compile(r"File has unexpected size|Hash Sum mismatch")
@@ -65,6 +66,29 @@ def complaints(lines: Sequence[str]) -> str:
     return "\n".join(f"  {line}" for line in dict.fromkeys(said or warnings or lines[-10:]))
 
 
+def repositories_in(line: str, repositories: Sequence[ResolvedRepository]) -> list[int]:
+    """Return the numbers of the repositories whose URL, or list of mirrors, a line has.
+
+    Args:
+        line: A line that apt printed.
+        repositories: The repositories, in the order of the sources.
+    """
+    words = f"{line} "
+
+    def places(number: int, repository: ResolvedRepository) -> Iterator[str]:
+        yield f"{mirror_list(number)} "
+        yield f"{mirror_list(number)}/"
+        for url in repository.urls:
+            bare = url.replace("file:///", "copy:/").rstrip("/")
+            yield from (f"{bare} ", f"{bare}/")
+
+    return [
+        number
+        for number, repository in enumerate(repositories)
+        if any(place in words for place in places(number, repository))
+    ]
+
+
 def concerned(lines: Iterable[str], repositories: Sequence[ResolvedRepository]) -> str:
     """Name the repositories whose URLs are in apt's errors, or else all of them.
 
@@ -72,13 +96,9 @@ def concerned(lines: Iterable[str], repositories: Sequence[ResolvedRepository]) 
         lines: apt's output.
         repositories: The repositories.
     """
-    said = [line.replace("copy:", "file:") for line in lines if line.startswith(("Err:", "E:"))]
-
-    def is_meant(repository: ResolvedRepository) -> bool:
-        urls = (f"{url.rstrip('/')}{end}" for url in repository.urls for end in "/ ")
-        return any(url in line for url in urls for line in said)
-
-    aliases = [item.alias for item in repositories if is_meant(item)]
+    errors = [line for line in lines if line.startswith(("Err:", "E:"))]
+    found = (number for line in errors for number in repositories_in(line, repositories))
+    aliases = [repositories[number].alias for number in sorted(set(found))]
     aliases = aliases or [item.alias for item in repositories]
     if not aliases:
         return "a repository"
@@ -120,7 +140,8 @@ def unreadable(
     proxy = host_proxy()
     return RepositoryError(
         f"{whose} cannot be read:\n{complaints(lines)}",
-        remedy="Check its URL, its suite and its signing key, and that this host reaches it."
+        remedy="Check its URL, its suite and its signing key, and that this host reaches it, or "
+        "name another mirror."
         + (
             f"\n  The host's apt uses the proxy {proxy}. kiwinb does not read apt's configuration; "
             "if it is to use the proxy, set the environment variable http_proxy."

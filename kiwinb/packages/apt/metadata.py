@@ -25,7 +25,7 @@ from kiwinb.packages.apt.held import (
 )
 from kiwinb.packages.apt.logins import source_name
 from kiwinb.packages.apt.signed import quoted
-from kiwinb.packages.apt.sources import stanza
+from kiwinb.packages.apt.sources import mirror_list, stanza
 from kiwinb.packages.apt.stall import Watch
 from kiwinb.packages.keys import content_of_key, key_suffix
 from kiwinb.packages.manager import RepositoryState, ResolvedRepository
@@ -119,7 +119,7 @@ def _write_sources(
             keyrings.append(keyring)
         urls = [_fetched_url(url) for url in repository.urls]
         if len(urls) > 1:
-            mirrors = lists.home / "mirrors" / f"{number}.txt"
+            mirrors = lists.home / mirror_list(number)
             _write_once(mirrors, "".join(f"{url}\n" for url in urls).encode())
             urls = [f"mirror+file:{mirrors}"]
         text = stanza(repository, urls, keyrings, architecture=architecture)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,11 +24,13 @@ from kiwinb.packages.apt.config import (
 )
 from kiwinb.packages.apt.held import checked_releases
 from kiwinb.packages.apt.metadata import apt, list_home
+from kiwinb.packages.apt.origins import origins
 from kiwinb.packages.apt.pins import preferences
 from kiwinb.packages.apt.stall import Watch
 from kiwinb.packages.apt.transaction import Transaction
 from kiwinb.packages.databases import installed
 from kiwinb.packages.deb822 import paragraphs
+from kiwinb.packages.failures import naming_origins
 from kiwinb.packages.manager import PackageRequest, ResolvedRepository
 from kiwinb.packages.pool import Download, Pool
 from kiwinb.packages.work import private_directory
@@ -131,7 +133,8 @@ class Session:
         except CommandError as error:
             if missing_names(lines):
                 raise missing_packages(lines, self.known_names()) from error
-            raise explain(lines, self.repositories) or error from error
+            with self._naming_origins(lines):
+                raise explain(lines, self.repositories) or error from error
 
     def fetch(self, names: Sequence[str]) -> None:
         """Get the files that are needed to install packages into the directory of archives.
@@ -231,7 +234,11 @@ class Session:
             apt(config or self.config, argv, log, watch)
         except CommandError as error:
             known = explain(lines, self.repositories)
-            raise known or failed_transaction(lines or error.tail) from error
+            with self._naming_origins(lines):
+                raise known or failed_transaction(lines or error.tail) from error
+
+    def _naming_origins(self, lines: Sequence[str]) -> AbstractContextManager[None]:
+        return naming_origins(lambda: origins(self.config, lines, self.repositories))
 
 
 _SIMULATE = ("--simulate", "--option", "quiet=0")  # tells what it chooses for virtual packages

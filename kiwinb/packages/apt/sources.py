@@ -9,6 +9,11 @@ from kiwinb.errors import RepositoryError
 from kiwinb.packages.manager import ResolvedRepository
 
 
+def mirror_list(number: int) -> str:
+    """Return the path of the list of mirrors of a repository, in the directory of the lists."""
+    return f"mirrors/{number}.txt"
+
+
 def stanza(
     repository: ResolvedRepository,
     urls: Sequence[str],

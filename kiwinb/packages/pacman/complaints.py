@@ -26,17 +26,27 @@ def has_failed_script(lines: Sequence[str]) -> bool:
     return any(_SCRIPT.search(line) for line in lines)
 
 
-def complaint(lines: Sequence[str], known: Collection[str]) -> PackageError:
+def unknown_names(lines: Sequence[str], known: Collection[str]) -> PackageError | None:
+    """Make the error for names that no repository has; ``None`` if pacman failed otherwise.
+
+    Args:
+        lines: The output of pacman.
+        known: Names of all packages and groups in the repositories.
+    """
+    missing = [match[1] for line in lines if (match := _MISSING.match(line))]
+    if not missing:
+        return None
+    said = [with_near(name, known) for name in dict.fromkeys(missing)]
+    return PackageError(
+        "the repositories have no installable package of these names:\n" + "\n".join(said),
+        remedy="Correct the names, or add the repository that has them.",
+    )
+
+
+def complaint(lines: Sequence[str]) -> PackageError:
     """Make the error for a run of pacman that failed.
 
     Args:
         lines: Its output.
-        known: Names of all packages and groups in the repositories.
     """
-    if missing := [match[1] for line in lines if (match := _MISSING.match(line))]:
-        said = [with_near(name, known) for name in dict.fromkeys(missing)]
-        return PackageError(
-            "the repositories have no installable package of these names:\n" + "\n".join(said),
-            remedy="Correct the names, or add the repository that has them.",
-        )
     return failure("pacman", lines, _MARKS)

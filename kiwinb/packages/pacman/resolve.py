@@ -13,10 +13,10 @@ from pathlib import Path
 from kiwinb.errors import CommandError, PackageError
 from kiwinb.packages.databases.database import TreeFiles
 from kiwinb.packages.databases.pacman import Sections, local_sections
-from kiwinb.packages.failures import CONFLICT
+from kiwinb.packages.failures import CONFLICT, naming_origins
 from kiwinb.packages.indexed import directory_of
 from kiwinb.packages.manager import PackageRequest
-from kiwinb.packages.pacman.complaints import complaint
+from kiwinb.packages.pacman.complaints import complaint, unknown_names
 from kiwinb.packages.pacman.config import ordered, place_indexes, write_config
 from kiwinb.packages.pacman.conflicts import conflicts
 from kiwinb.packages.pacman.metadata import Listed, checked, listed, repository_name
@@ -71,9 +71,11 @@ class Resolver:
         self._config = write_config(work, self._root, request)
         place_indexes(state, request, self._database)
         self._listed: dict[tuple[str, str], Chosen] = {}
+        self._aliases: dict[str, str] = {}
         for number, repository in ordered(request):
             for name, item in listed(directory_of(state, number)).items():
                 self._listed[repository_name(repository), name] = Chosen(number, item)
+                self._aliases.setdefault(name, repository.alias)
         self.noted: dict[str, Sections] = {}
         for sections in local_sections(base) if base is not None else ():
             self._note(sections)
@@ -119,10 +121,9 @@ class Resolver:
         replaced = {name for sections in new.values() for name in _names(sections, "REPLACES")}
         kept = {name: item for name, item in self.noted.items() if name not in replaced}
         if found := conflicts({**kept, **new}, new.keys()):
-            raise PackageError(
-                f"{CONFLICT.problem}:\n" + "\n".join(f"  {line}" for line in found),
-                remedy=CONFLICT.remedy,
-            )
+            said = "\n".join(f"  {line}" for line in found)
+            with naming_origins(lambda: self._aliases):
+                raise PackageError(f"{CONFLICT.problem}:\n{said}", remedy=CONFLICT.remedy)
 
     def note(self, chosen: Sequence[Chosen], named: Sequence[str]) -> None:
         """Note packages as installed.
@@ -187,7 +188,11 @@ class Resolver:
                 [find_tool("pacman"), *words, "--print", *job], env=ENVIRONMENT, log=lines.append
             )
         except CommandError as error:
-            raise complaint(lines or list(error.tail), self.known) from error
+            said = lines or list(error.tail)
+            if unknown := unknown_names(said, self.known):
+                raise unknown from error
+            with naming_origins(lambda: self._aliases):
+                raise complaint(said) from error
 
 
 def _chosen(said: str) -> Iterator[tuple[str, str, str]]:

@@ -14,6 +14,7 @@ from kiwinb.errors import CommandError, PackageError
 from kiwinb.packages.databases.directory import DirectoryFiles
 from kiwinb.packages.databases.pacman import LOCAL, Pacman
 from kiwinb.packages.downloads import download
+from kiwinb.packages.failures import naming_origins
 from kiwinb.packages.fetch import Wanted, fetch
 from kiwinb.packages.indexed import checks_packages
 from kiwinb.packages.keys import content_of_key
@@ -96,9 +97,9 @@ class Session:
                 log=log,
             )
         except CommandError as error:
-            raise complaint(lines or list(error.tail), ()) from error
+            raise complaint(lines or list(error.tail)) from error
         if has_failed_script(lines):
-            raise complaint(lines, ())
+            raise complaint(lines)
 
     def settle(self) -> None:
         """Give all packages one time of installation, so that two builds have equal databases."""
@@ -162,7 +163,9 @@ def install(
     session.context.progress(0.3)
     database = resolve_in(session.root, DATABASE)
     placed = place_indexes(checked(request.state), request, database)
-    session.run(job, request)
+    aliases = {item.name: request.used[item.repository].alias for item in chosen}
+    with naming_origins(lambda: aliases):
+        session.run(job, request)
     for file in placed:
         file.unlink(missing_ok=True)
     session.context.progress(0.9)

@@ -12,6 +12,7 @@ from kiwinb.packages.databases.database import Package, TreeFiles
 from kiwinb.packages.databases.directory import DirectoryFiles
 from kiwinb.packages.databases.rpm import headers_of
 from kiwinb.packages.databases.rpm_header import Tag
+from kiwinb.packages.failures import naming_origins
 from kiwinb.packages.indexed import directory_of
 from kiwinb.packages.manager import (
     AvailablePackage,
@@ -166,7 +167,9 @@ class RpmManager(ABC):
         with opened(context, request.state.epoch) as session:
             repositories = stage(session, request, resolved.new)
             context.progress(0.3)
-            self.run_install(session, request, repositories, resolved)
+            aliases = {item.name: request.used[item.repository].alias for item in resolved.new}
+            with naming_origins(lambda: aliases):
+                self.run_install(session, request, repositories, resolved)
             context.progress(0.9)
             check_result(context.root, resolved, self.name)
             self.settle(session)

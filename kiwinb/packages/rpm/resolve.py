@@ -15,6 +15,7 @@ import solv
 
 from kiwinb.errors import PackageError
 from kiwinb.packages.databases.rpm_header import Header
+from kiwinb.packages.failures import naming_origins
 from kiwinb.packages.indexed import directory_of
 from kiwinb.packages.manager import ResolvedRepository
 from kiwinb.packages.rpm.installed import add_installed, add_noted
@@ -267,8 +268,16 @@ class Resolver:
                 self._add_file_lists()
                 return self._solve(jobs, recommended=recommended, uninstall=uninstall)
         if problems:
-            raise _conflict(problems)
+            with naming_origins(self._origins):
+                raise _conflict(problems)
         return self._resolution(solver.transaction(), jobs)
+
+    def _origins(self) -> Mapping[str, str]:
+        return {
+            solvable.name: solvable.repo.name
+            for solvable in self._pool.solvables
+            if solvable.repo.id in self._number
+        }
 
     def _resolution(self, transaction: Any, jobs: Sequence[Any]) -> Resolution:
         install = solv.Job.SOLVER_INSTALL
