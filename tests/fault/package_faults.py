@@ -226,7 +226,7 @@ FAULTS = (
         "bad signature",
         "The index was changed after it was signed.",
         _changed_index,
-        "was changed|not valid",
+        "was changed|signature",
         "mirror",
     ),
     _of_index(
@@ -283,7 +283,6 @@ FAULTS = (
         _corrupt_and_listed,
         "is damaged",
         "mirror",
-        names_repository=False,
     ),
     Fault(
         "missing dependency",
@@ -292,7 +291,6 @@ FAULTS = (
         _as("needs", "other"),
         "test-nobody-has-this",
         "repository",
-        names_repository=False,
     ),
     Fault(
         "conflict",
@@ -301,7 +299,6 @@ FAULTS = (
         _as("conflicts", "other"),
         OTHER_APP,
         "Drop one",
-        names_repository=False,
         wanted=_BOTH,
     ),
     Fault(
@@ -311,7 +308,6 @@ FAULTS = (
         _as("clashes", "other"),
         "packages have the same files",
         "Drop one",
-        names_repository=False,
         wanted=_BOTH,
     ),
     Fault(
@@ -321,7 +317,6 @@ FAULTS = (
         _as("pre", "other"),
         "a script of a package failed",
         "log of the step",
-        names_repository=False,
     ),
     Fault(
         "failing script after",
@@ -330,7 +325,6 @@ FAULTS = (
         _as("post", "other"),
         "a script of a package failed",
         "log of the step",
-        names_repository=False,
     ),
     Fault(
         "gone in the middle",
