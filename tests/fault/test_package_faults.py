@@ -37,7 +37,7 @@ from package_faults import (
 )
 from package_formats import ALIAS, MANAGED
 from package_server import served
-from small_build import SYSTEMS, repository_of
+from small_build import SYSTEMS
 
 from kiwinb.build.appliance import Appliance
 from kiwinb.checkpoints.treescan import to_json
@@ -89,7 +89,7 @@ def _base_container(directory: Path, manager: str) -> Path:
         manager,
         MANAGED[manager].base,
         stage="bootstrap",
-        repository=repository_of(system),
+        repository=system.repositories(disk=False),
     )
     settings = Settings(store=directory / "base-store", cache=load_settings().cache)
     tree = Appliance(description, settings=settings).run_until("bootstrap")
