@@ -193,6 +193,8 @@ class Managed:
 MANAGED: Mapping[str, Managed] = {
     "apt": Managed(DEB, 'type="apt-deb" distribution="./"', ("apt",)),
     "dnf4": Managed(RPM, 'type="rpm-md"', ("test-release", "bash")),
+    "dnf5": Managed(RPM, 'type="rpm-md"', ("test-release", "bash", "dnf5")),
+    "microdnf": Managed(RPM, 'type="rpm-md"', ("test-release", "bash")),
     "pacman": Managed(PACMAN, "", ("test-release", "bash")),
     "zypper": Managed(RPM, 'type="rpm-md"', ("test-release", "bash")),
 }
