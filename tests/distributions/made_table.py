@@ -48,7 +48,7 @@ CUT: frozenset[str] = frozenset(
         *("libelf1t64", "libreadline8t64", "librpmbuild10", "librpmsign10", "python3"),
         # of what a disk boots with; their libraries are used by programs that are dropped
         *("gettext-base", "initramfs-tools", "dmsetup", "kpartx", "libcryptsetup12"),
-        *("libefiboot1", "libefivar1", "libfreetype6", "libfuse2", "libp11-kit0", "linux-base"),
+        *("libefiboot1", "libefivar1", "libfreetype6", "libfuse2", "linux-base"),
         "linux-initramfs-tool",
     }
 )
