@@ -16,7 +16,11 @@ from kiwinb.build.update import update_root
 from kiwinb.errors import PackageError
 from kiwinb.packages.databases import installed
 
-pytestmark = [pytest.mark.build, pytest.mark.account("root")]
+pytestmark = [
+    pytest.mark.build,
+    pytest.mark.account("root"),
+    pytest.mark.needs("rpm", "rpmbuild", "createrepo_c", "dnf"),
+]
 
 DESCRIPTION = """\
 <image schemaversion="8.5" name="least">
@@ -80,6 +84,9 @@ def automatic(root: Path) -> Mapping[str, bool | None]:
     return {package.name: package.automatic for package in installed(root)}
 
 
+@pytest.mark.proves(
+    "package manager", "dnf5 microdnf", "ignore", "namedCollection", "package", "patternType"
+)
 @pytest.mark.parametrize("manager", ["dnf5", "microdnf"])
 def test_packages_come_and_go(manager: str, tmp_path: Path) -> None:
     appliance = write(tmp_path, manager, FULL)
@@ -102,6 +109,7 @@ def test_packages_come_and_go(manager: str, tmp_path: Path) -> None:
     assert len(inside(root, "history", "list").splitlines()) == 5
 
 
+@pytest.mark.proves("package manager", "dnf5 microdnf")
 @pytest.mark.parametrize("manager", ["dnf5", "microdnf"])
 def test_a_tree_is_updated(manager: str, tmp_path: Path) -> None:
     given = '<packages type="bootstrap"><package name="test-release"/></packages>'
@@ -132,6 +140,7 @@ def test_a_tree_is_updated(manager: str, tmp_path: Path) -> None:
         update_root(root, add=["no-such-package"], settings=own)
 
 
+@pytest.mark.proves("package manager", "dnf5")
 def test_a_tree_without_dnf5(tmp_path: Path) -> None:
     appliance = write(tmp_path, "dnf5", BARE)
     tree = appliance.prepare()
@@ -158,12 +167,14 @@ def test_a_tree_that_gets_dnf5_at_last(tmp_path: Path) -> None:
     assert table["test-alternative-a"].startswith("dependency of test-needs-alternative")
 
 
+@pytest.mark.proves("package manager", "dnf4 dnf5", "namedCollection")
 @pytest.mark.parametrize("manager", ["dnf4", "dnf5"])
 def test_a_group_whose_packages_are_there(manager: str, tmp_path: Path) -> None:
     root = write(tmp_path, manager, GROUP).prepare().export(tmp_path / "root")
     assert automatic(root)["tzdata"] is False
 
 
+@pytest.mark.proves("package manager", "microdnf")
 def test_microdnf_that_is_no_dnf5(tmp_path: Path) -> None:
     appliance = write(tmp_path, "microdnf", OLD, "fedora")
     tree = appliance.prepare()

@@ -10,18 +10,13 @@ import pytest
 
 from kiwinb.packages.dnf.history import settle_histories
 
-pytestmark = [
-    pytest.mark.proves("package manager", "dnf4"),
-    pytest.mark.proves("package manager", "dnf5"),
-    pytest.mark.proves("package manager", "microdnf"),
-]
-
 HISTORIES = {
     "var/lib/dnf/history.sqlite": "cmdline",
     "usr/lib/sysimage/libdnf5/transaction_history.sqlite": "description",
 }
 
 
+@pytest.mark.proves("package manager", "dnf4 dnf5 microdnf")
 @pytest.mark.parametrize("path", HISTORIES)
 def test_times_and_users_are_settled(path: str, tmp_path: Path) -> None:
     contents = []

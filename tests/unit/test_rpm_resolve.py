@@ -40,8 +40,6 @@ DNF, ZYPPER = MANAGERS["dnf4"], MANAGERS["zypper"]
 pytestmark = [
     pytest.mark.needs("rpmbuild", "createrepo_c"),
     pytest.mark.proves("package manager", "dnf4"),
-    pytest.mark.proves("package manager", "dnf5"),
-    pytest.mark.proves("package manager", "microdnf"),
     pytest.mark.proves("package manager", "zypper"),
 ]
 
@@ -140,6 +138,7 @@ def test_a_forecast_of_all_transactions(own: ResolvedRepository, tmp_path: Path)
     assert all(item.size > 0 and len(item.sha256) == 64 for item in found)
 
 
+@pytest.mark.proves("package manager", "dnf4 dnf5 microdnf")
 @pytest.mark.parametrize(
     ("manager", "first", "then", "gone", "left"),
     [

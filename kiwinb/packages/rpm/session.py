@@ -38,8 +38,8 @@ ARCHITECTURES: Mapping[str, str] = {"ix86": "i686", "armv7l": "armv7hl", "armv6l
 """Names of architectures in rpm, where they are other ones than ``uname -m`` prints."""
 
 TRACES = (
-    "usr/lib/sysimage/rpm/.rpm.lock",
-    "var/lib/rpm/.rpm.lock",
+    "usr/lib/sysimage/rpm/.*.lock",
+    "var/lib/rpm/.*.lock",
     "var/lib/dnf/*.lock",
     "var/log/dnf*.log*",
     "var/log/hawkey.log",
