@@ -31,6 +31,9 @@ _AT_ONCE = 6
 _NOT_THERE = ("22", "37", "78")
 """What curl says of a file that a server does not have: HTTP errors, file:, ftp:."""
 
+_NOT_FOUND = ("403", "404", "410")
+"""HTTP responses of servers that do not have a file; some say 403 if they list nothing."""
+
 _NOT_WRITTEN, _TOO_LARGE = "23", "63"
 """What it says of a file that it cannot write, and of one that is larger than it may be."""
 
@@ -188,11 +191,25 @@ def _downloaded(
     )
     why = {item.target: "0 curl did not say anything of it" for item in wanted}
     for line in said.splitlines():
-        number, _, rest = line.partition(" ")
-        status, _, message = rest.partition(" ")
+        number, status, response, message = (*line.split(" ", 3), "", "", "")[:4]
         if number.isdecimal() and int(number) < len(wanted):
-            why[wanted[int(number)].target] = "" if status == "0" else f"{status} {message}"
+            why[wanted[int(number)].target] = _reason(status, response, message)
     return why
+
+
+def _reason(status: str, response: str, message: str) -> str:
+    """What is wrong with a file, after curl's number for it; empty for nothing.
+
+    Args:
+        status: Curl's exit status for the file.
+        response: The response code of the server.
+        message: What curl says.
+    """
+    if status == "0" and response.startswith(("4", "5")):  # it gave up when it was to wait
+        return f"0 the server answers {response}"
+    if status == "22" and response not in _NOT_FOUND:
+        return f"0 {message}"
+    return "" if status == "0" else f"{status} {message}"
 
 
 def _config(url: str, wanted: Sequence[Wanted], login: tuple[str, str] | None) -> str:
@@ -218,7 +235,7 @@ def _config(url: str, wanted: Sequence[Wanted], login: tuple[str, str] | None) -
             "url": _address(url, item.path),
             "output": str(item.target),
             "max-filesize": str(_most(item)),
-            "write-out": f"{number} %{{exitcode}} %{{errormsg}}\n",
+            "write-out": f"{number} %{{exitcode}} %{{response_code}} %{{errormsg}}\n",
         }
         parts.append("".join(_line(name, value) for name, value in options.items()))
     return f"parallel\nparallel-max = {_AT_ONCE}\n" + "next\n".join(parts)

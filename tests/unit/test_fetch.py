@@ -121,3 +121,21 @@ def test_a_full_disk(place: Path, tmp_path: Path) -> None:
     with pytest.raises(OSError) as caught:
         fetch(repository(place.as_uri()), [wanted(tmp_path)])
     assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(target)
+
+
+@pytest.mark.parametrize(
+    ("response", "absent"), [(403, True), (404, True), (410, True), (401, False), (500, False)]
+)
+def test_only_a_file_that_is_not_there_is_absent(
+    response: int, absent: bool, server: tuple[type[Handler], str], tmp_path: Path
+) -> None:
+    """A server that fails must not make a signed index look like one without a signature."""
+    handler, url = server
+    handler.answer = lambda handler, _data: handler.send_error(response)
+    signature = Wanted("file.asc", tmp_path / "target", optional=True)
+    if absent:
+        fetch(repository(url), [signature])
+    else:
+        with pytest.raises(RepositoryError, match=f"file.asc: .*{response}"):
+            fetch(repository(url), [signature])
+    assert not signature.target.exists()
