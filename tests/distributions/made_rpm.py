@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from made_packages import EPOCH, Alternatives, Entry, Package, Relation, Version
@@ -221,8 +222,17 @@ def _listed(entry: Entry) -> str:
 
 
 def _literal(path: str) -> str:
-    """A path in which nothing is a pattern or a macro; rpm keeps backslashes before ``[``."""
-    return "".join(f"[{char}]" if char in "*?[" else char for char in path).replace("%", "%%")
+    """A path in which nothing is a pattern or a macro."""
+    if not _quotes_are_literal():  # then rpm keeps backslashes before ``[``
+        path = "".join(f"[{char}]" if char in "*?[" else char for char in path)
+    return path.replace("%", "%%")
+
+
+@cache
+def _quotes_are_literal() -> bool:
+    """Whether rpmbuild takes paths in quotes as they are, as it does from 4.20 on."""
+    version = run_tool(["rpmbuild", "--version"]).split()[-1].decode()
+    return tuple(map(int, version.split(".")[:2])) >= (4, 20)
 
 
 def _rich(group: Alternatives) -> str:

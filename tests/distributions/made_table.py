@@ -57,7 +57,6 @@ CUT: frozenset[str] = frozenset(
 DROPPED: tuple[str, ...] = (
     *("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info"),
     *("usr/share/lintian", "usr/share/bug", "usr/share/doc-base", "usr/share/menu"),
-    "usr/bin/[",  # versions of rpmbuild differ in how they take such a name
     *("usr/share/bash-completion", "usr/share/zoneinfo/right", "usr/share/debconf"),
     # of the package rpm, what needs the packages that are cut
     *("usr/bin/gendiff", "usr/bin/rpmbuild", "usr/bin/rpmlua", "usr/bin/rpmsign"),

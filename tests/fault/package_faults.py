@@ -24,16 +24,13 @@ from made_packages import (
     text,
 )
 from made_signer import NAME, OTHER, Signer
-from package_formats import MANAGED, Format
+from package_formats import EXPIRED, MANAGED, Format
 from package_server import Handler, hangs_up, is_gone, sends_half, stalls
 
 from kiwinb.errors import KiwinbError, PackageError, RepositoryError, SpaceError
 
 DOCUMENT = Path(__file__).parents[2] / "docs/faults.md"
 """The document that has the table."""
-
-EXPIRED = "Out of Date <expired@example.org>"
-"""User of a key that has expired."""
 
 APP, OTHER_APP = "test-app", "test-other"
 LARGE = 2 << 20
@@ -238,7 +235,7 @@ FAULTS = (
     ),
     _of_index(
         "expired",
-        "The key that signs the index has expired.",
+        "The signature of the index, and the key that made it, have expired.",
         _as(*SOUND, user=EXPIRED),
         "expired|not valid",
         "The clock of this host says",

@@ -25,6 +25,9 @@ from made_tools import run_tool
 ALIAS = "faulty"
 """Alias of the repository, which pacman's index is named after."""
 
+EXPIRED = "Out of Date <expired@example.org>"
+"""User whose key and signatures have expired: gpgv minds either, and sqv the signatures."""
+
 
 class Format(Protocol):
     """How packages, indexes and signatures of a format are made.
@@ -88,7 +91,7 @@ class _Deb:
 
     def sign_index(self, root: Path, signer: Signer, user: str) -> None:
         (root / self.signature).unlink(missing_ok=True)
-        options = ("--local-user", user, "--output", root / self.signature, "--clearsign")
+        options = (*_by(user), *("--output", root / self.signature, "--clearsign"))
         signer.gpg(*options, root / "Release")
 
     def sign_package(self, file: Path, signer: Signer, user: str) -> None:
@@ -132,7 +135,7 @@ class _Rpm:
 
     def sign_index(self, root: Path, signer: Signer, user: str) -> None:
         (root / self.signature).unlink(missing_ok=True)
-        options = ("--armor", "--local-user", user, "--output", root / self.signature)
+        options = ("--armor", *_by(user), "--output", root / self.signature)
         signer.gpg(*options, "--detach-sign", root / self.index)
 
     def sign_package(self, file: Path, signer: Signer, user: str) -> None:
@@ -163,13 +166,19 @@ class _Pacman:
 
     def sign_index(self, root: Path, signer: Signer, user: str) -> None:
         (root / self.signature).unlink(missing_ok=True)
-        options = ("--local-user", user, "--output", root / self.signature)
+        options = (*_by(user), "--output", root / self.signature)
         signer.gpg(*options, "--detach-sign", root / self.index)
 
     def sign_package(self, file: Path, signer: Signer, user: str) -> None:
         signature = file.with_name(f"{file.name}.sig")
         signature.unlink(missing_ok=True)
-        signer.gpg("--local-user", user, "--output", signature, "--detach-sign", file)
+        signer.gpg(*_by(user), "--output", signature, "--detach-sign", file)
+
+
+def _by(user: str) -> tuple[str | Path, ...]:
+    """Options of gpg to sign as a user."""
+    lasting = ("--default-sig-expire", "30d") if user == EXPIRED else ()
+    return ("--local-user", user, *lasting)
 
 
 DEB, RPM, PACMAN = _Deb(), _Rpm(), _Pacman()

@@ -26,7 +26,6 @@ from made_signer import NAME, Signer, signer
 from package_faults import (
     APP,
     DOCUMENT,
-    EXPIRED,
     FAULTS,
     PACKAGES,
     SOUND,
@@ -35,7 +34,7 @@ from package_faults import (
     markdown,
     packages_signed_by,
 )
-from package_formats import ALIAS, MANAGED
+from package_formats import ALIAS, EXPIRED, MANAGED
 from package_server import served
 from small_build import SYSTEMS
 

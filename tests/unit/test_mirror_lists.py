@@ -24,7 +24,7 @@ from kiwinb.packages.manager import PackageRequest, RepositoryState, ResolvedRep
 from kiwinb.packages.mirror_lists import usable
 from kiwinb.packages.mirrors import resolve
 from kiwinb.packages.pool import Pool
-from kiwinb.packages.signatures import sha256_of
+from kiwinb.packages.signatures import Flaw, sha256_of
 from kiwinb.settings import Settings
 from kiwinb.steps.step import StepContext
 
@@ -420,9 +420,12 @@ def test_a_mirror_whose_signature_is_wrong_is_passed_over(
     state = read(kind, "good", "forged", "signed", **strict)
     assert urls_of(state, listed(mirrors, kind, **strict))[0] == f"{mirrors.url}/signed"
     unsigned, forged = caplog.messages
-    assert "has no signature" in unsigned and "it, or what it signs, was changed" in forged
+    assert "has no signature" in unsigned
+    assert any(flaw.value in forged for flaw in (Flaw.CHANGED, Flaw.NOT_VALID))
     wrong = {**strict, "keys": (key_file(home / "wrong.gpg"),)}
-    with pytest.raises(RepositoryError, match=r"signed: .* it is by another key"):
+    with pytest.raises(
+        RepositoryError, match=r"signed: the signature of the index .* is not one by"
+    ):
         read(kind, "signed", **wrong)
 
 
