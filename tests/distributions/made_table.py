@@ -43,7 +43,7 @@ CUT: frozenset[str] = frozenset(
     {
         *("adduser", "base-files", "debconf", "debconf-2.0", "debianutils", "debugedit", "dpkg"),
         *("install-info", "libcap2-bin", "libdb5.3", "libdbus-1-3", "libelf1"),
-        *("libpam-runtime", "libreadline8", "librpmbuild9", "librpmsign9", "perl"),
+        *("libpam-runtime", "librpmbuild9", "librpmsign9", "perl"),
         *("rpm2cpio", "dnf-data", "gnupg", "gpg", "libappstream5", "libdb5.3t64", "libdw1t64"),
         *("libelf1t64", "libreadline8t64", "librpmbuild10", "librpmsign10", "python3"),
         # of what a disk boots with; their libraries are used by programs that are dropped
