@@ -16,7 +16,7 @@ from kiwinb.packages.pacman.resolve import Resolver
 
 
 @pytest.mark.needs("pacman")
-@pytest.mark.proves("package manager", "pacman")
+@pytest.mark.proves("package manager", "pacman", "package")
 def test_forecast(tmp_path: Path) -> None:
     packages = {"app": {"DEPENDS": "library"}, "library": {}, "other": {}}
     place = make(tmp_path / "repository", packages)

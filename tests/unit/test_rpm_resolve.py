@@ -29,6 +29,7 @@ PACKAGES = (
     Rpm("broken", requires=["nothing >= 3"]),
     Rpm("against", conflicts=["beta"]),
     Rpm("patterns-small", provides=["pattern() = small"], requires=["delta"]),
+    Rpm("release-small", provides=["product() = Small"]),
     Rpm("new", obsoletes=["delta"]),
     Rpm("dnf5", provides=["microdnf"]),
     Rpm("either", requires=["either-one"]),
@@ -37,11 +38,7 @@ PACKAGES = (
 )
 DNF, ZYPPER = MANAGERS["dnf4"], MANAGERS["zypper"]
 
-pytestmark = [
-    pytest.mark.needs("rpmbuild", "createrepo_c"),
-    pytest.mark.proves("package manager", "dnf4"),
-    pytest.mark.proves("package manager", "zypper"),
-]
+pytestmark = pytest.mark.needs("rpmbuild", "createrepo_c")
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +77,7 @@ def chosen(
     return [f"{item.name}-{item.version}" for item in new]
 
 
+@pytest.mark.proves("package manager", "dnf4 dnf5 microdnf zypper", "package", "patternType")
 def test_the_newest_packages_and_the_owners_of_files(
     own: ResolvedRepository, tmp_path: Path
 ) -> None:
@@ -107,6 +105,7 @@ def test_what_cannot_be_installed_is_named(
     assert said in caught.value.problem and caught.value.remedy
 
 
+@pytest.mark.proves("package manager", "dnf4 dnf5 microdnf zypper", "ignore")
 def test_ignored_packages_are_not_installed(own: ResolvedRepository, tmp_path: Path) -> None:
     made = resolver(own, tmp_path)
     assert not made.install([Want("alpha")], ignore=["delta"], recommended=True).removed
@@ -114,6 +113,7 @@ def test_ignored_packages_are_not_installed(own: ResolvedRepository, tmp_path: P
         made.install([Want("alpha")], ignore=["beta"])
 
 
+@pytest.mark.proves("package manager", "dnf4 dnf5 microdnf zypper", "namedCollection")
 def test_groups_of_dnf_and_patterns_of_zypper(own: ResolvedRepository, tmp_path: Path) -> None:
     asked = request(own, tmp_path, collections=("base system",))
     assert [want.text for want in DNF.wants(asked)] == ["alpha", "delta", "nobody"]  # type: ignore[attr-defined]
@@ -123,6 +123,7 @@ def test_groups_of_dnf_and_patterns_of_zypper(own: ResolvedRepository, tmp_path:
     assert chosen(own, tmp_path, *wants) == ["delta-1.0-1", "patterns-small-1.0-1"]
 
 
+@pytest.mark.proves("package manager", "dnf4 dnf5 microdnf zypper")
 def test_a_forecast_of_all_transactions(own: ResolvedRepository, tmp_path: Path) -> None:
     first = request(own, tmp_path, "delta")
     second = replace(first, packages=("alpha", "new"))
@@ -228,6 +229,7 @@ def test_a_repository_that_cannot_be_read(
     assert not [*(tmp_path / "cache/rpm/lists").rglob("current.json")]
 
 
+@pytest.mark.proves("package manager", "dnf4 dnf5 microdnf zypper", "repository_gpgcheck")
 def test_an_index_without_a_signature_is_refused(own: ResolvedRepository, tmp_path: Path) -> None:
     strict = replace(own, checked=True, packages_checked=False)
     with pytest.raises(RepositoryError, match="has no signature"):
@@ -243,3 +245,35 @@ def test_a_repository_with_module_streams_is_refused(
     subprocess.run(words, check=True, capture_output=True)
     with pytest.raises(RepositoryError, match="the repository test has module streams"):
         request(own, tmp_path)
+
+
+@pytest.mark.proves("package manager", "zypper", "product")
+def test_products_of_zypper(own: ResolvedRepository, tmp_path: Path) -> None:
+    asked = request(own, tmp_path, products=("Small",))
+    wants = ZYPPER.wants(asked)  # type: ignore[attr-defined]
+    assert chosen(own, tmp_path, *wants) == ["release-small-1.0-1"]
+    wrong = ZYPPER.wants(replace(asked, products=("Smal",)))  # type: ignore[attr-defined]
+    with pytest.raises(PackageError, match="product:Smal"):
+        chosen(own, tmp_path, *wrong)
+
+
+@pytest.mark.proves("package manager", "dnf4 dnf5 microdnf zypper", "priority")
+@pytest.mark.parametrize(
+    ("priorities", "version"),
+    [((None, None), "3.0-1"), ((1, 2), "2.0-1"), ((2, 1), "3.0-1"), ((None, 100), "2.0-1")],
+)
+def test_a_repository_with_a_lower_number_comes_first(
+    priorities: tuple[int | None, int | None],
+    version: str,
+    own: ResolvedRepository,
+    tmp_path: Path,
+) -> None:
+    place = make_repository(tmp_path / "newer", (Rpm("beta", "3.0-1"),))
+    newer = replace(repository(place), alias="newer")
+    used = [
+        replace(item, priority=priority)
+        for item, priority in zip((own, newer), priorities, strict=True)
+    ]
+    state = DNF.refresh(used, "x86_64", host_paths(tmp_path), force=False)
+    (found,) = Resolver(state.metadata, used, "x86_64").install([Want("beta")]).new
+    assert found.version == version
