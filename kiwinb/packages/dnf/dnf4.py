@@ -17,7 +17,7 @@ class Dnf4(Dnf):
     """The package manager ``dnf4``; see :class:`kiwinb.packages.manager.PackageManager`."""
 
     name = "dnf4"
-    revision = 2
+    revision = 3
     tools = ("dnf", *COMMON_TOOLS)
 
     def run_install(
@@ -27,7 +27,16 @@ class Dnf4(Dnf):
         repositories: Mapping[str, Path],
         resolution: Resolution,
     ) -> None:
-        """Install with dnf; see :class:`~kiwinb.packages.rpm.manager.RpmManager`."""
+        """Install with dnf; see :class:`~kiwinb.packages.rpm.manager.RpmManager`.
+
+        What is there already is only noted as wanted: newer versions know no group without new
+        packages.
+        """
+        if not resolution.new and resolution.named:
+            config = write_config(session.work, {}, None)
+            names = sorted(resolution.named)
+            session.run([*_dnf(session, config, None), "mark", "install", "--", *names])
+            return
         urls = {alias: directory.as_uri() for alias, directory in repositories.items()}
         config = write_config(session.work, urls, request)
         session.run([*_dnf(session, config, request.release_version), *install_job(request)])
