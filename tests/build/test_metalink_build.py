@@ -46,9 +46,9 @@ def test_a_build_from_a_metalink(tmp_path: Path) -> None:
     distribution = made("fedora")
     description = write_description(tmp_path, manager="dnf4")
     text, place = (description / "config.xml").read_text(), f"dir:{distribution.root}"
-    assert place in text
+    assert place in text and 'alias="main"' in text
     text = text.replace(place, "mirror:lists/metalink?repo=test&amp;arch=%arch")
-    text = text.replace('alias="distribution"', 'alias="own" sourcetype="metalink"')
+    text = text.replace('alias="main"', 'alias="own" sourcetype="metalink"')
     (description / "config.xml").write_text(text)
     with serving() as server:
         serve(server, distribution, ["empty", "tampered", "bare", "good"])
