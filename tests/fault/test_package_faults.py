@@ -341,7 +341,8 @@ def test_the_document_is_up_to_date() -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("fault", "manager"), CELLS)
-@pytest.mark.proves("package manager", "*", "repository_gpgcheck", "package_gpgcheck")
+@pytest.mark.proves("package manager", "dnf4 dnf5 microdnf pacman zypper", "package_gpgcheck")
+@pytest.mark.proves("package manager", "*", "repository_gpgcheck")
 def test_fault(
     fault: Fault,
     manager: str,
