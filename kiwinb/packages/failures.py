@@ -1,4 +1,4 @@
-"""Turn the output of a package manager that failed into one error, the same for all managers."""
+"""Errors about packages and repositories, in the same words for all package managers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kiwinb.errors import PackageError
+from kiwinb.errors import PackageError, RepositoryError
 
 _MOST_LINES = 20
 _MOST_ORIGINS = 5
@@ -79,6 +79,72 @@ def failure(tool: str, lines: Sequence[str], marks: Iterable[Mark]) -> PackageEr
         f"{tool} could not install or remove packages in the tree:\n{_quoted(said[-_MOST_LINES:])}",
         remedy=f"The lines above are the last ones of {tool} and of the scripts of packages.",
     )
+
+
+def not_signed(alias: str, packages: Sequence[str]) -> PackageError:
+    """Make the error for packages that are not signed with the keys of their repository.
+
+    Args:
+        alias: Alias of the repository.
+        packages: A line about each package.
+    """
+    return PackageError(
+        f"packages of the repository {alias} are not signed with its keys:\n"
+        + "\n".join(f"  {line}" for line in packages[:_MOST_LINES]),
+        remedy="Name the file with the key in <signing key=…/> of the repository if you trust "
+        'it, or set package_gpgcheck="false" to use the packages unchecked.',
+    )
+
+
+def not_installed(tool: str, packages: Sequence[str]) -> PackageError:
+    """Make the error for packages that were resolved, but that a tool has not installed.
+
+    Args:
+        tool: Name of the tool.
+        packages: The packages, with their versions.
+    """
+    return PackageError(
+        f"{tool} did not install what was resolved: {', '.join(packages)}",
+        remedy="This is a fault of kiwinb; please report it with the log of the step.",
+    )
+
+
+def checked_names(names: Sequence[str], unfit: re.Pattern[str], index: str) -> list[str]:
+    """Return names that no tool takes for options or for files of the host.
+
+    Args:
+        names: Names of packages, and of groups of them.
+        unfit: What is found in a name that a tool would take for something else.
+        index: A command that makes a repository of package files.
+
+    Raises:
+        PackageError: One is no name of a package.
+    """
+    if strange := [name for name in names if not name or unfit.search(name)]:
+        raise PackageError(
+            "these are no names of packages:\n" + "\n".join(f"  {name}" for name in strange),
+            remedy="Name a package of a repository. A package file needs a repository, too: "
+            f"{index}",
+        )
+    return list(names)
+
+
+def check_printable(alias: str, values: Mapping[str, str]) -> None:
+    """Make sure that no value of a repository would be read as another option of a file.
+
+    Args:
+        alias: Alias of the repository.
+        values: The values, by what to call them in the error.
+
+    Raises:
+        RepositoryError: One has a control character.
+    """
+    for name, value in values.items():
+        if not value.isprintable():
+            raise RepositoryError(
+                f"the repository {alias} has a control character in {name}: {value!r}",
+                remedy="Remove it from the description.",
+            )
 
 
 @contextmanager

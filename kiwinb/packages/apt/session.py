@@ -30,7 +30,7 @@ from kiwinb.packages.apt.stall import Watch
 from kiwinb.packages.apt.transaction import Transaction
 from kiwinb.packages.databases import installed
 from kiwinb.packages.deb822 import paragraphs
-from kiwinb.packages.failures import naming_origins
+from kiwinb.packages.failures import checked_names, naming_origins
 from kiwinb.packages.manager import PackageRequest, ResolvedRepository
 from kiwinb.packages.pool import Download, Pool
 from kiwinb.packages.work import private_directory
@@ -243,6 +243,7 @@ class Session:
 
 _SIMULATE = ("--simulate", "--option", "quiet=0")  # tells what it chooses for virtual packages
 _PURGE = ("purge", "--auto-remove")
+_UNFIT = re.compile(r"^[-/.~]")
 
 
 def _job(names: Sequence[str], *options: str) -> list[str]:
@@ -251,12 +252,7 @@ def _job(names: Sequence[str], *options: str) -> list[str]:
     Raises:
         PackageError: A name is no name of a package.
     """
-    if strange := [name for name in names if name.startswith(("-", "/", ".", "~")) or not name]:
-        raise PackageError(
-            "these are no names of packages:\n" + "\n".join(f"  {name}" for name in strange),
-            remedy="Name a package of a repository. A package file needs a repository, too: "
-            "apt-ftparchive packages . > Packages",
-        )
+    checked_names(names, _UNFIT, "apt-ftparchive packages . > Packages")
     return ["install", *options, "--", *names] if names else ["dist-upgrade", *options]
 
 

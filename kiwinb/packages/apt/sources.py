@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from kiwinb.errors import RepositoryError
+from kiwinb.packages.failures import check_printable
 from kiwinb.packages.manager import ResolvedRepository
 
 
@@ -43,11 +43,7 @@ def stanza(
         "Trusted": "" if repository.checked else "yes",
         "Check-Valid-Until": "no" if architecture and repository.outdated_allowed else "",
     }
-    for name, value in fields.items():
-        if not value.isprintable():
-            raise RepositoryError(
-                f"the repository {repository.alias} has a control character in what apt calls "
-                f"{name}: {value!r}",
-                remedy="Remove it from the description.",
-            )
+    check_printable(
+        repository.alias, {f"what apt calls {name}": value for name, value in fields.items()}
+    )
     return "".join(f"{name}: {value}\n" for name, value in fields.items() if value)

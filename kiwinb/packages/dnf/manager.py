@@ -5,7 +5,7 @@ from __future__ import annotations
 from kiwinb.packages.dnf.groups import group_wants
 from kiwinb.packages.dnf.history import settle_histories
 from kiwinb.packages.manager import PackageRequest
-from kiwinb.packages.rpm.manager import RpmManager, checked_names
+from kiwinb.packages.rpm.manager import RpmManager, package_names
 from kiwinb.packages.rpm.resolve import Want
 from kiwinb.packages.rpm.session import Session
 
@@ -19,7 +19,7 @@ class Dnf(RpmManager):
         """Return the packages, and those of the groups."""
         count = len(request.used)
         groups = group_wants(request.state.metadata, count, request.collections)
-        return [*map(Want, checked_names(request.wanted)), *groups]
+        return [*map(Want, package_names(request.wanted)), *groups]
 
     def settle(self, session: Session) -> None:
         """Have all builds leave the same database and the same history."""
@@ -29,5 +29,5 @@ class Dnf(RpmManager):
 
 def install_job(request: PackageRequest) -> list[str]:
     """Return the command with which a dnf does what a request asks for."""
-    names = [*checked_names(request.wanted), *(f"@{name}" for name in request.collections)]
+    names = [*package_names(request.wanted), *(f"@{name}" for name in request.collections)]
     return ["install", "--", *names] if names else ["upgrade"]

@@ -28,7 +28,7 @@ from kiwinb.packages.pacman import metadata
 from kiwinb.packages.pacman.config import write_config
 from kiwinb.packages.pacman.forecast import forecast
 from kiwinb.packages.pacman.image import configure
-from kiwinb.packages.pacman.request import checked_names, targets
+from kiwinb.packages.pacman.request import package_names, targets
 from kiwinb.packages.pacman.resolve import Resolver
 from kiwinb.packages.pacman.session import DATABASE, TRACES, install, opened
 from kiwinb.packages.variables import Variables
@@ -113,7 +113,7 @@ class PacmanManager:
     def remove(self, context: StepContext, packages: Sequence[str], *, force: bool) -> None:
         """Remove packages; see :class:`kiwinb.packages.manager.PackageManager`."""
         there = among_installed(context, self.installed(context.root), packages)
-        names = checked_names(there)
+        names = package_names(there)
         if not names:
             return
         with opened(context, _epoch(context.root)) as session:

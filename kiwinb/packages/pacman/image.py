@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from kiwinb.errors import RepositoryError
+from kiwinb.packages.failures import check_printable
 from kiwinb.packages.keys import content_of_key, key_suffix
 from kiwinb.packages.manager import ResolvedRepository
 from kiwinb.packages.pacman.metadata import repository_name
@@ -34,12 +34,7 @@ def configure(
     for repository in repositories:
         if not repository.included_in_image or repository.image_url is None:
             continue
-        if not repository.image_url.isprintable():
-            raise RepositoryError(
-                f"the repository {repository.alias} has a control character in its URL: "
-                f"{repository.image_url!r}",
-                remedy="Remove it from the description.",
-            )
+        check_printable(repository.alias, {"its URL": repository.image_url})
         name = repository_name(repository)
         for number, key in enumerate(repository.keys):
             content = content_of_key(key, repository.alias)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from kiwinb.errors import PackageError
+from kiwinb.packages.failures import checked_names
 from kiwinb.packages.manager import PackageRequest
+
+_UNFIT = re.compile(r"^[-./~]|://")
 
 
 def targets(request: PackageRequest) -> list[str]:
@@ -14,19 +17,13 @@ def targets(request: PackageRequest) -> list[str]:
     Raises:
         PackageError: One has no proper name.
     """
-    return checked_names([*request.wanted, *request.collections])
+    return package_names([*request.wanted, *request.collections])
 
 
-def checked_names(names: Sequence[str]) -> list[str]:
+def package_names(names: Sequence[str]) -> list[str]:
     """Return names that pacman does not take for options or for files of the host.
 
     Raises:
         PackageError: One is no name of a package or a group.
     """
-    if strange := [name for name in names if not name or name[0] in "-./~" or "://" in name]:
-        raise PackageError(
-            "these are no names of packages:\n" + "\n".join(f"  {name}" for name in strange),
-            remedy="Name a package of a repository. A package file needs a repository, too: "
-            "repo-add NAME.db.tar.gz FILE",
-        )
-    return list(names)
+    return checked_names(names, _UNFIT, "repo-add NAME.db.tar.gz FILE")

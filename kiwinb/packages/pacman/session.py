@@ -7,28 +7,24 @@ import binascii
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from kiwinb.errors import CommandError, PackageError
+from kiwinb.errors import CommandError
 from kiwinb.packages.databases.directory import DirectoryFiles
 from kiwinb.packages.databases.pacman import LOCAL, Pacman
 from kiwinb.packages.downloads import download
-from kiwinb.packages.failures import naming_origins
+from kiwinb.packages.failures import naming_origins, not_installed, not_signed
 from kiwinb.packages.fetch import Wanted, fetch
+from kiwinb.packages.host_session import HostSession, opened_tree
 from kiwinb.packages.indexed import checks_packages
 from kiwinb.packages.keys import content_of_key
 from kiwinb.packages.manager import PackageRequest, ResolvedRepository
-from kiwinb.packages.mount_points import mounted_over
 from kiwinb.packages.pacman.complaints import complaint, has_failed_script
 from kiwinb.packages.pacman.config import place_indexes, write_config
 from kiwinb.packages.pacman.metadata import PACMAN_DB, checked
 from kiwinb.packages.pacman.resolve import Chosen
 from kiwinb.packages.pool import Pool
-from kiwinb.packages.settled import settled
 from kiwinb.packages.signatures import is_signed_by
-from kiwinb.packages.work import private_directory
-from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
 from kiwinb.sandbox.paths import resolve_in
 from kiwinb.sandbox.tree_files import read_in, write_in
 from kiwinb.steps.step import StepContext
@@ -47,26 +43,8 @@ _INSTALLED_AT = re.compile(rb"^%INSTALLDATE%\n\d+$", re.MULTILINE)
 _PACMAN = Pacman()
 
 
-@dataclass(frozen=True)
-class Session:
-    """A tree in which the host's pacman works.
-
-    Attributes:
-        context: Context of the step.
-        work: Private directory.
-        chroot: The tree, opened.
-        epoch: Time of the repositories, in seconds since 1970-01-01 UTC.
-    """
-
-    context: StepContext
-    work: Path
-    chroot: Chroot
-    epoch: int
-
-    @property
-    def root(self) -> Path:
-        """The root tree."""
-        return self.context.root
+class Session(HostSession):
+    """A tree in which the host's pacman works."""
 
     def run(self, job: Sequence[str], request: PackageRequest | None) -> None:
         """Run pacman on the tree.
@@ -78,24 +56,12 @@ class Session:
         Raises:
             PackageError: It failed, or a script of a package did.
         """
-        lines: list[str] = []
-
-        def log(line: str) -> None:
-            lines.append(line)
-            self.context.log(line)
-
+        lines, log = self.kept()
         config = write_config(self.work, self.root, request)
         database = resolve_in(self.root, DATABASE)
         words = ["pacman", "--config", str(config), "--dbpath", str(database)]
-        env = {**ENVIRONMENT, "TZ": "UTC0", "SOURCE_DATE_EPOCH": str(self.epoch)}
         try:
-            self.chroot.run_tool(
-                [*words, "--noconfirm", "--noprogressbar", *job],
-                env=env,
-                home=self.work / "home",
-                also=[self.work],
-                log=log,
-            )
+            self.tool([*words, "--noconfirm", "--noprogressbar", *job], log)
         except CommandError as error:
             raise complaint(lines or list(error.tail)) from error
         if has_failed_script(lines):
@@ -123,13 +89,7 @@ def opened(context: StepContext, epoch: int) -> Iterator[Session]:
     is_new = not local.is_dir()
     if is_new:
         local.mkdir(0o755, parents=True)
-    with (
-        mounted_over(context.root, _MOUNTED, _PACMAN, is_new=is_new),
-        settled(context.root, context.log, TRACES),
-        private_directory(context.host.cache / "pacman/work") as work,
-        Chroot(context.root, log=context.log) as chroot,
-    ):
-        (work / "home").mkdir(mode=0o755)
+    with opened_tree(context, "pacman", _PACMAN, TRACES, _MOUNTED, is_new=is_new) as (work, chroot):
         yield Session(context, work, chroot, epoch)
 
 
@@ -169,7 +129,9 @@ def install(
     for file in placed:
         file.unlink(missing_ok=True)
     session.context.progress(0.9)
-    _check_result(session.root, chosen)
+    there = {(item.name, item.version) for item in _PACMAN.packages(DirectoryFiles(session.root))}
+    if missing := [item for item in chosen if (item.name, item.version) not in there]:
+        raise not_installed("pacman", [f"{item.name} {item.version}" for item in missing])
 
 
 def check_signatures(work: Path, repository: ResolvedRepository, own: Sequence[Chosen]) -> None:
@@ -199,20 +161,4 @@ def check_signatures(work: Path, repository: ResolvedRepository, own: Sequence[C
         if not is_signed_by(work / "cache" / item.listed.file, keys, signature):
             wrong.append(item.listed.file)
     if wrong:
-        raise PackageError(
-            f"packages of the repository {repository.alias} are not signed with its keys:\n"
-            + "\n".join(f"  {name}" for name in wrong[:20]),
-            remedy="Name the file with the key in <signing key=…/> of the repository if you trust "
-            'it, or set package_gpgcheck="false" to use the packages unchecked.',
-        )
-
-
-def _check_result(root: Path, chosen: Sequence[Chosen]) -> None:
-    there = {(item.name, item.version) for item in _PACMAN.packages(DirectoryFiles(root))}
-    missing = [item for item in chosen if (item.name, item.version) not in there]
-    if missing:
-        names = ", ".join(f"{item.name} {item.version}" for item in missing)
-        raise PackageError(
-            f"pacman did not install what was resolved: {names}",
-            remedy="This is a fault of kiwinb; please report it with the log of the step.",
-        )
+        raise not_signed(repository.alias, wrong)

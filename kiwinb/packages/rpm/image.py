@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from kiwinb.errors import RepositoryError
+from kiwinb.packages.failures import check_printable
 from kiwinb.packages.keys import content_of_key
 from kiwinb.packages.manager import ResolvedRepository
 from kiwinb.sandbox.tree_files import write_in
@@ -63,13 +63,7 @@ def _text(repository: ResolvedRepository, keys: Sequence[str]) -> str:
         "gpgkey": " ".join(keys),
         "priority": "" if repository.priority is None else str(repository.priority),
     }
-    for name, value in options.items():
-        if not value.isprintable():
-            raise RepositoryError(
-                f"the repository {repository.alias} has a control character in its {name}: "
-                f"{value!r}",
-                remedy="Remove it from the description.",
-            )
+    check_printable(repository.alias, {f"its {name}": value for name, value in options.items()})
     lines = [f"{name}={value}\n" for name, value in options.items() if value]
     return f"[{repository_id(repository.alias)}]\n" + "".join(lines)
 

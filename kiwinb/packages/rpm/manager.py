@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from kiwinb.errors import PackageError, RepositoryError
+from kiwinb.errors import RepositoryError
 from kiwinb.packages.databases import installed
 from kiwinb.packages.databases.database import Package, TreeFiles
 from kiwinb.packages.databases.directory import DirectoryFiles
 from kiwinb.packages.databases.rpm import headers_of
 from kiwinb.packages.databases.rpm_header import Tag
-from kiwinb.packages.failures import naming_origins
+from kiwinb.packages.failures import checked_names, naming_origins
 from kiwinb.packages.indexed import directory_of
 from kiwinb.packages.manager import (
     AvailablePackage,
@@ -43,6 +44,8 @@ from kiwinb.steps.step import HostPaths, StepContext
 
 COMMON_TOOLS = ("createrepo_c", "curl", "rpm", "rpmdb", "rpmkeys")
 """Programs of the host that all managers for packages of rpm call."""
+
+_UNFIT = re.compile(r"^[-.~]")
 
 _BASE_ARCHITECTURES: Mapping[str, str] = {
     **dict.fromkeys(("i386", "i486", "i586", "i686", "athlon", "geode"), "i386"),
@@ -223,19 +226,13 @@ class RpmManager(ABC):
             return chroot.run(["rpm", "--verify", "--all"], check=False)
 
 
-def checked_names(names: Sequence[str]) -> list[str]:
+def package_names(names: Sequence[str]) -> list[str]:
     """Return names that no tool takes for options or for files of the host.
 
     Raises:
         PackageError: One is no name of a package.
     """
-    if strange := [name for name in names if name.startswith(("-", ".", "~")) or not name]:
-        raise PackageError(
-            "these are no names of packages:\n" + "\n".join(f"  {name}" for name in strange),
-            remedy="Name a package of a repository. A package file needs a repository, too: "
-            "createrepo_c .",
-        )
-    return list(names)
+    return checked_names(names, _UNFIT, "createrepo_c .")
 
 
 def _epoch(root: Path) -> int:

@@ -7,31 +7,27 @@ has nothing else to choose.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from kiwinb.errors import CommandError, PackageError
+from kiwinb.errors import CommandError
 from kiwinb.packages.databases.directory import DirectoryFiles
 from kiwinb.packages.databases.rpm import Rpm, headers_of
 from kiwinb.packages.databases.rpm_header import Tag
 from kiwinb.packages.downloads import download
-from kiwinb.packages.failures import failure
+from kiwinb.packages.failures import failure, not_installed, not_signed
 from kiwinb.packages.fetch import Wanted
+from kiwinb.packages.host_session import HostSession, opened_tree
 from kiwinb.packages.indexed import checks_packages, directory_of, reachable
 from kiwinb.packages.keys import content_of_key
 from kiwinb.packages.manager import PackageRequest
-from kiwinb.packages.mount_points import mounted_over
 from kiwinb.packages.pool import Pool
 from kiwinb.packages.rpm.complaints import MARKS, has_failed_script
 from kiwinb.packages.rpm.database import MOUNT_POINTS, RpmHome, settle
 from kiwinb.packages.rpm.installed import version_of
 from kiwinb.packages.rpm.metadata import RPM_MD, checked
 from kiwinb.packages.rpm.resolve import Chosen, Resolution, Resolver
-from kiwinb.packages.settled import settled
-from kiwinb.packages.work import private_directory
-from kiwinb.sandbox.chroot import ENVIRONMENT, Chroot
 from kiwinb.steps.step import StepContext
 
 ARCHITECTURES: Mapping[str, str] = {"ix86": "i686", "armv7l": "armv7hl", "armv6l": "armv6hl"}
@@ -66,26 +62,8 @@ def rpm_architecture(arch: str) -> str:
     return ARCHITECTURES.get(arch, arch)
 
 
-@dataclass(frozen=True)
-class Session:
-    """A tree in which tools of the host work on packages of rpm.
-
-    Attributes:
-        context: Context of the step.
-        work: Private directory.
-        chroot: The tree, opened.
-        epoch: Time of the repositories, in seconds since 1970-01-01 UTC.
-    """
-
-    context: StepContext
-    work: Path
-    chroot: Chroot
-    epoch: int
-
-    @property
-    def root(self) -> Path:
-        """The root tree."""
-        return self.context.root
+class Session(HostSession):
+    """A tree in which tools of the host work on packages of rpm."""
 
     def run(
         self, argv: Sequence[str], macros: Sequence[str] = (), *, accepted: Sequence[int] = ()
@@ -100,10 +78,9 @@ class Session:
         Raises:
             PackageError: It failed, or a scriptlet of a package did.
         """
-        home = self.work / "home"
         text = RpmHome.find(self.root).macros() + "".join(f"{line}\n" for line in macros)
-        (home / ".rpmmacros").write_text(text)
-        lines, log = self._kept()
+        (self.home / ".rpmmacros").write_text(text)
+        lines, log = self.kept()
         tool = next(word for word in argv if word != "env" and "=" not in word)
         try:
             self.tool(argv, log)
@@ -112,17 +89,6 @@ class Session:
                 raise failure(tool, lines or list(error.tail), MARKS) from error
         if has_failed_script(lines):
             raise failure(tool, lines, MARKS)
-
-    def tool(self, argv: Sequence[str], log: Callable[[str], None] | None = None) -> str:
-        """Run a tool of the host, with the macros of rpm that were written last.
-
-        Raises:
-            CommandError: It failed.
-        """
-        home = self.work / "home"
-        return self.chroot.run_tool(
-            argv, env=self.environment, home=home, also=[self.work], log=log
-        )
 
     def run_inside(self, argv: Sequence[str], given: Mapping[str, Path]) -> None:
         """Run a program of the tree in it.
@@ -136,7 +102,7 @@ class Session:
         """
         for place, path in given.items():
             self.chroot.bind(path, place)
-        lines, log = self._kept()
+        lines, log = self.kept()
         try:
             self.chroot.run(argv, env=self.environment, log=log)
         except CommandError as error:
@@ -144,24 +110,9 @@ class Session:
         if has_failed_script(lines):
             raise failure(argv[0], lines, MARKS)
 
-    def _kept(self) -> tuple[list[str], Callable[[str], None]]:
-        """Return a list, and a log that also keeps its lines in it."""
-        lines: list[str] = []
-
-        def log(line: str) -> None:
-            lines.append(line)
-            self.context.log(line)
-
-        return lines, log
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """The environment of tools and scriptlets."""
-        return {**ENVIRONMENT, "TZ": "UTC0", "SOURCE_DATE_EPOCH": str(self.epoch)}
-
     def settle(self) -> None:
         """Write the database of rpm as the tree's own rpm wants it, equal in all builds."""
-        settle(self.chroot, self.root, self.work / "home", self.work, self.epoch)
+        settle(self.chroot, self.root, self.home, self.work, self.epoch)
 
 
 @contextmanager
@@ -174,13 +125,7 @@ def opened(context: StepContext, epoch: int) -> Iterator[Session]:
     """
     RpmHome.find(context.root).check()
     is_new = not RpmHome.exists(context.root)
-    with (
-        mounted_over(context.root, _MOUNTED, _RPM, is_new=is_new),
-        settled(context.root, context.log, TRACES),
-        private_directory(context.host.cache / "rpm/work") as work,
-        Chroot(context.root, log=context.log) as chroot,
-    ):
-        (work / "home").mkdir(mode=0o755)
+    with opened_tree(context, "rpm", _RPM, TRACES, _MOUNTED, is_new=is_new) as (work, chroot):
         session = Session(context, work, chroot, epoch)
         if is_new:
             session.run(["rpmdb", "--root", str(context.root), "--initdb"])
@@ -260,14 +205,14 @@ def _check_signatures(
 ) -> None:
     """Check the signatures of packages with a database of keys of its own; see rpmkeys(8)."""
     repository = request.used[number]
-    database, home = session.work / f"keys-{number}", session.work / "home"
+    database = session.work / f"keys-{number}"
     database.mkdir()
     files = []
     for place, key in enumerate(repository.keys):
         file = database.with_name(f"{database.name}-{place}.asc")
         file.write_bytes(content_of_key(key, repository.alias))
         files.append(str(file))
-    (home / ".rpmmacros").write_text("%_pkgverify_level all\n")
+    (session.home / ".rpmmacros").write_text("%_pkgverify_level all\n")
     rpmkeys = ["rpmkeys", "--dbpath", str(database)]
     if files:
         session.tool([*rpmkeys, "--import", *files])
@@ -277,12 +222,7 @@ def _check_signatures(
         session.tool([*rpmkeys, "--checksig", *names], lines.append)
     except CommandError as error:
         wrong = [line.rpartition("/")[2] for line in lines if "NOT OK" in line]
-        raise PackageError(
-            f"packages of the repository {repository.alias} are not signed with its keys:\n"
-            + "\n".join(f"  {line}" for line in wrong[:_MOST_LINES] or error.tail),
-            remedy="Name the file with the key in <signing key=…/> of the repository if you trust "
-            'it, or set package_gpgcheck="false" to use the packages unchecked.',
-        ) from error
+        raise not_signed(repository.alias, wrong or error.tail) from error
 
 
 def _index(session: Session, request: PackageRequest, number: int, directory: Path) -> None:
@@ -297,7 +237,7 @@ def _index(session: Session, request: PackageRequest, number: int, directory: Pa
 
 
 def check_result(root: Path, resolution: Resolution, tool: str) -> None:
-    """Make sure that a tool has installed what was resolved, and nothing else.
+    """Make sure that a tool has installed what was resolved.
 
     Raises:
         PackageError: It has not.
@@ -306,8 +246,4 @@ def check_result(root: Path, resolution: Resolution, tool: str) -> None:
     there = {(header.text(Tag.NAME), version_of(header)) for header in headers}
     missing = [item for item in resolution.new if (item.name, item.version) not in there]
     if missing:
-        names = ", ".join(f"{item.name}-{item.version}" for item in missing)
-        raise PackageError(
-            f"{tool} did not install what was resolved: {names}",
-            remedy="This is a fault of kiwinb; please report it with the log of the step.",
-        )
+        raise not_installed(tool, [f"{item.name}-{item.version}" for item in missing])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kiwinb.packages.databases.rpm_reasons import ZYPPER
 from kiwinb.packages.manager import PackageRequest
-from kiwinb.packages.rpm.manager import COMMON_TOOLS, RpmManager, checked_names
+from kiwinb.packages.rpm.manager import COMMON_TOOLS, RpmManager, package_names
 from kiwinb.packages.rpm.resolve import Resolution, Want
 from kiwinb.packages.rpm.session import Session
 from kiwinb.packages.zypper.config import write_config
@@ -35,7 +35,7 @@ class Zypper(RpmManager):
 
     def wants(self, request: PackageRequest) -> list[Want]:
         """Return the packages, and what patterns and products provide."""
-        packages = map(Want, checked_names(request.wanted))
+        packages = map(Want, package_names(request.wanted))
         patterns = (
             Want("pattern()", name, shown=f"pattern:{name}") for name in request.collections
         )
@@ -52,7 +52,7 @@ class Zypper(RpmManager):
         """Install with zypper; see :class:`~kiwinb.packages.rpm.manager.RpmManager`."""
         weak = "--recommends" if request.recommended else "--no-recommends"
         names = [
-            *checked_names(request.wanted),
+            *package_names(request.wanted),
             *(f"pattern:{name}" for name in request.collections),
             *(f"product:{name}" for name in request.products),
         ]
