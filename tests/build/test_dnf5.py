@@ -169,9 +169,13 @@ def test_a_tree_that_gets_dnf5_at_last(tmp_path: Path) -> None:
 
 @pytest.mark.proves("package manager", "dnf4 dnf5", "namedCollection")
 @pytest.mark.parametrize("manager", ["dnf4", "dnf5"])
-def test_a_group_whose_packages_are_there(manager: str, tmp_path: Path) -> None:
-    root = write(tmp_path, manager, GROUP).prepare().export(tmp_path / "root")
-    assert automatic(root)["tzdata"] is False
+@pytest.mark.parametrize("more", ["", "test-doc"])
+def test_a_group_whose_packages_are_there(manager: str, more: str, tmp_path: Path) -> None:
+    given = GROUP + f'<packages type="image"><package name="{more}"/></packages>' * bool(more)
+    root = write(tmp_path, manager, given).prepare().export(tmp_path / "root")
+    reasons = automatic(root)
+    assert reasons["tzdata"] is False
+    assert not more or reasons[more] is False
 
 
 @pytest.mark.proves("package manager", "microdnf")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kiwinb.packages.dnf.config import write_config
+from kiwinb.packages.dnf.groups import group_wants
 from kiwinb.packages.dnf.manager import Dnf, install_job
 from kiwinb.packages.manager import PackageRequest
 from kiwinb.packages.rpm.manager import COMMON_TOOLS
@@ -17,7 +19,7 @@ class Dnf4(Dnf):
     """The package manager ``dnf4``; see :class:`kiwinb.packages.manager.PackageManager`."""
 
     name = "dnf4"
-    revision = 3
+    revision = 4
     tools = ("dnf", *COMMON_TOOLS)
 
     def run_install(
@@ -29,22 +31,34 @@ class Dnf4(Dnf):
     ) -> None:
         """Install with dnf; see :class:`~kiwinb.packages.rpm.manager.RpmManager`.
 
-        What is there already is only noted as wanted: newer versions know no group without new
-        packages.
+        Newer versions know no group without new packages, so packages of such groups are only
+        marked as wanted.
         """
-        if not resolution.new and resolution.named:
+        groups = _groups_with(request, {item.name for item in resolution.new})
+        if resolution.new or not resolution.named:
+            urls = {alias: directory.as_uri() for alias, directory in repositories.items()}
+            config = write_config(session.work, urls, request)
+            job = install_job(replace(request, collections=groups))
+            session.run([*_dnf(session, config, request.release_version), *job])
+        if resolution.named and (not resolution.new or len(groups) < len(request.collections)):
             config = write_config(session.work, {}, None)
-            names = sorted(resolution.named)
-            session.run([*_dnf(session, config, None), "mark", "install", "--", *names])
-            return
-        urls = {alias: directory.as_uri() for alias, directory in repositories.items()}
-        config = write_config(session.work, urls, request)
-        session.run([*_dnf(session, config, request.release_version), *install_job(request)])
+            words = ["mark", "install", "--", *sorted(resolution.named)]
+            session.run([*_dnf(session, config, None), *words])
 
     def run_remove(self, session: Session, names: Sequence[str]) -> None:
         """Remove with dnf; see :class:`~kiwinb.packages.rpm.manager.RpmManager`."""
         config = write_config(session.work, {}, None)
         session.run([*_dnf(session, config, None), "remove", "--", *names])
+
+
+def _groups_with(request: PackageRequest, names: Collection[str]) -> tuple[str, ...]:
+    """Return the groups of a request that have at least one of some packages."""
+    metadata, count = request.state.metadata, len(request.used)
+    return tuple(
+        group
+        for group in request.collections
+        if any(want.text in names for want in group_wants(metadata, count, [group]))
+    )
 
 
 def _dnf(session: Session, config: Path, release: str | None) -> list[str]:

@@ -22,7 +22,7 @@ class Microdnf(Dnf):
     """The package manager ``microdnf``; see :class:`kiwinb.packages.manager.PackageManager`."""
 
     name = "microdnf"
-    revision = 1
+    revision = 2
     tools = Dnf4.tools
 
     def run_install(
